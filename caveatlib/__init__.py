@@ -1,0 +1,37 @@
+"""Check the claims of the 2016 post "Docker Caveats" on your own machine.
+
+Modules are imported when first used, so that ``import caveatlib`` costs next
+to nothing.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "backends",
+    "claims",
+    "errors",
+    "experiments",
+    "frames",
+    "host",
+    "images",
+    "literature",
+    "plots",
+    "report",
+    "scorecard",
+    "stats",
+    "store",
+    "trials",
+)
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"caveatlib.{name}")
+    raise AttributeError(f"module 'caveatlib' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

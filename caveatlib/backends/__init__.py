@@ -1,0 +1,1 @@
+"""Where a workload can run. Every backend offers context managers and `probe`."""

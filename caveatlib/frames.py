@@ -1,0 +1,179 @@
+"""The table contract: what a column is called, which unit it has, what bounds it.
+
+A table is a pandera model; a field carries dtype, bounds and, as metadata, its
+unit and meaning. `validate` holds a frame against its model, `empty` makes one
+without rows, `table_schema` says the same in the words of a data package.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaError, SchemaErrors
+from pandera.typing.pandas import Series
+
+from caveatlib.errors import DataError
+
+SOURCES = ("live", "recorded", "simulated", "literature")
+
+
+def field(meaning: str, unit: str = "", **checks):
+    """Describe one column.
+
+    Parameters
+    ----------
+    meaning : str
+        One phrase that says what the column holds.
+    unit : str, optional
+        SI base unit, ``"B"`` for bytes, or empty for names and counts.
+    **checks
+        Bounds and nullability, as `pandera.Field` takes them.
+
+    Returns
+    -------
+    pandera field
+    """
+    return pa.Field(metadata={"unit": unit, "meaning": meaning}, **checks)
+
+
+def measure(meaning: str, unit: str = "", **checks):
+    """Describe a measured column: a float that is empty where the trial failed."""
+    return field(meaning, unit, nullable=True, **({"ge": 0} | checks))
+
+
+class Table(pa.DataFrameModel):
+    """Base of every table: exactly the columns named, in their dtypes."""
+
+    class Config:
+        """How pandera reads a table."""
+
+        strict = True
+        coerce = True
+        ordered = False
+
+
+class Trials(Table):
+    """The columns that every table of trials starts with, one row per trial."""
+
+    run: Series[str] = field("the run, as its start in UTC")
+    source: Series[str] = field("where the row comes from", isin=SOURCES)
+    machine: Series[str] = field("the machine, by its class and never by its name")
+    session: Series[int] = field("what is restarted between repetitions was fresh", ge=0)
+    design: Series[str] = field("the design within the experiment")
+    block: Series[int] = field("complete block, counted within the design", ge=0)
+    position: Series[int] = field("position in the block's random order", ge=0)
+    place: Series[str] = field("where the workload ran")
+    started_at: Series[str] = field("start of the trial in UTC", unit="")
+    ok: Series[bool] = field("whether the trial ended as it should")
+    error: Series[str] = field("why it did not; empty if it did")
+
+
+def columns(model: type[Table]) -> dict:
+    """Return the model's columns, in order, as ``{name: pandera column}``."""
+    return dict(model.to_schema().columns)
+
+
+def measures(model: type[Table]) -> list[str]:
+    """Return the names of the model's measured columns: nullable numbers."""
+    return [
+        name
+        for name, column in columns(model).items()
+        if column.nullable and str(column.dtype).startswith(("float", "Int"))
+    ]
+
+
+def empty(model: type[Table]) -> pd.DataFrame:
+    """Return a frame of the model's columns and dtypes without rows."""
+    return pd.DataFrame({n: pd.Series(dtype=c.dtype.type) for n, c in columns(model).items()})
+
+
+def from_rows(rows: list[dict], model: type[Table]) -> pd.DataFrame:
+    """Build a validated frame from rows; a measure that a row lacks is empty.
+
+    Parameters
+    ----------
+    rows : list of dict
+        One mapping per row. A missing nullable column becomes NaN, a missing
+        text column the empty string; any other missing column is an error.
+    model : type of Table
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    DataError
+        If a row breaks the model; the message names row, column, value and rule.
+    """
+    if not rows:
+        return empty(model)
+    frame = pd.DataFrame(rows)
+    for name, column in columns(model).items():
+        if name not in frame.columns and column.nullable:
+            frame[name] = float("nan")
+    return validate(frame, model)
+
+
+def validate(frame: pd.DataFrame, model: type[Table]) -> pd.DataFrame:
+    """Return the frame in the model's column order and dtypes.
+
+    Raises
+    ------
+    DataError
+        If the frame breaks the model; the message names the first row that
+        does, the column, the value and the rule.
+    """
+    expected = list(columns(model))
+    missing = [c for c in expected if c not in frame.columns]
+    extra = [c for c in frame.columns if c not in expected]
+    if missing or extra:
+        problem = [f"lacks {missing}"] if missing else []
+        problem += [f"has {extra}"] if extra else []
+        raise DataError(f"Table {model.__name__} {' and '.join(problem)}. Must have {expected}.")
+    try:
+        return model.validate(frame[expected].reset_index(drop=True), lazy=True)
+    except (SchemaErrors, SchemaError) as error:
+        raise DataError(_first_failure(error, model)) from None
+
+
+def table_schema(model: type[Table]) -> dict:
+    """Return the model as a Table Schema (frictionlessdata.io, version 1).
+
+    Returns
+    -------
+    dict
+        ``{"fields": [{"name", "type", "unit", "description"}, ...],
+        "missingValues": [""]}``
+    """
+    fields = []
+    for name, column in columns(model).items():
+        meta = column.metadata or {}
+        entry = {"name": name, "type": _schema_type(str(column.dtype))}
+        if meta.get("unit"):
+            entry["unit"] = meta["unit"]
+        entry["description"] = meta.get("meaning", "")
+        fields.append(entry)
+    return {"fields": fields, "missingValues": [""]}
+
+
+def _schema_type(dtype: str) -> str:
+    if dtype.startswith("bool"):
+        return "boolean"
+    if dtype.lower().startswith("int"):
+        return "integer"
+    if dtype.startswith("float"):
+        return "number"
+    return "string"
+
+
+def _first_failure(error, model: type[Table]) -> str:
+    cases = getattr(error, "failure_cases", None)
+    if isinstance(cases, pd.DataFrame) and len(cases):
+        case = cases.iloc[0]
+        row = "" if pd.isna(case["index"]) else f" in row {case['index']}"
+        return (
+            f"Value {case['failure_case']!r} of column {case['column']!r}{row} of table "
+            f"{model.__name__} is not allowed. Must fulfil {case['check']}."
+        )
+    return f"Table {model.__name__} is not valid: {error}"
