@@ -1,0 +1,66 @@
+# Every command a person or the CI needs. `make help` lists them.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# The pinned environment is Python 3.13; others take what their index offers.
+PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 13) else "")')
+# What root makes here under sudo is handed back to whoever called it.
+HAND_BACK = if [ -n "$$SUDO_UID" ]; then chown -R "$$SUDO_UID:$$SUDO_GID" $(VENV) $(wildcard report runs .pytest_cache); fi
+
+.DEFAULT_GOAL := help
+.PHONY: help system install report lab notebooks test test-slow bench check format record clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+system: install ## as root on Debian or Ubuntu: install what live measuring needs
+	@bash tools/system.sh
+	@$(BIN)/python -m caveatlib.prepare
+	@$(HAND_BACK)
+
+install: $(VENV)/installed ## make .venv with everything the notebooks and tests need
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[test]'
+	@touch $@
+	@$(HAND_BACK)
+
+report: install ## measure what this machine can, replay the rest, write report/index.html
+	$(BIN)/caveatlib report
+	@$(HAND_BACK)
+
+lab: install ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: install ## run every notebook on the recorded data and keep its outputs
+	$(BIN)/python tools/run_notebooks.py
+
+test: install ## every test that this machine can run, the notebooks included
+	$(BIN)/pytest
+	$(BIN)/pytest $$($(BIN)/python tools/nbval_mode.py) --nbval-sanitize-with tests/sanitize.cfg notebooks
+	@$(HAND_BACK)
+
+test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
+	$(BIN)/pytest -m slow
+	@$(HAND_BACK)
+
+bench: install ## ratios against peers, measured in the same run
+	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+check: install ## what a reviewer would object to
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## write the code the agreed way
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+record: install ## as root on a quiet machine: measure every experiment in full
+	$(BIN)/caveatlib measure $$($(BIN)/python -c 'from caveatlib.experiments import ALL; print(*(e.NAME for e in ALL))')
+	@$(HAND_BACK)
+
+clean: ## remove what measuring and building left, here and on the machine
+	[ ! -x $(BIN)/caveatlib ] || $(BIN)/caveatlib clean
+	rm -rf report dist build .pytest_cache .ruff_cache .hypothesis
