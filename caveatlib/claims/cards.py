@@ -1,0 +1,145 @@
+"""Claims, verdicts and then-and-now cards as values that show themselves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from html import escape
+
+from caveatlib.errors import UsageError
+
+HOLDS, FAILS = "holds", "does not hold"
+OPEN, NOT_MEASURED = "inconclusive", "not measured here"
+VERDICTS = (HOLDS, FAILS, OPEN, NOT_MEASURED)
+KINDS = ("quoted", "derived", "ours")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that can be decided.
+
+    Attributes
+    ----------
+    id : str
+        ``"C23"`` in the ledger, any other name for our own.
+    text : str
+        The quotation, or the statement.
+    kind : {"quoted", "derived", "ours"}
+    decides : str
+        Sentence that says what decides it.
+    experiment : str
+    """
+
+    id: str
+    text: str
+    kind: str
+    decides: str
+    experiment: str
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise UsageError(f"Unknown kind {self.kind!r} of claim {self.id}. Must be {KINDS}.")
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What was found about a claim, on one machine.
+
+    Attributes
+    ----------
+    claim, experiment : str
+    verdict : str
+        One of `VERDICTS`.
+    effect, low, high : float
+        Effect with its adjusted interval in `unit`; NaN where there is none.
+    unit : str
+        ``"x"`` for a ratio.
+    n : int
+        Pairs, sessions or trials behind it.
+    machine, source : str
+    because : str
+        Sentences, the size of the effect first.
+    quote, kind : str
+        Of the claim; shown on the card only.
+    """
+
+    claim: str
+    experiment: str
+    verdict: str
+    effect: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    unit: str = ""
+    n: int = 0
+    machine: str = ""
+    source: str = ""
+    because: str = ""
+    quote: str = ""
+    kind: str = ""
+
+    def __post_init__(self):
+        if self.verdict not in VERDICTS:
+            raise UsageError(f"Unknown verdict {self.verdict!r}. Must be one of {VERDICTS}.")
+        for name in ("effect", "low", "high"):  # null in JSON
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, math.nan)
+
+    def as_dict(self) -> dict:
+        """Return the verdict as JSON takes it; what is not finite is None."""
+        names = [f.name for f in fields(self) if f.name not in ("quote", "kind")]
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    def __repr__(self):
+        origin = ", ".join(part for part in (self.experiment, self.source, self.machine) if part)
+        return f"{self.claim} {self.verdict}. {self.because}\n  ({origin})"
+
+    def _repr_html_(self):
+        origin = " · ".join(p for p in (self.experiment, self.source, self.machine) if p)
+        quote = f"“{self.quote}” ({self.kind})" if self.quote else ""
+        return card(f"{self.claim} {self.verdict}", quote, [self.because], origin, self.verdict)
+
+
+@dataclass(frozen=True, repr=False)
+class ThenAndNow:
+    """A statement of 2016 beside today's state, with sources and no measurement."""
+
+    claim: str
+    quote: str
+    date: str
+    then: str
+    now: str
+    source: str
+
+    def __repr__(self):
+        return (
+            f"{self.claim} then and now ({self.date}: {self.quote!r}).\n"
+            f"  Then: {self.then}\n  Now: {self.now}\n  ({self.source})"
+        )
+
+    def _repr_html_(self):
+        lines = [f"Then: {self.then}", f"Now: {self.now}"]
+        quote = f"“{self.quote}” ({self.date})"
+        return card(f"{self.claim} then and now", quote, lines, self.source)
+
+
+def _plain(value):
+    if isinstance(value, str):
+        return value
+    value = float(value) if not isinstance(value, int) else value
+    return value if math.isfinite(value) else None
+
+
+_COLOURS = {HOLDS: "#2e9e5b", FAILS: "#d1495b", OPEN: "#b8860b", NOT_MEASURED: "#7a7f87"}
+
+
+def card(title: str, quote: str, lines: list[str], origin: str, verdict: str = "") -> str:
+    """Return a small card as HTML; all text is escaped, colours work on light and dark."""
+    colour = _COLOURS.get(verdict, "#4c78a8")
+    small = '<div style="font-size:0.85em;opacity:0.75">'
+    body = "".join(f"<div>{escape(line)}</div>" for line in lines)
+    said = f"{small}{escape(quote)}</div>" if quote else ""
+    return (
+        f'<div style="border:1px solid {colour};border-left:6px solid {colour};'
+        'border-radius:4px;padding:6px 10px;margin:4px 0;color:inherit;background:transparent">'
+        f"<b>{escape(title)}</b>{said}{body}{small}{escape(origin)}</div></div>"
+    )

@@ -1,0 +1,35 @@
+"""Statistics on tables of trials: frame in, frame out; nothing is read, drawn or deleted.
+
+The effect of an arm against a baseline is the Hodges-Lehmann estimate over
+pairs (log ratios or differences) with the exact Wilcoxon signed-rank interval.
+Pairs are formed within a block, or between the medians of a session where the
+session is what was started afresh.
+"""
+
+from caveatlib.stats.contrasts import (
+    MIN_PAIRS,
+    NULL_TOLERANCE,
+    Contrast,
+    compare,
+    contrasts,
+    null_band,
+    pairs,
+)
+from caveatlib.stats.describe import quality, summarize
+from caveatlib.stats.ranks import hodges_lehmann, holm, share, signed_rank_p
+
+__all__ = [
+    "MIN_PAIRS",
+    "NULL_TOLERANCE",
+    "Contrast",
+    "compare",
+    "contrasts",
+    "hodges_lehmann",
+    "holm",
+    "null_band",
+    "pairs",
+    "quality",
+    "share",
+    "signed_rank_p",
+    "summarize",
+]

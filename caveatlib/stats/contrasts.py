@@ -1,0 +1,334 @@
+"""Contrasts of arms: paired effects with plain and Holm-adjusted intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from caveatlib.errors import DataError, UsageError
+from caveatlib.stats.ranks import hodges_lehmann, holm, holm_levels, signed_rank_p
+
+MIN_PAIRS = 6
+"""Fewer pairs have no 95 % signed-rank interval: 2 / 2**5 > 0.05."""
+POWER = 0.8
+NULL_TOLERANCE = 0.05
+"""The interval of the null arm's ratio must lie within 1 +- this."""
+
+_KEYS = ["run", "session", "design", "block", "machine", "source", "ok"]
+_COLUMNS = [
+    "machine",
+    "source",
+    "name",
+    "measure",
+    "kind",
+    "unit",
+    "threshold",
+    "n",
+    "failed_arm",
+    "failed_baseline",
+    "estimate",
+    "low",
+    "high",
+    "low_adjusted",
+    "high_adjusted",
+    "p",
+    "p_adjusted",
+    "detectable",
+    "note",
+,]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One comparison: which trials against which, on what, paired how.
+
+    Attributes
+    ----------
+    name : str
+    measure : str
+        Column that is compared.
+    arm : mapping
+        Filter of the arm's rows, ``{"place": "namespaces", "design": "starts"}``.
+    baseline : mapping or None
+        Filter of the baseline's rows; None compares the arm's own values with
+        the threshold.
+    threshold : float, optional
+        Value of no effect; 1 for a ratio and 0 for a difference if not given.
+    unit : {"block", "session"}
+        What is replicated. A session enters with its median per arm.
+    kind : {"ratio", "difference"}
+    """
+
+    name: str
+    measure: str
+    arm: Mapping[str, object]
+    baseline: Mapping[str, object] | None
+    threshold: float | None = None
+    unit: str = "block"
+    kind: str = "ratio"
+
+    def __post_init__(self):
+        _one_of("unit", self.unit, ("block", "session"))
+        _one_of("kind", self.kind, ("ratio", "difference"))
+        if self.threshold is None:
+            object.__setattr__(self, "threshold", 1.0 if self.kind == "ratio" else 0.0)
+        if self.kind == "ratio" and self.threshold <= 0:
+            raise UsageError(f"Invalid threshold {self.threshold!r}. A ratio's must be > 0.")
+
+
+def pairs(trials: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
+    """Return the pairs that a contrast compares, on one machine.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per block or session in which both arms succeeded, with `arm`,
+        `baseline` (NaN without one) and `effect`: the log ratio or the
+        difference.
+
+    Raises
+    ------
+    UsageError
+        If a filter names an unknown column, several designs, or more than one
+        trial of a block.
+    DataError
+        If a value that is not positive would enter a ratio.
+    """
+    arm = _values(trials, contrast, contrast.arm)
+    if contrast.baseline is None:
+        frame = arm.to_frame("arm").assign(baseline=np.nan)
+        return frame.assign(effect=frame["arm"] if contrast.kind != "ratio" else np.log(arm))
+    base = _values(trials, contrast, contrast.baseline)
+    frame = pd.concat([arm.rename("arm"), base.rename("baseline")], axis=1, join="inner")
+    if contrast.kind == "ratio":
+        return frame.assign(effect=np.log(frame["arm"]) - np.log(frame["baseline"]))
+    return frame.assign(effect=frame["arm"] - frame["baseline"])
+
+
+def contrasts(
+    trials: pd.DataFrame, wanted: Sequence[Contrast], *, level: float = 0.95
+) -> pd.DataFrame:
+    """Estimate contrasts, with plain and Holm-adjusted intervals.
+
+    Machines are never pooled: each has its rows. The adjusted interval of a row
+    is the plain one at the level at which Holm's step-down tests it, over the
+    rows of its machine, so it leaves the threshold out exactly where
+    ``p_adjusted < 1 - level``.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Table of trials of one source.
+    wanted : sequence of Contrast
+    level : float
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per machine and contrast. `estimate`, `low`, `high` and their
+        adjusted kin are ratios, or differences in the measure's unit; NaN where
+        there are too few pairs. `n` counts pairs, `failed_arm` and
+        `failed_baseline` failed trials. `detectable` is the smallest ratio (or
+        difference) above the threshold that would have been found with 80 %
+        power at this spread and n. `note` says in a sentence what limits the row.
+    """
+    _check(trials)
+    rows = []
+    for machine, part in trials.groupby("machine", sort=True):
+        effects = [pairs(part, c)["effect"].to_numpy() for c in wanted]
+        tests = [
+            float(signed_rank_p(e, _inner(c, c.threshold))) if len(e) >= MIN_PAIRS else math.nan
+            for c, e in zip(wanted, effects, strict=True)
+        ]
+        levels, adjusted = holm_levels(tests, level), holm(tests)
+        for i, contrast in enumerate(wanted):
+            row = {"machine": machine, "source": part["source"].iloc[0]}
+            row |= {"p": tests[i], "p_adjusted": adjusted[i]}
+            rows.append(row | _row(part, contrast, effects[i], level, levels[i]))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def compare(
+    trials: pd.DataFrame,
+    measure: str,
+    *,
+    by: str = "place",
+    baseline: str,
+    unit: str = "block",
+    kind: str = "ratio",
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Compare every other value of `by` with the baseline.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `contrasts`, indexed by arm (by machine and arm if there are several
+        machines), without the columns that repeat the question.
+
+    Raises
+    ------
+    UsageError
+        If the baseline is no value of `by`.
+    """
+    _need(trials, [by])
+    arms = sorted(trials[by].unique())
+    _one_of("baseline", baseline, arms)
+    wanted = [
+        Contrast(str(a), measure, {by: a}, {by: baseline}, unit=unit, kind=kind)
+        for a in arms
+        if a != baseline
+    ]
+    table = contrasts(trials, wanted, level=level).rename(columns={"name": by})
+    table = table.drop(columns=["source", "measure", "kind", "unit", "threshold"])
+    if trials["machine"].nunique() > 1:
+        return table.set_index(["machine", by])
+    return table.drop(columns="machine").set_index(by)
+
+
+def null_band(trials: pd.DataFrame, contrast: Contrast, *, level: float = 0.95) -> pd.DataFrame:
+    """Measure the harness by a ratio that should be 1: the same arm twice.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by machine: `n`, `estimate`, `low`, `high`; `band_low` and
+        `band_high`, the smallest band symmetric about 1 (in logs) that holds
+        the interval: no verdict is drawn inside it, and NaN means that nothing
+        is known; `note`, a sentence if the interval is not within 1 +- 5 %.
+    """
+    if contrast.kind != "ratio":
+        raise UsageError(f"Invalid kind {contrast.kind!r} of the null arm. Must be 'ratio'.")
+    table = contrasts(trials, [contrast], level=level).set_index("machine")
+    table = table[["n", "estimate", "low", "high", "note"]]
+    table["band_high"] = np.maximum(table["high"], 1 / table["low"])
+    table["band_low"] = 1 / table["band_high"]
+    table["note"] = [_noise(row, contrast.unit) for row in table.itertuples()]
+    return table
+
+
+def _noise(row, unit: str) -> str:
+    if math.isnan(row.low):
+        return f"The harness's own noise is not known. {row.note}"
+    if row.low >= 1 - NULL_TOLERANCE and row.high <= 1 + NULL_TOLERANCE:
+        return ""
+    return (
+        f"Too noisy for effects below {row.band_high:.2f}x: the same arm twice reads "
+        f"{row.estimate:.2f}x [{row.low:.2f}, {row.high:.2f}] over {row.n} {unit}s, "
+        f"not within 1 +- {NULL_TOLERANCE:.0%}."
+    )
+
+
+def _row(part, contrast: Contrast, effect: np.ndarray, level: float, adjusted: float) -> dict:
+    n = len(effect)
+    estimate, low, high = hodges_lehmann(effect, level)
+    _, low_adjusted, high_adjusted = hodges_lehmann(effect, adjusted)
+    if n < MIN_PAIRS:
+        low = high = low_adjusted = high_adjusted = math.nan
+    # An interval of half-width h has a standard error of about h / z: what is
+    # found with 80 % power lies z + z_power of those from the threshold.
+    z = NormalDist().inv_cdf((1 + adjusted) / 2)
+    reach = (high_adjusted - low_adjusted) / 2 * (1 + NormalDist().inv_cdf(POWER) / z)
+    outer = np.exp if contrast.kind == "ratio" else float
+    row = {
+        "name": contrast.name,
+        "measure": contrast.measure,
+        "kind": contrast.kind,
+        "unit": contrast.unit,
+        "threshold": contrast.threshold,
+        "n": n,
+        "failed_arm": _failed(part, contrast.arm),
+        "failed_baseline": _failed(part, contrast.baseline) if contrast.baseline else 0,
+        "estimate": float(outer(estimate)),
+        "low": float(outer(low)),
+        "high": float(outer(high)),
+        "low_adjusted": float(outer(low_adjusted)),
+        "high_adjusted": float(outer(high_adjusted)),
+        "detectable": float(outer(_inner(contrast, contrast.threshold) + reach)),
+    }
+    return row | {"note": _note(row, adjusted)}
+
+
+def _note(row: dict, adjusted: float) -> str:
+    n, units = row["n"], row["unit"] + ("" if row["n"] == 1 else "s")
+    said = []
+    if n == 0:
+        said.append(f"Nothing to compare: no {row['unit']} in which all arms have a value.")
+    elif n < MIN_PAIRS:
+        said.append(f"Too few: {n} {units}, an interval needs {MIN_PAIRS}.")
+    elif math.isnan(row["low_adjusted"]):
+        needed = math.ceil(1 - math.log2(1 - adjusted))
+        said.append(f"Too few for so many comparisons: {n} {units}, an interval needs {needed}.")
+    elif row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]:
+        size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
+        said.append(f"No effect found; one of {size} would have been, with {POWER:.0%} power.")
+    for arm in ("arm", "baseline"):
+        if failed := row[f"failed_{arm}"]:
+            said.append(f"{failed} trial{'s' * (failed > 1)} of the {arm} failed.")
+    return " ".join(said)
+
+
+def _inner(contrast: Contrast, value: float) -> float:
+    return math.log(value) if contrast.kind == "ratio" else value
+
+
+def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Series:
+    """Return one value per block, or one per session, of the rows that `where` names."""
+    _need(trials, [*_KEYS, contrast.measure])
+    rows = trials[_match(trials, where) & trials["ok"] & trials[contrast.measure].notna()]
+    values = rows[contrast.measure].astype(float)
+    if contrast.kind == "ratio" and (values <= 0).any():
+        bad = values.index[values <= 0][0]
+        raise DataError(
+            f"Value {values[bad]:g} of {contrast.measure!r} in row {bad} cannot enter a ratio. "
+            "Must be > 0, or compared as a difference."
+        )
+    if rows["design"].nunique() > 1:
+        designs = sorted(rows["design"].unique())
+        raise UsageError(f"Arm {dict(where)} has trials of designs {designs}. Must name one.")
+    key = ["run", "session"] if contrast.unit == "session" else ["run", "session", "block"]
+    if contrast.unit == "block" and rows.duplicated(key).any():
+        twice = rows[rows.duplicated(key, keep=False)].iloc[0]
+        raise UsageError(
+            f"Arm {dict(where)} has several trials in block {twice['block']}. Must name the "
+            "conditions so that one is left."
+        )
+    log = contrast.kind == "ratio"
+    grouped = (np.log(values) if log else values).groupby([rows[k] for k in key])
+    return np.exp(grouped.median()) if log else grouped.median()
+
+
+def _match(trials: pd.DataFrame, where: Mapping) -> pd.Series:
+    _need(trials, list(where))
+    keep = pd.Series(True, index=trials.index)
+    for column, value in where.items():
+        keep &= trials[column] == value
+    return keep
+
+
+def _failed(trials: pd.DataFrame, where: Mapping) -> int:
+    return int((_match(trials, where) & ~trials["ok"]).sum())
+
+
+def _check(trials: pd.DataFrame) -> None:
+    _need(trials, _KEYS)
+    if trials["source"].nunique() > 1:
+        sources = sorted(trials["source"].unique())
+        raise UsageError(f"Trials of the sources {sources} in one table. Must be of one source.")
+
+
+def _need(trials: pd.DataFrame, names: Sequence[str]) -> None:
+    for name in names:
+        _one_of("column", name, list(trials.columns))
+
+
+def _one_of(what: str, value, allowed) -> None:
+    if value not in allowed:
+        known = ", ".join(repr(a) for a in allowed)
+        raise UsageError(f"Unknown {what} {value!r}. Must be one of {known}.")

@@ -1,0 +1,189 @@
+"""What a group of trials looks like: medians, quantiles, and doubts in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from caveatlib.errors import UsageError
+
+SPREAD = 0.10
+"""Coefficient of variation from which a group is called spread out."""
+FAR = 14.8
+"""Far outlier: |x - median| / MAD above this, 10 standard deviations if normal
+(the bound of hyperfine's warning)."""
+STOLEN = 0.01
+OVERHEADS = 10
+QUANTILES = {"p10": (0.10, 10), "p90": (0.90, 10), "p99": (0.99, 1000)}
+"""Quantile and the number of values below which it is not shown."""
+
+
+def summarize(
+    trials: pd.DataFrame,
+    measures: str | Sequence[str],
+    by: str | Sequence[str] = "place",
+    *,
+    unit: str = "trial",
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Summarise measures per group; failed trials are counted, never averaged.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    measures : str or sequence of str
+    by : str or sequence of str
+        Columns that make a group; the machine joins them if there are several.
+    unit : {"trial", "session"}
+        What is replicated: with ``"session"`` the median and its interval are
+        of the medians of sessions, the quantiles still of all trials.
+    level : float
+        Nominal coverage of the interval of the median (order statistics, no
+        distribution assumed).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by group: `n` trials, `failed` of them, and per measure
+        ``<measure>_median``, ``_low``, ``_high``, ``_p10``, ``_p90`` and, from
+        1000 values on, ``_p99``, all in the measure's unit. NaN where there are
+        too few values: 6 for the interval, 10 for p10 and p90.
+    """
+    measures = [measures] if isinstance(measures, str) else list(measures)
+    by = [by] if isinstance(by, str) else list(by)
+    _require(trials, [*measures, *by, "machine", "session", "run", "ok"])
+    if unit not in ("trial", "session"):
+        raise UsageError(f"Unknown unit {unit!r}. Must be one of 'trial', 'session'.")
+    if trials["machine"].nunique() > 1 and "machine" not in by:
+        by = ["machine", *by]
+    rows = []
+    for key, group in trials.groupby(by, sort=True):
+        row = dict(zip(by, key, strict=True))
+        row |= {"n": len(group), "failed": int((~group["ok"]).sum())}
+        for name in measures:
+            row |= {f"{name}_{k}": v for k, v in _describe(group, name, unit, level).items()}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=None if rows else [*by, "n", "failed"]).set_index(by)
+    unknown = [c for c in table if c.endswith("_p99") and table[c].isna().all()]
+    return table.drop(columns=unknown)
+
+
+def quality(
+    trials: pd.DataFrame,
+    measure: str,
+    by: str = "place",
+    *,
+    tick_s: float = 1e-9,
+    overhead_s: float = 0.0,
+    conditions: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Say in sentences what makes the values of a measure doubtful; delete nothing.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    measure : str
+    by : str
+        Column that makes a group; machines are kept apart.
+    tick_s : float
+        Resolution of the clock (of the measure, in its unit): a median absolute
+        deviation below it is taken as it, so that equal readings are no outliers.
+    overhead_s : float
+        What the harness itself adds to a sample.
+    conditions : mapping, optional
+        Of the run: ``stolen_share`` (0..1), ``load`` (mean running tasks other
+        than the workload) and ``cores``; what is absent is not judged.
+
+    Returns
+    -------
+    list of str
+        Empty if nothing is to be said.
+    """
+    _require(trials, [measure, by, "machine", "run", "session", "block", "position", "ok"])
+    said = _machine_doubts(conditions or {})
+    good = trials[trials["ok"] & trials[measure].notna()]
+    order = ["run", "session", "block", "position"]
+    for (machine, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
+        name = group if trials["machine"].nunique() == 1 else f"{group} on {machine}"
+        values = rows[measure].to_numpy(dtype=float)
+        said += [f"{name}: {doubt}" for doubt in _doubts(values, measure, tick_s, overhead_s)]
+    return said
+
+
+def _machine_doubts(conditions: Mapping[str, float]) -> list[str]:
+    said = []
+    if (stolen := conditions.get("stolen_share", 0.0)) >= STOLEN:
+        said.append(f"The hypervisor stole {stolen:.1%} of the CPU time during the run.")
+    load, cores = conditions.get("load"), conditions.get("cores")
+    if load is not None and cores is not None and load >= cores:
+        said.append(f"The machine was busy: load {load:.1f} on {cores:g} cores.")
+    return said
+
+
+def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> list[str]:
+    said = []
+    if len(values) < 2:
+        return said
+    mean, median = values.mean(), np.median(values)
+    if mean != 0 and (cv := values.std(ddof=1) / abs(mean)) >= SPREAD:
+        said.append(f"{measure} is spread out, its standard deviation is {cv:.0%} of the mean.")
+    far = (values - median) / max(np.median(np.abs(values - median)), tick)
+    if far[0] > FAR:
+        said.append(
+            f"the first sample of {measure} was slow, {values[0]:.3g} against a median of "
+            f"{median:.3g}; it is kept."
+        )
+        far = far[1:]
+    if count := int((np.abs(far) > FAR).sum()):
+        said.append(f"{count} of {len(values)} values of {measure} are far outliers; all are kept.")
+    if overhead > 0 and median < OVERHEADS * overhead:
+        said.append(
+            f"{measure} is short, a median of {median:.3g} against {overhead:.3g} of harness "
+            f"overhead; below {OVERHEADS}x the overhead counts."
+        )
+    return said
+
+
+def _describe(group: pd.DataFrame, name: str, unit: str, level: float) -> dict[str, float]:
+    good = group[group["ok"] & group[name].notna()]
+    values = good[name].astype(float)
+    centre = values
+    if unit == "session":
+        centre = values.groupby([good["run"], good["session"]]).median()
+    low, high = _median_interval(np.sort(centre.to_numpy()), level)
+    found = {"median": float(centre.median()), "low": low, "high": high}
+    for key, (q, enough) in QUANTILES.items():
+        found[key] = float(values.quantile(q)) if len(values) >= enough else math.nan
+    return found
+
+
+def _median_interval(ordered: np.ndarray, level: float) -> tuple[float, float]:
+    """Return the narrowest symmetric pair of order statistics that covers the median.
+
+    P(x_(k) > median) = P(Bin(n, 1/2) <= k - 1), exact up to 1000 values, then
+    by the normal approximation.
+    """
+    n, tail = len(ordered), (1 - level) / 2
+    if n > 1000:
+        k = math.floor((n - NormalDist().inv_cdf(1 - tail) * math.sqrt(n)) / 2)
+    else:
+        below, k = 0.5**n, 0
+        mass = below
+        while below <= tail:
+            k += 1
+            mass *= (n - k + 1) / k
+            below += mass
+    if k == 0:
+        return math.nan, math.nan
+    return float(ordered[k - 1]), float(ordered[n - k])
+
+
+def _require(trials: pd.DataFrame, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in trials.columns:
+            known = ", ".join(repr(c) for c in trials.columns)
+            raise UsageError(f"Unknown column {name!r}. Must be one of {known}.")
