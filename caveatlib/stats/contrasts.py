@@ -40,7 +40,7 @@ _COLUMNS = [
     "p_adjusted",
     "detectable",
     "note",
-,]
+]
 
 
 @dataclass(frozen=True)
