@@ -28,7 +28,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from caveatlib.errors import DataError, StorageError, UsageError
+from caveatlib.errors import DataError, UsageError
+from caveatlib.paths import cannot, shown
 
 END = "end"
 """The kind of the record that ends a complete run."""
@@ -88,7 +89,7 @@ class Journal:
                 self._cut_torn_tail()
         except OSError as error:
             self._abandon()
-            raise _storage_error("open", self.path, error) from None
+            raise cannot("open", self.path, error) from None
         except BaseException:
             self._abandon()
             raise
@@ -136,7 +137,7 @@ class Journal:
                 with _Locked(self._fd):
                     self._write(kind, plain)
             except OSError as error:
-                raise _storage_error("write", self.path, error) from None
+                raise cannot("write", self.path, error) from None
 
     def close(self) -> None:
         """Bring the records to the disk and close the file; twice is harmless."""
@@ -147,7 +148,7 @@ class Journal:
             try:
                 os.fsync(fd)
             except OSError as error:
-                raise _storage_error("write", self.path, error) from None
+                raise cannot("write", self.path, error) from None
             finally:
                 os.close(fd)
 
@@ -211,7 +212,7 @@ def read(path) -> Records:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _storage_error("read", path, error) from None
+        raise cannot("read", path, error) from None
     *lines, tail = content.split(b"\n")
     records, at = [], 0
     for number, line in enumerate(lines, start=1):
@@ -227,20 +228,6 @@ def read(path) -> Records:
         )
         return Records(records, False, note)
     return Records(records, True, "")
-
-
-def shown(path) -> str:
-    """Return a path as it may be shown: relative, or its last part only.
-
-    Folders above the working folder tell the user's name and home.
-    """
-    path = Path(path)
-    if not path.is_absolute():
-        return str(path)
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return path.name
 
 
 class _Locked:
@@ -326,8 +313,3 @@ def _plain(value, where: str):
             "a boolean, None, or a list or mapping of these."
         )
     return _plain(plain, where)
-
-
-def _storage_error(verb: str, path: Path, error: OSError) -> StorageError:
-    """Word an error of the operating system without the folders above the file."""
-    return StorageError(f"Cannot {verb} {shown(path)!r}: {error.strerror or error}.")
