@@ -1,0 +1,204 @@
+"""Where a process's control groups are, and what their files say.
+
+Knows version 1, version 2, both mounted at once (hybrid), nested groups, and
+groups seen from within a cgroup namespace or a container. Reads only, needs no
+right, and works on a copied tree as well (`root`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from caveatlib.errors import DataError
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a controller's files of one process are.
+
+    Attributes
+    ----------
+    version : int
+        1 or 2.
+    folder : Path
+        The process's own group.
+    top : Path
+        The mount point: the uppermost group that can be seen from here.
+    """
+
+    version: int
+    folder: Path
+    top: Path
+
+    def chain(self) -> list[Path]:
+        """Return the folders from the process's own group up to the top."""
+        chain = [self.folder]
+        while chain[-1] != self.top:
+            chain.append(chain[-1].parent)
+        return chain
+
+
+def read_quota(version: int, folder: Path) -> tuple[int | None, int]:
+    """Read a group's quota (None for no limit) and period in microseconds.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or malformed.
+    """
+    if version == 1:
+        quota = read_number(folder / "cpu.cfs_quota_us", least=-1)
+        return (None if quota < 0 else quota), read_number(folder / "cpu.cfs_period_us", least=1)
+    path = folder / "cpu.max"
+    text = read_text(path)
+    match = re.fullmatch(r"(max|\d+) ([1-9]\d*)\n?", text)  # "50000 100000" or "max 100000"
+    if not match:
+        raise malformed(path, 1, text, "'QUOTA PERIOD' or 'max PERIOD'")
+    return (None if match[1] == "max" else int(match[1])), int(match[2])
+
+
+def read_number(path: Path, *, least: int = 0) -> int:
+    """Read a file that holds one whole number.
+
+    Raises
+    ------
+    DataError
+        If it is missing, or holds anything else.
+    """
+    text = read_text(path)
+    if not re.fullmatch(r"-?\d+\n?", text) or int(text) < least:
+        raise malformed(path, 1, text, f"one whole number >= {least}")
+    return int(text)
+
+
+def read_counters(path: Path) -> dict[str, int]:
+    """Read a file of lines ``name number``, as ``cpu.stat`` is.
+
+    Raises
+    ------
+    DataError
+        If it is missing or a line is different, or the counters that every
+        version has are not there.
+    """
+    counters = {}
+    lines = read_text(path).splitlines()
+    for number, line in enumerate(lines, start=1):
+        match = re.fullmatch(r"([\w.]+) (\d+)", line)
+        if not match:
+            raise malformed(path, number, line, "'NAME NUMBER'")
+        counters[match[1]] = int(match[2])
+    if not counters.keys() & {"usage_usec", "throttled_time"}:
+        raise malformed(path, len(lines), "", "usage_usec (version 2) or throttled_time (1)")
+    return counters
+
+
+def locate(controller: str, *, pid: int | str = "self", root: Path = ROOT) -> Location | None:
+    """Find the folder of a process in a controller's hierarchy.
+
+    Knows version 1, version 2, both mounted at once (hybrid), nested groups,
+    and groups seen from within a cgroup namespace or a container, where the
+    mount shows the container's own group as its top.
+
+    Parameters
+    ----------
+    controller : str
+        ``"cpu"``, ``"cpuacct"``, ``"memory"``, ``"cpuset"`` or ``"pids"``.
+    pid : int or "self"
+    root : Path, optional
+        Folder that holds ``proc`` and ``sys``.
+
+    Returns
+    -------
+    Location, or None where the controller is not to be seen
+
+    Raises
+    ------
+    DataError
+        If ``mountinfo`` or ``cgroup`` of the process is malformed.
+    """
+    groups = _groups(root / f"proc/{pid}/cgroup")
+    unified = []
+    # the mounts are those that we see, whatever process is asked for
+    for version, options, inside, point in _mounts(root / "proc/self/mountinfo"):
+        if version == 1 and controller in options and controller in groups:
+            return Location(1, *_resolve(root, point, inside, groups[controller]))
+        if version == 2 and "" in groups:
+            unified.append((point, inside))
+    for point, inside in unified:
+        folder, top = _resolve(root, point, inside, groups[""])
+        # cpuacct is a part of cpu in version 2
+        wanted = "cpu" if controller == "cpuacct" else controller
+        with contextlib.suppress(OSError):
+            if wanted in (folder / "cgroup.controllers").read_text().split():
+                return Location(2, folder, top)
+    return None
+
+
+def _groups(path: Path) -> dict[str, str]:
+    """Read ``/proc/PID/cgroup`` into ``{controller: group}``; "" is version 2."""
+    groups = {}
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        # "4:cpu,cpuacct:/docker/1f" or "0::/system.slice"; the group may hold colons
+        match = re.fullmatch(r"\d+:([^:]*):(/.*)", line)
+        if not match:
+            raise malformed(path, number, line, "'ID:CONTROLLERS:GROUP'")
+        groups |= dict.fromkeys(match[1].split(","), match[2])
+    return groups
+
+
+def _mounts(path: Path) -> list[tuple[int, set[str], str, str]]:
+    """Read the cgroup mounts of ``mountinfo``: version, options, group shown, point."""
+    mounts = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        # 36 25 0:30 /docker/1f /sys/fs/cgroup/cpu ro,nosuid master:9 - cgroup cgroup rw,cpu
+        head, dash, tail = line.partition(" - ")
+        before, after = head.split(), tail.split()
+        if not dash or len(before) < 6 or not after:
+            raise malformed(path, number, line, "mountinfo as in proc(5)")
+        if after[0] in ("cgroup", "cgroup2"):
+            version = 2 if after[0] == "cgroup2" else 1
+            options = set(after[-1].split(","))
+            mounts.append((version, options, _plain(before[3]), _plain(before[4])))
+    return mounts
+
+
+def _resolve(root: Path, point: str, inside: str, group: str) -> tuple[Path, Path]:
+    """Return folder and top of a group whose hierarchy shows `inside` at `point`."""
+    top = root / point.lstrip("/")
+    if group == inside or group.startswith("/.."):  # outside of our namespace: top is all we see
+        return top, top
+    below = group[len(inside) :] if group.startswith(inside.rstrip("/") + "/") else group
+    if inside == "/":
+        below = group
+    folder = top / below.strip("/")
+    # a container without a cgroup namespace names groups that its mount does not show
+    return (folder if folder.is_dir() else top), top
+
+
+def _plain(text: str) -> str:
+    r"""Undo mountinfo's octal escapes, ``\040`` for a space."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def read_text(path: Path) -> str:
+    """Return a file as text.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}. Must be a readable file.") from None
+
+
+def malformed(path: Path, number: int, text: str, rule: str) -> DataError:
+    """Return the error that names text, file, line and rule."""
+    return DataError(f"{text.strip()[:60]!r} in {path}, line {number}. Must be {rule}.")
