@@ -1,0 +1,277 @@
+"""One virtual machine in QEMU, from the command line to its end.
+
+QEMU's life hangs on a pipe: a small supervisor holds its other end and kills
+QEMU when the pipe closes, that is when the owner lets go or dies, however it
+dies. (A parent-death signal would fire at the end of the creating thread.)
+Nothing is written to disk: the initial RAM file system and the log of the
+serial line are anonymous files in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from caveatlib.backends import cache, cpio, guest
+from caveatlib.backends.base import Workload
+from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
+
+PROGRAM = "qemu-system-x86_64"
+
+# Its input is the owner's pipe; $1 is the serial line's input, $2 tells the pid.
+SUPERVISOR = """
+serial=$1 tell=$2
+shift 2
+read -r go || exit 125
+exec 5<&0 # a background job's own input is empty
+"$@" </proc/self/fd/$serial &
+qemu=$!
+{ read -r gone; kill -KILL $qemu; } <&5 >/dev/null 2>&1 &
+watcher=$!
+echo $qemu >/proc/self/fd/$tell
+wait $qemu
+status=$?
+kill -KILL $watcher
+exit $status
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware that a guest sees.
+
+    Attributes
+    ----------
+    board : str
+        ``"microvm"`` or ``"q35"``.
+    accel : str
+        ``"kvm"`` or ``"tcg"``, QEMU's software emulation.
+    vcpus : int
+    memory_mib : int
+    disk : Path, optional
+        Raw image; a guest's writes to it are thrown away.
+    tsc_khz : int
+        Frequency of the time stamp counter, 0 to let the guest measure it.
+    """
+
+    board: str
+    accel: str
+    vcpus: int = 1
+    memory_mib: int = 256
+    disk: Path | None = None
+    tsc_khz: int = 0
+
+
+def program() -> str:
+    """Return QEMU's path.
+
+    Raises
+    ------
+    Unavailable
+    """
+    path = shutil.which(PROGRAM)
+    if path is None:
+        raise Unavailable(f"{PROGRAM} is missing. Run `apt-get install qemu-system-x86`.")
+    return path
+
+
+def command(
+    machine: Machine, kernel: Path, initramfs_fd: int, log_fd: int, forward: str = ""
+) -> list[str]:
+    """Return QEMU's command line, to be run in the kernel's folder.
+
+    Parameters
+    ----------
+    machine : Machine
+    kernel : Path
+        The kernel's folder.
+    initramfs_fd, log_fd : int
+        Open files that QEMU inherits.
+    forward : str
+        ``"tcp:127.0.0.1:HOST-10.0.2.15:GUEST"``, empty for no network.
+    """
+    kernel_arguments = "console=ttyS0 quiet panic=-1 systemd.show_status=0"
+    if machine.tsc_khz:
+        kernel_arguments += f" tsc_early_khz={machine.tsc_khz}"
+    line = [program(), "-machine", f"{machine.board},accel={machine.accel}"]
+    line += ["-cpu", "host" if machine.accel == "kvm" else "max"]
+    line += ["-smp", str(machine.vcpus), "-m", str(machine.memory_mib)]
+    line += ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    log = f"logfile=/proc/self/fd/{log_fd},logappend=on"
+    line += ["-chardev", f"stdio,id=serial,signal=off,{log}", "-serial", "chardev:serial"]
+    line += ["-kernel", "vmlinuz", "-append", kernel_arguments]
+    line += ["-initrd", f"/proc/self/fd/{initramfs_fd}"]
+    bus = "device" if machine.board == "microvm" else "pci"
+    if machine.disk is not None:
+        # Relative, so that no message of QEMU holds somebody's folder.
+        disk = os.path.relpath(machine.disk, kernel)
+        line += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"]
+        line += ["-device", f"virtio-blk-{bus},drive=disk"]
+    if forward:
+        line += ["-netdev", f"user,id=net,restrict=on,hostfwd={forward}"]
+        line += ["-device", f"virtio-net-{bus},netdev=net"]
+    return line
+
+
+class Guest:
+    """A virtual machine that runs one workload (a `caveatlib.backends.base.Instance`)."""
+
+    def __init__(self, machine: Machine, workload: Workload, extra: Sequence[Path] = ()):
+        """Prepare everything but QEMU's process itself.
+
+        Parameters
+        ----------
+        machine : Machine
+        workload : Workload
+        extra : sequence of Path
+            Further archives for the initial RAM file system.
+
+        Raises
+        ------
+        Unavailable
+            If QEMU or what the guest boots is missing.
+        """
+        self.output = -1
+        self._files: list[int] = []
+        self._pid = 0
+        kernel = cache.find(guest.KERNEL)
+        if machine.disk is not None and not machine.disk.is_file():
+            raise Unavailable(f"The disk is missing. Run `{cache.PREPARE}` once.")
+        archives = [cache.find(guest.INITRAMFS) / "initramfs", *extra]
+        forward = ""
+        if workload.port:
+            self._port = _free_port()
+            forward = f"tcp:127.0.0.1:{self._port}-10.0.2.15:{workload.port}"
+        initramfs = self._memory_file(
+            *[a.read_bytes() for a in archives], _trial(machine, workload)
+        )
+        self._log, self._messages = self._memory_file(), self._memory_file()
+        self.output, written = self._pipe()
+        serial_read, self._serial = self._pipe()
+        self._told, tell = self._pipe()
+        line = command(machine, kernel, initramfs, self._log, forward)
+        self._supervisor = subprocess.Popen(
+            ["/bin/sh", "-c", SUPERVISOR, "sh", str(serial_read), str(tell), *line],
+            cwd=kernel,
+            env={"PATH": os.defpath},
+            stdin=subprocess.PIPE,
+            stdout=written,
+            stderr=self._messages,
+            pass_fds=(initramfs, self._log, serial_read, tell),
+            start_new_session=True,
+        )
+        # Kept open here, the output would never end.
+        for ours in (written, tell, serial_read, initramfs):
+            self._close(ours)
+
+    def start(self) -> None:
+        """Start QEMU; return when its process exists."""
+        self._supervisor.stdin.write(b"go\n")
+        self._supervisor.stdin.flush()
+        ready, _, _ = select.select([self._told], [], [], 10)
+        told = os.read(self._told, 32) if ready else b""
+        if not told:
+            raise MeasurementError("QEMU did not start within 10 s.")
+        self._pid = int(told)
+
+    def signal(self, name: str) -> None:
+        """Send a line with the signal's name to the guest, which passes it to the workload.
+
+        The guest powers off when the workload has ended.
+        """
+        os.write(self._serial, f"{name}\n".encode())
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until QEMU is gone; return the workload's exit status.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the guest still runs after `timeout_s` seconds.
+        MeasurementError
+            If the guest ended without telling an exit status, by a panic say.
+        """
+        try:
+            self._supervisor.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise DeadlineExceeded(f"The guest still runs after {timeout_s:g} s.") from None
+        log = _content(self._log)
+        # "caveatlib: exit 143"
+        if told := re.findall(rb"^caveatlib: exit (\d+)\s*$", log, re.MULTILINE):
+            return int(told[-1])
+        raise MeasurementError(f"The guest ended early: {self._last_words(log)}.")
+
+    def remove(self) -> None:
+        """Kill what still runs and let go of everything; harmless when repeated."""
+        self._supervisor.stdin.close()
+        try:
+            self._supervisor.wait(10)
+        finally:
+            for file in list(self._files):
+                self._close(file)
+
+    def pids(self) -> list[int]:
+        """Return QEMU's process id."""
+        return [self._pid] if self._pid and self._supervisor.poll() is None else []
+
+    def memory_cgroup(self) -> Path | None:
+        """Return None: a virtual machine gets no memory cgroup of its own."""
+        return None
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Connect to the port of this host that QEMU forwards to the workload's.
+
+        QEMU accepts before anybody listens in the guest; only an answer tells
+        that the workload is there.
+        """
+        return socket.create_connection(("127.0.0.1", self._port), timeout_s)
+
+    def _last_words(self, log: bytes) -> str:
+        # "[    1.234567] Kernel panic - not syncing: sysrq triggered crash"
+        pattern = rb"Kernel panic - [^\r\n]*|(?<=caveatlib: )[^\r\n]*"
+        words = re.findall(pattern, log) or _content(self._messages).strip().splitlines()[-1:]
+        return words[0].decode(errors="replace") if words else "it told no exit status"
+
+    def _memory_file(self, *content: bytes) -> int:
+        file = os.memfd_create("guest")
+        self._files.append(file)
+        with open(file, "wb", closefd=False) as stream:
+            stream.writelines(content)
+        return file
+
+    def _pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self._files += ends
+        return ends
+
+    def _close(self, file: int) -> None:
+        self._files.remove(file)
+        os.close(file)
+
+
+def _trial(machine: Machine, workload: Workload) -> bytes:
+    entries = {
+        "trial/workload.sh": (cpio.REGULAR, workload.script.encode()),
+        "trial/runner": (cpio.EXECUTABLE, guest.RUNNER.encode()),
+    }
+    if workload.port:
+        entries["trial/network"] = (cpio.REGULAR, b"")
+    if machine.disk is not None:
+        entries["trial/disk"] = (cpio.REGULAR, b"")
+    return cpio.archive(entries)
+
+
+def _content(file: int) -> bytes:
+    return os.pread(file, os.fstat(file).st_size, 0)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]

@@ -1,0 +1,119 @@
+"""Virtual machines as places: a microVM, a full VM, and a microVM with a container inside.
+
+microvm
+    QEMU's board of that name, kernel and busybox in memory, one processor.
+full-vm
+    A PC (q35) with firmware and a disk, Debian with systemd, two processors.
+    The script runs after multi-user.target. The kernel is handed to the
+    firmware by QEMU: there is no boot loader.
+inception
+    A microVM that has runc and a bundle: ``container SCRIPT`` in the workload's
+    script runs a first container in it.
+
+The serial line is the output. A guest has a network only if its workload has a
+port. An orderly end is a line with the signal's name on the serial line: the
+guest passes it to the workload, and powers off when that has ended (the full VM
+through systemd's poweroff.target).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from caveatlib.backends import accel, cache, guest, qemu
+from caveatlib.backends.base import Ability, Workload
+from caveatlib.errors import CaveatError, UsageError
+
+KINDS = ("microvm", "full-vm", "inception")
+
+
+@dataclass
+class Vm:
+    """An opened kind of virtual machine (a `caveatlib.backends.base.Place`)."""
+
+    machine: qemu.Machine
+    extra: tuple[Path, ...]
+    made: list[qemu.Guest]
+
+    def create(self, workload: Workload) -> qemu.Guest:
+        """Prepare a guest up to the point where only QEMU's process is missing."""
+        instance = qemu.Guest(self.machine, workload, self.extra)
+        self.made.append(instance)
+        return instance
+
+    def facts(self) -> dict[str, str]:
+        """Return the hardware that the guest sees and the versions it is made of."""
+        machine = self.machine
+        return {
+            "accel": machine.accel,
+            "board": machine.board,
+            "vcpus": str(machine.vcpus),
+            "guest_memory_bytes": str(machine.memory_mib << 20),
+            "guest_kernel": (cache.find(guest.KERNEL) / "version").read_text().strip(),
+            "qemu": _qemu_version(),
+        }
+
+
+@contextmanager
+def opened(kind: str) -> Iterator[Vm]:
+    """Open a kind of virtual machine; its guests end with it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind.
+    Unavailable
+        If QEMU is missing or the guest is not prepared.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"Unknown virtual machine {kind!r}. Must be one of {KINDS}.")
+    qemu.program()
+    cache.find(guest.KERNEL)
+    cache.ensure(guest.INITRAMFS)
+    disk = cache.find(guest.FULL_DISK) / "disk.raw" if kind == "full-vm" else None
+    extra = (cache.ensure(guest.INCEPTION) / "initramfs",) if kind == "inception" else ()
+    by, tsc_khz = accel.accelerator()
+    machine = {
+        "microvm": qemu.Machine("microvm", by, 1, 256, tsc_khz=tsc_khz),
+        "full-vm": qemu.Machine("q35", by, min(2, os.cpu_count() or 1), 1024, disk, tsc_khz),
+        "inception": qemu.Machine("microvm", by, 1, 512, tsc_khz=tsc_khz),
+    }[kind]
+    place = Vm(machine, extra, [])
+    try:
+        yield place
+    finally:
+        for instance in place.made:
+            instance.remove()
+
+
+def probe() -> tuple[Ability, ...]:
+    """Return which kinds can be opened here, by ability of the same name."""
+    return tuple(_ability(kind) for kind in KINDS)
+
+
+def _ability(kind: str) -> Ability:
+    try:
+        qemu.program()
+        guest.busybox()
+        cache.find(guest.KERNEL)
+        if kind == "full-vm":
+            cache.find(guest.FULL_DISK)
+        if kind == "inception":
+            cache.checksum(guest.INCEPTION)
+    except CaveatError as error:
+        reason, _, fix = str(error).partition(" Run ")
+        return Ability(kind, False, reason, fix.strip("`. ").split("`")[0])
+    return Ability(kind, True, f"QEMU {_qemu_version()}, guest prepared")
+
+
+def _qemu_version() -> str:
+    told = subprocess.run(
+        [qemu.program(), "--version"], check=True, timeout=20, capture_output=True, text=True
+    ).stdout
+    # "QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)"
+    return told.split("version ", 1)[-1].split()[0]
