@@ -27,7 +27,12 @@ def machine() -> str:
     """Return the machine's class: ``"x86_64, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"``."""
     memory = round(psutil.virtual_memory().total / 2**30)
     kernel = ".".join(_kernel().split(".")[:2])
-    parts = [platform.machine(), f"{cores()} CPUs", f"{memory} GiB", f"{platform.system()} {kernel}"]
+    parts = [
+        platform.machine(),
+        f"{cores()} CPUs",
+        f"{memory} GiB",
+        f"{platform.system()} {kernel}",
+    ]
     if cgroups() != "none":
         parts.append(f"cgroup {cgroups()}")
     return ", ".join(parts)

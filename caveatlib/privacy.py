@@ -23,10 +23,17 @@ _PATTERNS = (
     (re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", re.I), "<address>"),
     (re.compile(r"\b[\w.+-]+@[\w.-]+\b"), "<address>"),
     (re.compile(r"\b[0-9a-f]{32,}\b", re.I), "<id>"),
-    (re.compile(r"\b(?:[\w-]+\.)+(?:com|net|org|io|dev|local|internal|lan|corp)\b(?:[:/][\w./:-]*)?",
-                re.I), "<host>"),
-    (re.compile(r"\b(\w*(?:token|password|passwd|secret|api_?key)\w*)\s*[=:]\s*\S+", re.I),
-     r"\1=<secret>"),
+    (
+        re.compile(
+            r"\b(?:[\w-]+\.)+(?:com|net|org|io|dev|local|internal|lan|corp)\b(?:[:/][\w./:-]*)?",
+            re.I,
+        ),
+        "<host>",
+    ),
+    (
+        re.compile(r"\b(\w*(?:token|password|passwd|secret|api_?key)\w*)\s*[=:]\s*\S+", re.I),
+        r"\1=<secret>",
+    ),
 )
 
 

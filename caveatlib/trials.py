@@ -26,7 +26,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from caveatlib import frames, host, store
-from caveatlib.backends import places as catalogue
+from caveatlib.backends import places as real_places
 from caveatlib.backends.base import Outcome
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 from caveatlib.journal import Journal, read
@@ -61,6 +61,8 @@ class Design:
         Blocks in each session it takes part in.
     every : int
         It takes part in every so-manieth session.
+    sessions : int, optional
+        It takes part in so many sessions only.
     warmup : bool
         Whether each session begins with a trial of each arm that is kept apart.
     spare : bool
@@ -72,12 +74,14 @@ class Design:
     block_s: float
     blocks_per_session: int = 1
     every: int = 1
+    sessions: int | None = None
     warmup: bool = False
     spare: bool = False
 
     def due(self, session: int) -> bool:
         """Whether the design takes part in this session."""
-        return session % self.every == 0
+        within = self.sessions is None or session // self.every < self.sessions
+        return within and session % self.every == 0
 
 
 class Conditions(frames.Table):
@@ -181,17 +185,22 @@ def _live(experiment: ModuleType, options: dict) -> str:
 
 
 def arms_here(
-    experiment: ModuleType, *, places: list[str] | None = None, engine: str | None = None
+    experiment: ModuleType,
+    *,
+    places: list[str] | None = None,
+    engine: str | None = None,
+    catalogue: ModuleType = real_places,
 ) -> tuple[tuple[Design, ...], dict[str, str]]:
-    """Say which designs this machine can run, and which places it lacks.
+    """Return the designs and which of their places this machine lacks.
 
     Parameters
     ----------
     experiment : module
     places : list of str, optional
         Only these; default all that the experiment knows.
-    engine : str, optional
-        As `caveatlib.backends.places.chosen` takes it.
+    engine : {"own", "private"} or URL, optional
+    catalogue : module, optional
+        Knows the places; tests hand in `caveatlib.backends.fake`.
 
     Returns
     -------
@@ -220,8 +229,26 @@ def arms_here(
         arms = tuple(a for a in design.arms if a.place in wanted)
         if arms:
             kept.append(_with_arms(design, arms))
-    missing = catalogue.missing(wanted, engine=engine)
-    return tuple(kept), missing
+    return tuple(kept), catalogue.missing(wanted, engine=engine)
+
+
+def cost(
+    experiment: ModuleType,
+    *,
+    places: list[str] | None = None,
+    blocks: int | None = None,
+    budget_s: float | None = None,
+    engine: str | None = None,
+) -> tuple[float, int]:
+    """Return about how many seconds and bytes of disk `measure` will need here."""
+    designs, missing = arms_here(experiment, places=places, engine=engine)
+    seconds = budget_s or 0.0
+    if not budget_s:
+        for design in designs:
+            here = sum(a.place not in missing for a in design.arms) / len(design.arms)
+            count = sum(design.due(s) for s in range(blocks or experiment.BLOCKS))
+            seconds += here * design.block_s * count * (design.blocks_per_session + design.warmup)
+    return seconds, experiment.DISK_BYTES
 
 
 def measure(
@@ -234,7 +261,7 @@ def measure(
     seed: int | None = None,
     engine: str | None = None,
     resume: bool = False,
-    opener: Callable = catalogue.opened,
+    catalogue: ModuleType = real_places,
     progress: bool = True,
 ) -> Path:
     """Measure an experiment on this machine and write its data package.
@@ -256,8 +283,8 @@ def measure(
         Which Docker engine; default a private one where possible.
     resume : bool, optional
         Go on with the interrupted run in `out`, with its seed and places.
-    opener : callable, optional
-        Opens places; tests hand in `caveatlib.backends.fake.opened`.
+    catalogue : module, optional
+        Knows and opens places; tests hand in `caveatlib.backends.fake`.
     progress : bool, optional
         Whether to show a progress bar on stderr.
 
@@ -288,10 +315,8 @@ def measure(
         places, seed, engine = header["places"], header["seed"], header["engine"]
     elif folder.exists():
         raise UsageError(f"Folder {str(folder)!r} exists. Choose another, or --resume it.")
-    engine = engine or catalogue.default_engine()
-    designs, missing = arms_here(experiment, places=places, engine=engine)
-    if opener is not catalogue.opened:
-        missing = {}
+    engine = catalogue.check_engine(engine)
+    designs, missing = arms_here(experiment, places=places, engine=engine, catalogue=catalogue)
     runnable = sorted({a.place for d in designs for a in d.arms} - set(missing))
     if not runnable:
         reasons = "; ".join(f"{place}: {why}" for place, why in missing.items())
@@ -306,7 +331,7 @@ def measure(
             for name, value in host.describe().items():
                 _fact(journal, header, "", name, value)
             _note_missing(journal, header, designs, missing)
-        loop = _Loop(experiment, journal, header, designs, missing, engine, opener)
+        loop = _Loop(experiment, journal, header, designs, missing, engine, catalogue)
         try:
             with _bar(loop, sessions, budget_s, progress):
                 loop.run(sessions, budget_s)
@@ -360,8 +385,9 @@ def from_journal(experiment: ModuleType, path: Path) -> dict[str, pd.DataFrame]:
             kept = _block_key(record.data) in whole or record.data["design"] == ""
             if kept:
                 rows[record.data["table"]].extend(record.data["rows"])
-    return {name: frames.from_rows(rows[name], model) for name, model in
-            tables_of(experiment).items()}
+    return {
+        name: frames.from_rows(rows[name], model) for name, model in tables_of(experiment).items()
+    }
 
 
 def _block_key(data: dict) -> tuple:
@@ -387,10 +413,16 @@ def _header(experiment, seed, places, engine) -> dict:
 
 
 def _fact(journal: Journal, header: dict, place: str, name: str, value: object) -> None:
-    row = {"run": header["run"], "machine": header["machine"], "place": place,
-           "name": name, "value": scrub(value)}
-    journal.append("rows", {"table": "conditions", "session": 0, "design": "", "block": 0,
-                            "rows": [row]})
+    row = {
+        "run": header["run"],
+        "machine": header["machine"],
+        "place": place,
+        "name": name,
+        "value": scrub(value),
+    }
+    journal.append(
+        "rows", {"table": "conditions", "session": 0, "design": "", "block": 0, "rows": [row]}
+    )
 
 
 def _note_missing(journal: Journal, header: dict, designs, missing: dict[str, str]) -> None:
@@ -419,7 +451,7 @@ def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
 class _Loop:
     """Sessions of blocks of trials, and what has been done of them."""
 
-    def __init__(self, experiment, journal, header, designs, missing, engine, opener):
+    def __init__(self, experiment, journal, header, designs, missing, engine, catalogue):
         self.experiment = experiment
         self.journal = journal
         self.header = header
@@ -430,7 +462,7 @@ class _Loop:
         ]
         self.names = sorted({a.place for d in self.designs for a in d.arms})
         self.engine = engine
-        self.opener = opener
+        self.catalogue = catalogue
         self.stated: set[str] = set()
         self.on_trial: Callable[[], None] = lambda: None
         blocks = [r.data for r in read(journal.path).records if r.kind == "block"]
@@ -443,7 +475,7 @@ class _Loop:
         while sessions is None or session < sessions:
             if deadline and session > self.first and time.monotonic() >= deadline:
                 return
-            with self.opener(self.names, engine=self.engine) as handles:
+            with self.catalogue.opened(self.names, engine=self.engine) as handles:
                 if all(isinstance(h, Exception) for h in handles.values()):
                     raise MeasurementError(f"No place could be opened: {handles[self.names[0]]}")
                 self._state(handles)
@@ -492,9 +524,16 @@ class _Loop:
         where = {k: row[k] for k in ("run", "design", "block", "place")}
         for table, rows in outcome.tables.items():
             if kind == "trial" and rows:
-                self.journal.append("rows", {"table": table, "session": session, "design":
-                                             design.name, "block": block,
-                                             "rows": [where | r for r in rows]})
+                self.journal.append(
+                    "rows",
+                    {
+                        "table": table,
+                        "session": session,
+                        "design": design.name,
+                        "block": block,
+                        "rows": [where | r for r in rows],
+                    },
+                )
         self.journal.append(kind, row)
         self.on_trial()
 

@@ -1,0 +1,167 @@
+"""All places by name: what each needs, and how it is opened.
+
+`opened` opens those of one session; the ones that live in the same Docker
+engine share it. A place that cannot be opened does not stop the others: its
+handle is the error, and every trial in it fails with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+from caveatlib.backends import (
+    engine,
+    leases,
+    namespaces,
+    private_engine,
+    process,
+    rootfs,
+    runc,
+)
+from caveatlib.backends.base import Ability
+from caveatlib.errors import CaveatError, Unavailable, UsageError
+
+ENGINES = ("own", "private")
+
+
+class Session:
+    """What the places of one session share: an exit stack, and engines by their settings."""
+
+    def __init__(self, stack: ExitStack, kind: str):
+        self._stack = stack
+        self._kind = kind
+        self._engine = None
+
+    def enter(self, manager):
+        """Open a context manager until the session ends."""
+        return self._stack.enter_context(manager)
+
+    def engine(self) -> engine.Engine:
+        """Return the session's Docker engine, started when first asked for."""
+        if self._engine is None:
+            if self._kind == "private":
+                manager = private_engine.private_engine(runtimes=_runtimes())
+            else:
+                manager = engine.own_engine(named=None if self._kind == "own" else self._kind)
+            self._engine = self.enter(manager)
+        return self._engine
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How one place is opened, and the abilities it needs.
+
+    The ability ``"engine"`` stands for the chosen kind of engine.
+    """
+
+    needs: tuple[str, ...]
+    open: Callable[[Session], object]
+
+
+PLACES = {
+    "process": Spec(("process",), lambda s: s.enter(process.process_place())),
+    "namespaces": Spec(("namespaces",), lambda s: s.enter(namespaces.namespaces_place())),
+    "runc": Spec(("runc",), lambda s: s.enter(runc.runc_place("runc"))),
+    "docker-runc": Spec(("engine",), lambda s: s.engine().place(runtime="runc")),
+    "docker-crun": Spec(("engine", "crun"), lambda s: s.engine().place(runtime="crun")),
+}
+
+
+@contextmanager
+def opened(names: Iterable[str], *, engine: str) -> Iterator[dict[str, object]]:
+    """Open places for one session.
+
+    Parameters
+    ----------
+    names : iterable of str
+    engine : {"own", "private"} or URL
+
+    Yields
+    ------
+    dict
+        Name -> opened place, or the `CaveatError` that opening it raised.
+    """
+    with ExitStack() as stack:
+        session = Session(stack, engine)
+        handles: dict[str, object] = {}
+        for name in names:
+            try:
+                handles[name] = PLACES[name].open(session)
+            except CaveatError as error:
+                handles[name] = error
+        yield handles
+
+
+def abilities() -> list[Ability]:
+    """Return every backend's own probe, probed once per process."""
+    return list(_probed().values())
+
+
+def missing(names: Iterable[str], *, engine: str | None) -> dict[str, str]:
+    """Return, for each place that cannot be opened here, why and what would mend it."""
+    kind = check_engine(engine)
+    found = {}
+    for name in names:
+        for need in PLACES[name].needs:
+            ability = _ability(need, kind)
+            if not ability.available:
+                fix = f" ({ability.fix})" if ability.fix else ""
+                found[name] = f"{ability.name}: {ability.reason}{fix}"
+                break
+    return found
+
+
+def check_engine(kind: str | None) -> str:
+    """Return the kind of engine to use: the one asked for, or the best there is.
+
+    Raises
+    ------
+    UsageError
+        If it is neither of `ENGINES` nor a URL.
+    Unavailable
+        If the engine that was asked for cannot be had.
+    """
+    if kind is None:
+        return "own" if not _probed()["private-engine"].available else "private"
+    if kind in ENGINES:
+        ability = _probed()[f"{kind}-engine"]
+        if not ability.available:
+            fix = f" {ability.fix}" if ability.fix else ""
+            raise Unavailable(f"No {kind} engine: {ability.reason}.{fix}")
+    elif "://" not in kind:
+        raise UsageError(f"Unknown engine {kind!r}. Must be 'own', 'private' or a URL.")
+    return kind
+
+
+def sweep() -> list[str]:
+    """Remove what aborted runs left on this machine; return what was removed."""
+    return leases.sweep()
+
+
+def _ability(need: str, kind: str) -> Ability:
+    if need != "engine":
+        return _probed()[need]
+    if kind in ENGINES:
+        return _probed()[f"{kind}-engine"]
+    return Ability("engine", True, "named by its URL")
+
+
+@cache
+def _probed() -> dict[str, Ability]:
+    found = (
+        process.probe(),
+        namespaces.probe(),
+        rootfs.probe(),
+        runc.probe("runc"),
+        runc.probe("crun"),
+        private_engine.probe(),
+        engine.probe(),
+    )
+    return {ability.name: ability for ability in found}
+
+
+def _runtimes() -> tuple[str, ...]:
+    return tuple(n for n in ("runc", "crun") if _probed()[n].available)

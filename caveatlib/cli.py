@@ -1,0 +1,232 @@
+"""The command line: words in, words out; every mistake ends in one line.
+
+Exit status: 0 done, 1 a measurement failed, 2 bad usage or bad input, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from caveatlib.errors import CaveatError, MeasurementError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help='Check the claims of the 2016 post "Docker Caveats" on your own machine.',
+)
+
+
+class Table(StrEnum):
+    """Tables of an image."""
+
+    layers = "layers"
+    files = "files"
+    packages = "packages"
+    summary = "summary"
+
+
+class Format(StrEnum):
+    """Ways to print a table."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+) -> None:
+    """Say what this machine can measure, and what would mend the rest."""
+    from caveatlib import host, trials
+    from caveatlib.experiments import ALL
+
+    found = host.abilities()
+    if as_json:
+        keys = ("ability", "available", "reason", "fix")
+        values = [(a.name, a.available, a.reason, a.fix) for a in found]
+        typer.echo(json.dumps([dict(zip(keys, v, strict=True)) for v in values], indent=2))
+        return
+    for a in found:
+        fix = f"  ->  {a.fix}" if a.fix else ""
+        typer.echo(f"{'ok     ' if a.available else 'missing'}  {a.name:<16} {a.reason}{fix}")
+    for experiment in ALL:
+        typer.echo(f"\n{experiment.NAME}: {experiment.QUESTION}")
+        missing = trials.arms_here(experiment)[1]
+        for place in experiment.PLACES:
+            typer.echo(
+                f"  {place:<18} {'no: ' + missing[place] if place in missing else 'can run'}"
+            )
+
+
+@app.command()
+def measure(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="experiments")],
+    blocks: Annotated[int | None, typer.Option(help="how many blocks (sessions)")] = None,
+    budget_s: Annotated[float | None, typer.Option(help="seconds for each experiment")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of every random order")] = None,
+    places: Annotated[str | None, typer.Option(help="only these, separated by commas")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="own, private, or the URL of a remote engine")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="go on with an interrupted run")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
+) -> None:
+    """Measure experiments on this machine."""
+    from caveatlib import trials
+    from caveatlib.experiments import by_name
+
+    if resume and out:
+        raise UsageError(f"Both --resume {str(resume)!r} and --out {str(out)!r}. Give one.")
+    experiments = [by_name(name) for name in names]
+    folder = resume or out or Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    chosen = [p.strip() for p in places.split(",") if p.strip()] if places else None
+    for experiment in experiments:
+        _announce(experiment, folder, chosen, blocks, budget_s, engine)
+        try:
+            trials.measure(
+                experiment,
+                out=folder,
+                places=chosen,
+                blocks=blocks,
+                budget_s=budget_s,
+                seed=seed,
+                engine=engine,
+                resume=resume is not None,
+            )
+        except KeyboardInterrupt:
+            typer.echo(
+                f"\nInterrupted; what was measured is kept. Go on with: caveatlib measure "
+                f"{experiment.NAME} --resume {folder}",
+                err=True,
+            )
+            raise
+        _results(experiment, folder)
+
+
+def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
+    """Say what will run, how long it takes, and how much disk it needs."""
+    from caveatlib import trials
+    from caveatlib.backends import places as catalogue
+
+    if engine not in (None, "private"):
+        typer.echo(f"Engine: {catalogue.show_engine(engine)}")
+    seconds, disk = trials.cost(
+        experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
+    )
+    typer.echo(
+        f"{experiment.NAME}: about {_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
+        f"results in {folder / experiment.NAME}"
+    )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _results(experiment, folder: Path) -> None:
+    import pandas as pd
+
+    from caveatlib import trials
+
+    measured = trials.get(experiment, source=folder, version=1)
+    with pd.option_context("display.width", 200, "display.max_columns", 30):
+        typer.echo(experiment.summarize(measured).round(4).to_string())
+    failed = measured[~measured["ok"]]
+    for (place, error), rows in failed.groupby(["place", "error"]):
+        typer.echo(f"{place}: {len(rows)} without a result: {error}")
+    for verdict in experiment.verdicts(measured):
+        typer.echo(repr(verdict))
+    if measured["ok"].sum() == 0:
+        raise MeasurementError("No trial succeeded.")
+
+
+@app.command()
+def scorecard(
+    source: Annotated[str, typer.Option(help="recorded, live, or a folder of a run")] = "recorded",
+) -> None:
+    """Show every claim of the post with its verdict."""
+    from caveatlib import scorecard as card
+
+    for line in card.lines(card.table(source)):
+        typer.echo(line)
+
+
+@app.command()
+def report(
+    source: Annotated[str, typer.Option(help="auto, live, recorded, or a folder")] = "auto",
+    out: Annotated[Path, typer.Option(help="folder of the page")] = Path("report"),
+) -> None:
+    """Run the notebooks and write one self-contained page."""
+    from caveatlib import report as page
+    from caveatlib import scorecard as card
+
+    path, sources = page.write(out, source=source, say=typer.echo)
+    for line in card.lines(card.table(sources)):
+        typer.echo(line)
+    typer.echo(f"Written: {path}")
+
+
+@app.command()
+def record(
+    name: Annotated[str, typer.Argument(help="experiment")],
+    version: Annotated[int, typer.Option(help="version of the recorded data")],
+    folders: Annotated[list[Path], typer.Option("--from", help="run; several make one package")],
+) -> None:
+    """Promote a live run to recorded data."""
+    from caveatlib import store
+    from caveatlib.experiments import by_name
+
+    typer.echo(f"Written: data/{store.record(by_name(name).NAME, folders, version=version).name}")
+
+
+@app.command()
+def clean() -> None:
+    """Remove what an aborted run left; touch nothing else."""
+    from caveatlib.backends import places
+
+    removed = places.sweep()
+    for line in removed:
+        typer.echo(f"Removed {line}")
+    if not removed:
+        typer.echo("Nothing was left behind.")
+
+
+def main() -> None:
+    """Run the command line; turn every expected error into one line and a status."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except MeasurementError as error:
+        _fail(error, 1)
+    except CaveatError as error:
+        _fail(error, 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(error: object, status: int) -> None:
+    """Print one line; what comes from outside cannot break out of it."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    print(f"caveatlib: {text}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

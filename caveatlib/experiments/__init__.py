@@ -1,0 +1,23 @@
+"""The experiments, one module per topic; `ALL` lists them in the order of reading."""
+
+from types import ModuleType
+
+from caveatlib.errors import UsageError
+from caveatlib.experiments import startup
+
+ALL: tuple[ModuleType, ...] = (startup,)
+
+
+def by_name(name: str) -> ModuleType:
+    """Return the experiment of that name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    for experiment in ALL:
+        if name == experiment.NAME:
+            return experiment
+    known = ", ".join(experiment.NAME for experiment in ALL)
+    raise UsageError(f"Unknown experiment {name!r}. Must be one of {known}.")

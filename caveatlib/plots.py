@@ -1,0 +1,226 @@
+"""Figures: frame in, Axes out. No measuring, no statistics beyond a median.
+
+Every figure carries a sentence that says the same in words, made from the data
+it shows; `describe` returns it, and `show` hands it to the notebook as the
+alternative text of the picture.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+"""Told apart with every common kind of colour blindness (Okabe and Ito, 2008)."""
+
+SCALES = {
+    "s": ((1, "s"), (1e-3, "ms"), (1e-6, "us")),
+    "B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
+    "bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1, "bit/s")),
+}
+
+
+def dots(
+    trials: pd.DataFrame,
+    value: str,
+    *,
+    by: str,
+    unit: str,
+    label: str,
+    order: list[str] | None = None,
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw every value as a dot, one row per group, with the group's median as a line.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        One row per value; empty values are left out.
+    value, by : str
+        Columns of the value and of the group.
+    unit : str
+        Unit of the column, ``"s"``, ``"B"``, ``"bit/s"`` or ``""``.
+    label : str
+        What the value is, without unit.
+    order : list of str, optional
+        Groups from top to bottom; default by median.
+    log : bool, optional
+        Whether the axis is logarithmic.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    shown = trials.dropna(subset=[value])
+    medians = shown.groupby(by)[value].median().sort_values()
+    groups = [g for g in (order or list(medians.index)) if g in medians.index]
+    factor, name = scale(medians.max() if len(medians) else 1, unit)
+    ax = ax or new_axes(height=0.9 + 0.45 * max(1, len(groups)))
+    for row, group in enumerate(groups):
+        values = shown.loc[shown[by] == group, value].to_numpy() / factor
+        spread = (np.arange(len(values)) * 0.618) % 1 - 0.5
+        ax.plot(values, row + 0.5 * spread, "o", ms=4, alpha=0.6, mew=0, color=colour(row))
+        ax.plot([np.median(values)] * 2, [row - 0.38, row + 0.38], color="#222222", lw=2)
+    ax.set_yticks(range(len(groups)), groups)
+    ax.invert_yaxis()
+    if log:
+        ax.set_xscale("log")
+    else:
+        ax.set_xlim(left=0)
+    ax.set_xlabel(f"{label} ({name})" if name else label)
+    _plain(ax)
+    words = ", ".join(f"{g} {medians[g] / factor:.3g} {name}".strip() for g in groups)
+    return say(ax, f"Dot plot of {label}, one dot per trial. Medians: {words}.")
+
+
+def lines(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    by: str,
+    unit: str,
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the median of `y` over `x`, one line per group, labelled at its end.
+
+    Parameters and result as for `dots`; `x` is a number, `y` has the unit.
+    """
+    shown = frame.dropna(subset=[y])
+    medians = shown.groupby([by, x])[y].median()
+    factor, name = scale(medians.max() if len(medians) else 1, unit)
+    ax = ax or new_axes(height=3.6)
+    words = []
+    for row, group in enumerate(shown[by].unique()):
+        line = medians[group] / factor
+        ax.plot(line.index, line.to_numpy(), "o-", color=colour(row), label=group, ms=4)
+        words.append(
+            f"{group} from {line.iloc[0]:.3g} at {line.index[0]:g} to "
+            f"{line.iloc[-1]:.3g} {name} at {line.index[-1]:g}"
+        )
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(f"{ylabel} ({name})" if name else ylabel)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _plain(ax)
+    return say(ax, f"Lines of median {ylabel} over {xlabel}: {'; '.join(words)}.")
+
+
+def stacked(table: pd.DataFrame, *, unit: str, label: str, ax: Axes | None = None) -> Axes:
+    """Draw one bar per row of the table, its columns as consecutive parts.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Indexed by name; every column is one part, in the unit, in order.
+    unit, label : str
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    factor, name = scale(table.sum(axis=1).max() if len(table) else 1, unit)
+    ax = ax or new_axes(height=1.2 + 0.4 * max(1, len(table)))
+    left = np.zeros(len(table))
+    for index, part in enumerate(table):
+        width = table[part].fillna(0).to_numpy() / factor
+        ax.barh(range(len(table)), width, left=left, color=colour(index), label=part, height=0.7)
+        left += width
+    ax.set_yticks(range(len(table)), [str(n) for n in table.index])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"{label} ({name})" if name else label)
+    ax.legend(frameon=False, ncols=len(table.columns), loc="lower left", bbox_to_anchor=(0, 1))
+    _plain(ax)
+    words = "; ".join(
+        f"{row}: " + ", ".join(f"{part} {value / factor:.3g}" for part, value in parts.items())
+        for row, parts in table.iterrows()
+    )
+    return say(ax, f"Stacked bars of {label} in {name}. {words}.")
+
+
+def effects(
+    table: pd.DataFrame, *, label: str, threshold: float = 1.0, ax: Axes | None = None
+) -> Axes:
+    """Draw estimates with their intervals on a logarithmic axis, one row each.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Indexed by name, with columns ``estimate``, ``low``, ``high``.
+    label : str
+        What the ratio is of.
+    threshold : float, optional
+        The ratio that a verdict turns on, drawn as a line.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    shown = table.dropna(subset=["estimate"])
+    ax = ax or new_axes(height=0.9 + 0.4 * max(1, len(shown)))
+    words = []
+    for row, (name, line) in enumerate(shown.iterrows()):
+        ax.plot([line["low"], line["high"]], [row, row], color=colour(0), lw=2)
+        ax.plot(line["estimate"], row, "o", color=colour(0))
+        words.append(f"{name} {line['estimate']:.3g} [{line['low']:.3g}, {line['high']:.3g}]")
+    ax.axvline(threshold, color="#222222", lw=1, ls=":")
+    ax.set_xscale("log")
+    ax.set_yticks(range(len(shown)), [str(n) for n in shown.index])
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+    _plain(ax)
+    return say(ax, f"Estimates with intervals of {label}: {', '.join(words)}.")
+
+
+def new_axes(*, height: float = 3.0, width: float = 7.5) -> Axes:
+    """Return the axes of a new figure of so many inches."""
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained", dpi=110)
+    return ax
+
+
+def colour(index: int) -> str:
+    """Return the colour of the so-manieth group."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def scale(value: float, unit: str) -> tuple[float, str]:
+    """Return the divisor and name of the unit in which a value is best read."""
+    steps = SCALES.get(unit, ((1, unit),))
+    return next(((f, n) for f, n in steps if abs(value) >= f), steps[-1])
+
+
+def say(ax: Axes, sentence: str) -> Axes:
+    """Give the figure the sentence that stands in for it; return the axes."""
+    ax.figure.set_label(f"{describe(ax)} {sentence}".strip())
+    return ax
+
+
+def describe(ax: Axes) -> str:
+    """Return the sentence that says what the figure shows."""
+    return str(ax.figure.get_label())
+
+
+def show(ax: Axes) -> None:
+    """Display the figure in a notebook, its sentence as the alternative text."""
+    from IPython.display import display
+
+    display(ax.figure, metadata={"image/png": {"alt": describe(ax)}})
+    plt.close(ax.figure)
+
+
+def _plain(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="x", alpha=0.25)
+    ax.set_axisbelow(True)

@@ -1,0 +1,242 @@
+"""Execute the notebooks and write one self-contained page.
+
+The page loads nothing from anywhere: no script, no font, no style sheet, and a
+content security policy that says so to the browser.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from caveatlib import scorecard, shipped, store, trials
+from caveatlib.errors import CaveatError, DataError, Unavailable, UsageError
+from caveatlib.experiments import ALL
+from caveatlib.paths import cannot
+
+BUDGET_S = 75.0
+"""Seconds of measuring per experiment when the report measures by itself."""
+CELL_TIMEOUT_S = 600
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def write(
+    out: str | os.PathLike = "report", *, source: str = "auto", say: Callable = print
+) -> tuple[Path, dict[str, str]]:
+    """Write ``out/index.html``.
+
+    Parameters
+    ----------
+    out : path, optional
+    source : {"auto", "live", "recorded"} or path, optional
+        ``auto`` measures what this machine can for `BUDGET_S` per experiment
+        and replays the rest; ``live`` fails where nothing can be measured; a
+        folder is one that ``caveatlib measure`` wrote.
+    say : callable, optional
+        Is told in a sentence what happens.
+
+    Returns
+    -------
+    page : pathlib.Path
+    sources : dict
+        Experiment -> the source of its numbers, "recorded" or a folder.
+
+    Raises
+    ------
+    UsageError
+        If the source is none of these.
+    Unavailable
+        If Jupyter is not installed, or nothing can be measured live.
+    StorageError
+        If the folder cannot be written.
+    """
+    _need_jupyter()
+    out = store.make_folder(out)
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise cannot("write to", out, PermissionError(13, "Permission denied"))
+    sources = _sources(out, source, say)
+    sections = []
+    for path in notebooks():
+        sections.append(_section(path, sources, say))
+    card = scorecard.table(sources)
+    page = out / "index.html"
+    partial = out / ".index.html.partial"
+    partial.write_text(_page(card, sections), encoding="utf-8")
+    partial.replace(page)
+    return page, sources
+
+
+def notebooks() -> list[Path]:
+    """Return the notebooks that ship with caveatlib, in the order of reading."""
+    return sorted(shipped.folder("notebooks").glob("[0-9][0-9]-*.ipynb"))
+
+
+def execute(path: Path, source: str):
+    """Run a notebook in a fresh kernel on a source of trials; return it executed.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell raises.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory(prefix="caveatlib-report-") as folder:
+        with _environment(
+            CAVEATLIB_SOURCE=source,
+            JUPYTER_RUNTIME_DIR=folder,
+            IPYTHONDIR=folder,
+            MPLCONFIGDIR=folder,
+        ):
+            NotebookClient(
+                notebook,
+                timeout=CELL_TIMEOUT_S,
+                kernel_name="python3",
+                resources={"metadata": {"path": folder}},
+                record_timing=False,
+            ).execute()
+    return notebook
+
+
+def _sources(out: Path, source: str, say: Callable) -> dict[str, str]:
+    """Decide for every experiment where its numbers come from, measuring if asked to."""
+    if source == "recorded":
+        return {e.NAME: "recorded" for e in ALL}
+    if source not in ("auto", "live"):
+        if not Path(source).is_dir():
+            raise UsageError(
+                f"Unknown source {source!r}. Must be 'auto', 'live', 'recorded' or a folder "
+                "that `caveatlib measure` wrote."
+            )
+        found = {e.NAME: source for e in ALL if (Path(source) / e.NAME).is_dir()}
+        if not found:
+            raise UsageError(f"No run in {source!r}. Must be a folder of `caveatlib measure`.")
+        return {e.NAME: "recorded" for e in ALL} | found
+    folder = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    sources, reasons = {e.NAME: "recorded" for e in ALL}, []
+    for experiment in ALL:
+        try:
+            say(f"Measuring {experiment.NAME} for about {BUDGET_S:.0f} s.")
+            trials.measure(experiment, out=folder, budget_s=BUDGET_S)
+            sources[experiment.NAME] = str(folder.resolve())
+        except CaveatError as error:
+            reasons.append(str(error))
+            say(f"Replaying {experiment.NAME} from recorded data: {error}")
+    if source == "live" and "recorded" in sources.values() and len(reasons) == len(ALL):
+        raise Unavailable(f"Nothing can be measured live here. {reasons[0]}")
+    return sources
+
+
+def _section(path: Path, sources: dict[str, str], say: Callable) -> tuple[str, str, str]:
+    """Return title, banner and body of one notebook, live where that works."""
+    import nbformat
+    from nbclient.exceptions import CellExecutionError
+
+    about = nbformat.read(path, as_version=4).metadata.get("caveatlib", {})
+    source = sources.get(about.get("experiment"), "recorded")
+    banner = "Measured on this machine." if source != "recorded" else "Replayed from recorded data."
+    say(f"Running {path.name}.")
+    try:
+        notebook = execute(path, source)
+    except CellExecutionError as error:
+        if source == "recorded":
+            raise DataError(
+                f"Notebook {path.name!r} fails on recorded data: {error.ename}."
+            ) from None
+        banner = f"Replayed from recorded data: the live run ended in {error.ename}."
+        say(f"{path.name}: {banner}")
+        notebook = execute(path, "recorded")
+    title = about.get("title") or path.stem
+    return title, banner, _body(notebook)
+
+
+def _body(notebook) -> str:
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
+    return exporter.from_notebook_node(notebook)[0]
+
+
+def _page(card, sections: list[tuple[str, str, str]]) -> str:
+    rows = "".join(
+        f'<tr class="{html.escape(row["verdict"].replace(" ", "-"))}">'
+        f"<td>{html.escape(row['claim'])}</td><td>“{html.escape(row['quote'])}”</td>"
+        f'<td class="verdict">{html.escape(row["verdict"])}</td>'
+        f"<td>{html.escape(row['effect'])}</td>"
+        f"<td>{html.escape(row['source'])}<br>{html.escape(row['machine'])}</td></tr>"
+        for row in card.to_dict("records")
+    )
+    links = "".join(f'<a href="#s{i}">{html.escape(t)}</a>' for i, (t, _, _) in enumerate(sections))
+    bodies = "".join(
+        f'<section id="s{i}"><p class="banner">{html.escape(banner)}</p>{body}</section>'
+        for i, (_, banner, body) in enumerate(sections)
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>caveatlib report</title><style>{_STYLE}</style></head><body>"
+        f"<header><h1>Docker caveats, checked on a machine</h1>"
+        f'<nav><a href="#scorecard">Scorecard</a>{links}</nav></header>'
+        f"{bodies}"
+        f'<section id="scorecard"><h2>Scorecard</h2><table class="scorecard"><thead><tr>'
+        f"<th>Claim</th><th>In the post of 11 April 2016</th><th>Verdict</th><th>Because</th>"
+        f"<th>Source</th></tr></thead><tbody>{rows}</tbody></table></section>"
+        f"</body></html>\n"
+    )
+
+
+def _need_jupyter() -> None:
+    try:
+        import nbclient  # noqa: F401
+        import nbconvert  # noqa: F401
+    except ImportError as error:
+        raise Unavailable(
+            f"{error.name} is not installed. Install the notebooks: pip install "
+            "'caveatlib[notebooks]'"
+        ) from None
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_STYLE = """
+:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:0 1rem 4rem}
+header{position:sticky;top:0;background:Canvas;border-bottom:1px solid #8886;padding:.3rem 0}
+h1{font-size:1.5rem;margin:.3rem 0}nav a{margin-right:1rem}
+section{margin-top:2rem;border-top:1px solid #8886;padding-top:.5rem;overflow-x:auto}
+.banner{font-weight:600}
+pre{font-size:.85rem;line-height:1.35;overflow-x:auto;padding:.4rem .6rem;margin:.4rem 0}
+.input pre,.highlight pre{background:#8881;border-radius:4px}
+table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}
+td,th{padding:.2rem .5rem;border-bottom:1px solid #8884;text-align:right;vertical-align:top}
+.scorecard td,.scorecard th{text-align:left}
+img{max-width:100%;height:auto;background:#fff}
+.verdict{white-space:nowrap;font-weight:600}
+.holds .verdict{color:#0a7d4f}.does-not-hold .verdict{color:#c2410c}
+@media (prefers-color-scheme:dark){.holds .verdict{color:#4ade80}.does-not-hold .verdict{color:#fb923c}}
+"""

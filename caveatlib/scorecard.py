@@ -1,0 +1,115 @@
+"""Every claim of the post on one page: its verdict, or why it has none.
+
+Sits above the experiments: it asks each for its verdicts and lays them beside
+the ledger. What nobody has measured yet says so; what is history has a card.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from caveatlib import claims, store, trials
+from caveatlib.errors import CaveatError, Unavailable, UsageError
+from caveatlib.experiments import ALL
+
+NOT_YET = "not measured yet"
+LIVE_BUDGET_S = 60.0
+COLUMNS = ("claim", "quote", "kind", "experiment", "verdict", "effect", "machine", "source")
+
+
+def table(source: str | os.PathLike | Mapping = "recorded") -> pd.DataFrame:
+    """Return every row of the ledger, and our own claims, with their verdicts.
+
+    Parameters
+    ----------
+    source : {"recorded", "live"} or path, optional
+        Where the trials come from, see `trials.get`. Live measures each
+        experiment for `LIVE_BUDGET_S`; in a folder, an experiment that the run
+        left out stays without a verdict. A mapping gives each experiment's name
+        a source of its own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`; a claim has one row per verdict: per machine, per
+        path or tool where its experiment judges these apart.
+    """
+    found: dict[str, list[claims.Verdict]] = {}
+    for verdict in verdicts(source):
+        found.setdefault(verdict.claim.partition("/")[0], []).append(verdict)
+    rows = []
+    for claim in claims.ledger().to_dict("records"):
+        for verdict in found.pop(claim["id"], [None]):
+            rows.append(_row(claim["id"], claim["quote"], claim["kind"], claim, verdict))
+    ours = {c.id: c for experiment in ALL for c in experiment.CLAIMS}
+    for name, own in found.items():
+        for verdict in own:
+            rows.append(_row(name, ours[name].text, ours[name].kind, {}, verdict))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def verdicts(source: str | os.PathLike | Mapping = "recorded") -> list[claims.Verdict]:
+    """Return the verdicts of all experiments that have trials in this source."""
+    sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
+    return [v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME])]
+
+
+def lines(frame: pd.DataFrame) -> Iterable[str]:
+    """Yield the scorecard as text, one line per row."""
+    for row in frame.to_dict("records"):
+        effect = f": {row['effect']}" if row["effect"] else ""
+        where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
+        yield f'{row["claim"]:<14} {row["verdict"]}{effect}{where}  "{row["quote"]}"'
+
+
+def _of(experiment, source) -> list[claims.Verdict]:
+    versions = store.versions(experiment.NAME)
+    if source == "recorded" and not versions:
+        return []
+    try:
+        measured = trials.get(
+            experiment,
+            source=source,
+            version=max(versions, default=1),
+            **({"budget_s": LIVE_BUDGET_S} if source == "live" else {}),
+        )
+    except Unavailable:
+        return []
+    except UsageError:
+        if _is_run(source):
+            return []
+        raise
+    return experiment.verdicts(measured)
+
+
+def _is_run(source) -> bool:
+    """Whether a folder holds a run of any experiment; one that it left out is no error."""
+    return any(os.path.isdir(os.path.join(source, e.NAME)) for e in ALL)
+
+
+def _row(name: str, quote: str, kind: str, claim: dict, verdict: claims.Verdict | None) -> dict:
+    row = {"claim": name, "quote": quote, "kind": kind, "experiment": claim.get("experiment", "")}
+    if verdict is not None:
+        return row | {
+            "claim": verdict.claim,
+            "experiment": verdict.experiment,
+            "verdict": verdict.verdict,
+            "effect": verdict.because,
+            "machine": verdict.machine,
+            "source": verdict.source,
+        }
+    try:
+        card = claims.then_and_now(name) if kind == "then-now" else None
+    except CaveatError:
+        card = None
+    if card is not None:
+        return row | {
+            "verdict": "then and now",
+            "effect": card.now,
+            "machine": "",
+            "source": "literature",
+        }
+    return row | {"verdict": NOT_YET, "effect": "", "machine": "", "source": ""}
