@@ -204,6 +204,30 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def busy_s() -> float:
+    """Return the CPU seconds that all cores of the machine have worked since boot."""
+    # cpu  user nice system idle iowait irq softirq steal guest guest_nice, in ticks
+    ticks = [int(t) for t in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:8]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_bytes(pid: int) -> tuple[int, int]:
+    """Return a process's proportional (PSS) and resident (RSS) memory in bytes.
+
+    Raises
+    ------
+    MeasurementError
+        If it may not be read: PSS takes root for other users' processes.
+    """
+    # Pss:                1234 kB
+    try:
+        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError as error:
+        raise MeasurementError(f"Memory of process {pid}: {error.strerror}.") from None
+    sizes = {words[0]: int(words[1]) * 1024 for line in lines[1:] if (words := line.split())}
+    return sizes["Pss:"], sizes["Rss:"]
+
+
 def listeners(pid: int | None = None, *, port: int) -> list[Listener]:
     """Return the sockets that listen on a TCP port, IPv4 before IPv6."""
     where = PROC / ("self" if pid is None else str(pid)) / "net"
