@@ -39,7 +39,7 @@ notebooks: install ## run every notebook on the recorded data and keep its outpu
 
 test: install ## every test that this machine can run, the notebooks included
 	$(BIN)/pytest
-	$(BIN)/pytest $$($(BIN)/python tools/nbval_mode.py) --nbval-sanitize-with tests/sanitize.cfg notebooks
+	$(BIN)/pytest $$($(BIN)/python tools/nbval_mode.py) --nbval-current-env notebooks
 	@$(HAND_BACK)
 
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A

@@ -32,3 +32,26 @@ def _require(name: str) -> None:
     if os.environ.get("CAVEATLIB_REQUIRE") == "all" and name not in EXEMPT:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+_BARS = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[_BARS] = []
+
+
+@pytest.fixture(scope="session")
+def bars(request):
+    """Collect ``(name, figure, bar)``; they are printed as a table at the end."""
+    return request.config.stash[_BARS]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = [tuple(map(str, row)) for row in config.stash[_BARS]]
+    if not rows:
+        return
+    terminalreporter.section("figures beside their bars")
+    width = max(len(name) for name, _, _ in rows)
+    for name, figure, bar in rows:
+        terminalreporter.write_line(f"{name:<{width}}  {figure:>16}  bar {bar}")
