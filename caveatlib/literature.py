@@ -1,0 +1,125 @@
+"""Published figures to lay beside one's own, each with its source and its "but"."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pandas as pd
+from pandera.typing.pandas import Series
+
+from caveatlib import shipped
+from caveatlib.errors import DataError, UsageError
+from caveatlib.frames import Table, field, validate
+
+SI = {
+    "s": (1, "s"),
+    "ms": (1e-3, "s"),
+    "us": (1e-6, "s"),
+    "ns": (1e-9, "s"),
+    "bytes": (1, "B"),
+    "KB": (1024, "B"),  # of ps, which prints KiB and calls them KB
+    "MiB": (2**20, "B"),
+    "MB": (1e6, "B"),
+    "GB": (1e9, "B"),
+    "Mbit/s": (1e6, "bit/s"),
+    "Gbit/s": (1e9, "bit/s"),
+    "req/s": (1, "1/s"),
+    "IOPS": (1, "1/s"),
+    "GFLOPS": (1e9, "1/s"),
+    "x": (1, "1"),
+    "%": (1e-2, "1"),
+    "findings": (1, "1"),
+    "processes": (1, "1"),
+    "syscalls": (1, "1"),
+}
+"""Factor and SI unit (bytes for sizes) of each unit in the file."""
+
+
+class Figures(Table):
+    """One published figure per row."""
+
+    id: Series[str] = field("short name", unique=True, str_matches=r"^\w+$")
+    source: Series[str] = field("who published it", str_length={"min_value": 1})
+    year: Series[str] = field("year, as far as known")
+    area: Series[str] = field("what it is about", str_length={"min_value": 1})
+    quantity: Series[str] = field("what was measured", str_length={"min_value": 1})
+    setting: Series[str] = field("on what and with what")
+    stat: Series[str] = field("statistic: median, mean, point ...", str_length={"min_value": 1})
+    value: Series[float] = field("the figure, in its own unit", gt=0)
+    unit: Series[str] = field("unit as published", isin=tuple(SI))
+    n: Series[float] = field("sample size; empty if unknown", nullable=True, ge=1)
+    how_exact_where: Series[str] = field("where it stands, and how exact it is")
+    kind: Series[str] = field(
+        "how close to the source", isin=("primary", "secondary", "chart", "user_report")
+    )
+    use: Series[str] = field("whether it may be plotted", isin=("compare", "context_only"))
+    not_comparable_because: Series[str] = field(
+        "why it is no yardstick for a measurement here", str_length={"min_value": 1}
+    )
+
+
+def figures(area: str | None = None) -> pd.DataFrame:
+    """Return the cited figures.
+
+    Parameters
+    ----------
+    area : str, optional
+        ``"startup"``, ``"userland_proxy"``, ``"cpu_quota"``, ...; all if not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `Figures` and the same value in SI units or bytes: `value_si`, `unit_si`.
+
+    Raises
+    ------
+    UsageError
+        If no figure is about the area.
+    DataError
+        If the file breaks its contract.
+    """
+    table = _table()
+    if area is None:
+        return table.copy()
+    if area not in set(table["area"]):
+        known = ", ".join(repr(a) for a in sorted(set(table["area"])))
+        raise UsageError(f"Unknown area {area!r}. Must be one of {known}.")
+    return table[table["area"] == area].reset_index(drop=True)
+
+
+def beside(area: str) -> pd.DataFrame:
+    """Return the figures of an area that may stand beside a measurement.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Those whose `use` is ``"compare"``, with the columns that a reader
+        needs: quantity, setting, stat, value_si, unit_si, n, source, year and
+        not_comparable_because.
+
+    Raises
+    ------
+    UsageError
+        If no figure is about the area.
+    """
+    table = figures(area)
+    shown = (
+        "quantity setting stat value_si unit_si n source year how_exact_where "
+        "not_comparable_because"
+    )
+    return table.loc[table["use"] == "compare", shown.split()].reset_index(drop=True)
+
+
+@lru_cache
+def _table() -> pd.DataFrame:
+    path = shipped.folder("data") / "literature.csv"
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = {c: pd.to_numeric(raw[c].replace("", None)) for c in ("value", "n")}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"File 'literature.csv' cannot be read: {error}") from None
+    table = validate(raw.assign(**numbers), Figures)
+    factors = table["unit"].map(SI)
+    # 8.03 Gbit/s is 8030000000 bit/s, not 8029999999.999999
+    value = (table["value"] * factors.str[0].astype(float)).map(lambda v: float(f"{v:.12g}"))
+    return table.assign(value_si=value, unit_si=factors.str[1])
