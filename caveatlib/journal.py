@@ -153,16 +153,12 @@ class Journal:
                 os.close(fd)
 
     def _write(self, kind: str, data) -> None:
-        """Write one line at the end of the file, or leave the file as it was."""
+        """Write one line at the end of the file; a part that fits is a torn tail."""
         at = self._cut_torn_tail()
-        body = {"kind": kind, "writer": self._writer, "seq": self._seq, "at": at, "data": data}
-        line = _line(body)
-        written = 0
-        try:
-            written = os.write(self._fd, line)
-        finally:
-            if 0 < written < len(line):
-                os.ftruncate(self._fd, at)
+        line = _line(
+            {"kind": kind, "writer": self._writer, "seq": self._seq, "at": at, "data": data}
+        )
+        written = os.write(self._fd, line)
         if written < len(line):
             # The kernel would tell the reason only to the next write.
             raise OSError(0, f"only {written} of {len(line)} bytes fit; is the disk full?")
