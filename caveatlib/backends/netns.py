@@ -81,14 +81,14 @@ def argv_in(pid: int, argv: Sequence[str]) -> list[str]:
 
 
 def sysctl_in(pid: int, name: str) -> str:
-    """Return a network setting of the namespace, ``"net.ipv4.tcp_congestion_control"`` say."""
-    path = "/proc/sys/" + name.replace(".", "/")
+    """Return a setting as it is in the network namespace of a process."""
+    return call_in(pid, lambda: sysctl(name))
 
-    def read() -> str:
-        with open(path) as file:
-            return file.read().strip()
 
-    return call_in(pid, read)
+def sysctl(name: str) -> str:
+    """Return a kernel setting, ``"net.ipv4.tcp_congestion_control"`` say."""
+    with open("/proc/sys/" + name.replace(".", "/")) as file:
+        return file.read().strip()
 
 
 def _enter(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,16 +88,12 @@ def environment(pid: int) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if equals}
 
 
-def namespace_pids(pid: int) -> list[int]:
-    """Return a process's id in each nested pid namespace, this one's first."""
-    # NSpid:	4242	17	1
+def pid_namespace(pid: int) -> int | None:
+    """Return the number of a process's pid namespace; None if it may not be told."""
     try:
-        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
-            if line.startswith("NSpid:"):
-                return [int(p) for p in line.split()[1:]]
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino
     except OSError:
-        pass
-    return []
+        return None
 
 
 def hierarchies() -> list[Path]:

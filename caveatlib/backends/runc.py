@@ -226,7 +226,7 @@ def _config(script: str, cgroup: str) -> dict:
             "args": ["/bin/sh", "-c", script],
             "env": ["PATH=/bin"],
             "cwd": "/",
-            "capabilities": {kind: capabilities for kind in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
             "noNewPrivileges": True,
         },
         # Read-only: all containers share the one folder. /tmp is each one's own.

@@ -1,0 +1,134 @@
+"""Workloads as containers of a Docker engine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from caveatlib.backends import netns, procfs
+from caveatlib.backends.base import Workload
+from caveatlib.backends.process import connect_local, signal_number
+from caveatlib.errors import EngineError, MeasurementError, UsageError
+
+if TYPE_CHECKING:
+    from caveatlib.backends.engine import Engine
+
+
+class EnginePlace:
+    """The place where each workload is a container of one engine."""
+
+    def __init__(self, engine: Engine, *, runtime: str | None, host: Mapping | None):
+        self._engine = engine
+        self._host = {**({"runtime": runtime} if runtime else {}), **(host or {})}
+        self._runtime = runtime
+
+    def create(self, workload: Workload) -> EngineInstance:
+        """Create the container and attach to its output."""
+        ports = [workload.port] if workload.port else []
+        argv = ["/bin/sh", "-c", workload.script]
+        container = self._engine.create(argv, ports=ports, host=self._host)
+        try:
+            return EngineInstance(self._engine, container, workload.port)
+        except BaseException:
+            self._engine.remove(container)
+            raise
+
+    def facts(self) -> dict[str, str]:
+        """Return the engine's facts and the runtime asked for."""
+        facts = self._engine.facts()
+        return {**facts, "runtime": self._runtime or facts["default_runtime"]}
+
+
+class EngineInstance:
+    """One container of an engine, its output in the attached stream."""
+
+    def __init__(self, engine: Engine, container: str, port: int):
+        self.id = container
+        self._engine, self._port = engine, port
+        self._published = 0
+        self._stream = engine.attach(container)
+        self.output = self._stream.fileno()
+
+    def start(self) -> None:
+        """Start the container; return when the engine does."""
+        self._engine.start(self.id)
+
+    def signal(self, name: str) -> None:
+        """Send a signal to the container's first process, ``"TERM"`` say."""
+        signal_number(name)
+        self._engine.kill(self.id, name)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end and return the exit status.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the container still runs after `timeout_s` seconds.
+        """
+        return self._engine.wait(self.id, timeout_s=timeout_s)
+
+    def remove(self) -> None:
+        """End and remove the container and close its stream."""
+        if self.output >= 0:
+            self._engine.remove(self.id)
+            self._stream.close()
+        self.output = -1
+
+    def pids(self) -> list[int]:
+        """Return the shim, everything below it, and the proxies of published ports.
+
+        Empty where the engine's processes are not to be seen: on Docker
+        Desktop they live in a virtual machine.
+        """
+        ours = self._engine_pids()
+        found = [pid for pid in ours if self.id in procfs.arguments(pid)]
+        family = {one for pid in found for one in procfs.descendants(pid)}
+        return sorted(family | {pid for pid in ours if self._is_proxy(pid)})
+
+    def memory_cgroup(self) -> Path | None:
+        """Return the folder of the container's memory control group, where it is to be seen."""
+        for pid in self.pids():
+            folder = procfs.memory_cgroup(pid)
+            if folder is not None and self.id in str(folder):
+                return folder
+        return None
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Open a TCP connection to the published port on the engine's 127.0.0.1."""
+        if not self._port:
+            raise UsageError("A workload with port 0. Only one with a port can be connected to.")
+        if not self._published:
+            try:
+                self._published = self._engine.published(self.id)[self._port]
+            except KeyError:
+                raise EngineError(f"Port {self._port} is not published") from None
+        if self._engine.pid is None:
+            return connect_local(self._published, timeout_s)
+        return netns.connect_in(self._engine.pid, ("127.0.0.1", self._published), timeout_s)
+
+    def _engine_pids(self) -> list[int]:
+        if self._engine.pid is not None:
+            return procfs.descendants(self._engine.pid)
+        if platform.system() != "Linux" or not self._engine.where.local:
+            return []
+        # Those of this pid namespace or of containers in it, not of private engines.
+        here = os.stat("/proc/self/ns/pid").st_ino
+        return [pid for pid in procfs.pids() if procfs.pid_namespace(pid) in (here, None)]
+
+    def _is_proxy(self, pid: int) -> bool:
+        # docker-proxy -proto tcp -host-ip 127.0.0.1 -host-port 32768 -container-ip ...
+        arguments = procfs.arguments(pid)
+        if not arguments or Path(arguments[0]).name != "docker-proxy" or not self._port:
+            return False
+        if not self._published:
+            try:
+                self._published = self._engine.published(self.id).get(self._port, 0)
+            except MeasurementError:
+                return False
+        pairs = dict(zip(arguments[1::2], arguments[2::2], strict=False))
+        return pairs.get("-host-port") == str(self._published)

@@ -1,0 +1,286 @@
+"""Total deadlines for talking to an engine that may stall, drip, cut or lie.
+
+A timeout per read lets an engine that sends a byte a second go on for ever.
+Here every operation on the socket gets only what is left of one budget of
+time and bytes, so no thread has to watch and nothing is left running.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from caveatlib.errors import CaveatError, DeadlineExceeded, EngineError
+
+MAX_ANSWER_BYTES = 64 << 20
+MAX_HEAD_BYTES = 64 << 10
+MAX_FRAME_BYTES = 16 << 20
+_FRAME_HEAD_BYTES = 8
+
+_current = threading.local()
+
+
+class Budget:
+    """What one call to an engine may still use.
+
+    Attributes
+    ----------
+    total_s : float
+    until : float
+        On the monotonic clock.
+    bytes_left : int
+        Bytes that may still be received.
+    """
+
+    def __init__(self, total_s: float, max_bytes: int = MAX_ANSWER_BYTES):
+        self.total_s = total_s
+        self.until = time.monotonic() + total_s
+        self.bytes_left = max_bytes
+
+    def left_s(self) -> float:
+        """Return the time left.
+
+        Raises
+        ------
+        TimeoutError
+            If none is left.
+        """
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no time left")
+        return left
+
+    @property
+    def spent(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() >= self.until
+
+
+@contextmanager
+def budgeted(total_s: float, *, max_bytes: int = MAX_ANSWER_BYTES) -> Iterator[Budget]:
+    """Give every `BudgetSocket` operation of this thread one common budget."""
+    before = getattr(_current, "budget", None)
+    _current.budget = Budget(total_s, max_bytes)
+    try:
+        yield _current.budget
+    finally:
+        _current.budget = before
+
+
+class BudgetSocket(socket.socket):
+    """A stream socket whose every operation ends within the thread's budget."""
+
+    def connect(self, address):
+        """Connect within the budget."""
+        self._arm()
+        super().connect(address)
+
+    def recv(self, size, flags=0):
+        """Receive within the budget."""
+        self._arm()
+        return self._count(super().recv(size, flags))
+
+    def recv_into(self, buffer, nbytes=0, flags=0):
+        """Receive within the budget."""
+        self._arm()
+        size = super().recv_into(buffer, nbytes, flags)
+        self._spend(size)
+        return size
+
+    def send(self, data, flags=0):
+        """Send within the budget."""
+        self._arm()
+        return super().send(data, flags)
+
+    def sendall(self, data, flags=0):
+        """Send everything within the budget."""
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self.send(rest[: 1 << 20], flags) :]
+
+    def _arm(self) -> None:
+        budget = getattr(_current, "budget", None)
+        if budget is not None:
+            self.settimeout(budget.left_s())
+
+    def _count(self, data: bytes) -> bytes:
+        self._spend(len(data))
+        return data
+
+    def _spend(self, size: int) -> None:
+        budget = getattr(_current, "budget", None)
+        if budget is not None:
+            budget.bytes_left -= size
+            if budget.bytes_left < 0:
+                raise OSError("the answer is longer than allowed")
+
+
+def connected(address: str | tuple[str, int]) -> BudgetSocket:
+    """Return a connection made within the thread's budget.
+
+    Parameters
+    ----------
+    address : str or tuple
+        Path of a unix socket, or host and port.
+    """
+    family = socket.AF_UNIX
+    if not isinstance(address, str):
+        family, _, _, _, address = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    sock = BudgetSocket(family, socket.SOCK_STREAM)
+    try:
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def upgrade(sock: BudgetSocket, target: str, body: bytes = b"") -> None:
+    """Ask the engine to turn the connection into a raw stream.
+
+    The head is read byte by byte, so nothing of the stream is swallowed.
+
+    Parameters
+    ----------
+    target : str
+        Path and query, ``"/v1.45/containers/6a/attach?stream=1&stdout=1"`` say.
+
+    Raises
+    ------
+    EngineError
+        If the engine answers with anything but 101 or 200.
+    """
+    request = (
+        f"POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    sock.sendall(request.encode("ascii") + body)
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n"):
+        byte = sock.recv(1)
+        if not byte:
+            raise EngineError("The engine closed the connection instead of answering")
+        head += byte
+        if len(head) > MAX_HEAD_BYTES:
+            raise EngineError("The engine's answer has an endless head")
+    # HTTP/1.1 101 UPGRADED
+    words = bytes(head[:100]).split(maxsplit=2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or words[1] not in (b"101", b"200"):
+        said = words[1].decode("ascii", "replace")[:20] if len(words) > 1 else "no status"
+        raise EngineError(f"The engine refused the stream: {said}")
+
+
+def frames(sock: BudgetSocket, *, max_bytes: int = MAX_FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
+    """Yield the frames of a container's output until its end.
+
+    Each has an 8-byte head: stream (1 is stdout, 2 stderr), three zero bytes,
+    length as big-endian uint32 (Docker Engine API, "Attach to a container").
+
+    Yields
+    ------
+    stream : int
+    data : bytes
+
+    Raises
+    ------
+    EngineError
+        If a frame is cut, not of a known stream, or all are longer than `max_bytes`.
+    """
+    while head := _exactly(sock, _FRAME_HEAD_BYTES, end_allowed=True):
+        stream, length = head[0], int.from_bytes(head[4:], "big")
+        if stream not in (0, 1, 2) or head[1:4] != b"\0\0\0":
+            raise EngineError("The engine sent no frame where one should begin")
+        max_bytes -= length
+        if max_bytes < 0:
+            raise EngineError(f"The engine sent a frame of {length} bytes, more than allowed")
+        yield stream, _exactly(sock, length)
+
+
+def _exactly(sock: BudgetSocket, size: int, *, end_allowed: bool = False) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = sock.recv(min(size - len(data), 1 << 20))
+        if not part:
+            if end_allowed and not data:
+                return b""
+            raise EngineError("The engine cut a frame short")
+        data += part
+    return bytes(data)
+
+
+def mount_on(client, address: str | tuple[str, int]) -> None:
+    """Let a docker-py client send everything through `BudgetSocket`.
+
+    Parameters
+    ----------
+    client : docker.APIClient
+        Made for any unix socket; that one is never used.
+    address : str or tuple
+        As `connected` takes it.
+    """
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    class Connection(HTTPConnection):
+        def connect(self):
+            self.sock = connected(address)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class Adapter(HTTPAdapter):
+        pool = Pool("localhost", maxsize=16)
+
+        def get_connection_with_tls_context(self, request, verify, proxies=None, cert=None):
+            return self.pool
+
+        def get_connection(self, url, proxies=None):  # requests before 2.32
+            return self.pool
+
+        def request_url(self, request, proxies):
+            return request.path_url
+
+        def close(self):
+            self.pool.close()
+            super().close()
+
+    def refuse_encoding(response, **_):
+        # A few kilobytes of gzip can unfold to gigabytes, past every budget.
+        if response.headers.get("Content-Encoding"):
+            response.close()
+            raise EngineError("The engine answered in an encoding that nobody asked for")
+
+    client.mount("http+docker://", Adapter())
+    client.hooks["response"].append(refuse_encoding)
+    client.headers["Accept-Encoding"] = "identity"
+    client.trust_env = False
+    client.max_redirects = 0
+
+
+def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
+    """Return the typed error for whatever a call to an engine raised.
+
+    Parameters
+    ----------
+    what : str
+        The call, ``"start"`` say.
+    """
+    if isinstance(error, EngineError):
+        return error
+    if budget.spent:
+        return DeadlineExceeded(f"{what}: the engine did not finish within {budget.total_s:g} s")
+    explanation = getattr(error, "explanation", None)
+    if explanation:
+        return EngineError(f"{what}: the engine says: {' '.join(str(explanation).split())[:500]}")
+    return EngineError(f"{what}: the engine gave no sensible answer ({type(root(error)).__name__})")
+
+
+def root(error: BaseException) -> BaseException:
+    """Return the innermost cause, which says most: a ConnectionResetError, say."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

@@ -1,0 +1,492 @@
+"""A Docker engine: the few calls that experiments need, each with a total deadline.
+
+`own_engine` is the reader's own; `private_engine.private_engine` makes one.
+Whatever goes wrong is an `EngineError` or `DeadlineExceeded`. Everything made
+here is labelled, and only what is labelled is ever removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import re
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from caveatlib.backends import deadline, endpoint, leases, netns, rootfs
+from caveatlib.backends.base import Ability
+from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
+
+CALL_S = 30.0
+LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
+REPOSITORY = "caveatlib/busybox"
+PULL_FIX = "docker pull busybox"
+GROUP_FIX = 'sudo usermod -aG docker "$USER", then log in again'
+FALLBACK_API = "1.45"
+
+
+def probe() -> Ability:
+    """Return whether the reader has an engine of their own that can be used."""
+    # The errors name addresses and contexts; an ability must not.
+    try:
+        with contextlib.closing(Engine(endpoint.resolve(), timeout_s=3.0)) as engine:
+            reason = f"Docker {engine.version}"
+    except Unavailable as error:
+        refused = "may not be opened" in str(error)
+        reason = "this user may not open its socket" if refused else "no running engine found"
+        return Ability("own-engine", False, reason, GROUP_FIX if refused else endpoint.START_FIX)
+    except UsageError:
+        return Ability("own-engine", False, "the configured engine is remote or unknown")
+    except CaveatError:
+        return Ability("own-engine", False, "the engine gives no sensible answer")
+    return Ability("own-engine", True, reason)
+
+
+@contextmanager
+def own_engine(named: str | None = None) -> Iterator[Engine]:
+    """Open the reader's own engine, and remove at the end what was made on it.
+
+    Parameters
+    ----------
+    named : str or None
+        Address of an engine; only one that is named here may be remote.
+
+    Raises
+    ------
+    UsageError, Unavailable
+        As `endpoint.resolve`; also if nothing answers at the address.
+    """
+    engine = Engine(endpoint.resolve(named))
+    try:
+        sweep_own(engine)
+        yield engine
+    except BaseException:
+        with contextlib.suppress(CaveatError):  # the first exception says more
+            engine.clear()
+        raise
+    else:
+        engine.clear()
+    finally:
+        engine.close()
+
+
+def sweep_own(engine: Engine) -> list[str]:
+    """Remove from an engine what runs of dead owners left on it.
+
+    Returns
+    -------
+    removed : list of str
+        ``"container 1f2e3d4c5b6a"``, one for each thing removed.
+    """
+    return engine.remove_labelled(
+        lambda labels: OWNER_LABEL in labels and not leases.owner_alive(labels[OWNER_LABEL])
+    )
+
+
+class Engine:
+    """A connection to one Docker engine.
+
+    Attributes
+    ----------
+    where : Endpoint
+    pid : int or None
+        A process whose network and pid namespaces are the engine's; None for
+        the reader's own engine, whose namespaces are the host's.
+    run : str
+        Eight hexadecimal digits that label everything made through it.
+    version : str
+        The engine's version.
+    """
+
+    def __init__(
+        self,
+        where: endpoint.Endpoint,
+        *,
+        pid: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        timeout_s: float = CALL_S,
+    ):
+        self.where, self.pid = where, pid
+        self.run = secrets.token_hex(4)
+        self._settings = dict(settings or {})
+        self._image: str | None = None
+        self._made_image = False
+        self._lock = threading.Lock()
+        self._api = _client(where)
+        try:
+            about = self._dict(self.call("version", self._api.version, False, timeout_s=timeout_s))
+            self._api._version = _api_version(about)
+            self.version = _word(about.get("Version"))
+        except EngineError as error:
+            self.close()
+            raise _unreachable(error, where) or error from error.__cause__
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connections; containers stay as they are."""
+        self._api.close()
+
+    def call(self, what: str, function: Callable, *args, timeout_s: float = CALL_S, **kwargs):
+        """Call a docker-py function within a total deadline.
+
+        Parameters
+        ----------
+        what : str
+            Names the call in errors.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the answer is not complete after `timeout_s` seconds.
+        EngineError
+            If the answer is an error, or makes no sense.
+        """
+        with deadline.budgeted(timeout_s) as budget:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                raise deadline.translate(error, budget, what) from error
+
+    def info(self) -> dict:
+        """Return the engine's own description; holds names that must not be stored."""
+        return self._dict(self.call("info", self._api.info))
+
+    def image(self) -> str:
+        """Return the name of the busybox image, imported at the first use.
+
+        Raises
+        ------
+        Unavailable
+            If there is neither a local busybox for the engine's platform nor
+            a busybox image in the engine.
+        """
+        with self._lock:
+            if self._image is None:
+                self._image = self._import() if self._runs_our_busybox() else self._pulled()
+            return self._image
+
+    def create(
+        self,
+        argv: Sequence[str],
+        *,
+        image: str | None = None,
+        ports: Sequence[int] = (),
+        host: Mapping[str, object] | None = None,
+        timeout_s: float = CALL_S,
+    ) -> str:
+        """Create a container and return its id.
+
+        Parameters
+        ----------
+        argv : sequence of str
+            The command.
+        image : str or None
+            Default is `image`.
+        ports : sequence of int
+            TCP ports, each published on 127.0.0.1 at a port that the engine chooses.
+        host : mapping, optional
+            Arguments of docker-py's ``create_host_config``: ``runtime``,
+            ``cpu_quota``, ``cpu_period``, ``pids_limit``, ``network_mode``,
+            ``sysctls``, ``port_bindings`` (instead of `ports`' bindings) and so on.
+        """
+        bindings = dict.fromkeys(ports, ("127.0.0.1",))
+        with_ports = {"port_bindings": bindings, **(host or {})}
+        exposed = list(with_ports["port_bindings"])
+        image = image or self.image()
+
+        def create():
+            return self._api.create_container(
+                image,
+                list(argv),
+                ports=exposed,
+                labels=self._labels(),
+                host_config=self._api.create_host_config(**with_ports),
+                use_config_proxy=False,
+            )
+
+        return self._text(self.call("create", create, timeout_s=timeout_s), "Id")
+
+    def attach(self, container: str, *, timeout_s: float = CALL_S) -> deadline.BudgetSocket:
+        """Return a stream of what a container writes from now on.
+
+        The bytes carry Docker's 8-byte frame heads; `deadline.frames` takes
+        them apart, a search for a nonce need not.
+        """
+        target = f"{self._path('containers', container)}/attach?stream=1&stdout=1&stderr=1"
+        return self._stream("attach", target, b"", timeout_s)
+
+    def start(self, container: str, *, timeout_s: float = CALL_S) -> None:
+        """Start a container; return when the engine does."""
+        self.call("start", self._api.start, container, timeout_s=timeout_s)
+
+    def kill(self, container: str, signal: str, *, timeout_s: float = CALL_S) -> None:
+        """Send a signal to a container's first process, ``"TERM"`` say."""
+        self.call("kill", self._api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
+
+    def wait(self, container: str, *, timeout_s: float = CALL_S) -> int:
+        """Wait for a container's end and return its exit status."""
+        answer = self._dict(self.call("wait", self._api.wait, container, timeout_s=timeout_s))
+        status = answer.get("StatusCode")
+        if not isinstance(status, int) or isinstance(status, bool):
+            raise EngineError("wait: the engine told no exit status")
+        return status
+
+    def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
+        """End and remove a container; one that is gone already is no error."""
+        try:
+            self.call(
+                *("remove", self._api.remove_container, container),
+                **{"force": True, "v": True, "timeout_s": timeout_s},
+            )
+        except EngineError as error:
+            if _status(error) not in (404, 409):  # 409: its removal is under way
+                raise
+
+    def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:
+        """Return everything the engine says about a container."""
+        inspect = self._api.inspect_container
+        return self._dict(self.call("inspect", inspect, container, timeout_s=timeout_s))
+
+    def published(self, container: str) -> dict[int, int]:
+        """Return for each published TCP port of a container the host's port."""
+        # {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}], "53/udp": null}
+        try:
+            ports = self.inspect(container)["NetworkSettings"]["Ports"] or {}
+            return {
+                int(port.partition("/")[0]): int(hosts[0]["HostPort"])
+                for port, hosts in ports.items()
+                if hosts and port.endswith("/tcp")
+            }
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            raise EngineError("inspect: the engine told no ports that make sense") from None
+
+    def exec(
+        self, container: str, argv: Sequence[str], *, timeout_s: float = CALL_S
+    ) -> tuple[int, bytes]:
+        """Run a command in a running container; return its status and standard output.
+
+        `timeout_s` is for the whole command. A command that outlives it goes on.
+        """
+        made = self.call("exec", self._api.exec_create, container, list(argv), timeout_s=timeout_s)
+        name = self._text(made, "Id")
+        body = json.dumps({"Detach": False, "Tty": False}).encode()
+        target = f"{self._path('exec', name)}/start"
+        with deadline.budgeted(timeout_s) as budget:
+            try:
+                with self._stream("exec", target, body, timeout_s) as sock:
+                    output = b"".join(data for kind, data in deadline.frames(sock) if kind == 1)
+            except (OSError, CaveatError) as error:
+                raise deadline.translate(error, budget, "exec") from error
+        status = self._dict(self.call("exec", self._api.exec_inspect, name)).get("ExitCode")
+        if not isinstance(status, int):
+            raise EngineError("exec: the engine told no exit status")
+        return status, output
+
+    def create_network(self) -> str:
+        """Create a labelled bridge network and return its id; `clear` removes it."""
+        name = f"caveatlib-{self.run}-{secrets.token_hex(2)}"
+        create = self._api.create_network
+        return self._text(self.call("network", create, name, labels=self._labels()), "Id")
+
+    def place(self, *, runtime: str | None = None, host: Mapping[str, object] | None = None):
+        """Return the place whose workloads are containers of this engine.
+
+        Parameters
+        ----------
+        runtime : str or None
+            Name of an OCI runtime that the engine knows; default is its own choice.
+        host : mapping, optional
+            As `create` takes it.
+        """
+        from caveatlib.backends.containers import EnginePlace
+
+        return EnginePlace(self, runtime=runtime, host=host)
+
+    def facts(self) -> dict[str, str]:
+        """Return versions and settings: conditions of a run, without names or addresses."""
+        info = self.info()
+        about = self._dict(self.call("version", self._api.version))
+        facts = {
+            "engine_version": _word(about.get("Version")),
+            "engine_os": _word(about.get("Os")),
+            "storage_driver": _word(info.get("Driver")),
+            "cgroup_driver": _word(info.get("CgroupDriver")),
+            "cgroup_version": _word(info.get("CgroupVersion")),
+            "default_runtime": _word(info.get("DefaultRuntime")),
+        }
+        for part in about.get("Components") or []:
+            if isinstance(part, dict) and part.get("Name") in ("containerd", "runc", "crun"):
+                facts[f"{part['Name']}_version"] = _word(part.get("Version"))
+        if self.where.local and platform.system() == "Linux":
+            facts |= {"firewall_backend": _firewall(), "congestion_control": self._congestion()}
+        return facts | self._settings
+
+    def remove_labelled(self, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
+        """Remove containers, networks and images with our label that a function picks.
+
+        Parameters
+        ----------
+        is_ours : callable
+            Says, for the labels of a thing, whether it goes.
+        """
+        api, labelled = self._api, {"label": f"{LABEL}=1"}
+        kinds = (
+            ("container", api.containers, {"all": True}, self.remove),
+            ("network", api.networks, {}, lambda n: self.call("network", api.remove_network, n)),
+            ("image", api.images, {}, lambda i: self.call("image", api.remove_image, i)),
+        )
+        removed = []
+        for kind, listing, options, remove in kinds:
+            for thing in self._list(self.call(kind, listing, filters=labelled, **options)):
+                labels = thing.get("Labels")
+                if isinstance(labels, dict) and labels.get(LABEL) == "1" and is_ours(labels):
+                    # By its name, as `docker rmi` does: another tag of it stays.
+                    name = (thing.get("RepoTags") or [None])[0] or self._text(thing, "Id")
+                    remove(name)
+                    removed.append(f"{kind} {self._text(thing, 'Id').removeprefix('sha256:')[:12]}")
+        return removed
+
+    def clear(self) -> None:
+        """Remove everything that was made through this connection."""
+        self.remove_labelled(lambda labels: labels.get(RUN_LABEL) == self.run)
+
+    def _labels(self) -> dict[str, str]:
+        return {LABEL: "1", RUN_LABEL: self.run, OWNER_LABEL: leases.owner_token()}
+
+    def _path(self, kind: str, name: str) -> str:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise UsageError(f"{kind} {name!r}. Must be an id or a name.")
+        return f"/v{self._api._version}/{kind}/{name}"
+
+    def _stream(self, what: str, target: str, body: bytes, timeout_s: float):
+        with deadline.budgeted(timeout_s) as budget:
+            try:
+                sock = deadline.connected(self.where.address)
+                try:
+                    deadline.upgrade(sock, target, body)
+                    sock.settimeout(None)
+                except BaseException:
+                    sock.close()
+                    raise
+            except (OSError, EngineError) as error:
+                raise deadline.translate(error, budget, what) from error
+        return sock
+
+    def _runs_our_busybox(self) -> bool:
+        if not rootfs.probe().available:
+            return False
+        info = self.info()
+        ours = platform.system().lower(), platform.machine()
+        return (info.get("OSType"), info.get("Architecture")) == ours
+
+    def _import(self) -> str:
+        labels = " ".join(f"{name}={value}" for name, value in self._labels().items())
+        said = self.call(
+            *("import", self._api.import_image_from_data, rootfs.image_tar()),
+            **{"repository": REPOSITORY, "tag": self.run, "changes": [f"LABEL {labels}"]},
+        )
+        # {"status":"sha256:1f2e..."} or {"errorDetail":{...},"error":"..."}
+        if '"error"' in said:
+            raise EngineError("import: the engine refused the busybox image")
+        return f"{REPOSITORY}:{self.run}"
+
+    def _pulled(self) -> str:
+        found = self._list(self.call("images", self._api.images, name="busybox"))
+        for image in found:
+            for tag in image.get("RepoTags") or []:
+                if isinstance(tag, str) and tag.startswith("busybox:"):
+                    return tag
+        raise Unavailable(f"No busybox image for this engine. Mend it with: {PULL_FIX}")
+
+    def _congestion(self) -> str:
+        name = "net.ipv4.tcp_congestion_control"
+        try:
+            if self.pid is not None:
+                return netns.sysctl_in(self.pid, name)
+            return netns.sysctl(name)
+        except (OSError, MeasurementError):
+            return ""
+
+    @staticmethod
+    def _dict(answer) -> dict:
+        if not isinstance(answer, dict):
+            raise EngineError(f"The engine answered with {type(answer).__name__}, not an object")
+        return answer
+
+    @staticmethod
+    def _list(answer) -> list[dict]:
+        answer = [] if answer is None else answer  # Go writes an empty list as null
+        if not isinstance(answer, list) or not all(isinstance(one, dict) for one in answer):
+            raise EngineError("The engine answered with something else than a list of objects")
+        return answer
+
+    @staticmethod
+    def _text(answer, name: str) -> str:
+        value = Engine._dict(answer).get(name)
+        if not isinstance(value, str) or not value:
+            raise EngineError(f"The engine's answer has no {name}")
+        return value
+
+
+def _client(where: endpoint.Endpoint):
+    import docker
+
+    # The client gets a socket that it never opens: all goes through `deadline`.
+    client = docker.APIClient("unix:///nonexistent", version=FALLBACK_API, timeout=CALL_S)
+    deadline.mount_on(client, where.address)
+    return client
+
+
+def _api_version(about: dict) -> str:
+    """Return the newest API version that both sides know, or the engine's oldest."""
+    try:
+        newest, ours = _pair(about["ApiVersion"]), _pair(FALLBACK_API)
+        oldest = _pair(about.get("MinAPIVersion") or FALLBACK_API)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise EngineError("version: the engine told no API version") from None
+    return "{}.{}".format(*min(newest, max(ours, oldest)))
+
+
+def _pair(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def _unreachable(error: EngineError, where: endpoint.Endpoint) -> Unavailable | None:
+    cause = deadline.root(error)
+    if isinstance(cause, PermissionError):
+        text = f"{where.url} ({where.origin}) may not be opened. Mend it with: {GROUP_FIX}"
+    elif isinstance(cause, (ConnectionRefusedError, FileNotFoundError, NotADirectoryError)):
+        text = f"{where.url} ({where.origin}): no engine answers. {endpoint.START_FIX}"
+    else:
+        return None
+    return Unavailable(text)
+
+
+def _status(error: EngineError) -> int | None:
+    response = getattr(error.__cause__, "response", None)
+    return getattr(response, "status_code", None)
+
+
+def _word(value: object) -> str:
+    """Return a short, harmless word of what an engine says of itself."""
+    return re.sub(r"[^\w.+~-]", "", value)[:64] if isinstance(value, str) else ""
+
+
+def _firewall() -> str:
+    # iptables v1.8.11 (nf_tables)
+    program = shutil.which("iptables") or shutil.which("iptables", path="/usr/sbin:/sbin")
+    if program is None:
+        return ""
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "legacy" if "legacy" in done.stdout else "nf_tables" if "nf_" in done.stdout else ""
