@@ -83,6 +83,10 @@ class Design:
         within = self.sessions is None or session // self.every < self.sessions
         return within and session % self.every == 0
 
+    def blocks_by(self, session: int) -> int:
+        """Return how many blocks there are once this session is over."""
+        return self.blocks_per_session * sum(self.due(s) for s in range(session + 1))
+
 
 class Conditions(frames.Table):
     """What held throughout a run: one row per fact."""
@@ -448,6 +452,9 @@ def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
     }
 
 
+_TRIED = ("trial", "warmup", "block")
+
+
 class _Loop:
     """Sessions of blocks of trials, and what has been done of them."""
 
@@ -465,34 +472,42 @@ class _Loop:
         self.catalogue = catalogue
         self.stated: set[str] = set()
         self.on_trial: Callable[[], None] = lambda: None
-        blocks = [r.data for r in read(journal.path).records if r.kind == "block"]
-        self.done = {d.name: sum(b["design"] == d.name for b in blocks) for d in self.designs}
-        self.first = 1 + max((b["session"] for b in blocks), default=-1)
+        records = read(journal.path).records
+        blocks = [r.data["design"] for r in records if r.kind == "block"]
+        self.done = {d.name: blocks.count(d.name) for d in self.designs}
+        self.ended = sum(r.kind == "session" for r in records)
+        self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
 
     def run(self, sessions: int | None, budget_s: float | None) -> None:
         deadline = None if budget_s is None else time.monotonic() + budget_s
-        session = self.first
-        while sessions is None or session < sessions:
-            if deadline and session > self.first and time.monotonic() >= deadline:
+        first = self.ended
+        while sessions is None or self.ended < sessions:
+            if deadline and self.ended > first and time.monotonic() >= deadline:
                 return
             with self.catalogue.opened(self.names, engine=self.engine) as handles:
                 if all(isinstance(h, Exception) for h in handles.values()):
                     raise MeasurementError(f"No place could be opened: {handles[self.names[0]]}")
                 self._state(handles)
-                self._session(session, handles, deadline)
-            session += 1
+                if not self._session(handles, deadline, may_stop=self.ended > first):
+                    return
 
-    def _session(self, session: int, handles: dict, deadline: float | None) -> None:
-        due = [d for d in self.designs if d.due(session) and not self._waits(d, deadline)]
+    def _session(self, handles: dict, deadline: float | None, *, may_stop: bool) -> bool:
+        """Run what is due; return whether the budget allowed all of it."""
+        session, self.next = self.next, self.next + 1
+        due = [d for d in self.designs if d.due(self.ended) and not self._waits(d, deadline)]
         for design in due:
             if design.warmup:
                 for arm in design.arms:
                     self._trial("warmup", design, arm, handles, session, 0, 0)
         for design in due:
             for _ in range(design.blocks_per_session):
-                if deadline and session > self.first and time.monotonic() >= deadline:
-                    return
-                self._block(design, handles, session)
+                if deadline and may_stop and time.monotonic() >= deadline:
+                    return False
+                if self.done[design.name] < design.blocks_by(self.ended):
+                    self._block(design, handles, session)
+        self.journal.append("session", {"session": session})
+        self.ended += 1
+        return True
 
     def _waits(self, design: Design, deadline: float | None) -> bool:
         if deadline is None or not design.spare:
@@ -559,7 +574,7 @@ def _bar(loop: _Loop, sessions: int | None, budget_s: float | None, show: bool) 
     if sessions is not None and budget_s is None:
         total = sum(
             len(d.arms) * (d.blocks_per_session + d.warmup)
-            for s in range(loop.first, sessions)
+            for s in range(loop.ended, sessions)
             for d in loop.designs
             if d.due(s)
         )

@@ -1,0 +1,307 @@
+"""The measuring loop, on fake places."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from caveatlib import frames, trials
+from caveatlib.backends import fake
+from caveatlib.backends.base import Outcome
+from caveatlib.errors import MeasurementError, Unavailable, UsageError
+from caveatlib.journal import Journal, read
+from caveatlib.trials import Arm, Design
+
+
+class Rows(frames.Trials):
+    """Trials of the little experiment below."""
+
+    size: frames.Series[int] = frames.field("a condition", ge=0)
+    took_s: frames.Series[float] = frames.measure("a measure", "s", le=10)
+
+
+class Samples(frames.Table):
+    """A further table."""
+
+    run: frames.Series[str] = frames.field("the run")
+    design: frames.Series[str] = frames.field("the design")
+    block: frames.Series[int] = frames.field("the block")
+    place: frames.Series[str] = frames.field("the place")
+    value: frames.Series[float] = frames.field("a sample", "s")
+
+
+def experiment(trial, **changes):
+    """Return a little experiment with four arms whose trial is given."""
+    arms = tuple(Arm(place, {"size": size}) for place in ("process", "runc") for size in (1, 2))
+    attributes = {
+        "NAME": "little",
+        "QUESTION": "Does the loop loop?",
+        "BLOCKS": 3,
+        "DISK_BYTES": 0,
+        "PLACES": ("process", "runc"),
+        "Trials": Rows,
+        "TABLES": {"samples": Samples},
+        "DESIGNS": (Design("main", arms, block_s=0.1, warmup=True),),
+        "trial": trial,
+        "summarize": lambda rows: rows.groupby("place")[["took_s"]].median(),
+        "verdicts": lambda rows: [],
+    }
+    return SimpleNamespace(**attributes | changes)
+
+
+def steady(place, conditions, *, seed):
+    """Return the same measure every time, and one sample."""
+    return Outcome({"took_s": 1.0}, {"samples": [{"value": 0.5}]})
+
+
+def run(little, out, **options):
+    """Measure with fakes, quietly."""
+    return trials.measure(
+        little, out=out, catalogue=fake, progress=False, **{"seed": 7} | options
+    )
+
+
+def table(little, out, name="trials"):
+    """Return a table of a finished run."""
+    return trials.get(little, source=out, version=1, table=name)
+
+
+def test_blocks_are_complete_and_in_random_order(tmp_path):
+    """Every block holds each arm once; the orders differ between blocks."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=12)
+    rows = table(little, tmp_path)
+    arms = rows.groupby("block").apply(lambda b: sorted(zip(b.place, b["size"], strict=True)))
+    assert len(arms) == 12
+    assert all(a == arms.iloc[0] and len(a) == 4 for a in arms)
+    orders = {tuple(b.sort_values("position")["place"] + b["size"].astype(str))
+              for _, b in rows.groupby("block")}
+    assert len(orders) > 3
+
+
+def test_the_seed_decides_the_order(tmp_path):
+    """Two runs with one seed have one order, another seed has another."""
+    little = experiment(steady)
+    orders = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(little, tmp_path / name, blocks=6, seed=seed)
+        rows = table(little, tmp_path / name)
+        orders.append(list(zip(rows.place, rows["size"], strict=True)))
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_places_are_opened_afresh_for_every_session(tmp_path):
+    """A session is one opening of all places."""
+    opened = []
+
+    def trial(place, conditions, *, seed):
+        opened.append(place)
+        return Outcome({"took_s": 1.0})
+
+    run(experiment(trial), tmp_path, blocks=3)
+    assert len({id(place) for place in opened}) == 6
+    assert table(experiment(trial), tmp_path)["session"].nunique() == 3
+
+
+def test_warmups_are_kept_apart(tmp_path):
+    """Warm-up trials are in a table of their own, never among the trials."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=3)
+    assert len(table(little, tmp_path)) == 12
+    assert len(table(little, tmp_path, "warmups")) == 12
+
+
+def test_a_failed_trial_is_a_row(tmp_path):
+    """A failure is kept with its reason and without measures."""
+
+    def trial(place, conditions, *, seed):
+        if place.name == "runc" and conditions["size"] == 2:
+            raise MeasurementError("It broke at 10.1.2.3.")
+        return Outcome({"took_s": 1.0})
+
+    little = experiment(trial)
+    run(little, tmp_path, blocks=2)
+    failed = table(little, tmp_path).query("not ok")
+    assert len(failed) == 2
+    assert failed["took_s"].isna().all()
+    assert set(failed["error"]) == {"It broke at <address>."}
+
+
+def test_a_violated_bound_is_no_number(tmp_path):
+    """A measure outside its bounds fails the trial and names column and rule."""
+    little = experiment(lambda place, conditions, *, seed: Outcome({"took_s": 11.0}))
+    run(little, tmp_path, blocks=1)
+    rows = table(little, tmp_path)
+    assert not rows["ok"].any()
+    assert rows["took_s"].isna().all()
+    assert "took_s" in rows["error"].iloc[0]
+
+
+def test_a_bug_in_an_experiment_is_not_a_failed_trial(tmp_path):
+    """What nobody expected ends the run, and what was measured is kept."""
+    calls = []
+
+    def trial(place, conditions, *, seed):
+        calls.append(place)
+        if len(calls) > 4 + 4 + 2:
+            raise ZeroDivisionError
+        return Outcome({"took_s": 1.0})
+
+    little = experiment(trial)
+    with pytest.raises(ZeroDivisionError):
+        run(little, tmp_path)
+    assert len(table(little, tmp_path)) == 4
+    assert len(table(little, tmp_path, "interrupted")) == 0
+
+
+@pytest.mark.parametrize("at", range(1, 17))
+def test_interruption_keeps_whole_blocks_and_the_exception(tmp_path, at):
+    """Ctrl-C in any trial: whole blocks are trials, the rest is kept apart."""
+    calls = []
+
+    def trial(place, conditions, *, seed):
+        calls.append(place)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return Outcome({"took_s": 1.0})
+
+    little = experiment(trial)
+    with pytest.raises(KeyboardInterrupt):
+        run(little, tmp_path, blocks=2)
+    rows, rest = table(little, tmp_path), table(little, tmp_path, "interrupted")
+    assert len(rows) % 4 == 0
+    done = len(rows) + len(rest) + len(table(little, tmp_path, "warmups"))
+    assert done == at - 1
+
+
+def test_resume_counts_no_block_twice(tmp_path):
+    """A resumed run has the blocks, and the order, of one that was never interrupted."""
+    calls = []
+
+    def broken(place, conditions, *, seed):
+        calls.append(place)
+        if len(calls) == 15:
+            raise KeyboardInterrupt
+        return Outcome({"took_s": 1.0})
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment(broken), tmp_path / "a", blocks=4)
+    little = experiment(steady)
+    run(little, tmp_path / "a", blocks=4, resume=True)
+    run(little, tmp_path / "b", blocks=4)
+    resumed, whole = table(little, tmp_path / "a"), table(little, tmp_path / "b")
+    columns = ["block", "position", "place", "size"]
+    assert resumed[columns].equals(whole[columns])
+    assert len(table(little, tmp_path / "a", "interrupted")) == 2
+    assert read(tmp_path / "a" / "little" / "journal.jsonl").complete
+
+
+def test_further_tables_follow_their_block(tmp_path):
+    """Rows of further tables carry run, design, block and place."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=2)
+    samples = table(little, tmp_path, "samples")
+    assert len(samples) == 8
+    assert set(samples["place"]) == {"process", "runc"}
+    assert set(samples["block"]) == {0, 1}
+
+
+def test_a_budget_ends_after_a_whole_block(tmp_path):
+    """However short the budget, a first session runs and no block is cut."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=None, budget_s=0.001)
+    rows = table(little, tmp_path)
+    assert rows["session"].nunique() == 1
+    assert rows.groupby("block").size().eq(4).all()
+    assert len(table(little, tmp_path, "interrupted")) == 0
+
+
+def test_spare_designs_wait_under_a_budget(tmp_path):
+    """Under a budget a spare design begins when the others have enough blocks."""
+    main = experiment(steady).DESIGNS[0]
+    spare = Design("spare", main.arms[:1], block_s=0.1, spare=True)
+    little = experiment(steady, DESIGNS=(main, spare))
+    run(little, tmp_path, blocks=8, budget_s=1000)
+    rows = table(little, tmp_path)
+    assert rows.query("design == 'spare'")["session"].min() == trials.ENOUGH
+    run(little, tmp_path / "b", blocks=2)
+    assert table(little, tmp_path / "b").query("design == 'spare'")["session"].min() == 0
+
+
+def test_designs_take_part_in_some_sessions():
+    """`every` and `sessions` say in which."""
+    design = Design("d", (), block_s=1, every=3, sessions=2)
+    assert [s for s in range(12) if design.due(s)] == [0, 3]
+
+
+def test_a_place_that_lacks_something_is_said_and_the_rest_runs(tmp_path, monkeypatch):
+    """A missing place is one row per arm with the reason."""
+    monkeypatch.setattr(fake, "missing", lambda names, *, engine: {"runc": "runc: no program"})
+    little = experiment(steady)
+    run(little, tmp_path, blocks=2)
+    rows = table(little, tmp_path)
+    assert list(rows.query("not ok")["error"]) == ["unavailable: runc: no program"] * 2
+    assert rows.query("ok")["place"].unique().tolist() == ["process"]
+
+
+def test_nothing_can_run(tmp_path, monkeypatch):
+    """A live request where nothing can run is one error, and nothing is written."""
+    monkeypatch.setattr(
+        fake, "missing", lambda names, *, engine: dict.fromkeys(names, "no such thing")
+    )
+    with pytest.raises(Unavailable, match="no such thing"):
+        run(experiment(steady), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"blocks": 0}, "Invalid number of blocks 0"),
+        ({"budget_s": -1}, "Invalid budget -1"),
+        ({"places": ["dockr"]}, "Unknown place 'dockr'"),
+        ({"resume": True}, "Nothing to resume"),
+    ],
+)
+def test_bad_requests(tmp_path, options, message):
+    """Each is one error that names the value, and nothing is written."""
+    with pytest.raises(UsageError, match=message):
+        run(experiment(steady), tmp_path / "x", **options)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    """The second run into one folder is refused."""
+    run(experiment(steady), tmp_path, blocks=1)
+    with pytest.raises(UsageError, match="exists"):
+        run(experiment(steady), tmp_path, blocks=1)
+
+
+def test_get_refuses_an_unknown_source():
+    """A source is one of two words or a folder."""
+    with pytest.raises(UsageError, match="'nowhere'"):
+        trials.get(experiment(steady), source="nowhere", version=1)
+
+
+def test_conditions_name_the_machine_by_class_only(tmp_path):
+    """The run's facts are written once, from the allow-list."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=2)
+    facts = table(little, tmp_path, "conditions")
+    assert not facts.duplicated(["place", "name"]).any()
+    assert {"cpus", "kernel", "cgroup"} <= set(facts["name"])
+
+
+def test_a_kill_between_trials_loses_nothing(tmp_path):
+    """A journal without its end still gives every whole block."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=3)
+    path = tmp_path / "little" / "journal.jsonl"
+    records = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(records[:-4]))
+    tables = trials.from_journal(little, path)
+    assert len(tables["trials"]) == 8
+    assert len(tables["interrupted"]) == 4 - 1
+    assert json.loads(records[0].split(b" ", 1)[1])["kind"] == "run"
+    with Journal(path) as journal:
+        journal.append("end", {})
