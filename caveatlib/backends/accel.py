@@ -13,13 +13,13 @@ import json
 import os
 import re
 import select
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from caveatlib.backends import cache, guest
 from caveatlib.backends.base import Ability, Place, Workload
+from caveatlib.backends.process import process_place
 from caveatlib.backends.qemu import Guest, Machine
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 
@@ -28,6 +28,9 @@ PROBE_S = 5
 
 CALIBRATION_S = 60
 """Seconds that the emulated guest may take which measures the clock."""
+
+SLOWDOWN_S = 120
+"""Seconds that all kinds of work may take in a guest, its boot included."""
 
 KINDS = {
     "integer": "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done",
@@ -95,21 +98,9 @@ def slowdown(place: Place) -> list[dict[str, object]]:
     """
     script = "\n".join(["echo start 0", *(f"{s}; echo done {k}" for k, s in KINDS.items())])
     lines = ["start 0", *(f"done {kind}" for kind in KINDS)]
-    host = subprocess.Popen(
-        [guest.busybox(), "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
-    try:
-        host_marks = await_lines(host.stdout.fileno(), lines, 60)
-    finally:
-        host.kill()
-        host.wait()
-        host.stdout.close()
-    instance = place.create(Workload(script))
-    try:
-        instance.start()
-        guest_marks = await_lines(instance.output, lines, 120)
-    finally:
-        instance.remove()
+    with process_place() as host:
+        host_marks = _marks(host, script, lines)
+    guest_marks = _marks(place, script, lines)
     return [
         {
             "kind": kind,
@@ -156,9 +147,23 @@ def await_lines(file: int, lines: Sequence[str], timeout_s: float) -> list[float
     return seen
 
 
+def _marks(place: Place, script: str, lines: list[str]) -> list[float]:
+    instance = place.create(Workload(script))
+    try:
+        instance.start()
+        return await_lines(instance.output, lines, SLOWDOWN_S)
+    finally:
+        instance.remove()
+
+
+def _files() -> tuple[Path, tuple[Path, ...]]:
+    """Return the kernel and the archives that a probing guest boots."""
+    return cache.find(guest.KERNEL) / "vmlinuz", (cache.ensure(guest.INITRAMFS) / "initramfs",)
+
+
 def _boots_on_hardware() -> str:
     """Return why a guest does not boot on hardware; empty if it does."""
-    instance = Guest(Machine("microvm", "kvm"), Workload("echo booted"))
+    instance = Guest(Machine(*_files(), "microvm", "kvm"), Workload("echo booted"))
     try:
         instance.start()
         await_lines(instance.output, ["booted"], PROBE_S)
@@ -178,7 +183,7 @@ def _boots_on_hardware() -> str:
 def _tsc_khz() -> int:
     # "[    0.000000] tsc: Detected 2600.013 MHz processor"
     script = "dmesg | sed -n 's/.*tsc: Detected \\([0-9.]*\\) MHz.*/tsc \\1/p'; echo booted"
-    instance = Guest(Machine("q35", "tcg"), Workload(script))
+    instance = Guest(Machine(*_files(), "q35", "tcg"), Workload(script))
     try:
         instance.start()
         instance.wait(CALIBRATION_S)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from caveatlib.errors import MeasurementError, StorageError, Unavailable
 
-PREPARE = "caveatlib prepare"
-"""The command that fills the cache; the fix named when something is missing."""
+PREPARE = "sudo make system"
+"""The command whose last step, `caveatlib.prepare`, fills the cache."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Artefact:
     build : callable
         Given an empty folder, fills it.
     download_bytes, disk_bytes : int
-        About what it costs; 0 downloaded means that it is made from what is
-        already on this machine, within a second.
+        About what it costs, disk while it is made; 0 downloaded means that it
+        is made from what is already on this machine, within a second.
     needs_root : bool
     """
 
@@ -110,7 +110,7 @@ def ensure(artefact: Artefact) -> Path:
     if place.is_dir():
         return place
     if artefact.needs_root and os.geteuid() != 0:
-        raise Unavailable(f"{artefact.meaning} needs root to make. Run `sudo {PREPARE}` once.")
+        raise Unavailable(f"{artefact.meaning} needs root to make. Run `{PREPARE}` once.")
     try:
         with _locked(artefact.name):
             if not place.is_dir():

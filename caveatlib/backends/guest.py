@@ -16,7 +16,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from caveatlib.backends import cache, cpio
+from caveatlib.backends import cache, cpio, rootfs
 from caveatlib.backends.cache import Artefact
 from caveatlib.errors import MeasurementError, Unavailable
 
@@ -64,7 +64,7 @@ if [ -e /trial/disk ]; then
         echo "caveatlib: the disk cannot be mounted" >/dev/ttyS0
         exec poweroff -f
     fi
-    cp -a /bin /trial/runner /trial/workload.sh /run
+    cp -a /bin /www /trial/runner /trial/workload.sh /run
     for tree in dev proc sys run; do mount -o move /$tree /root/$tree; done
     exec switch_root /root /sbin/init
 fi
@@ -77,6 +77,7 @@ Description=The script of one trial
 After=multi-user.target
 
 [Service]
+WorkingDirectory=/run
 Environment=PATH=/run/bin
 ExecStart=/run/bin/sh /run/runner /usr/bin/systemctl start --no-block poweroff.target
 
@@ -129,34 +130,25 @@ def build_disk(folder: Path, out: Path) -> float:
     used = sum(4096 + p.lstat().st_size for p in folder.rglob("*"))
     size_mib = (used * 5 // 4 >> 20) + 64
     started = time.monotonic()
-    _run("mkfs.ext4", "-q", "-F", "-d", str(folder), str(out), f"{size_mib}M", fix="e2fsprogs")
+    _need("mkfs.ext4", "e2fsprogs")
+    _run("mkfs.ext4", "-q", "-F", "-d", str(folder), str(out), f"{size_mib}M")
     return time.monotonic() - started
 
 
-def busybox() -> str:
-    """Return the path of the static busybox.
-
-    Raises
-    ------
-    Unavailable
-    """
-    path = shutil.which("busybox")
-    if path is None or _is_dynamic(Path(path)):
-        raise Unavailable("A static busybox is missing. Run `apt-get install busybox-static`.")
-    return path
-
-
 def _build_kernel(out: Path) -> None:
-    listing = _run("apt-cache", "depends", "--important", PACKAGE, fix="apt")
+    for program in ("apt-get", "apt-cache", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise Unavailable(f"{program} is missing: the guest's kernel needs a Debian host.")
+    listing = _run("apt-cache", "depends", "--important", PACKAGE)
     # "  Depends: linux-image-6.12.117+deb13-cloud-amd64"
     found = re.search(r"Depends: (linux-image-(\S+))", listing)
     if found is None:
         raise Unavailable(f"apt knows no {PACKAGE}: needs Debian on x86-64. Run `apt-get update`.")
     package, version = found.groups()
     unpacked = out / "unpacked"
-    _run("apt-get", "-q", "download", package, cwd=out, fix="apt")
+    _run("apt-get", "-q", "download", package, cwd=out)
     (archive,) = out.glob("*.deb")
-    _run("dpkg-deb", "-x", str(archive), str(unpacked), fix="dpkg")
+    _run("dpkg-deb", "-x", str(archive), str(unpacked))
     shutil.move(unpacked / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
     (out / "modules").mkdir()
     for name in MODULES:
@@ -172,8 +164,8 @@ def _build_kernel(out: Path) -> None:
 
 def _build_initramfs(out: Path) -> None:
     kernel = cache.find(KERNEL)
-    entries = {"init": (cpio.EXECUTABLE, INIT.encode())} | _applets("bin")
-    entries |= dict.fromkeys(("proc", "sys", "dev", "run", "root", "tmp"), (cpio.DIRECTORY, b""))
+    entries = {"init": (cpio.EXECUTABLE, INIT.encode())} | cpio.tree(rootfs.rootfs())
+    entries["run"] = (cpio.DIRECTORY, b"")
     for module in (kernel / "modules").iterdir():
         entries[f"modules/{module.name}"] = (cpio.REGULAR, module.read_bytes())
     (out / "initramfs").write_bytes(cpio.archive(entries))
@@ -182,10 +174,10 @@ def _build_initramfs(out: Path) -> None:
 def _build_inception(out: Path) -> None:
     entries = {
         "bin/container": (cpio.EXECUTABLE, CONTAINER.encode()),
-        "bundle/config.json": (cpio.REGULAR, json.dumps(BUNDLE).encode()),
         "bin/runc": (cpio.EXECUTABLE, Path(_runc()).read_bytes()),
-    } | _applets("bundle/rootfs/bin")
-    entries |= {f"bundle/rootfs/{f}": (cpio.DIRECTORY, b"") for f in ("proc", "dev")}
+        "bundle/config.json": (cpio.REGULAR, json.dumps(BUNDLE).encode()),
+    }
+    entries |= {f"bundle/rootfs/{n}": e for n, e in cpio.tree(rootfs.rootfs()).items()}
     for library in _libraries(_runc()):
         entries[library.lstrip("/")] = (cpio.EXECUTABLE, Path(library).read_bytes())
     (out / "initramfs").write_bytes(cpio.archive(entries))
@@ -195,7 +187,10 @@ def _build_full_disk(out: Path) -> None:
     suite, mirror = _debian()
     tree = out / "tree"
     options = ("--variant=minbase", "--include=systemd-sysv")
-    _run("debootstrap", *options, suite, str(tree), mirror, timeout_s=900, fix="debootstrap")
+    # In namespaces of its own, so that what it mounts and starts ends with it.
+    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    _need("debootstrap", "debootstrap")
+    _run(*apart, "debootstrap", *options, suite, str(tree), mirror, timeout_s=900)
     for kept in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(tree / kept)
         (tree / kept).mkdir()
@@ -218,14 +213,14 @@ def _kernel_recipe() -> dict[str, str]:
 def _initramfs_recipe() -> dict[str, str]:
     return {
         "kernel": cache.checksum(KERNEL),
-        "busybox": cache.sha256_of(busybox()),
+        "rootfs": rootfs.image_digest(),
         "init": INIT,
     }
 
 
 def _inception_recipe() -> dict[str, str]:
     return {
-        "busybox": cache.sha256_of(busybox()),
+        "rootfs": rootfs.image_digest(),
         "runc": cache.sha256_of(_runc()),
         "bundle": json.dumps(BUNDLE),
         "container": CONTAINER,
@@ -242,7 +237,7 @@ KERNEL = Artefact(
     _kernel_recipe,
     _build_kernel,
     download_bytes=35_000_000,
-    disk_bytes=13_000_000,
+    disk_bytes=90_000_000,
 )
 INITRAMFS = Artefact(
     "guest-initramfs",
@@ -263,30 +258,21 @@ FULL_DISK = Artefact(
     "The disk of the full virtual machine",
     _full_disk_recipe,
     _build_full_disk,
-    download_bytes=75_000_000,
-    disk_bytes=400_000_000,
+    download_bytes=50_000_000,
+    disk_bytes=550_000_000,
     needs_root=True,
 )
 
 
-def _applets(folder: str) -> dict[str, tuple[int, bytes]]:
-    program = busybox()
-    names = _run(program, "--list", fix="busybox-static").split()
-    links = {f"{folder}/{n}": (cpio.SYMLINK, b"busybox") for n in names if n != "busybox"}
-    return links | {f"{folder}/busybox": (cpio.EXECUTABLE, Path(program).read_bytes())}
-
-
 def _runc() -> str:
-    path = shutil.which("runc")
-    if path is None:
-        raise Unavailable("runc is missing. Run `apt-get install runc`.")
-    return path
+    _need("runc", "runc")
+    return shutil.which("runc")
 
 
 def _libraries(program: str) -> list[str]:
     # "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f96c4dba000)"
     # "\t/lib64/ld-linux-x86-64.so.2 (0x00007f96c51b6000)"
-    return re.findall(r"(/\S+) \(0x", _run("ldd", program, fix="libc-bin"))
+    return re.findall(r"(/\S+) \(0x", _run("ldd", program))
 
 
 def _debian() -> tuple[str, str]:
@@ -297,7 +283,6 @@ def _debian() -> tuple[str, str]:
         "--format",
         "$(ORIGIN) $(COMPONENT) $(SUITE) $(CODENAME) $(SITE)",
         "Created-By: Packages",
-        fix="apt",
     )
     # "Debian main stable trixie http://..."; "trixie-updates" is no suite of its own
     found = re.search(r"^Debian main \S+ ([a-z]+) (\S+)$", listing, re.MULTILINE)
@@ -306,15 +291,13 @@ def _debian() -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _is_dynamic(program: Path) -> bool:
-    # A dynamic program names its loader; a static one has no such segment.
-    return b"/ld-linux" in program.read_bytes()[:4096] or b"/ld-musl" in program.read_bytes()[:4096]
+def _need(program: str, package: str) -> None:
+    if shutil.which(program) is None:
+        raise Unavailable(f"{program} is missing. Run `apt-get install {package}`.")
 
 
-def _run(*command: str, fix: str, cwd: Path | None = None, timeout_s: float = 300) -> str:
+def _run(*command: str, cwd: Path | None = None, timeout_s: float = 300) -> str:
     """Run a program, return its output; a failure is one line of its last words."""
-    if shutil.which(command[0]) is None:
-        raise Unavailable(f"{command[0]} is missing. Run `apt-get install {fix}`.")
     try:
         return subprocess.run(
             command, cwd=cwd, check=True, timeout=timeout_s, capture_output=True, text=True
@@ -324,3 +307,5 @@ def _run(*command: str, fix: str, cwd: Path | None = None, timeout_s: float = 30
         raise MeasurementError(f"{command[0]} failed: {words[-1]}") from error
     except subprocess.TimeoutExpired as error:
         raise MeasurementError(f"{command[0]} did not finish within {timeout_s:g} s.") from error
+    except OSError as error:
+        raise Unavailable(f"{command[0]} cannot be run: {error.strerror}.") from error

@@ -15,13 +15,14 @@ import select
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 
 from caveatlib.backends import cache, cpio, guest
 from caveatlib.backends.base import Workload
-from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
+from caveatlib.backends.process import Handle, connect_local, signal_number
+from caveatlib.errors import MeasurementError, Unavailable, UsageError
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -49,6 +50,9 @@ class Machine:
 
     Attributes
     ----------
+    kernel : Path
+    archives : tuple of Path
+        What the initial RAM file system is made of.
     board : str
         ``"microvm"`` or ``"q35"``.
     accel : str
@@ -61,6 +65,8 @@ class Machine:
         Frequency of the time stamp counter, 0 to let the guest measure it.
     """
 
+    kernel: Path
+    archives: tuple[Path, ...]
     board: str
     accel: str
     vcpus: int = 1
@@ -82,16 +88,12 @@ def program() -> str:
     return path
 
 
-def command(
-    machine: Machine, kernel: Path, initramfs_fd: int, log_fd: int, forward: str = ""
-) -> list[str]:
+def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "") -> list[str]:
     """Return QEMU's command line, to be run in the kernel's folder.
 
     Parameters
     ----------
     machine : Machine
-    kernel : Path
-        The kernel's folder.
     initramfs_fd, log_fd : int
         Open files that QEMU inherits.
     forward : str
@@ -106,12 +108,12 @@ def command(
     line += ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     log = f"logfile=/proc/self/fd/{log_fd},logappend=on"
     line += ["-chardev", f"stdio,id=serial,signal=off,{log}", "-serial", "chardev:serial"]
-    line += ["-kernel", "vmlinuz", "-append", kernel_arguments]
+    line += ["-kernel", machine.kernel.name, "-append", kernel_arguments]
     line += ["-initrd", f"/proc/self/fd/{initramfs_fd}"]
     bus = "device" if machine.board == "microvm" else "pci"
     if machine.disk is not None:
         # Relative, so that no message of QEMU holds somebody's folder.
-        disk = os.path.relpath(machine.disk, kernel)
+        disk = os.path.relpath(machine.disk, machine.kernel.parent)
         line += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"]
         line += ["-device", f"virtio-blk-{bus},drive=disk"]
     if forward:
@@ -123,43 +125,33 @@ def command(
 class Guest:
     """A virtual machine that runs one workload (a `caveatlib.backends.base.Instance`)."""
 
-    def __init__(self, machine: Machine, workload: Workload, extra: Sequence[Path] = ()):
+    def __init__(self, machine: Machine, workload: Workload):
         """Prepare everything but QEMU's process itself.
-
-        Parameters
-        ----------
-        machine : Machine
-        workload : Workload
-        extra : sequence of Path
-            Further archives for the initial RAM file system.
 
         Raises
         ------
         Unavailable
-            If QEMU or what the guest boots is missing.
+            If QEMU or a file that the guest boots from is missing.
         """
         self.output = -1
         self._files: list[int] = []
         self._pid = 0
-        kernel = cache.find(guest.KERNEL)
-        if machine.disk is not None and not machine.disk.is_file():
-            raise Unavailable(f"The disk is missing. Run `{cache.PREPARE}` once.")
-        archives = [cache.find(guest.INITRAMFS) / "initramfs", *extra]
-        forward = ""
-        if workload.port:
-            self._port = _free_port()
-            forward = f"tcp:127.0.0.1:{self._port}-10.0.2.15:{workload.port}"
-        initramfs = self._memory_file(
-            *[a.read_bytes() for a in archives], _trial(machine, workload)
-        )
+        self._killed = False
+        for file in (machine.kernel, *machine.archives, machine.disk):
+            if file is not None and not file.is_file():
+                raise Unavailable(f"{file.name!r} is missing. Run `{cache.PREPARE}` once.")
+        self._port = _free_port() if workload.port else 0
+        forward = f"tcp:127.0.0.1:{self._port}-10.0.2.15:{workload.port}" if self._port else ""
+        archives = [a.read_bytes() for a in machine.archives]
+        initramfs = self._memory_file(*archives, _trial(machine, workload))
         self._log, self._messages = self._memory_file(), self._memory_file()
         self.output, written = self._pipe()
         serial_read, self._serial = self._pipe()
         self._told, tell = self._pipe()
-        line = command(machine, kernel, initramfs, self._log, forward)
+        line = command(machine, initramfs, self._log, forward)
         self._supervisor = subprocess.Popen(
             ["/bin/sh", "-c", SUPERVISOR, "sh", str(serial_read), str(tell), *line],
-            cwd=kernel,
+            cwd=machine.kernel.parent,
             env={"PATH": os.defpath},
             stdin=subprocess.PIPE,
             stdout=written,
@@ -173,6 +165,8 @@ class Guest:
 
     def start(self) -> None:
         """Start QEMU; return when its process exists."""
+        if self._pid or self.output < 0:
+            raise UsageError("A started or removed guest. Each instance starts once.")
         self._supervisor.stdin.write(b"go\n")
         self._supervisor.stdin.flush()
         ready, _, _ = select.select([self._told], [], [], 10)
@@ -184,12 +178,18 @@ class Guest:
     def signal(self, name: str) -> None:
         """Send a line with the signal's name to the guest, which passes it to the workload.
 
-        The guest powers off when the workload has ended.
+        The guest powers off when the workload has ended. ``"KILL"`` does not
+        ask: it pulls the plug.
         """
+        signal_number(name)
+        if name == "KILL":
+            self._killed = True
+            self._supervisor.stdin.close()
+            return
         os.write(self._serial, f"{name}\n".encode())
 
     def wait(self, timeout_s: float) -> int:
-        """Wait until QEMU is gone; return the workload's exit status.
+        """Wait until QEMU is gone; return the workload's exit status, 137 after ``"KILL"``.
 
         Raises
         ------
@@ -198,14 +198,19 @@ class Guest:
         MeasurementError
             If the guest ended without telling an exit status, by a panic say.
         """
+        # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
+        handle = Handle(self._supervisor.pid)
         try:
-            self._supervisor.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise DeadlineExceeded(f"The guest still runs after {timeout_s:g} s.") from None
+            handle.wait(timeout_s)
+        finally:
+            handle.close()
+        self._supervisor.wait(1)
         log = _content(self._log)
         # "caveatlib: exit 143"
         if told := re.findall(rb"^caveatlib: exit (\d+)\s*$", log, re.MULTILINE):
             return int(told[-1])
+        if self._killed:
+            return 128 + SIGKILL
         raise MeasurementError(f"The guest ended early: {self._last_words(log)}.")
 
     def remove(self) -> None:
@@ -216,6 +221,7 @@ class Guest:
         finally:
             for file in list(self._files):
                 self._close(file)
+            self.output = -1
 
     def pids(self) -> list[int]:
         """Return QEMU's process id."""
@@ -231,7 +237,7 @@ class Guest:
         QEMU accepts before anybody listens in the guest; only an answer tells
         that the workload is there.
         """
-        return socket.create_connection(("127.0.0.1", self._port), timeout_s)
+        return connect_local(self._port, timeout_s)
 
     def _last_words(self, log: bytes) -> str:
         # "[    1.234567] Kernel panic - not syncing: sysrq triggered crash"

@@ -23,7 +23,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from caveatlib.backends import accel, cache, guest, qemu
 from caveatlib.backends.base import Ability, Workload
@@ -37,12 +36,11 @@ class Vm:
     """An opened kind of virtual machine (a `caveatlib.backends.base.Place`)."""
 
     machine: qemu.Machine
-    extra: tuple[Path, ...]
     made: list[qemu.Guest]
 
     def create(self, workload: Workload) -> qemu.Guest:
         """Prepare a guest up to the point where only QEMU's process is missing."""
-        instance = qemu.Guest(self.machine, workload, self.extra)
+        instance = qemu.Guest(self.machine, workload)
         self.made.append(instance)
         return instance
 
@@ -54,13 +52,13 @@ class Vm:
             "board": machine.board,
             "vcpus": str(machine.vcpus),
             "guest_memory_bytes": str(machine.memory_mib << 20),
-            "guest_kernel": (cache.find(guest.KERNEL) / "version").read_text().strip(),
+            "guest_kernel": machine.kernel.with_name("version").read_text().strip(),
             "qemu": _qemu_version(),
         }
 
 
 @contextmanager
-def opened(kind: str) -> Iterator[Vm]:
+def vm_place(kind: str) -> Iterator[Vm]:
     """Open a kind of virtual machine; its guests end with it.
 
     Raises
@@ -73,17 +71,21 @@ def opened(kind: str) -> Iterator[Vm]:
     if kind not in KINDS:
         raise UsageError(f"Unknown virtual machine {kind!r}. Must be one of {KINDS}.")
     qemu.program()
-    cache.find(guest.KERNEL)
-    cache.ensure(guest.INITRAMFS)
+    kernel = cache.find(guest.KERNEL) / "vmlinuz"
+    archives = [cache.ensure(guest.INITRAMFS) / "initramfs"]
     disk = cache.find(guest.FULL_DISK) / "disk.raw" if kind == "full-vm" else None
-    extra = (cache.ensure(guest.INCEPTION) / "initramfs",) if kind == "inception" else ()
+    if kind == "inception":
+        archives.append(cache.ensure(guest.INCEPTION) / "initramfs")
     by, tsc_khz = accel.accelerator()
-    machine = {
-        "microvm": qemu.Machine("microvm", by, 1, 256, tsc_khz=tsc_khz),
-        "full-vm": qemu.Machine("q35", by, min(2, os.cpu_count() or 1), 1024, disk, tsc_khz),
-        "inception": qemu.Machine("microvm", by, 1, 512, tsc_khz=tsc_khz),
+    board, vcpus, memory_mib = {
+        "microvm": ("microvm", 1, 256),
+        "full-vm": ("q35", min(2, os.cpu_count() or 1), 1024),
+        "inception": ("microvm", 1, 512),
     }[kind]
-    place = Vm(machine, extra, [])
+    machine = qemu.Machine(
+        kernel, tuple(archives), board, by, vcpus, memory_mib, disk=disk, tsc_khz=tsc_khz
+    )
+    place = Vm(machine, [])
     try:
         yield place
     finally:
@@ -99,8 +101,8 @@ def probe() -> tuple[Ability, ...]:
 def _ability(kind: str) -> Ability:
     try:
         qemu.program()
-        guest.busybox()
         cache.find(guest.KERNEL)
+        cache.checksum(guest.INITRAMFS)
         if kind == "full-vm":
             cache.find(guest.FULL_DISK)
         if kind == "inception":

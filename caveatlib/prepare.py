@@ -1,0 +1,110 @@
+"""Fill the user's cache once, so that nothing is downloaded while measuring.
+
+``python -m caveatlib.prepare`` is the last step of ``make system``. What is
+already there is left alone, so a second call needs no network and does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from caveatlib.backends import accel, cache, guest
+from caveatlib.errors import CaveatError
+from caveatlib.privacy import scrub
+
+ARTEFACTS = (guest.KERNEL, guest.INITRAMFS, guest.INCEPTION, guest.FULL_DISK)
+"""In the order in which one is made of another."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to prepare, before it is done.
+
+    Attributes
+    ----------
+    name, meaning : str
+    ready : bool
+        It is there already.
+    problem : str
+        Why it cannot be prepared here; empty if it can, or is there.
+    download_bytes, disk_bytes : int
+        About what it will take; 0 if it is ready or cannot be.
+    """
+
+    name: str
+    meaning: str
+    ready: bool
+    problem: str
+    download_bytes: int
+    disk_bytes: int
+
+
+def plan() -> list[Step]:
+    """Return what `run` would do, without doing or downloading anything."""
+    return [_step(artefact) for artefact in ARTEFACTS]
+
+
+def run(progress: Callable[[str], None] = print) -> dict[str, str]:
+    """Prepare what is missing, and say beforehand what that costs.
+
+    Parameters
+    ----------
+    progress : callable
+        Given one line at a time.
+
+    Returns
+    -------
+    dict
+        Name -> why, for each step that could not be done; the others are done.
+    """
+    steps = plan()
+    todo = [s for s in steps if not s.ready and not s.problem]
+    if todo:
+        progress(
+            f"Downloads about {sum(s.download_bytes for s in todo) / 1e6:.0f} MB with apt and "
+            f"takes up to {sum(s.disk_bytes for s in todo) / 1e6:.0f} MB of disk."
+        )
+    failed = {}
+    for artefact, step in zip(ARTEFACTS, steps, strict=True):
+        if step.ready:
+            progress(f"{step.meaning}: ready")
+            continue
+        progress(f"{step.meaning}: being made")
+        try:
+            cache.ensure(artefact)
+        except CaveatError as error:
+            failed[step.name] = scrub(error)
+            progress(f"{step.meaning}: {failed[step.name]}")
+    _find_accelerator(progress, failed)
+    return failed
+
+
+def _find_accelerator(progress: Callable[[str], None], failed: dict[str, str]) -> None:
+    """Boot the probing guests now rather than in front of an audience."""
+    if failed.keys() & {guest.KERNEL.name, guest.INITRAMFS.name}:
+        return
+    try:
+        by, _ = accel.accelerator()
+        progress(f"Virtual machines run on {'hardware' if by == 'kvm' else 'an emulator'}")
+    except CaveatError as error:
+        failed["accelerator"] = scrub(error)
+        progress(f"Virtual machines do not run: {failed['accelerator']}")
+
+
+def _step(artefact: cache.Artefact) -> Step:
+    problem, ready = "", False
+    try:
+        ready = cache.path(artefact).is_dir()
+        if not ready and artefact.needs_root and os.geteuid() != 0:
+            problem = "needs root"
+    except CaveatError as error:
+        problem = scrub(error)
+    costs = (0, 0) if ready or problem else (artefact.download_bytes, artefact.disk_bytes)
+    return Step(artefact.name, artefact.meaning, ready, problem, *costs)
+
+
+if __name__ == "__main__":
+    sys.exit(1 if run() else 0)
