@@ -172,11 +172,15 @@ class Journal:
         size = os.fstat(self._fd).st_size
         if size == 0 or os.pread(self._fd, 1, size - 1) == b"\n":
             return size
-        content = os.pread(self._fd, size, 0)
-        size = content.rfind(b"\n") + 1
-        _check_torn(content[size:], self.path, content.count(b"\n") + 1)
-        os.ftruncate(self._fd, size)
-        return size
+        tail, at = b"", size
+        while at and b"\n" not in tail:
+            step = min(at, 1 << 20)
+            at -= step
+            tail = os.pread(self._fd, step, at) + tail
+        tail = tail.rpartition(b"\n")[2]
+        _check_torn(tail, self.path, "The last line")
+        os.ftruncate(self._fd, size - len(tail))
+        return size - len(tail)
 
     def _abandon(self) -> None:
         if self._fd >= 0:
@@ -215,7 +219,7 @@ def read(path) -> Records:
         records.append(_record(line, at, path, number))
         at += len(line) + 1
     if tail:
-        _check_torn(tail, path, len(lines) + 1)
+        _check_torn(tail, path, f"Line {len(lines) + 1}")
         note = f"The last {len(tail)} bytes are a record cut short; they are left out."
         return Records(records, False, note)
     if not records or records[-1].kind != END:
@@ -274,12 +278,12 @@ def _body(line: bytes) -> dict | None:
     return body
 
 
-def _check_torn(tail: bytes, path: Path, number: int) -> None:
+def _check_torn(tail: bytes, path: Path, line: str) -> None:
     # One write cut short lacks at least the line end. A whole record with one
     # byte more is therefore no tear: its line end was changed.
     if _body(tail[:-1]) is not None:
         raise DataError(
-            f"Line {number} of {shown(path)!r} is damaged: its line end is {tail[-1:]!r}. "
+            f"{line} of {shown(path)!r} is damaged: its line end is {tail[-1:]!r}. "
             "Restore the file from a copy."
         )
 
