@@ -61,9 +61,14 @@ class Budget:
 
 @contextmanager
 def budgeted(total_s: float, *, max_bytes: int = MAX_ANSWER_BYTES) -> Iterator[Budget]:
-    """Give every `BudgetSocket` operation of this thread one common budget."""
+    """Give every `BudgetSocket` operation of this thread one common budget.
+
+    Within another budget, the time is what that one has left, if less.
+    """
     before = getattr(_current, "budget", None)
     _current.budget = Budget(total_s, max_bytes)
+    if before is not None:
+        _current.budget.until = min(_current.budget.until, before.until)
     try:
         yield _current.budget
     finally:
@@ -269,9 +274,9 @@ def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
     what : str
         The call, ``"start"`` say.
     """
-    if isinstance(error, EngineError):
+    if isinstance(error, (DeadlineExceeded, EngineError)):
         return error
-    if budget.spent:
+    if budget.spent or isinstance(root(error), TimeoutError):
         return DeadlineExceeded(f"{what}: the engine did not finish within {budget.total_s:g} s")
     explanation = getattr(error, "explanation", None)
     if explanation:

@@ -8,7 +8,6 @@ here is labelled, and only what is labelled is ever removed.
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import re
 import secrets
@@ -24,6 +23,9 @@ from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavail
 
 CALL_S = 30.0
 LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
+# Containers inherit their image's labels, so an image has labels of its own: a
+# container that somebody else makes from it must not look like ours.
+IMAGE_PREFIX = "caveatlib.image"
 REPOSITORY = "caveatlib/busybox"
 PULL_FIX = "docker pull busybox"
 GROUP_FIX = 'sudo usermod -aG docker "$USER", then log in again'
@@ -154,9 +156,9 @@ class Engine:
             except Exception as error:
                 raise deadline.translate(error, budget, what) from error
 
-    def info(self) -> dict:
+    def info(self, *, timeout_s: float = CALL_S) -> dict:
         """Return the engine's own description; holds names that must not be stored."""
-        return self._dict(self.call("info", self._api.info))
+        return self._dict(self.call("info", self._api.info, timeout_s=timeout_s))
 
     def image(self) -> str:
         """Return the name of the busybox image, imported at the first use.
@@ -220,15 +222,16 @@ class Engine:
         them apart, a search for a nonce need not.
         """
         target = f"{self._path('containers', container)}/attach?stream=1&stdout=1&stderr=1"
-        return self._stream("attach", target, b"", timeout_s)
+        return self._stream("attach", target, timeout_s=timeout_s)
 
     def start(self, container: str, *, timeout_s: float = CALL_S) -> None:
         """Start a container; return when the engine does."""
         self.call("start", self._api.start, container, timeout_s=timeout_s)
 
     def kill(self, container: str, signal: str, *, timeout_s: float = CALL_S) -> None:
-        """Send a signal to a container's first process, ``"TERM"`` say."""
-        self.call("kill", self._api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
+        """Send a signal to a container's first process, ``"TERM"`` say, if it still runs."""
+        with _ignoring(409):
+            self.call("kill", self._api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
 
     def wait(self, container: str, *, timeout_s: float = CALL_S) -> int:
         """Wait for a container's end and return its exit status."""
@@ -240,14 +243,9 @@ class Engine:
 
     def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
         """End and remove a container; one that is gone already is no error."""
-        try:
-            self.call(
-                *("remove", self._api.remove_container, container),
-                **{"force": True, "v": True, "timeout_s": timeout_s},
-            )
-        except EngineError as error:
-            if _status(error) not in (404, 409):  # 409: its removal is under way
-                raise
+        remove = self._api.remove_container
+        with _ignoring(404, 409):  # 409: its removal is under way
+            self.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)
 
     def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:
         """Return everything the engine says about a container."""
@@ -274,17 +272,17 @@ class Engine:
 
         `timeout_s` is for the whole command. A command that outlives it goes on.
         """
-        made = self.call("exec", self._api.exec_create, container, list(argv), timeout_s=timeout_s)
-        name = self._text(made, "Id")
-        body = json.dumps({"Detach": False, "Tty": False}).encode()
-        target = f"{self._path('exec', name)}/start"
-        with deadline.budgeted(timeout_s) as budget:
+        with deadline.budgeted(timeout_s) as budget:  # one for all three calls
             try:
-                with self._stream("exec", target, body, timeout_s) as sock:
+                made = self.call("exec", self._api.exec_create, container, list(argv))
+                name = self._text(made, "Id")
+                target = f"{self._path('exec', name)}/start"
+                with self._stream("exec", target, b'{"Detach":false,"Tty":false}') as sock:
                     output = b"".join(data for kind, data in deadline.frames(sock) if kind == 1)
-            except (OSError, CaveatError) as error:
+                about = self._dict(self.call("exec", self._api.exec_inspect, name))
+            except (OSError, EngineError) as error:
                 raise deadline.translate(error, budget, "exec") from error
-        status = self._dict(self.call("exec", self._api.exec_inspect, name)).get("ExitCode")
+        status = about.get("ExitCode")
         if not isinstance(status, int):
             raise EngineError("exec: the engine told no exit status")
         return status, output
@@ -336,21 +334,40 @@ class Engine:
         is_ours : callable
             Says, for the labels of a thing, whether it goes.
         """
-        api, labelled = self._api, {"label": f"{LABEL}=1"}
-        kinds = (
-            ("container", api.containers, {"all": True}, self.remove),
-            ("network", api.networks, {}, lambda n: self.call("network", api.remove_network, n)),
-            ("image", api.images, {}, lambda i: self.call("image", api.remove_image, i)),
+        api, removed = self._api, []
+        networks = self._list(self.call("networks", api.networks, filters={"label": f"{LABEL}=1"}))
+        for thing in self.containers():
+            if is_ours(thing["Labels"]):
+                self.remove(self._text(thing, "Id"))
+                removed.append(f"container {self._text(thing, 'Id')[:12]}")
+        for thing in networks:
+            if _is_labelled(thing) and is_ours(thing["Labels"]):
+                self.call("network", api.remove_network, self._text(thing, "Id"))
+                removed.append(f"network {self._text(thing, 'Id')[:12]}")
+        return removed + self._remove_images(is_ours)
+
+    def containers(self) -> list[dict]:
+        """Return the engine's entries of all containers with our label."""
+        found = self.call(
+            "containers", self._api.containers, all=True, filters={"label": f"{LABEL}=1"}
         )
+        return [thing for thing in self._list(found) if _is_labelled(thing)]
+
+    def _remove_images(self, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
         removed = []
-        for kind, listing, options, remove in kinds:
-            for thing in self._list(self.call(kind, listing, filters=labelled, **options)):
-                labels = thing.get("Labels")
-                if isinstance(labels, dict) and labels.get(LABEL) == "1" and is_ours(labels):
-                    # By its name, as `docker rmi` does: another tag of it stays.
-                    name = (thing.get("RepoTags") or [None])[0] or self._text(thing, "Id")
-                    remove(name)
-                    removed.append(f"{kind} {self._text(thing, 'Id').removeprefix('sha256:')[:12]}")
+        label = {"label": f"{IMAGE_PREFIX}=1"}
+        for thing in self._list(self.call("images", self._api.images, filters=label)):
+            labels = {
+                LABEL + name.removeprefix(IMAGE_PREFIX): value
+                for name, value in (thing.get("Labels") or {}).items()
+                if name.startswith(IMAGE_PREFIX)
+            }
+            # By the name that was given here: any other name of it stays.
+            name = f"{REPOSITORY}:{labels.get(RUN_LABEL)}"
+            if name in (thing.get("RepoTags") or []) and is_ours(labels):
+                with _ignoring(409):  # somebody else's container uses it
+                    self.call("image", self._api.remove_image, name)
+                    removed.append(f"image {name}")
         return removed
 
     def clear(self) -> None:
@@ -365,7 +382,7 @@ class Engine:
             raise UsageError(f"{kind} {name!r}. Must be an id or a name.")
         return f"/v{self._api._version}/{kind}/{name}"
 
-    def _stream(self, what: str, target: str, body: bytes, timeout_s: float):
+    def _stream(self, what: str, target: str, body: bytes = b"", *, timeout_s: float = CALL_S):
         with deadline.budgeted(timeout_s) as budget:
             try:
                 sock = deadline.connected(self.where.address)
@@ -387,7 +404,10 @@ class Engine:
         return (info.get("OSType"), info.get("Architecture")) == ours
 
     def _import(self) -> str:
-        labels = " ".join(f"{name}={value}" for name, value in self._labels().items())
+        labels = " ".join(
+            f"{IMAGE_PREFIX}{name.removeprefix(LABEL)}={value}"
+            for name, value in self._labels().items()
+        )
         said = self.call(
             *("import", self._api.import_image_from_data, rootfs.image_tar()),
             **{"repository": REPOSITORY, "tag": self.run, "changes": [f"LABEL {labels}"]},
@@ -470,9 +490,20 @@ def _unreachable(error: EngineError, where: endpoint.Endpoint) -> Unavailable | 
     return Unavailable(text)
 
 
-def _status(error: EngineError) -> int | None:
-    response = getattr(error.__cause__, "response", None)
-    return getattr(response, "status_code", None)
+@contextmanager
+def _ignoring(*statuses: int) -> Iterator[None]:
+    """Pass over an engine's refusal with one of some HTTP statuses."""
+    try:
+        yield
+    except EngineError as error:
+        response = getattr(error.__cause__, "response", None)
+        if getattr(response, "status_code", None) not in statuses:
+            raise
+
+
+def _is_labelled(thing: dict) -> bool:
+    labels = thing.get("Labels")
+    return isinstance(labels, dict) and labels.get(LABEL) == "1"
 
 
 def _word(value: object) -> str:

@@ -113,9 +113,12 @@ def leased() -> Iterator[Lease]:
     lease = _acquire()
     try:
         yield lease
-    finally:
-        _remove(lease.id)
-        _tidy()
+    except BaseException:
+        with contextlib.suppress(MeasurementError):  # the first exception says more
+            _release(lease)
+        raise
+    else:
+        _release(lease)
 
 
 def sweep() -> list[str]:
@@ -241,6 +244,11 @@ def _is_abandoned(folder: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return not owner_alive(owner)
+
+
+def _release(lease: Lease) -> None:
+    _remove(lease.id)
+    _tidy()
 
 
 def _remove(name: str) -> None:

@@ -31,7 +31,9 @@ PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsent
 RUNTIMES: Mapping[str, Sequence[str]] = {
     "runc": ("runc",),
     "crun": ("crun",),
-    "runsc": ("runsc", "--platform=systrap"),
+    # gVisor's own network stack takes a newer kernel's namespace for the host's and
+    # refuses it; "host" is the container's namespace here, not the machine's.
+    "runsc": ("runsc", "--platform=systrap", "--network=host"),
 }
 """Known OCI runtimes: program and arguments, which stand before the runtime's own."""
 
