@@ -216,11 +216,7 @@ def strip(text: str) -> str:
     kept = {
         "start": _only(start, ("version", "tcp_mss_default", "sock_bufsize"))
         | {"test_start": _only(_part(start, "test_start"), _TEST)},
-        "intervals": [
-            {"streams": [_only(s, _STREAM) for s in i.get("streams", [])]}
-            | {"sum": _only(_part(i, "sum"), _SUM)}
-            for i in data.get("intervals", [])
-        ],
+        "intervals": [{"sum": _only(_part(i, "sum"), _SUM)} for i in data.get("intervals", [])],
         "end": _only(end, ("sender_tcp_congestion", "receiver_tcp_congestion"))
         | {name: _only(_part(end, name), _SUM) for name in ("sum_sent", "sum_received")}
         | {"cpu_utilization_percent": _only(_part(end, "cpu_utilization_percent"), _CPU)}

@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path as File
 
-from caveatlib.backends import echo, iperf, netns, served
+from caveatlib.backends import echo, iperf, netns, procfs, served
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
 IPERF_PORT, ECHO_PORT, UNHEARD_PORT = 5201, 5202, 5203
@@ -26,9 +26,8 @@ IPERF_PORT, ECHO_PORT, UNHEARD_PORT = 5201, 5202, 5203
 HOST_OFFSET = 100
 """The host-networking server uses ports so much higher: the others are taken."""
 
-OUTSIDE_HOST, OUTSIDE_PEER = "198.19.255.1", "198.19.255.2"
+OUTSIDE_HOST, OUTSIDE_PEER = "198.18.255.1", "198.18.255.2"
 """The link to the outside, in the range kept for benchmarks (RFC 2544)."""
-SECOND_SUBNET = "198.19.254.0/24"
 
 CONNECT_TIMEOUT_S = 1.0
 CONGESTION = File("/proc/sys/net/ipv4/tcp_congestion_control")
@@ -129,14 +128,13 @@ def furnish(engine, *, userland_proxy: bool, delay_s: float = 0.0) -> Site:
     namespaces and ends with them.
     """
     ports = (IPERF_PORT, ECHO_PORT, UNHEARD_PORT)
-    engine.create_network("caveatlib-second", subnet=SECOND_SUBNET)
     pids = {
         "host": engine.pid,
-        "server": engine.sleeper(ports=ports),
-        "neighbour": engine.sleeper(),
-        "stranger": engine.sleeper(network="caveatlib-second"),
-        "outsider": engine.sleeper(network="none"),
-        "host-network": engine.sleeper(network="host"),
+        "server": sleeper(engine, ports=ports)[1],
+        "neighbour": sleeper(engine)[1],
+        "stranger": sleeper(engine, network=engine.create_network())[1],
+        "outsider": sleeper(engine, network="none")[1],
+        "host-network": sleeper(engine, network="host")[1],
     }
     _link_outside(pids["host"], pids["outsider"])
     addresses = {
@@ -150,6 +148,41 @@ def furnish(engine, *, userland_proxy: bool, delay_s: float = 0.0) -> Site:
         command = echo.serve_command(ECHO_PORT + offset, delay_s=delay_s)
         _serve(here, role, command, ECHO_PORT + offset)
     return here
+
+
+def sleeper(engine, *, ports: Sequence[int] = (), network: str = "bridge") -> tuple[str, int]:
+    """Start a container that does nothing, published ports keeping their numbers.
+
+    Returns
+    -------
+    container : str
+    pid : int
+        Its first process, as the host counts it.
+    """
+    host = {"port_bindings": {p: p for p in ports}, "network_mode": network}
+    container = engine.create(["sleep", "86400"], host=host)
+    engine.start(container)
+    return container, _host_pid(engine, container)
+
+
+def _host_pid(engine, container: str) -> int:
+    """Return the host's id of a container's first process; the engine tells its own."""
+    inner = str(engine.inspect(container)["State"]["Pid"])
+    depth = len(_nested_ids(engine.pid)) - 1
+    for pid in procfs.descendants(engine.pid):
+        if _nested_ids(pid)[depth:][:1] == [inner]:
+            return pid
+    raise MeasurementError("A container's first process is not to be found: it has ended.")
+
+
+def _nested_ids(pid: int) -> list[str]:
+    """Return a process's id in each pid namespace that it is in, the host's first."""
+    # NSpid:  4242    17      1
+    with suppress(OSError):
+        for line in File(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[1:]
+    return []
 
 
 def _link_outside(host: int, outsider: int) -> None:

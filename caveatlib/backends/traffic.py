@@ -6,6 +6,7 @@ import json
 import select
 import statistics
 import subprocess
+import time
 from contextlib import suppress
 
 from caveatlib.backends import echo, iperf, netns, served
@@ -25,6 +26,9 @@ STREAM_S = 1
 ROUND_TRIPS_S = 1.0
 CONNECTS_S = 0.3
 ENOUGH_FOR_P99 = 1000
+FIRST_PRICED_PORT = 20000
+PRICE_TIMEOUT_S = 120.0
+"""500 ports with the proxy take about 30 s to stop."""
 
 
 def reach(here: Site, path: str) -> dict:
@@ -180,6 +184,42 @@ def connects(here: Site, path: str) -> dict:
         if found["failed"]:
             raise MeasurementError(f"{found['failed']} connections failed.")
         return {"connects_per_s": found["connects"] / found["elapsed_s"]}
+
+
+def price(here: Site, published: int) -> dict:
+    """Start and stop a container with so many published ports.
+
+    Returns
+    -------
+    dict
+        ``start_s`` and ``stop_s`` (the engine's calls; the stop is a kill and
+        removal, until no docker-proxy is left), ``processes`` (docker-proxy's),
+        ``pss_bytes`` and ``rss_bytes`` of these.
+    """
+    ports = range(FIRST_PRICED_PORT, FIRST_PRICED_PORT + published)
+    engine = here.engine
+    bindings = {"port_bindings": {p: p for p in ports}}
+    container = engine.create(["sleep", "86400"], host=bindings, timeout_s=PRICE_TIMEOUT_S)
+    try:
+        start = time.monotonic()
+        engine.start(container, timeout_s=PRICE_TIMEOUT_S)
+        started = time.monotonic()
+        pids = [p.pid for p in served.proxies(here.pids["host"]) if p.host_port in ports]
+        memory = [served.memory_bytes(pid) for pid in pids]
+    finally:
+        stop = time.monotonic()
+        engine.remove(container, timeout_s=PRICE_TIMEOUT_S)
+        while any(p.host_port in ports for p in served.proxies(here.pids["host"])):
+            if time.monotonic() > stop + PRICE_TIMEOUT_S:
+                raise DeadlineExceeded(f"docker-proxy still runs after {PRICE_TIMEOUT_S} s.")
+            time.sleep(0.01)
+    return {
+        "start_s": started - start,
+        "stop_s": time.monotonic() - stop,
+        "processes": len(pids),
+        "pss_bytes": sum(pss for pss, _ in memory),
+        "rss_bytes": sum(rss for _, rss in memory),
+    }
 
 
 class _probing:
