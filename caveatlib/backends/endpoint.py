@@ -90,7 +90,7 @@ def resolve(named: str | None = None, *, env: Mapping[str, str] | None = None) -
     if not found.local and not named:
         raise UsageError(
             f"Remote engine {found.url!r} (from {found.origin}). "
-            "Only a local one is used unless you name it: --engine-url URL"
+            "Only a local one is used unless you name it: --engine URL"
         )
     if found.local:
         _ = found.address  # raises where it is malformed

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from caveatlib.backends import deadline, endpoint, leases, netns, rootfs
+from caveatlib.backends import answers, deadline, endpoint, leases, netns, rootfs, streams
 from caveatlib.backends.base import Ability
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 
@@ -28,8 +28,6 @@ LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
 IMAGE_PREFIX = "caveatlib.image"
 REPOSITORY = "caveatlib/busybox"
 PULL_FIX = "docker pull busybox"
-GROUP_FIX = 'sudo usermod -aG docker "$USER", then log in again'
-FALLBACK_API = "1.45"
 
 
 def probe() -> Ability:
@@ -41,7 +39,9 @@ def probe() -> Ability:
     except Unavailable as error:
         refused = "may not be opened" in str(error)
         reason = "this user may not open its socket" if refused else "no running engine found"
-        return Ability("own-engine", False, reason, GROUP_FIX if refused else endpoint.START_FIX)
+        return Ability(
+            "own-engine", False, reason, answers.GROUP_FIX if refused else endpoint.START_FIX
+        )
     except UsageError:
         return Ability("own-engine", False, "the configured engine is remote or unknown")
     except CaveatError:
@@ -117,16 +117,17 @@ class Engine:
         self.run = secrets.token_hex(4)
         self._settings = dict(settings or {})
         self._image: str | None = None
-        self._made_image = False
         self._lock = threading.Lock()
-        self._api = _client(where)
+        self._api = answers.client(where)
         try:
-            about = self._dict(self.call("version", self._api.version, False, timeout_s=timeout_s))
-            self._api._version = _api_version(about)
-            self.version = _word(about.get("Version"))
+            about = answers.as_dict(
+                self.call("version", self._api.version, False, timeout_s=timeout_s)
+            )
+            self._api._version = answers.api_version(about)
+            self.version = answers.word(about.get("Version"))
         except EngineError as error:
             self.close()
-            raise _unreachable(error, where) or error from error.__cause__
+            raise answers.unreachable(error, where) or error from error.__cause__
         except BaseException:
             self.close()
             raise
@@ -158,7 +159,7 @@ class Engine:
 
     def info(self, *, timeout_s: float = CALL_S) -> dict:
         """Return the engine's own description; holds names that must not be stored."""
-        return self._dict(self.call("info", self._api.info, timeout_s=timeout_s))
+        return answers.as_dict(self.call("info", self._api.info, timeout_s=timeout_s))
 
     def image(self) -> str:
         """Return the name of the busybox image, imported at the first use.
@@ -213,12 +214,12 @@ class Engine:
                 use_config_proxy=False,
             )
 
-        return self._text(self.call("create", create, timeout_s=timeout_s), "Id")
+        return answers.text(self.call("create", create, timeout_s=timeout_s), "Id")
 
     def attach(self, container: str, *, timeout_s: float = CALL_S) -> deadline.BudgetSocket:
         """Return a stream of what a container writes from now on.
 
-        The bytes carry Docker's 8-byte frame heads; `deadline.frames` takes
+        The bytes carry Docker's 8-byte frame heads; `streams.frames` takes
         them apart, a search for a nonce need not.
         """
         target = f"{self._path('containers', container)}/attach?stream=1&stdout=1&stderr=1"
@@ -230,27 +231,24 @@ class Engine:
 
     def kill(self, container: str, signal: str, *, timeout_s: float = CALL_S) -> None:
         """Send a signal to a container's first process, ``"TERM"`` say, if it still runs."""
-        with _ignoring(409):
+        with answers.ignoring(409):
             self.call("kill", self._api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
 
     def wait(self, container: str, *, timeout_s: float = CALL_S) -> int:
         """Wait for a container's end and return its exit status."""
-        answer = self._dict(self.call("wait", self._api.wait, container, timeout_s=timeout_s))
-        status = answer.get("StatusCode")
-        if not isinstance(status, int) or isinstance(status, bool):
-            raise EngineError("wait: the engine told no exit status")
-        return status
+        answer = self.call("wait", self._api.wait, container, timeout_s=timeout_s)
+        return answers.number(answer, "StatusCode")
 
     def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
         """End and remove a container; one that is gone already is no error."""
         remove = self._api.remove_container
-        with _ignoring(404, 409):  # 409: its removal is under way
+        with answers.ignoring(404, 409):  # 409: its removal is under way
             self.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)
 
     def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:
         """Return everything the engine says about a container."""
         inspect = self._api.inspect_container
-        return self._dict(self.call("inspect", inspect, container, timeout_s=timeout_s))
+        return answers.as_dict(self.call("inspect", inspect, container, timeout_s=timeout_s))
 
     def published(self, container: str) -> dict[int, int]:
         """Return for each published TCP port of a container the host's port."""
@@ -275,23 +273,20 @@ class Engine:
         with deadline.budgeted(timeout_s) as budget:  # one for all three calls
             try:
                 made = self.call("exec", self._api.exec_create, container, list(argv))
-                name = self._text(made, "Id")
+                name = answers.text(made, "Id")
                 target = f"{self._path('exec', name)}/start"
                 with self._stream("exec", target, b'{"Detach":false,"Tty":false}') as sock:
-                    output = b"".join(data for kind, data in deadline.frames(sock) if kind == 1)
-                about = self._dict(self.call("exec", self._api.exec_inspect, name))
+                    output = b"".join(data for kind, data in streams.frames(sock) if kind == 1)
+                status = answers.number(self.call("exec", self._api.exec_inspect, name), "ExitCode")
             except (OSError, EngineError) as error:
                 raise deadline.translate(error, budget, "exec") from error
-        status = about.get("ExitCode")
-        if not isinstance(status, int):
-            raise EngineError("exec: the engine told no exit status")
         return status, output
 
     def create_network(self) -> str:
         """Create a labelled bridge network and return its id; `clear` removes it."""
         name = f"caveatlib-{self.run}-{secrets.token_hex(2)}"
         create = self._api.create_network
-        return self._text(self.call("network", create, name, labels=self._labels()), "Id")
+        return answers.text(self.call("network", create, name, labels=self._labels()), "Id")
 
     def place(self, *, runtime: str | None = None, host: Mapping[str, object] | None = None):
         """Return the place whose workloads are containers of this engine.
@@ -310,18 +305,18 @@ class Engine:
     def facts(self) -> dict[str, str]:
         """Return versions and settings: conditions of a run, without names or addresses."""
         info = self.info()
-        about = self._dict(self.call("version", self._api.version))
+        about = answers.as_dict(self.call("version", self._api.version))
         facts = {
-            "engine_version": _word(about.get("Version")),
-            "engine_os": _word(about.get("Os")),
-            "storage_driver": _word(info.get("Driver")),
-            "cgroup_driver": _word(info.get("CgroupDriver")),
-            "cgroup_version": _word(info.get("CgroupVersion")),
-            "default_runtime": _word(info.get("DefaultRuntime")),
+            "engine_version": answers.word(about.get("Version")),
+            "engine_os": answers.word(about.get("Os")),
+            "storage_driver": answers.word(info.get("Driver")),
+            "cgroup_driver": answers.word(info.get("CgroupDriver")),
+            "cgroup_version": answers.word(info.get("CgroupVersion")),
+            "default_runtime": answers.word(info.get("DefaultRuntime")),
         }
         for part in about.get("Components") or []:
             if isinstance(part, dict) and part.get("Name") in ("containerd", "runc", "crun"):
-                facts[f"{part['Name']}_version"] = _word(part.get("Version"))
+                facts[f"{part['Name']}_version"] = answers.word(part.get("Version"))
         if self.where.local and platform.system() == "Linux":
             facts |= {"firewall_backend": _firewall(), "congestion_control": self._congestion()}
         return facts | self._settings
@@ -335,15 +330,17 @@ class Engine:
             Says, for the labels of a thing, whether it goes.
         """
         api, removed = self._api, []
-        networks = self._list(self.call("networks", api.networks, filters={"label": f"{LABEL}=1"}))
+        networks = answers.as_list(
+            self.call("networks", api.networks, filters={"label": f"{LABEL}=1"})
+        )
         for thing in self.containers():
             if is_ours(thing["Labels"]):
-                self.remove(self._text(thing, "Id"))
-                removed.append(f"container {self._text(thing, 'Id')[:12]}")
+                self.remove(answers.text(thing, "Id"))
+                removed.append(f"container {answers.text(thing, 'Id')[:12]}")
         for thing in networks:
             if _is_labelled(thing) and is_ours(thing["Labels"]):
-                self.call("network", api.remove_network, self._text(thing, "Id"))
-                removed.append(f"network {self._text(thing, 'Id')[:12]}")
+                self.call("network", api.remove_network, answers.text(thing, "Id"))
+                removed.append(f"network {answers.text(thing, 'Id')[:12]}")
         return removed + self._remove_images(is_ours)
 
     def containers(self) -> list[dict]:
@@ -351,12 +348,12 @@ class Engine:
         found = self.call(
             "containers", self._api.containers, all=True, filters={"label": f"{LABEL}=1"}
         )
-        return [thing for thing in self._list(found) if _is_labelled(thing)]
+        return [thing for thing in answers.as_list(found) if _is_labelled(thing)]
 
     def _remove_images(self, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
         removed = []
         label = {"label": f"{IMAGE_PREFIX}=1"}
-        for thing in self._list(self.call("images", self._api.images, filters=label)):
+        for thing in answers.as_list(self.call("images", self._api.images, filters=label)):
             labels = {
                 LABEL + name.removeprefix(IMAGE_PREFIX): value
                 for name, value in (thing.get("Labels") or {}).items()
@@ -365,7 +362,7 @@ class Engine:
             # By the name that was given here: any other name of it stays.
             name = f"{REPOSITORY}:{labels.get(RUN_LABEL)}"
             if name in (thing.get("RepoTags") or []) and is_ours(labels):
-                with _ignoring(409):  # somebody else's container uses it
+                with answers.ignoring(409):  # somebody else's container uses it
                     self.call("image", self._api.remove_image, name)
                     removed.append(f"image {name}")
         return removed
@@ -387,7 +384,7 @@ class Engine:
             try:
                 sock = deadline.connected(self.where.address)
                 try:
-                    deadline.upgrade(sock, target, body)
+                    streams.upgrade(sock, target, body)
                     sock.settimeout(None)
                 except BaseException:
                     sock.close()
@@ -418,7 +415,7 @@ class Engine:
         return f"{REPOSITORY}:{self.run}"
 
     def _pulled(self) -> str:
-        found = self._list(self.call("images", self._api.images, name="busybox"))
+        found = answers.as_list(self.call("images", self._api.images, name="busybox"))
         for image in found:
             for tag in image.get("RepoTags") or []:
                 if isinstance(tag, str) and tag.startswith("busybox:"):
@@ -434,81 +431,10 @@ class Engine:
         except (OSError, MeasurementError):
             return ""
 
-    @staticmethod
-    def _dict(answer) -> dict:
-        if not isinstance(answer, dict):
-            raise EngineError(f"The engine answered with {type(answer).__name__}, not an object")
-        return answer
-
-    @staticmethod
-    def _list(answer) -> list[dict]:
-        answer = [] if answer is None else answer  # Go writes an empty list as null
-        if not isinstance(answer, list) or not all(isinstance(one, dict) for one in answer):
-            raise EngineError("The engine answered with something else than a list of objects")
-        return answer
-
-    @staticmethod
-    def _text(answer, name: str) -> str:
-        value = Engine._dict(answer).get(name)
-        if not isinstance(value, str) or not value:
-            raise EngineError(f"The engine's answer has no {name}")
-        return value
-
-
-def _client(where: endpoint.Endpoint):
-    import docker
-
-    # The client gets a socket that it never opens: all goes through `deadline`.
-    client = docker.APIClient("unix:///nonexistent", version=FALLBACK_API, timeout=CALL_S)
-    deadline.mount_on(client, where.address)
-    return client
-
-
-def _api_version(about: dict) -> str:
-    """Return the newest API version that both sides know, or the engine's oldest."""
-    try:
-        newest, ours = _pair(about["ApiVersion"]), _pair(FALLBACK_API)
-        oldest = _pair(about.get("MinAPIVersion") or FALLBACK_API)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise EngineError("version: the engine told no API version") from None
-    return "{}.{}".format(*min(newest, max(ours, oldest)))
-
-
-def _pair(text: str) -> tuple[int, int]:
-    major, minor = text.split(".")
-    return int(major), int(minor)
-
-
-def _unreachable(error: EngineError, where: endpoint.Endpoint) -> Unavailable | None:
-    cause = deadline.root(error)
-    if isinstance(cause, PermissionError):
-        text = f"{where.url} ({where.origin}) may not be opened. Mend it with: {GROUP_FIX}"
-    elif isinstance(cause, (ConnectionRefusedError, FileNotFoundError, NotADirectoryError)):
-        text = f"{where.url} ({where.origin}): no engine answers. {endpoint.START_FIX}"
-    else:
-        return None
-    return Unavailable(text)
-
-
-@contextmanager
-def _ignoring(*statuses: int) -> Iterator[None]:
-    """Pass over an engine's refusal with one of some HTTP statuses."""
-    try:
-        yield
-    except EngineError as error:
-        response = getattr(error.__cause__, "response", None)
-        if getattr(response, "status_code", None) not in statuses:
-            raise
-
 
 def _is_labelled(thing: dict) -> bool:
     labels = thing.get("Labels")
     return isinstance(labels, dict) and labels.get(LABEL) == "1"
-
-
-def _word(value: object) -> str:
-    """Return a short, harmless word of what an engine says of itself."""
-    return re.sub(r"[^\w.+~-]", "", value)[:64] if isinstance(value, str) else ""
 
 
 def _firewall() -> str:
