@@ -16,6 +16,8 @@ from caveatlib.errors import StorageError
 def shown(path: str | os.PathLike) -> str:
     """Return a path as it may be shown: relative, or else its last part only."""
     path = Path(path)
+    if str(path) == os.path.expanduser("~"):
+        return "~"
     if not path.is_absolute():
         return str(path)
     try:

@@ -1,0 +1,464 @@
+"""Data packages: what is written comes back exactly, and what was changed is found."""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import resource
+import traceback
+
+import canaries
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandera.typing.pandas import Series
+
+from caveatlib import frames, journal, packages, shipped, store
+from caveatlib.errors import CaveatError, DataError, StorageError, UsageError
+
+
+class Trials(frames.Trials):
+    """Trials with every kind of column."""
+
+    first_output_s: Series[float] = frames.measure("start to first output", "s")
+    tasks: Series[pd.Int64Dtype] = frames.measure("tasks that ran")
+    note: Series[str] = frames.field("a remark, where there is one", nullable=True)
+
+
+class Marks(frames.Table):
+    """A further table."""
+
+    run: Series[str] = frames.field("the run")
+    source: Series[str] = frames.field("where the row comes from", isin=frames.SOURCES)
+    at_s: Series[float] = frames.field("when", "s")
+
+
+MODELS = {"trials": Trials, "marks": Marks}
+
+
+def row(**changes):
+    """Return one trial."""
+    return {
+        "run": "2026-03-01T10:00:00Z",
+        "source": "live",
+        "machine": "2 cores",
+        "session": 0,
+        "design": "quick",
+        "block": 0,
+        "position": 0,
+        "place": "process",
+        "started_at": "2026-03-01T10:00:01.000+00:00",
+        "ok": True,
+        "error": "",
+        "first_output_s": 0.1,
+        "tasks": 3,
+        "note": "warm",
+    } | changes
+
+
+def tables(run="2026-03-01T10:00:00Z", count=2):
+    """Return the tables of a small run; its last trial failed."""
+    rows = [row(run=run, block=i, first_output_s=0.1 + i) for i in range(count)]
+    failed = {"ok": False, "error": 'no, "it" didn\'t\r\n=1+1'}
+    rows.append(row(run=run, block=9, first_output_s=None, tasks=None, note=None, **failed))
+    marks = [{"run": run, "source": s, "at_s": 1e-7} for s in ("live", "simulated")]
+    return {
+        "trials": frames.from_rows(rows, Trials),
+        "marks": frames.from_rows(marks, Marks),
+    }
+
+
+def write(folder, **changes):
+    """Write a small run and return its tables."""
+    written = changes.pop("tables", None) or tables()
+    summary = pd.DataFrame(
+        {"n": [2], "median_s": [0.6], "high_s": [math.inf]},
+        index=pd.Index(["process"], name="place"),
+    )
+    arguments = {"title": "How long?", "summary": summary, "verdicts": [{"low": math.nan}]}
+    store.write_run(folder, "startup", written, MODELS, **(arguments | changes))
+    return written
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Return an empty folder of recorded data that stands for the shipped one."""
+    folder = tmp_path / "checkout" / "data"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(shipped, "folder", lambda name: folder)
+    return folder
+
+
+def test_tables_come_back_exactly(tmp_path):
+    """Every table reads back equal, dtypes included, from the run or its inner folder."""
+    written = write(tmp_path / "startup")
+    for folder in (tmp_path, tmp_path / "startup", str(tmp_path)):
+        for table, model in MODELS.items():
+            back = store.load_run(folder, "startup", table=table, model=model)
+            pd.testing.assert_frame_equal(back, written[table], check_exact=True)
+    back = store.load_run(tmp_path, "startup", model=Trials)
+    assert back["error"].tolist() == ["", "", 'no, "it" didn\'t\r\n=1+1']
+    assert back["note"].isna().tolist() == [False, False, True]
+    assert set(back["source"]) == {"live"}
+
+
+def test_bytes_of_a_table(tmp_path):
+    """A table's file is these bytes and no others, and writing it again changes none."""
+    write(tmp_path / "startup")
+    first = {p.name: p.read_bytes() for p in (tmp_path / "startup").iterdir()}
+    assert first["trials.csv"].decode() == (
+        "run,source,machine,session,design,block,position,place,started_at,ok,error,"
+        "first_output_s,tasks,note\n"
+        "2026-03-01T10:00:00Z,live,2 cores,0,quick,0,0,process,2026-03-01T10:00:01.000+00:00,"
+        "True,,0.1,3,warm\n"
+        "2026-03-01T10:00:00Z,live,2 cores,0,quick,1,0,process,2026-03-01T10:00:01.000+00:00,"
+        "True,,1.1,3,warm\n"
+        "2026-03-01T10:00:00Z,live,2 cores,0,quick,9,0,process,2026-03-01T10:00:01.000+00:00,"
+        'False,"no, ""it"" didn\'t\r\n=1+1",,,\n'
+    )
+    assert first["summary.csv"] == b"place,n,median_s,high_s\nprocess,2,0.6,INF\n"
+    assert json.loads(first["verdicts.json"]) == [{"low": None}]
+    write(tmp_path / "startup")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "startup").iterdir()} == first
+
+
+def test_package_describes_its_files(tmp_path):
+    """The description names, sizes and hashes every other file, and explains every column."""
+    write(tmp_path / "startup")
+    package = json.loads((tmp_path / "startup" / "datapackage.json").read_text())
+    assert (package["name"], package["title"]) == ("startup", "How long?")
+    assert package["licenses"][0]["name"] == "CC-BY-4.0"
+    files = {p.name for p in (tmp_path / "startup").iterdir()}
+    assert {r["path"] for r in package["resources"]} | {"datapackage.json"} == files
+    for entry in package["resources"]:
+        content = (tmp_path / "startup" / entry["path"]).read_bytes()
+        assert entry["bytes"] == len(content)
+        assert entry["hash"] == "sha256:" + hashlib.sha256(content).hexdigest()
+    trials = next(r for r in package["resources"] if r["name"] == "trials")
+    assert trials["schema"] == frames.table_schema(Trials)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    ["", "=1+1", '"', '""', "a,b", "\n", "\r\n", "\r", "NaN", "null", "True", " x ", "\0", "\ufeff"]
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "error": TEXT,
+            "place": TEXT,
+            "ok": st.booleans(),
+            "block": st.integers(0, 2**63 - 1),
+            "first_output_s": st.none() | st.floats(0, allow_nan=False),
+            "tasks": st.none() | st.integers(0, 2**63 - 1),
+            "note": st.none() | TEXT.filter(bool),
+        }
+    ),
+    min_size=0,
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(ROWS)
+def test_any_rows_come_back_exactly(tmp_path, rows):
+    """Whatever text, number, or nothing is written is read, and `csv` reads the same."""
+    frame = frames.from_rows([row(**values) for values in rows], Trials)
+    written = write(tmp_path / "startup", tables={"trials": frame, "marks": tables()["marks"]})
+    back = store.load_run(tmp_path, "startup", model=Trials)
+    pd.testing.assert_frame_equal(back, written["trials"], check_exact=True)
+    content = (tmp_path / "startup" / "trials.csv").read_text("utf-8", newline="")
+    others = list(csv.reader(io.StringIO(content, newline="")))
+    header, texts = packages.parse(content.encode(), "trials.csv")
+    assert others == [header, *texts]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60) | st.text('ab,"\n', max_size=30).map(str.encode))
+def test_any_bytes_are_csv_or_a_data_error(content):
+    """Bytes that are no table are a data error, never a guess and never a traceback."""
+    try:
+        header, rows = packages.parse(content, "x.csv")
+    except DataError:
+        return
+    assert all(len(r) == len(header) for r in rows)
+    assert packages.parse(packages.to_csv("x", header, rows), "x.csv") == (header, rows)
+
+
+def test_texts_that_would_not_come_back(tmp_path):
+    """Empty text where text may be missing, and half a surrogate pair, are refused."""
+    for changes, named in (({"note": ""}, "'note'"), ({"place": "x\udcff"}, "cannot be UTF-8")):
+        frame = frames.from_rows([row(**changes)], Trials)
+        with pytest.raises(DataError, match=named):
+            write(tmp_path / "startup", tables={"trials": frame})
+    assert not (tmp_path / "startup").exists()
+
+
+def test_invalid_table_writes_nothing(tmp_path):
+    """A frame that breaks its model is refused before anything is written."""
+    frame = tables()["trials"].assign(first_output_s=-1.0)
+    with pytest.raises(DataError, match="first_output_s"):
+        write(tmp_path / "startup", tables={"trials": frame})
+    assert not (tmp_path / "startup").exists()
+
+
+def test_every_changed_byte_is_found(tmp_path):
+    """A changed, cut or longer file is an error that names it, what it has and must have."""
+    write(tmp_path / "startup")
+    path = tmp_path / "startup" / "trials.csv"
+    content = path.read_bytes()
+    expected = "sha256:" + hashlib.sha256(content).hexdigest()
+    changed = [content[:i] + bytes([b ^ 1]) + content[i + 1 :] for i, b in enumerate(content)]
+    for wrong in (*changed, content[:-1], b"", content + b"\n"):
+        path.write_bytes(wrong)
+        with pytest.raises(DataError) as caught:
+            store.load_run(tmp_path, "startup", model=Trials)
+        message = str(caught.value)
+        assert "'startup/trials.csv'" in message
+        assert expected in message
+        assert hashlib.sha256(wrong).hexdigest() in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"[" * 100_000,
+        b'{"resources": 3}',
+        b"\xff",
+        b'{"name": "startup"}',
+    ],
+)
+def test_unusable_description(tmp_path, content):
+    """A description that is cut or nonsense is a data error."""
+    write(tmp_path / "startup")
+    (tmp_path / "startup" / "datapackage.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"startup/datapackage\.json"):
+        store.load_run(tmp_path, "startup", model=Trials)
+
+
+def test_description_cannot_lead_elsewhere(tmp_path):
+    """The path that a description gives is not followed, and other names are refused."""
+    write(tmp_path / "startup")
+    path = tmp_path / "startup" / "datapackage.json"
+    path.write_text(path.read_text().replace('"path": "trials.csv"', '"path": "../../secret"'))
+    assert len(store.load_run(tmp_path, "startup", model=Trials)) == 3
+    for name in ("../x", "", "Startup", "/etc", "a/b", "a\n"):
+        with pytest.raises(UsageError, match="Invalid name"):
+            store.load_run(tmp_path, name, model=Trials)
+        with pytest.raises(UsageError, match="Invalid name"):
+            store.versions(name)
+
+
+def test_requests_that_find_nothing(tmp_path):
+    """A missing run, table or file is one clear line."""
+    with pytest.raises(UsageError, match="No run of 'startup' in"):
+        store.load_run(tmp_path, "startup", model=Trials)
+    (tmp_path / "startup").mkdir()
+    (tmp_path / "startup" / "journal.jsonl").write_text("")
+    with pytest.raises(UsageError, match="unfinished"):
+        store.load_run(tmp_path, "startup", model=Trials)
+    write(tmp_path / "startup")
+    for table in ("nope", "summary", "verdicts"):
+        with pytest.raises(UsageError, match=rf"No table '{table}'.*\['marks', 'trials'\]"):
+            store.load_run(tmp_path, "startup", table=table, model=Trials)
+    with pytest.raises(DataError, match=r"of 'startup'\. Must be of 'quota'"):
+        store.load_run(tmp_path / "startup", "quota", model=Trials)
+    (tmp_path / "startup" / "marks.csv").unlink()
+    with pytest.raises(DataError, match=r"'startup/marks\.csv' is missing"):
+        store.load_run(tmp_path, "startup", table="marks", model=Marks)
+
+
+def test_model_that_has_moved_on(tmp_path):
+    """A table written under another model is a data error that names the columns."""
+    write(tmp_path / "startup")
+    with pytest.raises(DataError, match=r"lacks \['at_s'\] and has"):
+        store.load_run(tmp_path, "startup", model=Marks)
+    folder = tmp_path / "startup"
+    header, rows = packages.parse((folder / "trials.csv").read_bytes(), "x")
+    for column, text in (("ok", "yes"), ("block", "1.5"), ("block", ""), ("first_output_s", "1,5")):
+        wrong = [dict(zip(header, r, strict=True)) | {column: text} for r in rows]
+        with pytest.raises(DataError, match=f"Column '{column}' of 'x' holds what is no"):
+            packages.to_frame(header, [list(r.values()) for r in wrong], Trials, "x")
+
+
+def test_unwritable_folder(tmp_path):
+    """A folder that cannot be made or written is a storage error, with nothing left."""
+    (tmp_path / "file").write_text("")
+    for action in (write, store.make_folder):
+        with pytest.raises(StorageError) as caught:
+            action(tmp_path / "file" / "startup")
+        assert str(caught.value) == "Cannot make folder 'startup': Not a directory."
+    (tmp_path / "startup" / "trials.csv").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"startup/trials\.csv"):
+        write(tmp_path / "startup")
+    assert [p.name for p in (tmp_path / "startup").iterdir()] == ["trials.csv"]
+
+
+def test_full_disk_changes_nothing(tmp_path):
+    """When the last file does not fit, the earlier package stays and nothing joins it."""
+    write(tmp_path / "startup")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "startup").iterdir()}
+    larger = tables(count=3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["datapackage.json"]) - 10, hard))
+    try:
+        with pytest.raises(StorageError, match=r"startup/datapackage\.json"):
+            write(tmp_path / "startup", tables=larger)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {p.name: p.read_bytes() for p in (tmp_path / "startup").iterdir()} == before
+
+
+def test_table_names_that_are_taken(tmp_path):
+    """A table may not take the name of what follows from the tables."""
+    with pytest.raises(UsageError, match="'summary'"):
+        write(tmp_path / "startup", tables={"summary": tables()["trials"]})
+
+
+def test_record_and_load(tmp_path, data):
+    """A promoted run loads by version as recorded; simulated rows stay so; no more comes along."""
+    written = write(tmp_path / "runs" / "startup")
+    (tmp_path / "runs" / "startup" / "journal.jsonl").write_text("private")
+    target = store.record("startup", [tmp_path / "runs"], version=3)
+    assert target == data / "startup-v3"
+    assert sorted(p.name for p in target.iterdir()) == [
+        "datapackage.json",
+        "marks.csv",
+        "trials.csv",
+    ]
+    assert target.stat().st_mode & 0o777 == 0o777 & ~umask()
+    trials = store.load("startup", version=3, model=Trials)
+    pd.testing.assert_frame_equal(trials, written["trials"].assign(source="recorded"))
+    assert set(pd.read_csv(target / "trials.csv")["source"]) == {"recorded"}
+    marks = store.load("startup", version=3, table="marks", model=Marks)
+    assert marks["source"].tolist() == ["recorded", "simulated"]
+    package = json.loads((target / "datapackage.json").read_text())
+    assert (package["version"], package["title"]) == ("3.0.0", "How long?")
+    assert package["licenses"] == [packages.LICENCE]
+    assert [p.name for p in data.iterdir()] == ["startup-v3"]
+
+
+def umask():
+    """Return the mask of this process."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_record_several_runs(tmp_path, data):
+    """Runs of several machines become one package, in the order given."""
+    for k in (1, 2):
+        write(tmp_path / f"r{k}" / "startup", tables=tables(run=f"2026-03-0{k}T10:00:00Z", count=k))
+    store.record("startup", [tmp_path / "r1", tmp_path / "r2"], version=1)
+    trials = store.load("startup", version=1, model=Trials)
+    assert trials["run"].str[8:10].tolist() == ["01", "01", "02", "02", "02"]
+    assert len(store.load("startup", version=1, table="marks", model=Marks)) == 4
+
+
+def test_versions(tmp_path, data):
+    """Versions are listed by number; only complete packages of that name count."""
+    write(tmp_path / "startup")
+    for version in (10, 2):
+        store.record("startup", [tmp_path], version=version)
+    for name in ("startup-v3", "startup-vx", "startup-v04", "other-v1"):
+        (data / name).mkdir()
+    (data / "startup-v04" / "datapackage.json").write_text("{}")
+    assert store.versions("startup") == [2, 10]
+    assert store.versions("other") == []
+    with pytest.raises(UsageError, match=r"'startup' version 3. Must be one of \[2, 10\]"):
+        store.load("startup", version=3, model=Trials)
+    with pytest.raises(UsageError, match="Must be recorded first"):
+        store.load("other", version=1, model=Trials)
+
+
+def test_record_refuses(tmp_path, data):
+    """An existing version, a bad one, no run, and a run given twice are usage errors."""
+    write(tmp_path / "startup")
+    store.record("startup", [tmp_path], version=1)
+    before = (data / "startup-v1" / "trials.csv").read_bytes()
+    for folders, version, named in (
+        ([tmp_path], 1, "'startup-v1' exist"),
+        ([tmp_path], 0, "Invalid version 0"),
+        ([], 2, "No run to record"),
+        ([tmp_path, tmp_path], 2, "'2026-03-01T10:00:00Z' is given twice"),
+        ([tmp_path / "none"], 2, "No run of 'startup'"),
+    ):
+        with pytest.raises(UsageError, match=named):
+            store.record("startup", folders, version=version)
+    assert [p.name for p in data.iterdir()] == ["startup-v1"]
+    assert (data / "startup-v1" / "trials.csv").read_bytes() == before
+
+
+def test_record_checks_its_sources(tmp_path, data):
+    """A changed file or another set of columns is a data error and records nothing."""
+    write(tmp_path / "a" / "startup")
+    write(tmp_path / "b" / "startup", tables={"trials": tables(run="other")["trials"]})
+    with pytest.raises(DataError, match="differ from those of"):
+        store.record("startup", [tmp_path / "a", tmp_path / "b"], version=1)
+    with (tmp_path / "a" / "startup" / "marks.csv").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DataError, match=r"startup/marks\.csv"):
+        store.record("startup", [tmp_path / "a"], version=1)
+    assert list(data.iterdir()) == []
+
+
+def test_record_where_it_cannot(tmp_path, data, monkeypatch):
+    """An installed package refuses, and a data folder that cannot be written is told."""
+    write(tmp_path / "startup")
+    installed = tmp_path / "_shipped" / "data"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(shipped, "folder", lambda name: installed)
+    with pytest.raises(UsageError, match="checkout"):
+        store.record("startup", [tmp_path], version=1)
+    monkeypatch.setattr(shipped, "folder", lambda name: tmp_path / "startup" / "trials.csv")
+    with pytest.raises(StorageError, match="Cannot make folder 'startup-v1'"):
+        store.record("startup", [tmp_path], version=1)
+
+
+def test_nothing_private_is_written_or_said(tmp_path, data, monkeypatch):
+    """With 30 private facts planted, no file and no error of store and journal holds one."""
+    values = canaries.planted()
+    home = tmp_path / values["home"].removeprefix("/home/")
+    home.mkdir()
+    for name, value in canaries.environment(values, home).items():
+        monkeypatch.setenv(name, value)
+    run = home / "runs" / "startup"
+    store.make_folder(run)
+    with journal.Journal(run / "journal.jsonl") as opened:
+        opened.append("run", {"seed": 7})
+        opened.append("trial", row())
+        opened.append("end", {})
+    write(run)
+    store.record("startup", [home / "runs"], version=1)
+    facts = values | canaries.machine()
+    assert canaries.assert_absent(home / "runs", facts) == 6
+    assert canaries.assert_absent(data, facts) == 3
+    (home / "runs" / "startup").rename(home / "gone")
+    (home / "runs" / "startup").write_text("")
+    messages = errors_of(
+        lambda: journal.Journal(run / "journal.jsonl"),
+        lambda: journal.read(run / "journal.jsonl"),
+        lambda: store.load_run(run.parent, "startup", model=Trials),
+        lambda: store.load_run(home, "startup", model=Trials),
+        lambda: store.record("startup", [home], version=2),
+        lambda: write(run / "deeper"),
+        lambda: store.make_folder(run / "deeper"),
+    )
+    assert canaries.found(messages.encode(), facts | {"own folder": str(tmp_path)}) == []
+
+
+def errors_of(*actions):
+    """Return what each action's error shows in a traceback, messages and causes included."""
+    shown = []
+    for action in actions:
+        with pytest.raises(CaveatError) as caught:
+            action()
+        shown += traceback.format_exception_only(caught.value)
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return "".join(shown)
