@@ -12,7 +12,7 @@ from caveatlib.errors import UsageError
 
 EXACT_UP_TO = 300
 """Largest number of pairs with the exact null distribution; above it the normal
-approximation with continuity correction, which then agrees to 1e-4."""
+approximation with continuity correction, which then agrees to 3e-4."""
 
 
 def hodges_lehmann(differences, level: float = 0.95):
