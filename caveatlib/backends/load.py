@@ -104,101 +104,114 @@ def schedule(
     return np.repeat(starts, size)[:requests]
 
 
-def serve(
-    group: Group,
-    due_s: Sequence[float],
-    *,
-    cost_s: float,
-    workers: int,
-    busy: int = 0,
-    sample_every_s: float = 0.0,
-    grace_s: float = 60.0,
-) -> Load:
-    """Send requests at their due times to workers in the group; wait for all answers.
+class Chamber:
+    """A limited group, and the loads that can be put on it.
 
-    Parameters
+    Attributes
     ----------
     group : Group
-    due_s : sequence of float
-        From `schedule`.
-    cost_s : float
-        CPU time of one request.
-    workers : int
-    busy : int, optional
-        Further processes in the group that burn without a pause.
-    sample_every_s : float, optional
-        Distance of counter samples, 0 for none.
-    grace_s : float, optional
-        How long after the last due time answers may still come.
-
-    Raises
-    ------
-    DeadlineExceeded
-        If they do not all come.
-    MeasurementError
-        If a worker ends early, or more than 1 % of the requests are off their
-        cost by more than 5 %.
     """
-    due = np.asarray(due_s, dtype=float)
-    with _ahead(), _workers(group, workers) as crew, _workers(group, busy) as burning:
-        for number in range(busy):
-            burning.send(number, FOREVER_S)
-        watch = _Watch(group, crew, sample_every_s)
-        lag = 0.0
-        for number, at in enumerate(due):
-            watch.until(at)
-            lag = max(lag, watch.now() - at)
-            crew.send(number, cost_s)
-        deadline = due[-1] + grace_s
-        while len(crew.answers) < len(due):
-            if watch.now() > deadline:
-                raise DeadlineExceeded(
-                    f"{len(due) - len(crew.answers)} of {len(due)} requests unanswered "
-                    f"{grace_s:g} s after the last was due."
-                )
-            watch.until(watch.now() + 0.02, lambda: len(crew.answers) == len(due))
-        used, window, cpu = watch.stop()
-    table = np.array(sorted(crew.answers), dtype=float)
-    spent = table[:, 3]
-    off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
-    if off > OFF_COST_SHARE:
-        raise MeasurementError(f"{off:.0%} of requests burnt other than {cost_s:g} s of CPU time.")
-    starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
-    return Load(due, starts, ends, spent, used, window, watch.samples, cpu, lag)
 
+    def __init__(self, group: Group):
+        self.group = group
 
-def saturate(
-    group: Group,
-    *,
-    workers: int,
-    duration_s: float,
-    settle_s: float = 0.3,
-    sample_every_s: float = 0.0,
-) -> Load:
-    """Keep workers burning without a pause, and count over a window after they settled."""
-    none = np.array([])
-    with _workers(group, workers) as crew:
-        for number in range(workers):
-            crew.send(number, FOREVER_S)
-        time.sleep(settle_s)
-        watch = _Watch(group, crew, sample_every_s)
-        watch.until(duration_s)
-        used, window, cpu = watch.stop()
-    return Load(none, none, none, none, used, window, watch.samples, cpu, 0.0)
+    def serve(
+        self,
+        due_s: Sequence[float],
+        *,
+        cost_s: float,
+        workers: int,
+        busy: int = 0,
+        sample_every_s: float = 0.0,
+        grace_s: float = 60.0,
+    ) -> Load:
+        """Send requests at their due times to workers in the group; wait for all answers.
 
+        Parameters
+        ----------
+        due_s : sequence of float
+            From `schedule`.
+        cost_s : float
+            CPU time of one request.
+        workers : int
+        busy : int, optional
+            Further processes in the group that burn without a pause.
+        sample_every_s : float, optional
+            Distance of counter samples, 0 for none.
+        grace_s : float, optional
+            How long after the last due time answers may still come.
 
-def contend(groups: Sequence[Group], *, duration_s: float, settle_s: float = 0.1) -> list[Stat]:
-    """Let one burning process per group fight for one shared core; return what each got."""
-    core = max(os.sched_getaffinity(0))
-    with contextlib.ExitStack() as stack:
-        crews = [stack.enter_context(_workers(group, 1)) for group in groups]
-        for crew in crews:
-            os.sched_setaffinity(crew.processes[0].pid, {core})
-            crew.send(0, FOREVER_S)
-        time.sleep(settle_s)
-        before = [group.stat() for group in groups]
-        time.sleep(duration_s)
-        return [g.stat().since(b) for g, b in zip(groups, before, strict=True)]
+        Raises
+        ------
+        DeadlineExceeded
+            If they do not all come.
+        MeasurementError
+            If a worker ends early, or more than 1 % of the requests are off their
+            cost by more than 5 %.
+        """
+        due = np.asarray(due_s, dtype=float)
+        with _ahead(), _workers(self.group, workers) as crew, _workers(self.group, busy) as burning:
+            for number in range(busy):
+                burning.send(number, FOREVER_S)
+            watch = _Watch(self.group, crew, sample_every_s)
+            lag = 0.0
+            for number, at in enumerate(due):
+                watch.until(at)
+                lag = max(lag, watch.now() - at)
+                crew.send(number, cost_s)
+            deadline = due[-1] + grace_s
+            while len(crew.answers) < len(due):
+                if watch.now() > deadline:
+                    raise DeadlineExceeded(
+                        f"{len(due) - len(crew.answers)} of {len(due)} requests unanswered "
+                        f"{grace_s:g} s after the last was due."
+                    )
+                watch.until(watch.now() + 0.02, lambda: len(crew.answers) == len(due))
+            used, window, cpu = watch.stop()
+        table = np.array(sorted(crew.answers), dtype=float)
+        spent = table[:, 3]
+        off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
+        if off > OFF_COST_SHARE:
+            raise MeasurementError(
+                f"{off:.0%} of requests burnt other than {cost_s:g} s of CPU time."
+            )
+        starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
+        return Load(due, starts, ends, spent, used, window, watch.samples, cpu, lag)
+
+    def saturate(
+        self,
+        *,
+        workers: int,
+        duration_s: float,
+        settle_s: float = 0.3,
+        sample_every_s: float = 0.0,
+    ) -> Load:
+        """Keep workers burning without a pause, and count over a window after they settled."""
+        none = np.array([])
+        with _workers(self.group, workers) as crew:
+            for number in range(workers):
+                crew.send(number, FOREVER_S)
+            time.sleep(settle_s)
+            watch = _Watch(self.group, crew, sample_every_s)
+            watch.until(duration_s)
+            used, window, cpu = watch.stop()
+        return Load(none, none, none, none, used, window, watch.samples, cpu, 0.0)
+
+    def contend(
+        self, other: Chamber, *, duration_s: float, settle_s: float = 0.1
+    ) -> tuple[Stat, Stat]:
+        """Let a process here fight one in another chamber for one core; say what each got."""
+        core = max(os.sched_getaffinity(0))
+        groups = (self.group, other.group)
+        with _workers(groups[0], 1) as one, _workers(groups[1], 1) as two:
+            for crew in (one, two):
+                os.sched_setaffinity(crew.processes[0].pid, {core})
+                crew.send(0, FOREVER_S)
+            time.sleep(settle_s)
+            before = [group.stat() for group in groups]
+            time.sleep(duration_s)
+            mine, theirs = (g.stat().since(b) for g, b in zip(groups, before, strict=True))
+        return mine, theirs
 
 
 @contextlib.contextmanager
