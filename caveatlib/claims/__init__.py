@@ -17,7 +17,7 @@ from caveatlib.claims.cards import (
     card,
 )
 from caveatlib.claims.deciding import by_effect, by_equality, by_fact, by_share, not_measured
-from caveatlib.claims.ledger import from_ledger, ledger, then_and_now
+from caveatlib.claims.statements import from_ledger, ledger, then_and_now
 
 __all__ = [
     "FAILS",

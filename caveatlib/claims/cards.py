@@ -91,7 +91,8 @@ class Verdict:
 
     def __repr__(self):
         origin = ", ".join(part for part in (self.experiment, self.source, self.machine) if part)
-        return f"{self.claim} {self.verdict}. {self.because}\n  ({origin})"
+        said = visible(f"{self.claim} {self.verdict}. {self.because}")
+        return f"{said}\n  ({visible(origin)})"
 
     def _repr_html_(self):
         origin = " · ".join(p for p in (self.experiment, self.source, self.machine) if p)
@@ -111,10 +112,9 @@ class ThenAndNow:
     source: str
 
     def __repr__(self):
-        return (
-            f"{self.claim} then and now ({self.date}: {self.quote!r}).\n"
-            f"  Then: {self.then}\n  Now: {self.now}\n  ({self.source})"
-        )
+        head = f"{self.claim} then and now ({self.date}: {self.quote!r})."
+        lines = [head, f"  Then: {self.then}", f"  Now: {self.now}", f"  ({self.source})"]
+        return "\n".join(visible(line) for line in lines)
 
     def _repr_html_(self):
         lines = [f"Then: {self.then}", f"Now: {self.now}"]
@@ -136,10 +136,19 @@ def card(title: str, quote: str, lines: list[str], origin: str, verdict: str = "
     """Return a small card as HTML; all text is escaped, colours work on light and dark."""
     colour = _COLOURS.get(verdict, "#4c78a8")
     small = '<div style="font-size:0.85em;opacity:0.75">'
-    body = "".join(f"<div>{escape(line)}</div>" for line in lines)
-    said = f"{small}{escape(quote)}</div>" if quote else ""
+    body = "".join(f"<div>{_markup(line)}</div>" for line in lines)
+    said = f"{small}{_markup(quote)}</div>" if quote else ""
     return (
         f'<div style="border:1px solid {colour};border-left:6px solid {colour};'
         'border-radius:4px;padding:6px 10px;margin:4px 0;color:inherit;background:transparent">'
-        f"<b>{escape(title)}</b>{said}{body}{small}{escape(origin)}</div></div>"
+        f"<b>{_markup(title)}</b>{said}{body}{small}{_markup(origin)}</div></div>"
     )
+
+
+def visible(text: str) -> str:
+    """Return the text with whatever would steer a terminal or turn its direction spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _markup(text: str) -> str:
+    return escape(visible(text))

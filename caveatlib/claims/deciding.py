@@ -56,18 +56,12 @@ def by_effect(
     below, above, noise = _band(row, null)
     if math.isnan(above):
         return Verdict(**base, verdict=OPEN, because=_join([*said, noise]))
-    side = 0
-    if row["low_adjusted"] > above:
-        side = 1
-    elif row["high_adjusted"] < below:
-        side = -1
-    elif not below < row["threshold"] < above:
-        noise = ""
-    elif row["low_adjusted"] > row["threshold"] or row["high_adjusted"] < row["threshold"]:
-        noise = f"Inside the band in which the same arm twice moves. {noise}"
-    if side == 0:
-        return Verdict(**base, verdict=OPEN, because=_join([*said, noise]))
-    holds = (side == 1) == (direction == "greater")
+    low, high, threshold = row["low_adjusted"], row["high_adjusted"], row["threshold"]
+    if below <= high and low <= above:
+        if low > threshold or high < threshold:
+            said.append(f"Inside the band in which the same arm twice moves. {noise}".rstrip())
+        return Verdict(**base, verdict=OPEN, because=_join(said))
+    holds = (low > above) == (direction == "greater")
     return Verdict(**base, verdict=HOLDS if holds else FAILS, because=_join(said))
 
 
