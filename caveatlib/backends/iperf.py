@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from caveatlib.backends import rootfs
+from caveatlib.backends.base import Ability
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
 BUSY = "the server is busy running a test"
@@ -67,6 +70,14 @@ class Report:
     def cpu_bound(self, cores: int) -> bool:
         """Whether client and server together use at least 95 % of the cores."""
         return self.client_cpu + self.server_cpu >= CPU_BOUND_SHARE * cores
+
+
+def probe() -> Ability:
+    """Return whether iperf3 and what leads it into a namespace are installed."""
+    missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if not shutil.which(p)]
+    if missing:
+        return Ability("iperf3", False, f"no program {missing[0]}", rootfs.SYSTEM_FIX)
+    return Ability("iperf3", True, "iperf3 found")
 
 
 def server_command(port: int) -> list[str]:

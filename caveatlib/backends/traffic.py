@@ -107,7 +107,7 @@ def _evidence(here: Site) -> dict[str, int]:
     return {"nat_connections": served.nat_packets(host, ECHO_PORT), "proxy_sockets": sockets}
 
 
-def throughput(here: Site, path: str, *, streams: int) -> tuple[dict, str]:
+def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict, str]:
     """Send as much as goes over a path and account for the CPU that it takes.
 
     Returns
@@ -115,7 +115,8 @@ def throughput(here: Site, path: str, *, streams: int) -> tuple[dict, str]:
     measures : dict
         ``rate_bit_per_s``, ``retransmits``, ``client_cpu`` and ``server_cpu``
         (cores), ``cpu_s_per_gb`` (the whole machine's), ``proxy_cpu_s_per_gb``
-        (docker-proxy's alone), ``algorithm`` and ``iperf_version``.
+        (docker-proxy's alone), ``cpu_bound`` (1 if both ends use 95 % of
+        `cores`), ``algorithm`` and ``iperf_version``.
     report : str
         iperf3's own, stripped.
 
@@ -139,6 +140,7 @@ def throughput(here: Site, path: str, *, streams: int) -> tuple[dict, str]:
         "retransmits": report.retransmits,
         "client_cpu": report.client_cpu,
         "server_cpu": report.server_cpu,
+        "cpu_bound": int(report.cpu_bound(cores)),
         "cpu_s_per_gb": machine / gigabytes,
         "proxy_cpu_s_per_gb": max(0.0, proxy) / gigabytes,
         "algorithm": report.congestion,

@@ -1,0 +1,340 @@
+"""Userland proxy or hairpin NAT: which path gains, which loses, which stops working?
+
+The claim (11 April 2016): "if your Linux Kernel > 2.6.x - you need to disable
+the userland-proxy on the Docker daemon in favor of Hairpin NAT!" Two engines,
+alike but for ``userland-proxy``, are started afresh for every session, so the
+session is the unit of replication; a third, with the proxy again, is the null
+arm. A published port is called over every path that leads to it: from the host
+by three of its addresses, from containers, from outside.
+
+First of all each trial finds out whether the path connects, who served the
+connection (by docker-proxy's sockets and the counters of the nat table), and
+which source address the server saw. A path that does not connect is a finding,
+not a failed trial. Where it connects, iperf3 measures throughput and the CPU
+that it takes, and an echo server round trips at a fixed rate and connections.
+
+What would mislead you: congestion control moves the figures more than the
+proxy does, so it is the same in every namespace and a column of the trials; on
+a machine of few cores proxy, client and server compete for the CPU, so there
+the throughput is shown and only the CPU per gigabyte is judged; docker-proxy
+accepts before anybody listens behind it, so an accepted connection is no
+answer; and client, server and engine share one kernel here, a real network
+card would be the bottleneck long before either of them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from pandera.typing.pandas import Series
+
+from caveatlib import frames, host, plots, stats
+from caveatlib.backends import site, traffic
+from caveatlib.backends.base import Outcome
+from caveatlib.errors import MeasurementError
+from caveatlib.experiments.ports_judged import (
+    AGAIN,
+    CLAIMS,
+    HAIRPIN,
+    NAME,
+    PAIRED,
+    PRICED,
+    PROXY,
+    contrast,
+    verdicts,
+)
+from caveatlib.trials import Arm, Design
+
+QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
+
+__all__ = ["CLAIMS", "NAME", "verdicts"]  # beside what is defined here
+
+PLACES = (PROXY, HAIRPIN, AGAIN)
+BLOCKS = 10
+"""Sessions by default: six comparisons judged together need at least eight."""
+DISK_BYTES = 500 * 2**20
+"""Room for the empty data folders of three engines, and a journal."""
+
+COUNTS = (1, 10, PRICED)
+
+
+class Trials(frames.Trials):
+    """One path under one setting, or one container with many published ports."""
+
+    path: Series[str] = frames.field("the path, see `caveatlib.backends.site.PATHS`")
+    congestion: Series[str] = frames.field(
+        "congestion control asked for; default is the machine's own", isin=("", "reno", "default")
+    )
+    load: Series[str] = frames.field(
+        "what is measured beyond reachability", isin=("none", "throughput", "full", "price")
+    )
+    published: Series[int] = frames.field("ports that the priced container publishes", ge=0)
+    cores: Series[float] = frames.measure("cores of the machine", ge=1)
+
+    reachable: Series[float] = frames.measure("1 if the server answered", le=1)
+    refusal: Series[str] = frames.field("why it did not", nullable=True)
+    served_by: Series[str] = frames.field("proxy, nat, process or nobody", nullable=True)
+    source_class: Series[str] = frames.field(
+        "client's address as the server sees it: own, gateway, loopback, other", nullable=True
+    )
+    nat_connections: Series[float] = frames.measure("evidence: gain of the DNAT rules' counters")
+    proxy_sockets: Series[float] = frames.measure("evidence: docker-proxy's sockets gained")
+    accepts_unheard: Series[float] = frames.measure(
+        "1 if a published port is accepted on which nobody listens", le=1
+    )
+    algorithm: Series[str] = frames.field("congestion control that iperf3 saw", nullable=True)
+    iperf_version: Series[str] = frames.field("version of iperf3", nullable=True)
+
+    rate_bit_per_s: Series[float] = frames.measure("received, one stream", "bit/s", gt=0)
+    rate_4_bit_per_s: Series[float] = frames.measure("received, four streams", "bit/s", gt=0)
+    retransmits: Series[float] = frames.measure("segments sent again, one stream")
+    retransmits_4: Series[float] = frames.measure("segments sent again, four streams")
+    client_cpu: Series[float] = frames.measure("cores that the client used, one stream")
+    server_cpu: Series[float] = frames.measure("cores that the server used, one stream")
+    cpu_bound: Series[float] = frames.measure("1 if both used 95 % of the cores", le=1)
+    cpu_s_per_gb: Series[float] = frames.measure("the machine's CPU per 1e9 bytes", "s")
+    cpu_4_s_per_gb: Series[float] = frames.measure("the same with four streams", "s")
+    proxy_cpu_s_per_gb: Series[float] = frames.measure("docker-proxy's CPU per 1e9 bytes", "s")
+    proxy_cpu_4_s_per_gb: Series[float] = frames.measure("the same with four streams", "s")
+    round_trip_p50_s: Series[float] = frames.measure("median from the time it was due", "s")
+    round_trip_p99_s: Series[float] = frames.measure("99th percentile of at least 1000", "s")
+    connects_per_s: Series[float] = frames.measure("connections made and answered", "1/s")
+
+    start_s: Series[float] = frames.measure("start call of the priced container", "s")
+    stop_s: Series[float] = frames.measure("its kill and removal, proxies gone", "s")
+    processes: Series[float] = frames.measure("its docker-proxy processes")
+    pss_bytes: Series[float] = frames.measure("their proportional memory, summed", "B")
+    rss_bytes: Series[float] = frames.measure("their resident memory, shared pages again", "B")
+
+
+class Reports(frames.Table):
+    """What iperf3 itself reported, without names, addresses and cookie."""
+
+    run: Series[str] = frames.field("the run, as its start in UTC")
+    design: Series[str] = frames.field("the design within the experiment")
+    block: Series[int] = frames.field("complete block, counted within the design", ge=0)
+    place: Series[str] = frames.field("where the workload ran")
+    path: Series[str] = frames.field("the path")
+    congestion: Series[str] = frames.field("congestion control asked for")
+    streams: Series[int] = frames.field("parallel connections", ge=1)
+    report: Series[str] = frames.field("iperf3's JSON report, stripped")
+
+
+TABLES = {"iperf3": Reports}
+
+
+def _arm(place: str, path: str = "", congestion: str = "", load: str = "none", published: int = 0):
+    return Arm(
+        place, {"path": path, "congestion": congestion, "load": load, "published": published}
+    )
+
+
+def _path_arms() -> tuple[Arm, ...]:
+    """Every path under either setting; the null arm where a claim is judged."""
+    arms = [
+        _arm(place, path, "reno", "full" if site.PATHS[path].loaded else "none")
+        for place in (PROXY, HAIRPIN)
+        for path in site.PATHS
+        if (place, path) != (HAIRPIN, "host-network")  # no engine's matter
+    ]
+    return (*arms, *(_arm(AGAIN, path, "reno", "throughput") for path in PAIRED))
+
+
+DESIGNS = (
+    Design("paths", _path_arms(), block_s=65),
+    Design(
+        "congestion",
+        tuple(
+            _arm(place, path, "default", "throughput")
+            for place in (PROXY, HAIRPIN)
+            for path in ("loopback", "hairpin", "outside")
+        ),
+        block_s=8,
+        spare=True,
+    ),
+    Design(
+        "many-ports",
+        tuple(_arm(p, load="price", published=n) for p in (PROXY, HAIRPIN) for n in COUNTS),
+        block_s=15,
+    ),
+)
+"""``paths`` is what the claims are judged by, ``many-ports`` the one about memory."""
+
+
+def trial(place: site.Site, conditions: dict, *, seed: int) -> Outcome:
+    """Measure one path of an opened site, or the price of published ports.
+
+    Parameters
+    ----------
+    place : Site
+    conditions : dict
+        ``path``, ``congestion``, ``load``, ``published``. With load
+        ``"price"`` any number of ports may be asked for, 500 say.
+    seed : int
+        Unused: nothing in a trial is random.
+
+    Returns
+    -------
+    Outcome
+        A path that does not connect has ``reachable`` 0 and a ``refusal``.
+    """
+    cores = {"cores": host.cores()}
+    if conditions["load"] == "price":
+        return Outcome(cores | traffic.price(place, conditions["published"]))
+    path, load = conditions["path"], conditions["load"]
+    algorithm = site.congest(place, conditions["congestion"])
+    measures = cores | {"algorithm": algorithm} | traffic.reach(place, path)
+    reports = []
+    if measures["reachable"] and load != "none":
+        for streams in (1, 4) if load == "full" else (1,):
+            found, report = traffic.throughput(place, path, streams=streams, **cores)
+            measures |= _columns(found, streams, algorithm)
+            named = {"path": path, "congestion": conditions["congestion"], "streams": streams}
+            reports.append(named | {"report": report})
+    if measures["reachable"] and load == "full":
+        measures |= traffic.round_trips(place, path) | traffic.connects(place, path)
+    said = {name: value for name, value in measures.items() if value != ""}
+    return Outcome(said, {"iperf3": reports})
+
+
+def _columns(found: dict, streams: int, algorithm: str) -> dict:
+    """Name a test's figures by its streams; the trial's algorithm must be what it used."""
+    if found["algorithm"] != algorithm:
+        raise MeasurementError(
+            f"iperf3 saw congestion control {found['algorithm']!r}. Must be {algorithm!r}."
+        )
+    if streams == 1:
+        return found
+    return {name.replace("_", "_4_", 1): found[name] for name in _WITH_4} | {
+        "retransmits_4": found["retransmits"],
+        "proxy_cpu_4_s_per_gb": found["proxy_cpu_s_per_gb"],
+    }
+
+
+_WITH_4 = ("rate_bit_per_s", "cpu_s_per_gb")
+_SHOWN = (
+    "rate_bit_per_s",
+    "rate_4_bit_per_s",
+    "cpu_s_per_gb",
+    "proxy_cpu_s_per_gb",
+    "round_trip_p50_s",
+    "round_trip_p99_s",
+    "connects_per_s",
+)
+_SETTINGS = {PROXY: "proxy", HAIRPIN: "no proxy", AGAIN: "proxy again"}
+
+
+def _paths(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that the claims are judged by, paths in their order."""
+    rows = trials[trials["design"] == "paths"]
+    order = {name: number for number, name in enumerate(site.PATHS)}
+    return rows.sort_values("path", key=lambda c: c.map(order), kind="stable")
+
+
+def summarize(trials: pd.DataFrame) -> pd.DataFrame:
+    """Summarise every path under every setting, sessions replicated.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by path and place: n, failed; `served_by`, `source_class` and
+        `refusal` (more than one is joined by "/"); per measure the median of
+        the sessions' values with its interval, in the measure's unit.
+    """
+    rows = _paths(trials)
+    keys = ["path", "place"] if rows["machine"].nunique() < 2 else ["machine", "path", "place"]
+    table = stats.summarize(rows, list(_SHOWN), by=keys, unit="session")
+    table = table.drop(columns=[c for c in table if c.endswith(("_p10", "_p90", "_p99"))])
+    facts = rows[rows["ok"]].groupby(keys)[["served_by", "source_class", "refusal"]].agg(_joined)
+    table = table[["n", "failed"]].join(facts).join(table.drop(columns=["n", "failed"]))
+    order = {name: number for number, name in enumerate((*site.PATHS, *PLACES))}
+    return table.sort_index(key=lambda level: level.map(lambda x: order.get(x, x)))
+
+
+def _joined(values: pd.Series) -> str:
+    return "/".join(sorted({v for v in values.fillna("") if v}))
+
+
+def reachability(trials: pd.DataFrame) -> pd.DataFrame:
+    """Say in words what each path does under each setting.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by path, one column per setting: ``"proxy, sees gateway"``, or
+        why it does not connect; empty where it was not tried.
+    """
+    rows = _paths(trials[trials["ok"] & trials["place"].isin([PROXY, HAIRPIN])])
+    words = rows["served_by"].fillna("") + ", sees " + rows["source_class"].fillna("")
+    words = words.where(rows["reachable"] == 1, rows["refusal"].fillna(""))
+    cells = rows.assign(words=words).groupby(["path", "place"], sort=False)["words"]
+    table = cells.agg(_joined).unstack().reindex(columns=[PROXY, HAIRPIN])
+    return (
+        table.reindex([p for p in site.PATHS if p in table.index])
+        .fillna("")
+        .rename(columns=_SETTINGS)
+    )
+
+
+def effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb") -> pd.DataFrame:
+    """Compare the settings path by path: without the proxy over with it.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    measure : str
+        A measured column of `Trials`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `stats.contrasts`, indexed by path, the session as unit.
+    """
+    wanted = [contrast(path, measure) for path in PAIRED]
+    table = stats.contrasts(trials, wanted).rename(columns={"name": "path"})
+    return table.set_index("path")
+
+
+def congestion(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return median rates in bit/s by path, algorithm and setting, one stream."""
+    rows = trials[trials["design"].isin(["paths", "congestion"]) & trials["rate_bit_per_s"].notna()]
+    rows = rows[rows["place"].isin([PROXY, HAIRPIN])]
+    both = rows.groupby("path")["algorithm"].transform("nunique") > 1
+    table = rows[both].groupby(["path", "algorithm", "place"])["rate_bit_per_s"].median()
+    return table.unstack().reindex(columns=[PROXY, HAIRPIN]).rename(columns=_SETTINGS)
+
+
+def prices(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what published ports cost: medians by number of ports and setting."""
+    rows = trials[(trials["design"] == "many-ports") & trials["ok"]]
+    columns = ["start_s", "stop_s", "processes", "pss_bytes", "rss_bytes"]
+    return rows.groupby(["published", "place"])[columns].median()
+
+
+def plot(trials: pd.DataFrame, ax=None):
+    """Draw the CPU that a gigabyte takes, one dot per session, a row per path and setting."""
+    rows = _paths(trials[trials["place"].isin([PROXY, HAIRPIN])])
+    rows = rows.assign(row=rows["path"] + ", " + rows["place"].map(_SETTINGS))
+    order = [f"{path}, {_SETTINGS[place]}" for path in site.PATHS for place in (PROXY, HAIRPIN)]
+    label = "CPU time of the whole machine per 10^9 bytes"
+    return plots.dots(rows, "cpu_s_per_gb", by="row", unit="s", label=label, order=order, ax=ax)
+
+
+def plot_effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb", ax=None):
+    """Draw the effect of disabling the proxy on a measure, path by path."""
+    label = f"{measure}: without the proxy over with it"
+    return plots.effects(effects(trials, measure), label=label, ax=ax)
+
+
+def plot_prices(trials: pd.DataFrame, ax=None):
+    """Draw the memory of docker-proxy over the number of published ports."""
+    rows = trials[(trials["design"] == "many-ports") & trials["ok"]]
+    return plots.lines(
+        rows.assign(setting=rows["place"].map(_SETTINGS)),
+        "published",
+        "pss_bytes",
+        by="setting",
+        unit="B",
+        xlabel="published ports",
+        ylabel="memory of docker-proxy (PSS)",
+        ax=ax,
+    )
