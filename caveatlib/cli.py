@@ -13,13 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from caveatlib.errors import CaveatError, MeasurementError, UsageError
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help='Check the claims of the 2016 post "Docker Caveats" on your own machine.',
@@ -117,10 +115,12 @@ def measure(
 def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
+    from caveatlib.backends import endpoint
     from caveatlib.backends import places as catalogue
 
-    if engine not in (None, "private"):
-        typer.echo(f"Engine: {catalogue.show_engine(engine)}")
+    if catalogue.check_engine(engine) != "private":
+        where = endpoint.resolve(None if engine in (None, "own") else engine)
+        typer.echo(f"Engine: {where.url} ({where.origin})")
     seconds, disk = trials.cost(
         experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
     )
@@ -140,8 +140,10 @@ def _results(experiment, folder: Path) -> None:
     from caveatlib import trials
 
     measured = trials.get(experiment, source=folder, version=1)
+    summary = experiment.summarize(measured)
+    medians = summary[[c for c in summary if "_median" in c or c in ("n", "failed")]]
     with pd.option_context("display.width", 200, "display.max_columns", 30):
-        typer.echo(experiment.summarize(measured).round(4).to_string())
+        typer.echo(medians.rename(columns=lambda c: c.removesuffix("_median")).round(4).to_string())
     failed = measured[~measured["ok"]]
     for (place, error), rows in failed.groupby(["place", "error"]):
         typer.echo(f"{place}: {len(rows)} without a result: {error}")
@@ -205,13 +207,11 @@ def clean() -> None:
 def main() -> None:
     """Run the command line; turn every expected error into one line and a status."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Abort:
+        app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except click.ClickException as error:
-        _fail(error.format_message(), 2)
+    except _MISTAKE as error:
+        _fail(_words(error), 2)
     except MeasurementError as error:
         _fail(error, 1)
     except CaveatError as error:
@@ -219,6 +219,20 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+# typer carries its own copy of click since 0.27; the class it raises is the
+# parent of what it exports, in either case.
+_MISTAKE = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def _words(error) -> str:
+    """Return what is wrong with the words given, the offending one first."""
+    cause = error.__cause__
+    if hasattr(cause, "errors"):  # pydantic, which typer converts values with
+        first = cause.errors()[0]
+        return f"Invalid value {first['input']!r} of {error.param.opts[0]}. {first['msg']}."
+    return error.format_message()
 
 
 def _fail(error: object, status: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -23,7 +24,7 @@ from types import ModuleType
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from caveatlib import frames, host, store
 from caveatlib.backends import places as real_places
@@ -578,6 +579,9 @@ def _bar(loop: _Loop, sessions: int | None, budget_s: float | None, show: bool) 
             for d in loop.designs
             if d.due(s)
         )
-    with tqdm(total=total, unit=" trials", desc=loop.experiment.NAME, disable=not show) as bar:
+    seen = "ipykernel" in sys.modules or sys.stderr.isatty()
+    with tqdm(
+        total=total, unit=" trials", desc=loop.experiment.NAME, disable=not (show and seen)
+    ) as bar:
         loop.on_trial = bar.update
         yield

@@ -22,7 +22,7 @@ from caveatlib.backends import (
     runc,
 )
 from caveatlib.backends.base import Ability
-from caveatlib.errors import CaveatError, Unavailable, UsageError
+from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 
 ENGINES = ("own", "private")
 
@@ -125,15 +125,26 @@ def check_engine(kind: str | None) -> str:
         If the engine that was asked for cannot be had.
     """
     if kind is None:
-        return "own" if not _probed()["private-engine"].available else "private"
-    if kind in ENGINES:
-        ability = _probed()[f"{kind}-engine"]
+        return "private" if _probed()["private-engine"].available else "own"
+    if kind == "private":
+        ability = _probed()["private-engine"]
         if not ability.available:
-            fix = f" {ability.fix}" if ability.fix else ""
-            raise Unavailable(f"No {kind} engine: {ability.reason}.{fix}")
-    elif "://" not in kind:
+            raise Unavailable(f"No private engine: {ability.reason}. {ability.fix}".strip())
+    elif kind == "own" or "://" in kind:
+        _answers(kind)
+    else:
         raise UsageError(f"Unknown engine {kind!r}. Must be 'own', 'private' or a URL.")
     return kind
+
+
+@cache
+def _answers(kind: str) -> None:
+    """Raise what opening the reader's own engine raises, before anything is measured."""
+    try:
+        with engine.own_engine(named=None if kind == "own" else kind):
+            pass
+    except MeasurementError as error:
+        raise Unavailable(f"No engine answers where {kind!r} points: {error}") from None
 
 
 def sweep() -> list[str]:
