@@ -1,0 +1,52 @@
+"""A program that holds what tests kill it for: run as ``python owner.py KIND``.
+
+Writes one line of JSON when everything is up, then waits for its end.
+"""
+
+import json
+import sys
+import threading
+from contextlib import ExitStack
+
+from caveatlib.backends import namespaces, private_engine, process, runc
+from caveatlib.backends.base import Workload
+
+SCRIPT = "echo up; httpd -p 8765 -h www; while :; do sleep 1; done"
+
+
+def _engine(stack):
+    engine = stack.enter_context(private_engine.private_engine())
+    instance = engine.place().create(Workload(SCRIPT, 8765))
+    instance.start()
+    return {"engine": engine.pid, "pids": instance.pids()}
+
+
+def _engine_from_thread(stack):
+    told = {}
+    thread = threading.Thread(target=lambda: told.update(_engine(stack)))
+    thread.start()
+    thread.join()
+    return told
+
+
+def _spawned(opener):
+    def start(stack):
+        instance = stack.enter_context(opener()).create(Workload("while :; do sleep 1; done"))
+        instance.start()
+        return {"pids": instance.pids()}
+
+    return start
+
+
+KINDS = {
+    "engine": _engine,
+    "thread": _engine_from_thread,
+    "process": _spawned(process.process_place),
+    "namespaces": _spawned(namespaces.namespaces_place),
+    "runc": _spawned(runc.runc_place),
+}
+
+if __name__ == "__main__":
+    with ExitStack() as outer:
+        print(json.dumps(KINDS[sys.argv[1]](outer)), flush=True)
+        sys.stdin.read()
