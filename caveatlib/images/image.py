@@ -1,0 +1,193 @@
+"""An image that was read, and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from caveatlib import frames
+from caveatlib.images import categories, merge, tables, tar, view
+from caveatlib.images.layers import Scan
+
+_EXTRAS = ("documentation", "man page", "locale", "cache")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image; its tables are made when first asked for.
+
+    Attributes
+    ----------
+    name : str
+        As its archive, layout or registry calls it, percent-escaped.
+    digest : str
+        Of its manifest; empty in a classic ``docker save`` archive.
+    platform : str
+        ``os/architecture[/variant]``.
+    """
+
+    name: str
+    digest: str
+    platform: str
+    scans: tuple[Scan, ...]
+    created_by: tuple[str, ...]
+    media_types: tuple[str, ...]
+    verified: tuple[bool, ...]
+
+    @cached_property
+    def _hidden(self) -> list[np.ndarray]:
+        return merge.hidden_by([scan.entries for scan in self.scans])
+
+    @cached_property
+    def _view(self) -> view.View:
+        return view.of(list(self.scans), self._hidden)
+
+    @cached_property
+    def _installed(self) -> list:
+        return view.installed(self._view)
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row per layer: `tables.Layers`."""
+        entries = [scan.entries for scan in self.scans]
+        rows = [
+            {
+                "layer": number,
+                "digest": scan.digest,
+                "diff_id": scan.diff_id,
+                "created_by": self.created_by[number],
+                "media_type": self.media_types[number],
+                "compressed_bytes": scan.compressed_bytes,
+                "size_bytes": int(scan.entries.sizes[_files(scan.entries)].sum()),
+                "files": int((~merge.whiteouts(scan.entries)).sum()),
+                "wasted_bytes": lost,
+                "verified": tables.VERIFIED[0 if self.verified[number] else 1],
+            }
+            for number, (scan, lost) in enumerate(
+                zip(self.scans, merge.wasted(entries, self._hidden), strict=True)
+            )
+        ]
+        return frames.from_rows(rows, tables.Layers)
+
+    @cached_property
+    def files(self) -> pd.DataFrame:
+        """One row per entry that is no whiteout: `tables.Files`."""
+        return files_frame([scan.entries for scan in self.scans], self._hidden)
+
+    @cached_property
+    def packages(self) -> pd.DataFrame:
+        """One row per installed package: `tables.Packages`."""
+        rows = [
+            {
+                "manager": package.manager,
+                "name": package.name,
+                "version": package.version,
+                "installed_bytes": package.installed_bytes,
+                "layer": number,
+            }
+            for package, number in self._installed
+        ]
+        frame = pd.DataFrame(rows, columns=list(frames.columns(tables.Packages)))
+        frame["installed_bytes"] = frame["installed_bytes"].astype("Int64")
+        return frames.validate(frame, tables.Packages)
+
+    @cached_property
+    def olives(self) -> pd.DataFrame:
+        """One row per file that is not what it is taken for: `tables.Olives`.
+
+        A ``/bin/sh`` that is no binary is always found; contents are compared
+        with the package databases if the image was read with ``olives=True``.
+        """
+        found = [package for package, _ in self._installed]
+        return frames.from_rows(view.olives(self._view, found), tables.Olives)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row about the image: `tables.Summary`.
+
+        ``efficiency`` is 1 - wasted / size over the bytes of all layers. The
+        score of dive differs: it looks at paths that occur in more than one
+        layer and weighs their smallest size against all of them, so a file
+        that one layer adds and the next deletes counts differently, and a
+        score of 1 means that no path occurs twice.
+        """
+        files, layers = self.files, self.layers
+        visible = files[files["hidden_by"].isna()]
+        regular = visible[visible["type"].isin(("file", "hard link"))]
+        size, total = int(visible["size_bytes"].sum()), int(layers["size_bytes"].sum())
+        found = [package for package, _ in self._installed]
+        unowned = ~visible["path"].isin(view.owned(self._view, found))
+        kinds = visible["category"].value_counts()
+        wasted = int(layers["wasted_bytes"].sum())
+        extras = int(visible["size_bytes"][visible["category"].isin(_EXTRAS)].sum())
+        row = {
+            "image": self.name,
+            "platform": self.platform,
+            "layers": len(layers),
+            "files": len(visible),
+            "compressed_bytes": int(layers["compressed_bytes"].sum()),
+            "size_bytes": total,
+            "visible_bytes": size,
+            "wasted_bytes": wasted,
+            "efficiency": 1 - wasted / total if total else 1.0,
+            "executables": int((regular["mode"] & 0o111 > 0).sum()),
+            "setuid_files": int((regular["mode"] & 0o4000 > 0).sum()),
+            "setgid_files": int((regular["mode"] & 0o2000 > 0).sum()),
+            "shells": int(kinds.get("shell", 0)),
+            "package_managers": int(kinds.get("package manager", 0)),
+            "interpreters": int(kinds.get("interpreter", 0)),
+            "packages": len(found),
+            "unowned_bytes": int(visible["size_bytes"][unowned].sum()),
+            "extras_share": extras / size if size else 0.0,
+            "olives": len(self.olives),
+        }
+        return frames.from_rows([row], tables.Summary)
+
+
+def _files(entries: tar.Entries) -> np.ndarray:
+    return entries.kinds == tar.FILE
+
+
+def files_frame(
+    layers: list[tar.Entries], hidden: list[np.ndarray], *, whiteouts: bool = False
+) -> pd.DataFrame:
+    """Return `tables.Files` of layers; `whiteouts` keeps those as files like any other."""
+    columns: dict[str, list] = {name: [] for name in frames.columns(tables.Files)}
+    type_names = np.array([tar.KINDS.get(kind, "file") for kind in range(256)], object)
+    category_names = np.array(tables.CATEGORIES, object)
+    for number, entries in enumerate(layers):
+        count = len(entries)
+        links = np.full(count, "", object)
+        if entries.links:
+            links[list(entries.links)] = list(entries.links.values())
+        regular = (entries.kinds == tar.FILE) | (entries.kinds == tar.HARD_LINK)
+        parts = {
+            "layer": np.full(count, number, np.int64),
+            "path": np.array(entries.paths, object),
+            "type": type_names[entries.kinds],
+            "mode": entries.modes,
+            "uid": entries.uids,
+            "gid": entries.gids,
+            "size_bytes": entries.sizes,
+            "link_target": links,
+            "setuid": regular & (entries.modes & 0o4000 > 0),
+            "category": category_names[categories.categorise(entries)],
+            "hidden_by": hidden[number],
+        }
+        keep = slice(None) if whiteouts else ~merge.whiteouts(entries)
+        for name, part in parts.items():
+            columns[name].append(part[keep])
+    if not layers:
+        return frames.empty(tables.Files)
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    text = pd.StringDtype(na_value=np.nan)
+    data = {
+        name: pd.array(part, dtype=text) if part.dtype == object else part
+        for name, part in joined.items()
+    }
+    above = joined["hidden_by"]
+    data["hidden_by"] = pd.arrays.IntegerArray(np.where(above < 0, 0, above), above < 0)
+    return frames.validate(pd.DataFrame(data), tables.Files)

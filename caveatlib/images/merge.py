@@ -1,0 +1,134 @@
+"""Put layers on top of each other: which later layer hides which entry.
+
+As overlayfs and Docker do it: whiteouts and opaque markers concern lower layers
+only, wherever in their layer they stand; a folder listed again replaces the
+earlier entry, not its content; anything else in the place of a folder hides
+what was in it; and a folder that is only implied by a path hides a lower file
+or link of that name. (umoci instead follows a lower link to a folder.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caveatlib.images import tar
+
+OPAQUE = ".wh..wh..opq"
+_NONE = 1 << 62
+
+
+def whiteouts(entries: tar.Entries) -> np.ndarray:
+    """Return per entry whether it is a whiteout or another ``.wh.`` marker."""
+    marks = np.zeros(len(entries), bool)
+    marks[[row for row, path in enumerate(entries.paths) if "/.wh." in path]] = True
+    for row in np.flatnonzero(marks):
+        marks[row] = entries.paths[row].rpartition("/")[2].startswith(".wh.")
+    return marks
+
+
+def hidden_by(layers: list[tar.Entries]) -> list[np.ndarray]:
+    """Return per layer and entry the nearest layer that hides it, -1 if it is visible.
+
+    Within a layer the last entry of a path wins. Whiteouts are never visible:
+    theirs is their own layer's number.
+    """
+    # Nearest later layer that: has an entry (or whiteout) at the path; leaves
+    # nothing of lower layers beneath it; implies it to be a folder.
+    taken: dict[str, int] = {}
+    cleared: dict[str, int] = {}
+    implied: dict[str, int] = {}
+    out: list[np.ndarray] = []
+    for number in range(len(layers) - 1, -1, -1):
+        entries, marks = layers[number], whiteouts(layers[number])
+        hidden = within(entries.paths, number)
+        if number < len(layers) - 1:
+            _from_above(entries, hidden, taken, cleared, implied)
+        hidden[marks] = number
+        out.append(hidden)
+        if number:
+            _lay(entries, marks, number, taken, cleared, implied)
+    return out[::-1]
+
+
+def within(paths: list[str], number: int) -> np.ndarray:
+    """Return per entry its own layer's number if a later entry has the same path, else -1."""
+    hidden = np.full(len(paths), -1, np.int64)
+    if len(set(paths)) < len(paths):
+        last = {path: row for row, path in enumerate(paths)}
+        for row, path in enumerate(paths):
+            if last[path] != row:
+                hidden[row] = number
+    return hidden
+
+
+def _from_above(entries, hidden, taken, cleared, implied) -> None:
+    memo: dict[str, int] = {"": _NONE}
+    kinds = entries.kinds.tolist()
+    for row, path in enumerate(entries.paths):
+        above = taken.get(path, _NONE)
+        parent = path.rpartition("/")[0]
+        beneath = memo.get(parent)
+        if beneath is None:
+            beneath = _beneath(parent, cleared, memo)
+        if beneath < above:
+            above = beneath
+        if kinds[row] != tar.DIRECTORY and path in implied:
+            above = min(above, implied[path])
+        if above < _NONE and hidden[row] < 0:
+            hidden[row] = above
+
+
+def _beneath(folder: str, cleared: dict[str, int], memo: dict[str, int]) -> int:
+    """Return the nearest layer that clears the folder or one above it, and remember it."""
+    chain = []
+    while folder not in memo:
+        chain.append(folder)
+        folder = folder.rpartition("/")[0]
+    nearest = memo[folder]
+    for name in reversed(chain):
+        nearest = memo[name] = min(nearest, cleared.get(name, _NONE))
+    return nearest
+
+
+def _lay(entries, marks, number, taken, cleared, implied) -> None:
+    kinds, marked = entries.kinds.tolist(), marks.tolist()
+    for row, path in enumerate(entries.paths):
+        folder, _, name = path.rpartition("/")
+        up = folder
+        while up and implied.get(up) != number:
+            implied[up] = number
+            up = up.rpartition("/")[0]
+        if not marked[row]:
+            taken[path] = number
+            if kinds[row] != tar.DIRECTORY:
+                cleared[path] = number
+        elif name == OPAQUE:
+            cleared[folder] = number
+        elif not name.startswith(".wh..wh."):
+            target = f"{folder}/{name[4:]}"
+            taken[target] = cleared[target] = number
+
+
+def wasted(layers: list[tar.Entries], hidden: list[np.ndarray]) -> list[int]:
+    """Return per layer the bytes of its files that a later entry hides.
+
+    A file that lives on under a hard link of the same layer is not wasted.
+    """
+    out = []
+    for entries, above in zip(layers, hidden, strict=True):
+        lost = (above >= 0) & (entries.kinds == tar.FILE)
+        total = int(entries.sizes[lost].sum())
+        if total:
+            kept = {
+                tar.names.normalise(entries.links[row])
+                for row in np.flatnonzero((entries.kinds == tar.HARD_LINK) & (above < 0)).tolist()
+                if row in entries.links
+            }
+            if kept:
+                total -= sum(
+                    int(entries.sizes[row])
+                    for row in np.flatnonzero(lost).tolist()
+                    if entries.paths[row] in kept
+                )
+        out.append(total)
+    return out

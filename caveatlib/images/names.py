@@ -1,0 +1,77 @@
+"""Names of files: bytes in the archive, percent-escaped text in the tables.
+
+A name is any bytes but NUL. Bytes that are no UTF-8, characters that are not
+printable (newlines, escape sequences, right-to-left marks) and the percent
+sign itself become ``%XX``, so that `unescape` gives back exactly the bytes
+and a terminal never obeys a name.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+_PLAIN = bytes(b for b in range(0x20, 0x7F) if b != 0x25) + b"\0"
+_ODD = (b"//", b"/./", b"/../", b"/.\0", b"/..\0")
+
+
+def escape(raw: bytes | str) -> str:
+    r"""Return the bytes (or text) as printable text, ``%XX`` for what is not.
+
+    >>> escape(b"caf\xc3\xa9 100% \x1b[31m \xff")
+    'café 100%25 %1B[31m %FF'
+    """
+    text = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogateescape")
+    if text.isprintable() and "%" not in text:
+        return text
+    return "".join(_escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable() and char != "%":
+        return char
+    # A lone surrogate is a byte that was no UTF-8, or one that JSON spelled out.
+    try:
+        raw = char.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = char.encode("utf-8", "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in raw)
+
+
+def unescape(text: str) -> bytes:
+    """Return the bytes that `escape` was given."""
+    return unquote_to_bytes(text)
+
+
+def normalise(path: str) -> str:
+    """Return the path from the root of the image, without ``.``, ``..`` and ``//``.
+
+    ``..`` is resolved by name and never leads above the root, as in a chroot.
+
+    >>> normalise("./usr//bin/../lib/")
+    '/usr/lib'
+    """
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def paths(raw: list[bytes]) -> list[str]:
+    """Return the names as escaped, normalised paths; the bulk form of the two above."""
+    # One joined buffer, since a Python call per name would dominate the reader.
+    blob = b"\0/" + b"\0/".join(raw) + b"\0"
+    blob = blob.replace(b"\0/./", b"\0/")
+    odd = any(piece in blob for piece in _ODD)
+    if not odd:
+        blob = blob.replace(b"/\0", b"\0")
+    if not blob.translate(None, _PLAIN):
+        out = blob.decode("ascii").split("\0")[1:-1]
+    else:
+        out = blob.decode("utf-8", "surrogateescape").split("\0")[1:-1]
+        out = [p if p.isprintable() and "%" not in p else escape(p) for p in out]
+    if odd:
+        return [normalise(p) for p in out]
+    return [p or "/" for p in out] if "" in out else out

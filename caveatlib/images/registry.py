@@ -1,0 +1,189 @@
+"""Read an image from a registry: the read-only half of the distribution API.
+
+No login: where a registry asks for a token, the one for everybody is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from caveatlib.errors import DeadlineExceeded, ImageError, Unavailable, UsageError
+from caveatlib.images import documents, layers, names
+from caveatlib.images.limits import Budget, OverLimit
+
+_REFERENCE = re.compile(
+    r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?P<port>:[0-9]{1,5})?/"
+    r"(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
+)
+_LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
+_ACCEPT = ", ".join((*documents.INDEX_TYPES, *documents.MANIFEST_TYPES))
+_CHUNK = 1 << 17
+READ_TIMEOUT_S = 30
+
+
+class Registry:
+    """A store over one repository of a registry; see `stores.Store`.
+
+    Parameters
+    ----------
+    reference : str
+        ``host[:port]/name[:tag]`` or ``...@sha256:<hex>``. Plain HTTP for this
+        machine's own loopback only, HTTPS for anything else.
+    deadline_s : float
+        Seconds for the whole image, from now.
+    """
+
+    def __init__(
+        self, reference: str, *, budget: Budget, hash_files: bool = False, deadline_s: float = 600
+    ):
+        import requests
+
+        match = _REFERENCE.fullmatch(reference)
+        if not match:
+            raise UsageError(
+                f"{names.escape(reference)!r} is no reference. Must be host[:port]/name[:tag]."
+            )
+        self._scheme = "http" if _LOCAL.fullmatch(match["host"]) else "https"
+        self._host = match["host"] + (match["port"] or "")
+        self._base = f"{self._scheme}://{self._host}/v2/{match['name']}"
+        self._name = match["name"]
+        self.reference = match["digest"] or match["tag"] or "latest"
+        self._budget, self._hash_files = budget, hash_files
+        self._end = time.monotonic() + deadline_s
+        self._deadline_s = deadline_s
+        self._session = requests.Session()
+        # The environment's proxies are obeyed, its passwords (netrc) are not.
+        self._session.auth = lambda request: request
+        self._session.max_redirects = 5
+
+    def root(self) -> tuple[bytes, str]:
+        """Return the manifest or index that the reference names, and its media type."""
+        limit = self._budget.limits.document_bytes
+        path = f"/manifests/{self.reference}"
+        response = self._get(path)
+        data = self._body(response, limit, path)
+        if ":" in self.reference:
+            layers.check(self.reference, layers.digest_of([data], "sha256"), "The manifest")
+        return data, response.headers.get("Content-Type", "").partition(";")[0].strip()
+
+    def has(self, path: str) -> bool:
+        """Return True: a registry is asked when the file is wanted."""
+        return True
+
+    def document(self, path: str, limit: int) -> bytes:
+        """Return a manifest or config."""
+        digest = _digest(path)
+        where = f"/manifests/{digest}"
+        response = self._get(where, missing_ok=True)
+        if response is None:
+            where = f"/blobs/{digest}"
+            response = self._get(where)
+        return self._body(response, limit, where)
+
+    def layer(self, path: str, algorithm: str) -> layers.Scan:
+        """Scan a layer as it comes over the network."""
+        response = self._get(f"/blobs/{_digest(path)}")
+        try:
+            return layers.scan(
+                self._chunks(response),
+                budget=self._budget,
+                algorithm=algorithm,
+                hash_files=self._hash_files,
+            )
+        except OverLimit:
+            raise
+        except ImageError as problem:
+            raise ImageError(f"Layer {path}: {problem}") from None
+
+    def _body(self, response, limit: int, what: str) -> bytes:
+        data = bytearray()
+        for chunk in self._chunks(response):
+            data += chunk
+            if len(data) > limit:
+                raise ImageError(f"{what} has over {limit} bytes. Must be at most {limit}.")
+        return bytes(data)
+
+    def _chunks(self, response) -> Iterator[bytes]:
+        import requests
+
+        try:
+            with response:
+                # One read may drip for ever within its timeout, so it is a short one.
+                for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                    self._left()
+                    yield chunk
+        except (requests.RequestException, OSError) as problem:
+            raise self._unavailable(problem) from None
+        except Exception as problem:
+            if type(problem).__module__.startswith("urllib3"):
+                raise self._unavailable(problem) from None
+            raise
+
+    def _left(self) -> float:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded(f"The registry took over {self._deadline_s:g} s.")
+        return min(left, READ_TIMEOUT_S)
+
+    def _unavailable(self, problem: Exception) -> Unavailable:
+        return Unavailable(
+            f"The registry {self._host} did not answer as it should "
+            f"({type(problem).__name__}). Must be reachable from here."
+        )
+
+    def _get(self, path: str, *, missing_ok: bool = False, again: bool = True):
+        import requests
+
+        try:
+            response = self._session.get(
+                self._base + path,
+                headers={"Accept": _ACCEPT, "Accept-Encoding": "identity"},
+                stream=True,
+                timeout=self._left(),
+            )
+        except (requests.RequestException, OSError, ValueError) as problem:
+            raise self._unavailable(problem) from None
+        if self._scheme == "https" and urlsplit(response.url).scheme != "https":
+            raise ImageError(f"The registry {self._host} leads to plain HTTP. Must stay HTTPS.")
+        if response.status_code == 401 and again:
+            self._authorise(response.headers.get("WWW-Authenticate", ""))
+            return self._get(path, missing_ok=missing_ok, again=False)
+        if response.status_code == 404 and missing_ok:
+            return None
+        if response.status_code != 200:
+            raise Unavailable(
+                f"The registry {self._host} answered {response.status_code} "
+                f"for {self._name}{path}. Must be an image that everybody may read."
+            )
+        return response
+
+    def _authorise(self, challenge: str) -> None:
+        """Fetch the anonymous token that ``Bearer realm="...",service="..."`` asks for."""
+        import requests
+
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        realm = urlsplit(fields.get("realm", ""))
+        local = realm.scheme == "http" and _LOCAL.fullmatch(realm.hostname or "")
+        if not challenge.lower().startswith("bearer ") or not (realm.scheme == "https" or local):
+            raise Unavailable(f"The registry {self._host} wants a login. Must be readable by all.")
+        query = {key: fields[key] for key in ("service", "scope") if key in fields}
+        try:
+            answer = self._session.get(
+                fields["realm"], params=query, timeout=self._left(), stream=True
+            )
+            value = json.loads(self._body(answer, 1 << 20, "The token"))
+            token = value.get("token") or value.get("access_token")
+        except (requests.RequestException, ValueError, AttributeError, RecursionError) as problem:
+            raise self._unavailable(problem) from None
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise Unavailable(f"The registry {self._host} gave no token.")
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+
+def _digest(path: str) -> str:
+    return ":".join(path.split("/")[1:])

@@ -1,0 +1,495 @@
+"""Walk the headers of a tar archive: ustar, GNU and PAX, from anything that can be read.
+
+The walk looks at three bytes of each header and goes on; the headers are then
+parsed 4096 at a time as one numpy array, checksums included. That is what makes
+it faster than a parser per entry, and it hides nothing: a header that does not
+hold what the walk assumed ends in an ImageError. Nothing is ever extracted.
+
+Which reader decides where tar is ambiguous: Go's archive/tar, since it is what
+engines unpack layers with. So links, folders and devices have no data whatever
+their size field says, and global PAX headers state nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from caveatlib.errors import ImageError
+from caveatlib.images import names, pax
+from caveatlib.images.limits import Budget
+from caveatlib.images.names import escape
+
+BLOCK = 512
+BATCH = 4096
+ZERO = bytes(BLOCK)
+KINDS = {
+    48: "file",
+    49: "hard link",
+    50: "symlink",
+    51: "char device",
+    52: "block device",
+    53: "directory",
+    54: "fifo",
+}
+FILE, HARD_LINK, SYMLINK, DIRECTORY = 48, 49, 50, 53
+_DATALESS = frozenset(b"123456")
+_META = frozenset(b"xgLK")
+_META_RUN = 8
+_LANES = np.uint64(0x00FF00FF00FF00FF)
+_POWERS = {n: 8 ** np.arange(n - 1, -1, -1, dtype=np.int64) for n in (6, 7, 11)}
+
+Refill = Callable[[int], tuple[bytes, int]]
+"""Skip so many bytes, then return (chunk, position in it); (b"", 0) at the end."""
+
+
+@dataclass(slots=True)
+class Entries:
+    """The entries of one archive, as columns of equal length.
+
+    ``kinds`` is the type flag (a key of `KINDS`), ``modes`` the permission
+    bits, ``sizes`` the bytes of a file with the holes of a sparse one;
+    ``links`` maps a row to its link target as text; ``heads`` holds the first
+    four bytes of files, where the walk was asked for them.
+    """
+
+    paths: list[str]
+    kinds: np.ndarray
+    modes: np.ndarray
+    uids: np.ndarray
+    gids: np.ndarray
+    sizes: np.ndarray
+    links: dict[int, str]
+    heads: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(slots=True)
+class Member:
+    """One wanted entry, while the walk stands at its data."""
+
+    row: int
+    name: bytes
+    kind: int
+    size: int
+    offset: int
+    link: bytes
+    sparse: bool
+
+
+def cut() -> ImageError:
+    """Return the error of an archive that ends too early."""
+    return ImageError("Archive is cut off: it ends within an entry. Must be complete.")
+
+
+def from_chunks(chunks: Iterable[bytes]) -> Refill:
+    """Return a refill over consecutive chunks of bytes."""
+    iterator = iter(chunks)
+
+    def refill(skip: int) -> tuple[bytes, int]:
+        for chunk in iterator:
+            if len(chunk) > skip:
+                return chunk, skip
+            skip -= len(chunk)
+        if skip:
+            raise cut()
+        return b"", 0
+
+    return refill
+
+
+def from_file(read_at: Callable[[int, int], bytes], size: int, *, window: int = 8192) -> Refill:
+    """Return a refill that reads only near headers.
+
+    Parameters
+    ----------
+    read_at : callable
+        ``read_at(size, offset)``, as `os.pread` without its descriptor. (Not a
+        memory map: a file that shrinks under one kills the process.)
+    size : int
+        Bytes of the file.
+    window : int, optional
+        Bytes per read: about two headers and a small file.
+    """
+    offset = 0
+
+    def refill(skip: int) -> tuple[bytes, int]:
+        nonlocal offset
+        offset += skip
+        if offset > size:
+            raise cut()
+        chunk = read_at(min(window, size - offset), offset)
+        if not chunk and offset < size:
+            raise cut()
+        offset += len(chunk)
+        return chunk, 0
+
+    return refill
+
+
+class Walk:
+    """A walk over one archive; iterate it to the end, then take `entries`.
+
+    Iterating yields a `Member` for each entry that `want(name)` asks for; its
+    data are in `content()` until the iteration goes on.
+
+    Parameters
+    ----------
+    refill : callable
+        From `from_chunks` or `from_file`.
+    budget : Budget
+        Pays for entries and for the holes of sparse files.
+    want : callable, optional
+        ``want(name as bytes)`` -> bool; None: nothing is yielded.
+    heads : bool, optional
+        Keep the first four bytes of files.
+    """
+
+    def __init__(
+        self,
+        refill: Refill,
+        *,
+        budget: Budget,
+        want: Callable[[bytes], bool] | None = None,
+        heads: bool = False,
+    ):
+        self._refill, self._budget, self._want = refill, budget, want
+        self._limit = budget.limits.header_bytes
+        self._keep_heads = heads
+        self._buf, self._pos, self._base, self._left = b"", 0, 0, 0
+        self._headers: list[bytes] = []
+        self._sizes: list[int] = []
+        self._heads: list[bytes] = []
+        self._over: dict[int, dict] = {}
+        self._parts: list[tuple] = []
+        self._paths: list[str] = []
+        self._links: dict[int, str] = {}
+        self._seen = 0
+        self.complete = False
+        """Whether the end-of-archive blocks were there."""
+
+    def __iter__(self) -> Iterator[Member]:
+        try:
+            yield from self._walk()
+        except ImageError:
+            # A header that failed its checksum before is the better explanation.
+            self._flush()
+            raise
+        self._flush()
+
+    def run(self) -> Walk:
+        """Walk to the end without looking at any data; return itself."""
+        for _ in self:
+            pass
+        return self
+
+    def entries(self) -> Entries:
+        """Return what was found, once the iteration has ended."""
+        parts = [np.concatenate(p) for p in zip(*self._parts, strict=True)] if self._parts else []
+        if not parts:
+            parts = [np.zeros(0, np.uint8), *(np.zeros(0, np.int64) for _ in range(4))]
+            parts.append(np.zeros(0, "S4"))
+        kinds, modes, uids, gids, sizes, heads = parts
+        return Entries(self._paths, kinds, modes, uids, gids, sizes, self._links, heads)
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the data of the member that was yielded last."""
+        while self._left:
+            piece = self._buf[self._pos : self._pos + self._left]
+            if piece:
+                self._pos += len(piece)
+                self._left -= len(piece)
+                yield piece
+                continue
+            self._base += self._pos
+            self._buf, self._pos = self._refill(self._pos - len(self._buf))
+            self._base -= self._pos
+            if not self._buf:
+                raise cut()
+
+    def _fill(self, buf: bytes, pos: int, need: int) -> tuple[bytes, int]:
+        """Return a buffer that holds `need` bytes from the position, or up to the end."""
+        while len(buf) - pos < need:
+            rest = buf[pos:]
+            chunk, start = self._refill(max(0, pos - len(buf)))
+            if not chunk:
+                self._base += pos
+                return rest, 0
+            self._base += pos - (0 if rest else start)
+            buf, pos = (rest + chunk, 0) if rest else (chunk, start)
+        return buf, pos
+
+    def _walk(self) -> Iterator[Member]:
+        buf, pos, pending, metas = b"", 0, {}, 0
+        headers, sizes, heads, want = self._headers, self._sizes, self._heads, self._want
+        keep_heads = self._keep_heads
+        need = 2 * BLOCK if keep_heads else BLOCK
+        while True:
+            if pos + need > len(buf):
+                buf, pos = self._fill(buf, pos, need)
+            header = buf[pos : pos + 512]
+            if len(header) < 512:
+                if header or metas:
+                    raise cut()
+                return
+            flag = header[156]
+            if flag == 48 and header[135] in b"\0 ":
+                try:
+                    size = int(header[124:135], 8)
+                except ValueError:
+                    size = pax.number(header[124:136], "size")
+            elif flag in _DATALESS:
+                size = 0
+            elif flag == 0 and header == ZERO:
+                self._end(buf, pos)
+                return
+            else:
+                headers.append(header)
+                sizes.append(-1)
+                heads.append(b"")
+                if flag in _META:
+                    metas += 1
+                    buf, pos = self._meta(buf, pos, flag, pending, metas)
+                    if len(headers) >= BATCH:
+                        self._flush()
+                    continue
+                size, buf, pos = self._odd(buf, pos, flag, pending)
+                headers.pop(), sizes.pop(), heads.pop()
+            over = pending
+            if pending:
+                if flag not in _DATALESS and "kind" not in pending:
+                    size = pending.get("size", size)
+                self._over[len(headers)], pending = pending, {}
+            metas = 0
+            headers.append(header)
+            sizes.append(size)
+            if size < 0:
+                raise ImageError(f"Size {size} of a tar header is negative.")
+            heads.append(buf[pos + 512 : pos + 516] if keep_heads and size else b"")
+            pos += 512
+            step = size + 511 & -512
+            if want is not None and want(over.get("name") or header[:100].split(b"\0", 1)[0]):
+                self._buf, self._pos, self._left = buf, pos, size
+                yield self._member(header, size, over)
+                buf, pos, step = self._buf, self._pos, self._left + (-size & 511)
+            pos += step
+            if len(headers) >= BATCH:
+                self._flush()
+
+    def _member(self, header: bytes, size: int, over: dict) -> Member:
+        link = over.get("link") or header[157:257].split(b"\0", 1)[0]
+        return Member(
+            row=self._seen + len(self._headers) - 1,
+            name=over.get("name") or _name(header),
+            kind=over.get("kind", FILE if header[156] in b"\07S" else header[156]),
+            size=size,
+            offset=self._base + self._pos,
+            link=link,
+            sparse="real" in over,
+        )
+
+    def _meta(self, buf: bytes, pos: int, flag: int, pending: dict, run: int) -> tuple[bytes, int]:
+        """Take a header that describes the next entry; return where that one starts."""
+        header = buf[pos : pos + 512]
+        size = pax.number(header[124:136], "size")
+        if not 0 <= size <= self._limit:
+            raise ImageError(f"Extended tar header of {size} bytes. Must be at most {self._limit}.")
+        if run > _META_RUN:
+            raise ImageError(f"{run} extended headers for one entry. Must be at most {_META_RUN}.")
+        step = BLOCK + (size + 511 & -512)
+        buf, pos = self._fill(buf, pos, step)
+        if len(buf) - pos < step:
+            raise cut()
+        data = buf[pos + BLOCK : pos + BLOCK + size]
+        if flag == 0x78:
+            pending |= pax.overrides(pax.records(data))
+        elif flag == 0x67:
+            pax.check_global(data)
+        else:
+            pending["name" if flag == 0x4C else "link"] = data.split(b"\0", 1)[0]
+        return buf, pos + step
+
+    def _odd(self, buf: bytes, pos: int, flag: int, pending: dict) -> tuple[int, bytes, int]:
+        """Return (stored size, buffer, position) of a header that is off the fast path."""
+        header = buf[pos : pos + 512]
+        if flag in b"\x00\x30\x37":
+            name = pending.get("name") or _name(header)
+            if flag == 0 and name.endswith(b"/"):
+                pending["kind"] = DIRECTORY
+                return 0, buf, pos
+            return pax.number(header[124:136], "size"), buf, pos
+        if flag != 0x53:
+            raise ImageError(f"Tar entry has the unknown type {escape(header[156:157])!r}.")
+        size = pax.number(header[124:136], "size")
+        pending["real"], stored, more = pax.sparse_map(header)
+        blocks = 0
+        while more:
+            blocks += 1
+            if blocks * BLOCK > self._limit:
+                raise ImageError(f"Sparse map beyond {self._limit} bytes.")
+            buf, pos = self._fill(buf, pos, 2 * BLOCK)
+            if len(buf) - pos < 2 * BLOCK:
+                raise cut()
+            pos += BLOCK
+            extra, more = pax.sparse_block(buf[pos : pos + BLOCK])
+            stored += extra
+        if stored != size:
+            raise ImageError(f"Sparse map names {stored} bytes where {size} are stored.")
+        return size, buf, pos
+
+    def _end(self, buf: bytes, pos: int) -> None:
+        """Check that nothing but zeros follows the first zero block."""
+        buf, pos = self._fill(buf, pos, 2 * BLOCK)
+        second = buf[pos + BLOCK : pos + 2 * BLOCK]
+        self.complete = second == ZERO
+        chunk, total = buf[pos:], 0
+        while chunk:
+            if chunk.count(0) != len(chunk):
+                raise ImageError("Tar archive has data after its end. Must be zeros only.")
+            total += len(chunk)
+            chunk, start = self._refill(0)
+            chunk = chunk[start:] if start else chunk
+        if total % BLOCK:
+            raise cut()
+
+    def _flush(self) -> None:
+        """Parse and check the headers collected so far, as one array."""
+        count, headers, sizes, over = len(self._headers), self._headers, self._sizes, self._over
+        if not count:
+            return
+        raw = np.frombuffer(b"".join(headers), np.uint8).reshape(count, BLOCK)
+        stated, heads = np.array(sizes, np.int64), np.array(self._heads, "S4")
+        first, self._seen = self._seen, self._seen + count
+        headers.clear(), sizes.clear(), self._heads.clear()
+        self._over = {}
+        _check_sums(raw, first)
+        flags = raw[:, 156]
+        kinds = np.where((flags == 0) | (flags == 0x37) | (flags == 0x53), FILE, flags)
+        fields = {
+            "modes": _octal(raw[:, 100:108], "mode") & 0o7777,
+            "uids": _octal(raw[:, 108:116], "uid"),
+            "gids": _octal(raw[:, 116:124], "gid"),
+        }
+        parsed = _octal(raw[:, 124:136], "size")
+        meta = (flags == 0x78) | (flags == 0x67) | (flags == 0x4C) | (flags == 0x4B)
+        dataless = (kinds != FILE) & ~meta
+        for row, changes in over.items():
+            for key, field in (("uid", "uids"), ("gid", "gids")):
+                fields[field][row] = changes.get(key, fields[field][row])
+            kinds[row] = changes.get("kind", kinds[row])
+            parsed[row] = changes.get("size", parsed[row])
+            if kinds[row] == DIRECTORY:
+                parsed[row] = 0
+            real = changes.get("real", -1)
+            if real >= 0 and kinds[row] == FILE:
+                if real < stated[row]:
+                    raise ImageError(
+                        f"Sparse file of {real} bytes stores {stated[row]}. Must be fewer."
+                    )
+                self._budget.spend_output(real - int(stated[row]))
+                parsed[row] = stated[row] = real
+        wrong = ~meta & ~dataless & (parsed != stated)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise ImageError(f"Size of tar header {first + row} is no octal number.")
+        stated[dataless] = 0
+        self._append(raw, kinds, fields, stated, heads, meta, over)
+
+    def _append(self, raw, kinds, fields, sizes, heads, meta, over) -> None:
+        """Add checked headers, without those that only describe the next one."""
+        found = _texts(raw[:, :100])
+        ustar = (raw[:, 257:263] == np.frombuffer(b"ustar\0", np.uint8)).all(axis=1)
+        for row in np.flatnonzero(ustar & (raw[:, 345] != 0)):
+            found[row] = _name(raw[row].tobytes())
+        for row, changes in over.items():
+            found[row] = changes.get("name") or found[row]
+        columns = [kinds, fields["modes"], fields["uids"], fields["gids"], sizes, heads]
+        start = len(self._paths)
+        if meta.any():
+            keep = np.flatnonzero(~meta)
+            found = [found[row] for row in keep]
+            place = {int(row): at for at, row in enumerate(keep)}
+            columns = [column[keep] for column in columns]
+        else:
+            keep, place = np.arange(len(found)), None
+        self._budget.spend_entries(len(found))
+        rows = keep[(columns[0] == HARD_LINK) | (columns[0] == SYMLINK)]
+        if len(rows):
+            targets = _texts(raw[rows, 157:257])
+            for row, target in zip(rows.tolist(), targets, strict=True):
+                changes = over.get(row)
+                if changes:
+                    target = changes.get("link") or target
+                self._links[start + (place[row] if place else row)] = escape(target)
+        self._paths += names.paths(found) if found else []
+        self._parts.append(tuple(columns))
+
+
+def _name(header: bytes) -> bytes:
+    """Return the name in a header, with the prefix that POSIX ustar splits off."""
+    name = header[:100].split(b"\0", 1)[0]
+    if header[257:263] == b"ustar\0" and header[345]:
+        return header[345:500].split(b"\0", 1)[0] + b"/" + name
+    return name
+
+
+def _texts(field: np.ndarray) -> list[bytes]:
+    """Return each row of a text field up to its first NUL."""
+    width = field.shape[1]
+    out = np.ascontiguousarray(field).view(f"S{width}").ravel().tolist()
+    if b"\0" in b"".join(out):
+        out = [text.split(b"\0", 1)[0] for text in out]
+    return out
+
+
+def _octal(field: np.ndarray, what: str) -> np.ndarray:
+    r"""Return the numbers of one field of many headers.
+
+    ``b"0000644\0"`` and ``b"000644 \0"`` are parsed as arrays, whatever else
+    is left to `pax.number`.
+    """
+    width = field.shape[1]
+    digits = field - np.uint8(48)
+    good = digits < 8
+    out = np.zeros(len(field), np.int64)
+    left = np.ones(len(field), bool)
+    for count in (width - 1, width - 2):
+        power = _POWERS.get(count)
+        if power is None or not left.any():
+            continue
+        end = field[:, count:]
+        fits = left & good[:, :count].all(axis=1) & ((end == 0) | (end == 32)).all(axis=1)
+        out[fits] = digits[fits, :count] @ power
+        left &= ~fits
+    for row in np.flatnonzero(left):
+        out[row] = pax.number(field[row].tobytes(), what)
+    return out
+
+
+def _check_sums(raw: np.ndarray, first: int) -> None:
+    """Raise ImageError unless every header holds its checksum, unsigned or signed."""
+    # Sums in four 16-bit lanes of 64-bit words: 64 words of at most 2 x 255 fit.
+    words = raw.view(np.uint64)
+    lanes = ((words & _LANES) + (words >> np.uint64(8) & _LANES)).sum(axis=1)
+    total = sum((lanes >> np.uint64(s) & np.uint64(0xFFFF)) for s in (0, 16, 32, 48))
+    field = raw[:, 148:156]
+    # The field itself counts as eight spaces.
+    total = total.astype(np.int64) - field.sum(axis=1, dtype=np.int64) + 8 * 32
+    try:
+        stored = _octal(field, "checksum")
+        wrong = np.flatnonzero(stored != total)
+    except ImageError:
+        stored, wrong = None, np.arange(len(raw))
+    for row in wrong:
+        header = raw[row].tobytes()
+        value = pax.number(header[148:156], "checksum") if stored is None else stored[row]
+        rest = header[:148] + 8 * b" " + header[156:]
+        if value not in (sum(rest), sum(rest) - 256 * sum(b > 127 for b in rest)):
+            raise ImageError(
+                f"Tar header {first + row} is corrupt: its checksum is {value}, "
+                f"the sum of its bytes {sum(rest)}."
+            )

@@ -1,0 +1,194 @@
+"""The image as a container sees it: visible files, who owns them, and the olives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from caveatlib.images import layers, names, packages, tar
+
+ELF = b"\x7fELF"
+_HOPS = 40
+
+
+@dataclass(slots=True)
+class View:
+    """Visible entries: `rows` maps a path to its (layer, row)."""
+
+    scans: list[layers.Scan]
+    hidden: list[np.ndarray]
+    rows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _folders: dict[str, str] = field(default_factory=dict)
+
+    def kind(self, at: tuple[int, int]) -> int:
+        """Return the type flag of an entry."""
+        return int(self.scans[at[0]].entries.kinds[at[1]])
+
+    def link(self, at: tuple[int, int]) -> str:
+        """Return an entry's link target, escaped; empty if it is no link."""
+        return self.scans[at[0]].entries.links.get(at[1], "")
+
+    def folder(self, path: str, hops: int = _HOPS) -> str:
+        """Return a folder's path with every link in it followed, as far as they lead."""
+        done = self._folders.get(path)
+        if done is None:
+            parent, _, name = path.rpartition("/")
+            where = f"{self.folder(parent, hops)}/{name}" if path else ""
+            at = self.rows.get(where)
+            if at and hops > 0 and self.kind(at) == tar.SYMLINK:
+                where = self.folder(_joined(where, self.link(at)), hops - 1)
+            done = where
+            # A result that ran out of hops must not serve somebody who has more.
+            if hops == _HOPS:
+                self._folders[path] = done
+        return done
+
+    def real(self, path: str) -> str:
+        """Return the path with the links in its folders followed, but not itself."""
+        folder, _, name = path.rpartition("/")
+        return f"{self.folder(folder)}/{name}"
+
+    def target(self, path: str) -> tuple[int, int] | None:
+        """Return the file that a path leads to in the end; None if it leads nowhere."""
+        for _ in range(_HOPS):
+            path = self.real(path)
+            at = self.rows.get(path)
+            if at is None:
+                return None
+            kind = self.kind(at)
+            if kind == tar.FILE:
+                return at
+            if kind == tar.HARD_LINK:
+                return self._linked(at)
+            if kind != tar.SYMLINK:
+                return None
+            path = _joined(path, self.link(at))
+        return None
+
+    def _linked(self, at: tuple[int, int]) -> tuple[int, int] | None:
+        """Return the file of the same layer that a hard link names, hidden or not."""
+        number, row = at
+        entries = self.scans[number].entries
+        for _ in range(_HOPS):
+            wanted = names.normalise(entries.links.get(row, ""))
+            found = [r for r, p in enumerate(entries.paths[:row]) if p == wanted]
+            if not found:
+                return None
+            row = found[-1]
+            if entries.kinds[row] == tar.FILE:
+                return number, row
+        return None
+
+
+def _joined(path: str, link: str) -> str:
+    """Return where a link at a path leads; the root is the empty string."""
+    where = names.normalise(link if link.startswith("/") else f"{path}/../{link}")
+    return "" if where == "/" else where
+
+
+def of(scans: list[layers.Scan], hidden: list[np.ndarray]) -> View:
+    """Return the visible entries of the layers."""
+    view = View(scans, hidden)
+    for number, scan in enumerate(scans):
+        paths = scan.entries.paths
+        for row in np.flatnonzero(hidden[number] < 0).tolist():
+            view.rows[paths[row]] = (number, row)
+    return view
+
+
+def installed(view: View) -> list[tuple[packages.Package, int]]:
+    """Return the visible packages, each with the layer since which it is listed."""
+    found = []
+    for package in packages.read(_databases(view, None)):
+        found.append((package, view.rows[package.source][0]))
+    listed = {(p.manager, p.source, p.name, p.version) for p, _ in found}
+    since: dict[tuple, int] = {}
+    for number in range(len(view.scans) - 1, -1, -1):
+        here = set()
+        for package in packages.read(_databases(view, number)):
+            here.add((package.manager, package.source, package.name, package.version))
+        # A layer without that database says nothing, one that lacks the package ends it.
+        sources = set(view.scans[number].databases)
+        for key in list(listed):
+            if key in here:
+                since[key] = number
+            elif key[1] in sources:
+                listed.discard(key)
+    return [(p, since.get((p.manager, p.source, p.name, p.version), number)) for p, number in found]
+
+
+def _databases(view: View, number: int | None) -> dict[str, bytes]:
+    if number is not None:
+        return view.scans[number].databases
+    out = {}
+    for layer, scan in enumerate(view.scans):
+        for path, data in scan.databases.items():
+            if view.rows.get(path, (-1,))[0] == layer:
+                out[path] = data
+    return out
+
+
+def owned(view: View, found: list[packages.Package]) -> set[str]:
+    """Return the visible paths that some package claims, links in folders followed."""
+    out = {view.real(path) for package in found for path in package.files}
+    roots = tuple({package.folder for package in found if package.folder})
+    if roots:
+        out.update(path for path in view.rows if _beneath(path, frozenset(roots)))
+    return out
+
+
+def _beneath(path: str, roots: frozenset[str]) -> bool:
+    while path:
+        path = path.rpartition("/")[0]
+        if path in roots:
+            return True
+    return False
+
+
+def olives(view: View, found: list[packages.Package]) -> list[dict]:
+    """Return rows of `tables.Olives`.
+
+    Contents are compared where the layers were scanned with `hash_files`;
+    conffiles, and what apk installed under /etc, are left out. Files that are
+    missing are not olives: documentation is often left out on purpose.
+    """
+    rows = []
+    for package in found:
+        for path, (algorithm, expected) in package.hashes.items():
+            at = view.rows.get(view.real(path))
+            if at is not None and view.kind(at) == tar.HARD_LINK:
+                at = view._linked(at)
+            hashes = view.scans[at[0]].hashes.get(at[1]) if at else None
+            if hashes is None:
+                continue
+            value = hashes[layers.HASHES.index(algorithm)]
+            if value != expected:
+                rows.append(
+                    _olive(
+                        view, at, package.name, f"{algorithm}:{expected}", f"{algorithm}:{value}"
+                    )
+                )
+    return _shell(view) + sorted(rows, key=lambda row: row["path"])
+
+
+def _shell(view: View) -> list[dict]:
+    at = view.target("/bin/sh")
+    if at is None:
+        return []
+    head = bytes(view.scans[at[0]].entries.heads[at[1]])
+    if head == ELF or not head:
+        return []
+    what = "a script" if head.startswith(b"#!") else "no ELF program"
+    return [_olive(view, at, "", "/bin/sh leads to an ELF program", f"/bin/sh leads to {what}")]
+
+
+def _olive(view: View, at, package: str, expected: str, found: str) -> dict:
+    path = view.scans[at[0]].entries.paths[at[1]]
+    return {
+        "layer": at[0],
+        "path": path,
+        "package": package,
+        "expected": expected,
+        "found": found,
+    }
