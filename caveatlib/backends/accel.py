@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import select
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 from caveatlib.backends import cache, guest
 from caveatlib.backends.base import Ability, Place, Workload
 from caveatlib.backends.process import process_place
-from caveatlib.backends.qemu import Guest, Machine
+from caveatlib.backends.qemu import Guest, Machine, readable
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 
 PROBE_S = 5
@@ -130,7 +129,7 @@ def await_lines(file: int, lines: Sequence[str], timeout_s: float) -> list[float
     while len(seen) < len(lines):
         wanted = lines[len(seen)]
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([file], [], [], left)[0]:
+        if left <= 0 or not readable(file, left):
             raise DeadlineExceeded(f"No {wanted!r} within {timeout_s:g} s.")
         more = os.read(file, 65536)
         now = time.monotonic()

@@ -15,6 +15,7 @@ import select
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -22,21 +23,22 @@ from signal import SIGKILL
 from caveatlib.backends import cache, cpio, guest
 from caveatlib.backends.base import Workload
 from caveatlib.backends.process import Handle, connect_local, signal_number
-from caveatlib.errors import MeasurementError, Unavailable, UsageError
+from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 
 PROGRAM = "qemu-system-x86_64"
+REMOVE_S = 10
 
-# Its input is the owner's pipe; $1 is the serial line's input, $2 tells the pid.
+# $1 is the owner's pipe, $2 the serial line's input, $3 is where to tell the pid.
+# By path, because a shell can name only ten descriptors, and those may be taken.
 SUPERVISOR = """
-serial=$1 tell=$2
-shift 2
-read -r go || exit 125
-exec 5<&0 # a background job's own input is empty
-"$@" </proc/self/fd/$serial &
+owner=/proc/self/fd/$1 serial=/proc/self/fd/$2 tell=/proc/self/fd/$3
+shift 3
+read -r go <$owner || exit 125
+"$@" <$serial &
 qemu=$!
-{ read -r gone; kill -KILL $qemu; } <&5 >/dev/null 2>&1 &
+{ read -r gone; kill -KILL $qemu; } <$owner >/dev/null 2>&1 &
 watcher=$!
-echo $qemu >/proc/self/fd/$tell
+echo $qemu >$tell
 wait $qemu
 status=$?
 kill -KILL $watcher
@@ -141,36 +143,43 @@ class Guest:
             if file is not None and not file.is_file():
                 raise Unavailable(f"{file.name!r} is missing. Run `{cache.PREPARE}` once.")
         self._port = _free_port() if workload.port else 0
+        try:
+            self._prepare(machine, workload)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _prepare(self, machine: Machine, workload: Workload) -> None:
         forward = f"tcp:127.0.0.1:{self._port}-10.0.2.15:{workload.port}" if self._port else ""
         archives = [a.read_bytes() for a in machine.archives]
         initramfs = self._memory_file(*archives, _trial(machine, workload))
         self._log, self._messages = self._memory_file(), self._memory_file()
         self.output, written = self._pipe()
+        life_read, self._life = self._pipe()
         serial_read, self._serial = self._pipe()
         self._told, tell = self._pipe()
+        theirs = (life_read, serial_read, tell)
         line = command(machine, initramfs, self._log, forward)
         self._supervisor = subprocess.Popen(
-            ["/bin/sh", "-c", SUPERVISOR, "sh", str(serial_read), str(tell), *line],
+            ["/bin/sh", "-c", SUPERVISOR, "sh", *map(str, theirs), *line],
             cwd=machine.kernel.parent,
             env={"PATH": os.defpath},
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=self._messages,
-            pass_fds=(initramfs, self._log, serial_read, tell),
+            pass_fds=(*theirs, initramfs, self._log),
             start_new_session=True,
         )
         # Kept open here, the output would never end.
-        for ours in (written, tell, serial_read, initramfs):
-            self._close(ours)
+        for file in (*theirs, written, initramfs):
+            self._close(file)
 
     def start(self) -> None:
         """Start QEMU; return when its process exists."""
         if self._pid or self.output < 0:
             raise UsageError("A started or removed guest. Each instance starts once.")
-        self._supervisor.stdin.write(b"go\n")
-        self._supervisor.stdin.flush()
-        ready, _, _ = select.select([self._told], [], [], 10)
-        told = os.read(self._told, 32) if ready else b""
+        os.write(self._life, b"go\n")
+        told = os.read(self._told, 32) if readable(self._told, 10) else b""
         if not told:
             raise MeasurementError("QEMU did not start within 10 s.")
         self._pid = int(told)
@@ -184,9 +193,10 @@ class Guest:
         signal_number(name)
         if name == "KILL":
             self._killed = True
-            self._supervisor.stdin.close()
-            return
-        os.write(self._serial, f"{name}\n".encode())
+            self._close(self._life)
+        elif self._serial in self._files:
+            with suppress(BrokenPipeError):  # the guest is gone
+                os.write(self._serial, f"{name}\n".encode())
 
     def wait(self, timeout_s: float) -> int:
         """Wait until QEMU is gone; return the workload's exit status, 137 after ``"KILL"``.
@@ -198,13 +208,7 @@ class Guest:
         MeasurementError
             If the guest ended without telling an exit status, by a panic say.
         """
-        # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
-        handle = Handle(self._supervisor.pid)
-        try:
-            handle.wait(timeout_s)
-        finally:
-            handle.close()
-        self._supervisor.wait(1)
+        self._await_end(timeout_s)
         log = _content(self._log)
         # "caveatlib: exit 143"
         if told := re.findall(rb"^caveatlib: exit (\d+)\s*$", log, re.MULTILINE):
@@ -215,13 +219,14 @@ class Guest:
 
     def remove(self) -> None:
         """Kill what still runs and let go of everything; harmless when repeated."""
-        self._supervisor.stdin.close()
+        self._close(self._life)
         try:
-            self._supervisor.wait(10)
+            self._await_end(REMOVE_S)
+        except DeadlineExceeded:
+            os.killpg(self._supervisor.pid, SIGKILL)
+            self._await_end(REMOVE_S)
         finally:
-            for file in list(self._files):
-                self._close(file)
-            self.output = -1
+            self._let_go()
 
     def pids(self) -> list[int]:
         """Return QEMU's process id."""
@@ -238,6 +243,21 @@ class Guest:
         that the workload is there.
         """
         return connect_local(self._port, timeout_s)
+
+    def _await_end(self, timeout_s: float) -> None:
+        # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
+        if self._supervisor.poll() is None:
+            handle = Handle(self._supervisor.pid)
+            try:
+                handle.wait(timeout_s)
+            finally:
+                handle.close()
+            self._supervisor.wait(1)
+
+    def _let_go(self) -> None:
+        for file in list(self._files):
+            self._close(file)
+        self.output = -1
 
     def _last_words(self, log: bytes) -> str:
         # "[    1.234567] Kernel panic - not syncing: sysrq triggered crash"
@@ -258,8 +278,16 @@ class Guest:
         return ends
 
     def _close(self, file: int) -> None:
-        self._files.remove(file)
-        os.close(file)
+        if file in self._files:
+            self._files.remove(file)
+            os.close(file)
+
+
+def readable(file: int, timeout_s: float) -> bool:
+    """Return whether a file descriptor has something to read, or its end, in time."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def _trial(machine: Machine, workload: Workload) -> bytes:
