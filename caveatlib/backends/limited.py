@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,40 +62,41 @@ def cgroup_place() -> Iterator[CgroupPlace]:
     yield CgroupPlace()
 
 
-@contextmanager
-def container(
-    engine: Engine,
-    host: Mapping[str, object],
-    *,
-    quota_us: int | None = None,
-    period_us: int = 100_000,
-    weight: int = cgroup.DEFAULT_WEIGHT,
-) -> Iterator[Chamber]:
-    """Run a sleeping container with these limits; its group is the chamber's.
+class DockerPlace:
+    """The place where each limit is set by Docker on a sleeping container."""
 
-    Parameters
-    ----------
-    engine : Engine
-    host : mapping
-        Further host settings, the runtime say, as `Engine.create` takes them.
-    quota_us, period_us, weight
-        As `cgroup.temporary` takes them; Docker gets the weight as
-        ``--cpu-shares`` of 1024.
+    def __init__(self, engine: Engine, *, runtime: str = "runc"):
+        self._engine, self._runtime = engine, runtime
 
-    Raises
-    ------
-    MeasurementError
-        If the container's processes cannot be seen on this machine.
-    """
-    limits: dict[str, object] = {"cpu_shares": round(weight * 1024 / cgroup.DEFAULT_WEIGHT)}
-    if quota_us is not None:
-        limits |= {"cpu_quota": quota_us, "cpu_period": period_us}
-    name = engine.create(["sleep", "3600"], host={**host, **limits, "network_mode": "none"})
-    try:
-        engine.start(name)
-        yield Chamber(cgroup.of_process(_process_of(name)))
-    finally:
-        engine.remove(name)
+    @contextmanager
+    def limited(
+        self,
+        *,
+        quota_us: int | None = None,
+        period_us: int = 100_000,
+        weight: int = cgroup.DEFAULT_WEIGHT,
+    ) -> Iterator[Chamber]:
+        """Start a container with these limits; Docker gets the weight as ``--cpu-shares``.
+
+        Raises
+        ------
+        MeasurementError
+            If the container's processes cannot be seen on this machine.
+        """
+        limits: dict[str, object] = {"cpu_shares": round(weight * 1024 / cgroup.DEFAULT_WEIGHT)}
+        if quota_us is not None:
+            limits |= {"cpu_quota": quota_us, "cpu_period": period_us}
+        host = {"runtime": self._runtime, "network_mode": "none", **limits}
+        name = self._engine.create(["sleep", "3600"], host=host)
+        try:
+            self._engine.start(name)
+            yield Chamber(cgroup.of_process(_process_of(name)))
+        finally:
+            self._engine.remove(name)
+
+    def facts(self) -> dict[str, str]:
+        """Return the engine's facts beside those of a plain group."""
+        return self._engine.facts() | facts() | {"runtime": self._runtime}
 
 
 def facts() -> dict[str, str]:

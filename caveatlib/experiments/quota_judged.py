@@ -1,0 +1,190 @@
+"""The claims of `quota`, and how its trials decide them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from caveatlib import claims, stats
+
+NAME = "quota"
+LITTLE = 0.5
+"""A service that used more of its quota than this was not far below it."""
+
+
+CLAIMS = (
+    claims.from_ledger(
+        "C08",
+        decides="CPU time used under full load over the CPU time allowed, within 5 % of 1; "
+        "CPU time under contention against the weights, within 10 %",
+    ),
+    claims.from_ledger(
+        "C07", decides="holds for a tool that does not see its limit: asked inside, one by one"
+    ),
+    claims.Claim(
+        "quota-bursts",
+        "a service that uses a fifth of its quota on average is throttled when its work comes "
+        "in bursts",
+        kind="ours",
+        decides="share of throttled periods above 0.01",
+        experiment=NAME,
+    ),
+    claims.Claim(
+        "quota-period-bursts",
+        "the same quota over a shorter period lowers the latency of bursts",
+        kind="ours",
+        decides="p90 at 10 ms over p90 at 100 ms, below 1",
+        experiment=NAME,
+    ),
+    claims.Claim(
+        "quota-period-busy",
+        "the same quota over a shorter period lowers the latency beside a busy thread",
+        kind="ours",
+        decides="p90 at 10 ms over p90 at 100 ms, below 1",
+        experiment=NAME,
+    ),
+)
+_CLAIM = {claim.id: claim for claim in CLAIMS}
+
+
+def usual_quota(cores: int) -> float:
+    """Return the quota in CPUs that the claims are decided at, below the machine's cores."""
+    return 1.0 if cores > 1 else 0.5
+
+
+def tools(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what each tool believes of its limit: one row per place, tool and version.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `machine`, `place`, `tool`, `tool_version`, `cores`, `quota_cpus`,
+        `cpus_seen` and `sees_it`: whether it says no more than the quota,
+        rounded up to whole CPUs.
+    """
+    asked = trials[(trials["pattern"] == "tool") & trials["ok"]]
+    names = ["machine", "place", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen"]
+    table = asked[names].drop_duplicates().sort_values(names, ignore_index=True)
+    return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))
+
+
+def verdicts(trials: pd.DataFrame) -> list[claims.Verdict]:
+    """Decide the claims, machine by machine; C07 once per tool and version."""
+    found = []
+    for _, part in trials.groupby("machine", sort=True):
+        rows = _rows(part)
+        found += [*_held(rows), *_effects(part, rows), *_of_tools(part)]
+    return found
+
+
+_FULL = {"design": "claims", "pattern": "full"}
+_BURSTS = {"design": "claims", "place": "cgroup", "pattern": "bursts", "load": 0.5}
+_BUSY = {"design": "claims", "place": "cgroup", "pattern": "beside-busy"}
+_IDLE = {"design": "claims", "place": "cgroup", "pattern": "bursts", "load": 0.2}
+
+
+def _rows(trials: pd.DataFrame) -> dict[str, dict]:
+    """Return the contrasts of all claims of one machine by name, adjusted together."""
+    weighed = trials[(trials["pattern"] == "weights") & trials["ok"]]["weight_ratio"].unique()
+    wanted = [
+        _used("whole", {"place": "cgroup", "period_s": 0.1}),
+        _used("short", {"place": "cgroup", "period_s": 0.01}),
+        _used("docker", {"place": "docker"}),
+        *(_got(float(ratio)) for ratio in sorted(weighed)),
+        stats.Contrast("idle", "throttled_share", _IDLE, None, threshold=0.01, kind="difference"),
+        _shorter("bursts", _BURSTS | {"replicate": 0}),
+        _shorter("busy", _BUSY),
+    ]
+    return {row["name"]: row for row in stats.contrasts(trials, wanted).to_dict("records")}
+
+
+def _used(name: str, where: dict) -> stats.Contrast:
+    return stats.Contrast(name, "used_ratio", _FULL | where, None)
+
+
+def _got(ratio: float) -> stats.Contrast:
+    where = {"design": "weights", "pattern": "weights", "weight_ratio": ratio}
+    return stats.Contrast(f"weights 1:{ratio:g}", "share_ratio", where, None, threshold=ratio)
+
+
+def _shorter(name: str, where: dict) -> stats.Contrast:
+    return stats.Contrast(name, "p90_s", where | {"period_s": 0.01}, where | {"period_s": 0.1})
+
+
+def _held(rows: dict[str, dict]) -> list[claims.Verdict]:
+    said = {
+        "whole": "Used of a quota over 100 ms",
+        "short": "Used of a quota over 10 ms",
+        "docker": "Used of a quota over 100 ms, set by Docker",
+    }
+    found = [
+        claims.by_equality(_CLAIM["C08"], rows[name], tolerance=0.05, what=what)
+        for name, what in said.items()
+    ]
+    return found + [
+        claims.by_equality(_CLAIM["C08"], row, tolerance=0.1, what=f"Got by {name}")
+        for name, row in rows.items()
+        if name.startswith("weights")
+    ]
+
+
+def _effects(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict]:
+    share = ("Share of periods throttled", "Share of periods throttled")
+    found = [_little(trials, rows["idle"], share)]
+    again = _BURSTS | {"period_s": 0.1}
+    null = stats.null_band(
+        trials,
+        stats.Contrast("again", "p90_s", again | {"replicate": 1}, again | {"replicate": 0}),
+    )
+    for name in ("bursts", "busy"):
+        found.append(
+            claims.by_effect(
+                _CLAIM[f"quota-period-{name}"],
+                rows[name],
+                direction="less",
+                words=("Slower", "Faster"),
+                null=null,
+            )
+        )
+    return found
+
+
+def _little(trials: pd.DataFrame, row: dict, words: tuple[str, str]) -> claims.Verdict:
+    """Decide the claim on bursts, unless the service was not far below its quota."""
+    mine = trials[np.logical_and.reduce([trials[k] == v for k, v in _IDLE.items()]) & trials["ok"]]
+    used = mine["used_ratio"].median()
+    if used > LITTLE:
+        reason = f"Used {used:.0%} of its quota: not far below it."
+        return claims.not_measured(
+            _CLAIM["quota-bursts"], reason, machine=row["machine"], source=row["source"]
+        )
+    return claims.by_effect(_CLAIM["quota-bursts"], row, direction="greater", words=words)
+
+
+def _of_tools(trials: pd.DataFrame) -> list[claims.Verdict]:
+    found = []
+    keys = ["machine", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen", "sees_it"]
+    for key, group in tools(trials).groupby(keys, sort=True):
+        row = dict(zip(keys, key, strict=True))
+        origin = {"machine": row["machine"], "source": trials["source"].iloc[0]}
+        said = (
+            f"{row['tool']} {row['tool_version']} says {row['cpus_seen']:.0f} of {row['cores']} "
+            f"CPUs under a quota of {row['quota_cpus']:g} ({', '.join(group['place'])})"
+        )
+        if row["cores"] <= math.ceil(row["quota_cpus"]):
+            reason = f"{said}: with so few CPUs it says the same whether it sees the quota or not."
+            found.append(claims.not_measured(_CLAIM["C07"], reason, **origin))
+            continue
+        sees = "it sees the limit" if row["sees_it"] else "it does not see the limit"
+        found.append(
+            claims.by_fact(
+                _CLAIM["C07"],
+                not row["sees_it"],
+                evidence=f"{said}: {sees}.",
+                n=len(group),
+                **origin,
+            )
+        )
+    return found

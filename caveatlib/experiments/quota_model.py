@@ -1,0 +1,158 @@
+"""The model beside the measurement: simulated trials, residuals, and what is not explained.
+
+`simulate` runs `caveatlib.cfs` on the very arms that were measured and returns
+rows of the same table; `residuals` lays the two side by side. Nothing is gated
+on them: a model that leaves things out on purpose says so by name.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from caveatlib import cfs, frames
+from caveatlib.backends.cgroup import Stat
+from caveatlib.backends.load import Load
+from caveatlib.experiments.quota import (
+    CONDITIONS,
+    COST_S,
+    FULL_S,
+    Trials,
+    arm,
+    arrivals,
+    loads,
+    measures_of,
+)
+
+MODELLED = ("full", "steady", "bursts", "beside-busy")
+COMPARED = ("used_ratio", "throttled_share", "throttled_s", "p50_s", "p90_s")
+CLOSE = 0.1
+"""Relative residual up to which the model explains a measure."""
+SHARE_CLOSE = 0.05
+"""The same for shares, as a difference."""
+
+NOT_MODELLED = {
+    "wake-up": "time until a woken worker runs, and what reading and writing its pipe costs",
+    "neighbours": "other work on the machine, the generator's included, that takes CPU time",
+    "alternation": "how the scheduler alternates between threads on one core; here evenly",
+    "placement": "which core a woken thread is put on, and when waiting ones are moved",
+    "tick": "the kernel's tick rate, where it is not 250 Hz",
+    "late throttling": "since Linux 6.18 a thread is throttled when it returns from the kernel",
+}
+"""What the model leaves out, by name."""
+
+
+def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TICK_S, seed: int = 0):
+    """Simulate every arm of a load that the trials have.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Of one machine or several.
+    repeats : int, optional
+        Simulated trials per arm, each with arrivals of its own.
+    tick_s : float, optional
+        One over the kernel's HZ, in seconds.
+    seed : int, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `quota.Trials` with source ``"simulated"``, place ``"model"``.
+    """
+    shown = trials[trials["pattern"].isin(MODELLED)]
+    arms = shown[["machine", "cores", *CONDITIONS]].drop_duplicates(ignore_index=True)
+    rows = []
+    for number, each in enumerate(arms.to_dict("records")):
+        conditions = dict(
+            arm("model", **{k: v for k, v in each.items() if k != "machine"}).conditions
+        )
+        for block in range(repeats):
+            measures = _simulated(conditions, tick_s, seed=seed * 1000 + block)
+            where = {"session": 0, "design": "model", "block": block, "position": number}
+            row = {"run": "", "source": "simulated", "machine": each["machine"], "place": "model"}
+            rows.append(
+                row | where | {"started_at": "", "ok": True, "error": ""} | conditions | measures
+            )
+    return frames.from_rows(rows, Trials)
+
+
+def _simulated(conditions: dict, tick_s: float, *, seed: int) -> dict:
+    """Simulate one trial and return its measures, by the code that makes the measured ones."""
+    full = conditions["pattern"] == "full"
+    due = np.array([]) if full else arrivals(conditions, seed=seed)
+    settle_s = 0.3 if full else 0.0
+    done = cfs.simulate(
+        due,
+        quota_cpus=conditions["quota_cpus"],
+        period_s=conditions["period_s"],
+        cores=conditions["cores"],
+        threads=0 if full else conditions["workers"],
+        busy=conditions["workers"] if full else int(conditions["pattern"] == "beside-busy"),
+        cost_s=COST_S,
+        duration_s=settle_s + FULL_S if full else None,
+        sample_every_s=settle_s,
+        tick_s=tick_s,
+        seed=seed,
+    )
+    end, begin = done.timeline.iloc[-1], done.timeline.iloc[1 if full else 0]
+    counters = ["nr_periods", "nr_throttled", "throttled_s", "usage_s"]
+    used = Stat(*(end[counters] - (begin[counters] if full else 0)))
+    table = done.requests
+    spent = np.full(len(due), COST_S)
+    load = Load(
+        *(table[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s")),
+        spent,
+        used,
+        end["t_s"] - (settle_s if full else 0.0),
+        [],
+        math.nan,
+        math.nan,
+    )
+    measures = measures_of(load, conditions["quota_cpus"])
+    if conditions["pattern"] == "beside-busy":
+        measures.pop("overhead_s")
+    return measures
+
+
+def residuals(trials: pd.DataFrame, simulated: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return measurement and model side by side, and whether the one explains the other.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Measured trials.
+    simulated : pandas.DataFrame, optional
+        From `simulate`; default simulates now.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per place, arm and measure: `measured` and `simulated` medians,
+        `residual` = measured - simulated in the measure's unit, `relative` to
+        the simulated one, and `explained`: within 10 %, or 0.05 for a share.
+    """
+    simulated = simulate(trials) if simulated is None else simulated
+    measured = loads(trials)
+    measured = measured[measured["ok"] & (measured["sampled_s"] == 0)]
+    key = ["machine", *CONDITIONS]
+    left = measured.groupby([*key, "place"])[list(COMPARED)].median()
+    right = simulated.groupby(key)[list(COMPARED)].median()
+    left = left.melt(ignore_index=False, var_name="measure", value_name="measured").reset_index()
+    right = right.melt(ignore_index=False, var_name="measure", value_name="simulated").reset_index()
+    table = left.merge(right, on=[*key, "measure"]).dropna(subset=["measured", "simulated"])
+    table = table.assign(residual=table["measured"] - table["simulated"])
+    relative = table["residual"] / table["simulated"].where(table["simulated"] > 0)
+    share = table["measure"].isin(("throttled_share", "used_ratio"))
+    near = np.where(share, table["residual"].abs() <= SHARE_CLOSE, relative.abs() <= CLOSE)
+    same = table["residual"].abs() < 1e-3  # a millisecond, or a thousandth
+    return table.assign(relative=relative, explained=near | same).reset_index(drop=True)
+
+
+def unexplained(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `residuals` that the model does not explain, largest first."""
+    rows = table[~table["explained"]]
+    order = rows["residual"].abs().sort_values(ascending=False).index
+    return rows.loc[order].reset_index(drop=True)
