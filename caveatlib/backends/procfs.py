@@ -59,11 +59,11 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return a process and everything below it, parents first."""
+    """Return a process and everything below it that runs, parents first."""
     found, todo = [], [pid]
     while todo:
         one = todo.pop()
-        if start_time(one) is not None and one not in found:
+        if start_time(one) is not None and not is_zombie(one) and one not in found:
             found.append(one)
             todo += children(one)
     return found
