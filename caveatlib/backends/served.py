@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from caveatlib.backends import procfs
+from caveatlib.backends import netns, procfs
 from caveatlib.errors import MeasurementError, Unavailable
 
 PROC = Path("/proc")
@@ -112,10 +112,10 @@ def nat_rules(pid: int | None = None, *, family: int = 4) -> list[Rule]:
         If iptables is missing, or reading the rules takes root.
     """
     program = "iptables-save" if family == 4 else "ip6tables-save"
-    prefix = [] if pid is None else ["nsenter", f"--net=/proc/{pid}/ns/net"]
+    command = [program, "-c", "-t", "nat"]
     try:
         done = subprocess.run(
-            [*prefix, program, "-c", "-t", "nat"],
+            command if pid is None else netns.argv_in(pid, command),
             check=True, timeout=10, capture_output=True, text=True,
         )  # fmt: skip
     except FileNotFoundError:
@@ -123,6 +123,22 @@ def nat_rules(pid: int | None = None, *, family: int = 4) -> list[Rule]:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         raise Unavailable(f"{program} may not read the rules. Run as root.") from None
     return parse_rules(done.stdout)
+
+
+def nftables(pid: int | None = None) -> bool:
+    """Return whether Docker keeps its rules in nftables of its own (from version 29).
+
+    Its tables are called ``docker-bridges``; where ``nft`` is missing, it says no.
+    """
+    command = ["nft", "list", "tables"]
+    try:
+        done = subprocess.run(
+            command if pid is None else netns.argv_in(pid, command),
+            capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return "docker-bridges" in done.stdout
 
 
 def nat_packets(pid: int, port: int) -> int:

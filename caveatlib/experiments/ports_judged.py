@@ -133,13 +133,24 @@ def _reachable(rows, path: str, on: list, off: list, where: dict) -> Verdict:
         return claims.not_measured(claim, _missing(rows, path), **where)
     if not any(on):
         return claims.not_measured(claim, "It does not connect with the proxy either.", **where)
-    how = [
-        _words(_of(rows, path, place, "served_by" if any(values) else "refusal"))
-        for place, values in ((PROXY, on), (HAIRPIN, off))
-    ]
+    how = [_how(rows, path, place) for place in (PROXY, HAIRPIN)]
     fact = None if len({*off}) > 1 or len({*on}) > 1 else bool(off[0])
     evidence = f"With the proxy: {how[0]}. Without: {how[1]}. {_share(off)} connected without."
     return claims.by_fact(claim, fact, evidence=evidence, n=len(off), **where)
+
+
+_SERVES = {
+    "proxy": "docker-proxy serves it",
+    "nat": "a NAT rule serves it",
+    "process": "the process itself serves it",
+    "both": "docker-proxy and a NAT rule serve it",
+}
+
+
+def _how(rows: pd.DataFrame, path: str, place: str) -> str:
+    """Return who serves a path under a setting, or why it does not connect."""
+    words = [_SERVES.get(v, "") for v in _of(rows, path, place, "served_by")]
+    return _words(words + _of(rows, path, place, "refusal"))
 
 
 def _share(values: list) -> str:
