@@ -18,9 +18,9 @@ from pathlib import Path
 from caveatlib.backends.base import Workload
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
-START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.004}
+START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.01}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
-OTHER_S = 0.008
+OTHER_S = 0.03
 
 
 class FakePlace:

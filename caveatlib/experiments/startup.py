@@ -548,3 +548,23 @@ def _why_not(trials: pd.DataFrame, contrast: stats.Contrast) -> str:
             error = rows["error"].iloc[0] if len(rows) else "it was not asked for"
             return f"No {where['place']}: {error.removeprefix('unavailable: ')}."
     return "No block in which both arms succeeded."
+
+
+SWAP = ("namespaces", "docker-runc")
+"""Two places whose exchange in the data must change what is said (contract tests)."""
+
+
+def answer(trials: pd.DataFrame) -> str:
+    """Say in a sentence or two what the trials show."""
+    marks = phases(trials)["first_output_s"]
+    parts = [f"{place} {_time(marks[place])}" for place in PLACES if place in marks]
+    said = f"Median time until the first output: {', '.join(parts)}."
+    row = stats.contrasts(trials, [KERNEL]).iloc[0]
+    if row["n"]:
+        said += f" Bare namespaces are {row['estimate']:.1%} of a start through Docker."
+    return said
+
+
+def _time(seconds: float) -> str:
+    factor, unit = plots.scale(seconds, "s")
+    return f"{seconds / factor:.3g} {unit}"

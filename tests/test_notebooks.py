@@ -1,0 +1,137 @@
+"""Guards over every notebook: run in order, no definitions, nothing private, figures in words."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from caveatlib import report, shipped, store, trials
+from caveatlib.experiments import ALL
+
+PATHS = report.notebooks()
+PRIVATE = (
+    r"/home/\w+", r"/root\b", r"/tmp/\w+", r"ipykernel_\d+", r"/Users/\w+",
+    r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?!\S*;)", r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b",
+)  # fmt: skip
+ALLOWED_ADDRESSES = {"127.0.0.1"}
+
+
+def pytest_generate_tests(metafunc):
+    """Run each guard over each notebook."""
+    if "notebook" in metafunc.fixturenames:
+        books = [nbformat.read(path, as_version=4) for path in PATHS]
+        metafunc.parametrize("notebook", books, ids=[p.stem for p in PATHS])
+
+
+def code_cells(notebook):
+    """Return the notebook's code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    """Return a cell's tags."""
+    return cell.metadata.get("tags", [])
+
+
+def test_there_are_notebooks():
+    """The guards below guard something."""
+    assert {p.stem[:2] for p in PATHS} >= {"00", "02"}
+
+
+def test_cells_ran_in_order(notebook):
+    """Cells are executed 1..n: nbval compares nothing in a cell that never ran."""
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_outputs_tell_no_paths_addresses_or_errors(notebook):
+    """No output names a home, a kernel's file, an address; none is an error."""
+    for cell in code_cells(notebook):
+        assert all(o.output_type != "error" for o in cell.outputs)
+        text = re.sub(r'"image/png": "[^"]*"', "", json.dumps(cell.outputs))
+        found = {m.group() for p in PRIVATE for m in re.finditer(p, text)}
+        assert found <= ALLOWED_ADDRESSES
+
+
+def test_no_definitions_and_no_loops(notebook):
+    """Functions belong in the package; a notebook shows values."""
+    for cell in code_cells(notebook):
+        assert not re.search(r"^\s*(def|class|for|while|async)\b", cell.source, re.M), cell.source
+
+
+def test_one_cell_holds_the_parameters(notebook):
+    """Papermill finds exactly one cell tagged so, and it has the one switch."""
+    if "experiment" not in notebook.metadata["caveatlib"]:
+        return
+    cells = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
+    assert len(cells) == 1
+    assert re.search(r"^SOURCE = None", cells[0].source, re.M)
+
+
+def test_every_figure_has_words(notebook):
+    """A picture has alternative text, and a cell of prose before it."""
+    before = None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    alt = output.metadata.get("image/png", {}).get("alt", "")
+                    assert re.search(r"\d", alt), "no alternative text with a number in it"
+                    assert before is not None
+        before = cell
+
+
+def test_a_sentence_stands_before_each_value(notebook):
+    """No two tables follow each other without a word; pictures may follow their table."""
+    silent = 0
+    for cell in notebook.cells:
+        shows = cell.cell_type == "code" and any(
+            "text/html" in o.get("data", {}) for o in cell.outputs
+        )
+        silent = silent + 1 if shows else 0 if cell.cell_type == "markdown" else silent
+        assert silent <= 1
+
+
+def test_every_cell_has_a_slide_type(notebook):
+    """The speaker opens the same notebook."""
+    for cell in notebook.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        assert kind in ("slide", "subslide", "fragment", "skip", "notes", "-"), cell.source[:60]
+
+
+def test_the_answer_follows_the_data(notebook):
+    """The answer in the title is the sentence that the recorded trials give."""
+    name = notebook.metadata["caveatlib"].get("experiment")
+    if name is None:
+        return
+    experiment = next(e for e in ALL if name == e.NAME)
+    recorded = trials.get(
+        experiment, source="recorded", version=max(store.versions(experiment.NAME))
+    )
+    assert f"**Answer:** {experiment.answer(recorded)}" in notebook.cells[0].source
+
+
+def test_no_times_in_the_metadata(notebook):
+    """A notebook that is run again is the same file."""
+    assert all("execution" not in cell.metadata for cell in notebook.cells)
+    assert "language_info" not in notebook.metadata
+
+
+def test_every_experiment_has_its_notebook():
+    """An experiment without a notebook is not shown to anybody."""
+    shown = [nbformat.read(p, as_version=4).metadata["caveatlib"].get("experiment") for p in PATHS]
+    assert {e.NAME for e in ALL} <= set(shown)
+
+
+def test_notebooks_ship():
+    """They are where a wheel finds them, too."""
+    assert shipped.folder("notebooks").is_dir()
+
+
+@pytest.mark.parametrize("path", PATHS, ids=[p.stem for p in PATHS])
+def test_a_title_says_what_it_is_about(path):
+    """The report's navigation needs one."""
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata["caveatlib"]["title"]
+    assert notebook.cells[0].source.lstrip().startswith("# ")
