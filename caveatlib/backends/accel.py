@@ -22,6 +22,8 @@ from caveatlib.backends.process import process_place
 from caveatlib.backends.qemu import Guest, Machine, readable
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 
+DEVICE = "/dev/kvm"
+
 PROBE_S = 5
 """Seconds within which a guest on hardware virtualisation must have booted."""
 
@@ -43,9 +45,9 @@ fault on the pages that it shares with its parent."""
 
 def probe() -> Ability:
     """Return whether hardware virtualisation works here (ability ``"kvm"``)."""
-    if not os.path.exists("/dev/kvm"):
+    if not os.path.exists(DEVICE):
         return Ability("kvm", False, "there is no /dev/kvm")
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
         return Ability("kvm", False, "no access to /dev/kvm", "sudo usermod -aG kvm $USER")
     try:
         known = _known()

@@ -1,0 +1,34 @@
+"""A stand-in for QEMU: a shell script that is started as QEMU would be."""
+
+from pathlib import Path
+
+from caveatlib.backends import qemu
+
+# Finds the log among its arguments, says hello, and obeys the first line it reads.
+ORDERLY = """#!/bin/sh
+for argument; do
+    case $argument in *logfile=*) log=${argument#*logfile=}; log=${log%%,*};; esac
+done
+echo hello
+read -r word
+echo "caveatlib: exit 3" >>$log
+echo "got $word"
+"""
+DEAF = "#!/bin/sh\necho hello\nexec sleep 1000\n"
+BROKEN = "#!/bin/sh\necho 'qemu-system-x86_64: no such board' >&2\nexit 1\n"
+PANICKED = """#!/bin/sh
+for argument; do
+    case $argument in *logfile=*) log=${argument#*logfile=}; log=${log%%,*};; esac
+done
+echo "[    0.9] Kernel panic - not syncing: Attempted to kill init!" >>$log
+"""
+
+
+def machine(folder: Path, script: str) -> qemu.Machine:
+    """Return a machine whose QEMU is to be the program ``qemu`` in the folder."""
+    program = folder / "qemu"
+    program.write_text(script)
+    program.chmod(0o755)
+    (folder / "vmlinuz").write_bytes(b"kernel")
+    (folder / "initramfs").write_bytes(b"files")
+    return qemu.Machine(folder / "vmlinuz", (folder / "initramfs",), "microvm", "tcg")

@@ -1,0 +1,214 @@
+"""The life of a guest, with a shell script in QEMU's place."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import fake_qemu
+import pytest
+
+from caveatlib.backends import qemu
+from caveatlib.backends.accel import await_lines
+from caveatlib.backends.base import Workload
+from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
+
+IDLE = Workload("true")
+
+
+@pytest.fixture
+def guest(tmp_path, monkeypatch):
+    """Return a function that prepares a guest of a script that stands for QEMU."""
+    made = []
+    monkeypatch.setattr(qemu, "program", lambda: str(tmp_path / "qemu"))
+
+    def prepare(script, workload=IDLE):
+        made.append(qemu.Guest(fake_qemu.machine(tmp_path, script), workload))
+        return made[-1]
+
+    yield prepare
+    for instance in made:
+        instance.remove()
+
+
+def gone(pid, within_s=5):
+    """Return whether a process is gone, or a zombie, in time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_orderly_end(guest):
+    """A signal reaches the guest, its told exit status is the workload's."""
+    instance = guest(fake_qemu.ORDERLY)
+    assert instance.pids() == []
+    instance.start()
+    await_lines(instance.output, ["hello"], 5)
+    assert len(instance.pids()) == 1
+    instance.signal("TERM")
+    assert instance.wait(5) == 3
+    await_lines(instance.output, ["got TERM"], 5)
+    assert instance.pids() == []
+
+
+def test_nothing_runs_before_start(guest):
+    """Between create and start there is no QEMU; removing then is quick and harmless."""
+    instance = guest("#!/bin/sh\ntouch started\n")
+    time.sleep(0.2)
+    instance.remove()
+    assert not Path(qemu.program()).with_name("started").exists()
+    with pytest.raises(UsageError, match="starts once"):
+        instance.start()
+
+
+def test_deadline_then_kill(guest):
+    """A guest that ignores everything misses its deadline, and the plug ends it."""
+    instance = guest(fake_qemu.DEAF)
+    instance.start()
+    (pid,) = instance.pids()
+    instance.signal("TERM")
+    with pytest.raises(DeadlineExceeded, match="still runs after"):
+        instance.wait(0.3)
+    instance.signal("KILL")
+    assert instance.wait(5) == 137
+    assert gone(pid)
+
+
+def test_remove_kills_and_closes(guest):
+    """Removing ends QEMU, leaves no descriptor open, and may be repeated."""
+    before = set(os.listdir("/proc/self/fd"))
+    instance = guest(fake_qemu.DEAF)
+    instance.start()
+    (pid,) = instance.pids()
+    instance.remove()
+    assert gone(pid, 0.5)
+    instance.remove()
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_no_leak_when_preparing_fails(guest, monkeypatch):
+    """A preparation that fails half-way leaves no descriptor open."""
+    guest(fake_qemu.DEAF)
+    before = set(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(qemu.subprocess, "Popen", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        guest(fake_qemu.DEAF)
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_reason_of_qemu(guest):
+    """What QEMU says when it does not run becomes the error."""
+    instance = guest(fake_qemu.BROKEN)
+    instance.start()
+    with pytest.raises(MeasurementError, match="no such board"):
+        instance.wait(5)
+
+
+def test_reason_of_the_kernel(guest):
+    """A kernel's panic is named although QEMU ends with status 0."""
+    instance = guest(fake_qemu.PANICKED)
+    instance.start()
+    with pytest.raises(MeasurementError, match="Kernel panic - not syncing: Attempted to kill"):
+        instance.wait(5)
+
+
+@pytest.mark.parametrize("taken", range(3, 12))
+def test_any_descriptor_numbers(guest, taken):
+    """The supervisor works whichever numbers its pipes happen to have."""
+    spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(12)]
+    for descriptor in spare[taken - 3 :]:
+        os.close(descriptor)
+    try:
+        instance = guest(fake_qemu.ORDERLY)
+        instance.start()
+        instance.signal("INT")
+        assert instance.wait(5) == 3
+    finally:
+        for descriptor in spare[: taken - 3]:
+            os.close(descriptor)
+
+
+def test_outlives_the_thread_that_started_it(guest):
+    """A guest started in a thread still runs when that thread has ended."""
+    instance = guest(fake_qemu.DEAF)
+    thread = threading.Thread(target=instance.start)
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    assert len(instance.pids()) == 1
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from caveatlib.backends import qemu
+from caveatlib.backends.base import Workload
+import fake_qemu
+folder = Path(sys.argv[1])
+qemu.program = lambda: str(folder / "qemu")
+instance = qemu.Guest(fake_qemu.machine(folder, fake_qemu.DEAF), Workload("true"))
+instance.start()
+print(instance.pids()[0], flush=True)
+time.sleep(1000)
+"""
+
+
+def test_dies_with_its_owner(tmp_path):
+    """SIGKILL of the owner ends QEMU."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        pid = int(owner.stdout.readline())
+        assert not gone(pid, 0.1)
+        owner.send_signal(signal.SIGKILL)
+        assert gone(pid)
+    finally:
+        owner.kill()
+        owner.wait()
+        owner.stdout.close()
+
+
+@pytest.mark.parametrize("name", ["vmlinuz", "initramfs"])
+def test_missing_file(guest, tmp_path, monkeypatch, name):
+    """A file that has vanished since the place was opened is named."""
+    machine = fake_qemu.machine(tmp_path, fake_qemu.DEAF)
+    (tmp_path / name).unlink()
+    with pytest.raises(Unavailable, match=f"'{name}' is missing"):
+        qemu.Guest(machine, IDLE)
+
+
+def test_missing_qemu(monkeypatch):
+    """Without QEMU the error names the package."""
+    monkeypatch.setattr(qemu.shutil, "which", lambda name: None)
+    with pytest.raises(Unavailable, match="qemu-system-x86"):
+        qemu.program()
+
+
+def test_no_folder_in_the_command(guest, tmp_path):
+    """QEMU is told nothing that names a folder of the user."""
+    machine = fake_qemu.machine(tmp_path, fake_qemu.DEAF)
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"")
+    line = qemu.command(dataclasses.replace(machine, disk=disk), 3, 4)[1:]
+    assert not any(str(tmp_path) in argument for argument in line)
+    assert any("snapshot=on" in argument for argument in line)
+
+
+def test_port_zero(guest):
+    """A workload without a port cannot be connected to."""
+    with pytest.raises(UsageError, match="port 0"):
+        guest(fake_qemu.DEAF).connect(1)

@@ -1,0 +1,62 @@
+"""The one step that fills the cache."""
+
+import pytest
+
+from caveatlib import prepare
+from caveatlib.backends import accel, cache
+from caveatlib.errors import MeasurementError, Unavailable
+
+
+@pytest.fixture
+def artefacts(tmp_path, monkeypatch):
+    """Replace what is prepared by a small thing, a broken one and an impossible one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(accel, "accelerator", lambda: ("tcg", 1))
+    built = []
+
+    def fail(out):
+        raise MeasurementError("apt-get failed: no such mirror http://mirror.example/debian")
+
+    def lacking():
+        raise Unavailable("runc is missing. Run `apt-get install runc`.")
+
+    artefacts = (
+        cache.Artefact("good", "A good thing", lambda: {}, built.append, 7_000_000, 8_000_000),
+        cache.Artefact("broken", "A broken thing", lambda: {}, fail, 1_000_000, 1_000_000),
+        cache.Artefact("impossible", "An impossible thing", lacking, built.append, 50_000_000),
+    )
+    monkeypatch.setattr(prepare, "ARTEFACTS", artefacts)
+    return built
+
+
+def test_plan_does_nothing(artefacts, tmp_path):
+    """The plan tells state and cost, and makes nothing."""
+    good, _, impossible = prepare.plan()
+    assert (good.ready, good.problem, good.download_bytes) == (False, "", 7_000_000)
+    assert (impossible.problem[:15], impossible.download_bytes) == ("runc is missing", 0)
+    assert artefacts == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cost_is_said_first(artefacts):
+    """What will be downloaded is said before anything is made."""
+    said = []
+
+    def progress(line):
+        said.append((line, len(artefacts)))
+
+    failed = prepare.run(progress)
+    assert said[0] == ("Downloads about 8 MB with apt and takes up to 9 MB of disk.", 0)
+    assert len(artefacts) == 1
+    assert set(failed) == {"broken", "impossible"}
+    assert "mirror.example" not in failed["broken"]
+
+
+def test_again(artefacts, monkeypatch):
+    """What is ready is left alone and costs nothing."""
+    prepare.run(lambda line: None)
+    monkeypatch.setattr(prepare, "ARTEFACTS", prepare.ARTEFACTS[:1])
+    said = []
+    assert prepare.run(said.append) == {}
+    assert len(artefacts) == 1
+    assert said[0] == "A good thing: ready"
