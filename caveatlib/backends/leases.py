@@ -214,6 +214,11 @@ def _locked(*, make: bool) -> Iterator[Path | None]:
             base.mkdir(mode=0o711, parents=True, exist_ok=True)
         try:
             handle = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            if make:  # another process tidied it away just now
+                continue
+            yield None
+            return
         except OSError:
             if make:
                 raise

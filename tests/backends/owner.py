@@ -4,8 +4,10 @@ Writes one line of JSON when everything is up, then waits for its end.
 """
 
 import json
+import os
 import sys
 import threading
+import time
 from contextlib import ExitStack
 
 from caveatlib.backends import namespaces, private_engine, process, runc
@@ -29,6 +31,16 @@ def _engine_from_thread(stack):
     return told
 
 
+def _engine_and_fork(stack):
+    told = _engine(stack)
+    # A forked child (multiprocessing, say) inherits every pipe, and lives on.
+    told["child"] = os.fork()
+    if told["child"] == 0:
+        time.sleep(30)
+        os._exit(0)
+    return told
+
+
 def _spawned(opener):
     def start(stack):
         instance = stack.enter_context(opener()).create(Workload("while :; do sleep 1; done"))
@@ -41,6 +53,7 @@ def _spawned(opener):
 KINDS = {
     "engine": _engine,
     "thread": _engine_from_thread,
+    "fork": _engine_and_fork,
     "process": _spawned(process.process_place),
     "namespaces": _spawned(namespaces.namespaces_place),
     "runc": _spawned(runc.runc_place),

@@ -101,6 +101,17 @@ def test_wrong_shape(path, at, body, call):
             engine.close()
 
 
+def test_flood_ends_by_size(path):
+    """An answer without end is given up for its size, long before a generous deadline."""
+    with serving(path, JSON_CALLS["endless chunks"]) as url:
+        engine = Engine(Endpoint(url, "test"))
+        try:
+            with pytest.raises(EngineError):
+                engine.info(timeout_s=60)
+        finally:
+            engine.close()
+
+
 def test_no_api_version(path):
     """An engine that tells no version of its API is refused."""
     behaviour = fake_engine.says(fake_engine.answer(b'{"Version": "26"}'))

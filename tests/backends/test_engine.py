@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ def engine():
         pytest.skip(private_engine.probe().reason)
     with tempfile.TemporaryDirectory(prefix="cv-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAVEATLIB_STATE", folder)
+        os.chmod(folder, 0o711)  # other users of the socket must get to it
         known = private_engine.RUNTIMES
         runtimes = [name for name in known if private_engine._which(known[name][0])]
         with private_engine.private_engine(
@@ -201,6 +203,37 @@ def test_socket_is_for_its_group_only(engine):
     assert stat.S_IMODE(found.st_mode) == 0o660
     assert found.st_uid == 0
     assert found.st_gid != 0
+
+
+def test_member_of_the_group(engine):
+    """An unprivileged member of the socket's group runs a container; others are told why not."""
+    as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups"]
+    script = """
+from caveatlib.backends import engine
+from caveatlib.backends.base import Workload
+print(engine.probe().reason)
+with engine.own_engine() as mine:
+    instance = mine.place().create(Workload("exit 7"))
+    instance.start()
+    print(instance.wait(10))
+"""
+
+    def run(group):
+        return subprocess.run(
+            [*as_user, group, sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine.where.url, "HOME": "/nowhere"},
+        )
+
+    if subprocess.run([*as_user, "daemon", sys.executable, "-c", "import caveatlib"]).returncode:
+        pytest.skip("this Python is not readable for other users")
+    member, stranger = run("daemon"), run("mail")
+    assert member.stdout.split("\n")[1] == "7", member.stderr
+    assert stranger.stdout == "this user may not open its socket\n"
+    assert "may not be opened. Mend it with: sudo usermod" in stranger.stderr
 
 
 @pytest.fixture

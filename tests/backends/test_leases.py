@@ -90,11 +90,31 @@ def _kill(owner: subprocess.Popen) -> None:
     owner.stdout.close()
 
 
+def _interrupt_and_check(state: Path, instant_s: float) -> None:
+    """Interrupt an owner as Ctrl-C does; what it was, and that nothing is left."""
+    owner = _owner("engine", state)
+    time.sleep(instant_s)
+    owner.send_signal(signal.SIGINT)
+    try:
+        owner.wait(timeout=30)
+    finally:
+        owner.kill()
+        owner.stdin.close()
+        owner.stdout.close()
+    assert _until(lambda: not _owned(state, set()), GONE_S)
+    names = [p.name for p in (state / "data").glob("*")]
+    leases.sweep()
+    assert not list(state.iterdir())
+    assert not _cgroups(state, names)
+    assert not _mounts(state)
+
+
 def _kill_and_check(kind: str, state: Path, instant_s: float | None) -> None:
     """Kill an owner, when it is up or at an instant before, and check what is left."""
-    owner, spaces = _owner(kind, state), set()
+    owner, spaces, child = _owner(kind, state), set(), None
     if instant_s is None:
         told = json.loads(owner.stdout.readline())
+        child = told.get("child")
         assert len(told["pids"]) >= 3  # shim, shell, proxy
         inside = [told["engine"], *told["pids"]]
         spaces = set().union(*map(_spaces, inside)) - _spaces(os.getpid())
@@ -104,7 +124,12 @@ def _kill_and_check(kind: str, state: Path, instant_s: float | None) -> None:
         time.sleep(instant_s)
     names = [p.name for p in (state / "data").glob("*")]
     _kill(owner)
-    assert _until(lambda: not _owned(state, spaces), GONE_S), "processes or namespaces left"
+    try:
+        gone = _until(lambda: set(_owned(state, spaces)) <= {child}, GONE_S)
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
+    assert gone, "processes or namespaces left"
     assert not _mounts(state)
     names = names or [p.name for p in (state / "data").glob("*")]
     leases.sweep()
@@ -114,7 +139,7 @@ def _kill_and_check(kind: str, state: Path, instant_s: float | None) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("kind", ["engine", "thread"])
+@pytest.mark.parametrize("kind", ["engine", "thread", "fork"])
 def test_killed_owner_of_engine(require, state, kind):
     """A killed owner's engine dies with its container, and a sweep removes the rest."""
     require("private-engine")
@@ -137,6 +162,29 @@ def test_thirty_kills(require, state):
     for number in range(30):
         kind = ("engine", "thread")[number // 2 % 2]
         _kill_and_check(kind, state, None if number % 2 else instants.uniform(0, 2.5))
+
+
+@pytest.mark.engine
+def test_interrupted_owner(require, state):
+    """Ctrl-C while an engine runs a container ends everything, without any sweep."""
+    require("private-engine")
+    owner = _owner("engine", state)
+    json.loads(owner.stdout.readline())
+    owner.send_signal(signal.SIGINT)
+    owner.wait(timeout=30)
+    owner.stdin.close()
+    owner.stdout.close()
+    assert not list(state.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_thirty_interrupts(require, state):
+    """30 times Ctrl-C at random instants leave nothing."""
+    require("private-engine")
+    instants = random.Random(2)
+    for _ in range(30):
+        _interrupt_and_check(state, instants.uniform(0.2, 2.5))
 
 
 @pytest.mark.parametrize("kind", ["process", "namespaces", "runc"])
