@@ -261,7 +261,7 @@ def test_numbers_of_numpy_are_json_too():
         FAST, np.bool_(True), evidence="e", machine="m", source="live", n=np.int64(3)
     )
     assert said.verdict == HOLDS
-    json.dumps(said.as_dict())
+    assert json.dumps(said.as_dict()["n"]) == "3"
 
 
 PAYLOADS = [
@@ -354,6 +354,10 @@ def test_every_then_and_now_has_a_card_with_sources():
             "'rumour' of column 'kind'",
         ),
         ("id,section,quote,kind,experiment,tests\nX,s,q,derived,,t\n", "'X' of column 'id'"),
+        (
+            "id,section,quote,kind,experiment,tests\nC01,s,q,derived,,t\nC01,s,q,derived,,t\n",
+            "'C01' of column 'id' in row 0 .*unique",
+        ),
         ("", "cannot be read"),
     ],
 )
@@ -361,10 +365,9 @@ def test_a_broken_ledger_is_one_clear_error(tmp_path, monkeypatch, text, message
     """A ledger that breaks its contract is named with the value, or as unreadable."""
     (tmp_path / "ledger.csv").write_text(text)
     monkeypatch.setattr(statements.shipped, "folder", lambda name: tmp_path)
-    statements._table.cache_clear()
+    monkeypatch.setattr(statements, "_table", statements._table.__wrapped__)
     with pytest.raises(DataError, match=message):
         claims.ledger()
-    statements._table.cache_clear()
 
 
 def test_shipped_prefers_the_wheel(tmp_path, monkeypatch):

@@ -75,7 +75,6 @@ def test_a_broken_file_is_one_clear_error(tmp_path, monkeypatch, old, new, messa
     assert old in text
     (tmp_path / "literature.csv").write_text(text.replace(old, new, 1))
     monkeypatch.setattr(literature.shipped, "folder", lambda name: tmp_path)
-    literature._table.cache_clear()
+    monkeypatch.setattr(literature, "_table", literature._table.__wrapped__)
     with pytest.raises(DataError, match=message):
         literature.figures()
-    literature._table.cache_clear()

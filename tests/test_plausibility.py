@@ -29,6 +29,10 @@ def test_a_lost_unit_is_an_error():
 
 def test_zero_bytes_at_a_rate_are_an_error():
     """A rate without anything moved does not slip through as not-a-number."""
+    nothing = transfers()
+    nothing.loc[1, ["rate_bit_per_s", "size_bytes"]] = 0
+    with pytest.raises(DataError, match="in row 1"):
+        plausibility.rate_times_time(nothing, **RATE)
     with pytest.raises(DataError, match="in row 1"):
         plausibility.rate_times_time(transfers().assign(size_bytes=[1e9, 0, 1e9, 1e9, 1e9]), **RATE)
 

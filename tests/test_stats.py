@@ -73,6 +73,13 @@ def test_interval_has_the_nominal_null_probability():
     assert estimate == np.median(walsh)
 
 
+def test_a_level_that_is_just_reached_has_an_interval():
+    """Six pairs carry an interval at 1 - 2 / 64 exactly, and none beyond."""
+    d = np.arange(1.0, 7.0)
+    assert stats.hodges_lehmann(d, 1 - 2 / 64)[1:] == (1, 6)
+    assert np.isnan(stats.hodges_lehmann(d, 1 - 1.99 / 64)[1])
+
+
 ROUNDED = st.lists(st.integers(-4, 4), min_size=6, max_size=30)
 
 
@@ -167,6 +174,14 @@ def test_failed_trials_are_counted_and_not_numbers():
     row = only(frame)
     assert (row["n"], row["failed_arm"], row["failed_baseline"]) == (7, 1, 2)
     assert "1 trial of the arm failed. 2 trials of the baseline failed." in row["note"]
+
+
+def test_what_a_failed_trial_read_is_not_used():
+    """A number that a failed trial left behind enters neither pairs nor summary."""
+    frame = noisy(12)
+    frame.loc[3, ["ok", "x_s"]] = [False, 1e9]
+    assert only(frame)["n"] == 11
+    assert stats.summarize(frame, "x_s").loc["a", "x_s_p90"] < 2
 
 
 def test_a_measure_that_does_not_apply_is_no_failure():
@@ -327,7 +342,8 @@ def test_too_few_pairs_for_many_claims():
 def test_a_null_result_says_what_would_have_been_found():
     """Without a finding the note names the smallest ratio with 80 % power."""
     row = only(noisy(15, ratio=1.0))
-    assert 1.0 < row["detectable"] < 1.2
+    half = np.log(row["high"] / row["low"]) / 2
+    assert row["detectable"] == pytest.approx(np.exp(half * (1 + 0.8416 / 1.9600)), rel=1e-4)
     assert row["note"] == (
         f"No effect found; one of {row['detectable']:.3g}x would have been, with 80% power."
     )
@@ -397,6 +413,7 @@ def test_a_quiet_null_arm_says_nothing():
 def test_a_noisy_or_biased_null_arm_is_said(ratio, sd):
     """Spread or bias beyond 1 +- 5 % becomes a sentence with the band."""
     band = stats.null_band(noisy(20, ratio=ratio, sd=sd), B_OVER_A).loc["m"]
+    assert band["band_high"] == pytest.approx(max(band["high"], 1 / band["low"]))
     assert band["note"].startswith(f"Too noisy for effects below {band['band_high']:.2f}x")
 
 

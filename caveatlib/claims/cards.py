@@ -80,6 +80,7 @@ class Verdict:
     def __post_init__(self):
         if self.verdict not in VERDICTS:
             raise UsageError(f"Unknown verdict {self.verdict!r}. Must be one of {VERDICTS}.")
+        object.__setattr__(self, "n", int(self.n))
         for name in ("effect", "low", "high"):  # null in JSON
             if getattr(self, name) is None:
                 object.__setattr__(self, name, math.nan)
