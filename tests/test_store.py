@@ -187,6 +187,29 @@ def test_any_bytes_are_csv_or_a_data_error(content):
     assert packages.parse(packages.to_csv("x", header, rows), "x.csv") == (header, rows)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"a", b"a\nb", b'a\n"b', b'a\n"b"c\n', b"\xff\n", b"a\n1,2\n"]
+)
+def test_text_that_is_no_csv(content):
+    """A file that stops inside a row, or quotes out of place, is a data error."""
+    with pytest.raises(DataError, match=r"x\.csv"):
+        packages.parse(content, "x.csv")
+
+
+def test_lone_empty_field():
+    """A row that is one empty text is not the empty line that other readers skip."""
+    assert packages.to_csv("x", ["a"], [[""], ["b"]]) == b'a\n""\nb\n'
+
+
+def test_unreadable_file(tmp_path):
+    """A file that cannot be read is a storage error that gives no folder above it."""
+    (tmp_path / "startup" / "datapackage.json").mkdir(parents=True)
+    with pytest.raises(StorageError) as caught:
+        packages.read(tmp_path / "startup")
+    assert str(caught.value) == "Cannot read 'startup/datapackage.json': Is a directory."
+    assert caught.value.__suppress_context__
+
+
 def test_texts_that_would_not_come_back(tmp_path):
     """Empty text where text may be missing, and half a surrogate pair, are refused."""
     for changes, named in (({"note": ""}, "'note'"), ({"place": "x\udcff"}, "cannot be UTF-8")):
