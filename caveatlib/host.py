@@ -6,12 +6,14 @@ network or its folders.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import platform
 import re
 from pathlib import Path
 
+import pandas as pd
 import psutil
 
 from caveatlib.backends import places
@@ -70,6 +72,12 @@ def abilities() -> list[Ability]:
     return places.abilities()
 
 
+def can_measure() -> pd.DataFrame:
+    """Return `abilities` as a table: ability, available, reason, fix."""
+    rows = [(a.name, a.available, a.reason, a.fix) for a in abilities()]
+    return pd.DataFrame(rows, columns=["ability", "available", "reason", "fix"])
+
+
 def cgroups() -> str:
     """Return the cgroup version whose controllers are in use: v1, v2 or none."""
     root = Path("/sys/fs/cgroup")
@@ -96,10 +104,8 @@ def _cpu_model() -> str:
 def _hz() -> str:
     """Return CONFIG_HZ from the kernel's configuration, where it can be read."""
     texts = []
-    try:
+    with contextlib.suppress(OSError):
         texts.append(gzip.decompress(Path("/proc/config.gz").read_bytes()).decode())
-    except OSError:
-        pass
     texts.append(_read(f"/boot/config-{platform.release()}"))
     for text in texts:
         found = re.search(r"^CONFIG_HZ=(\d+)$", text, re.M)

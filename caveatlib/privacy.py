@@ -6,6 +6,7 @@ messages of errors, cannot be one: `scrub` takes out what is known to be private
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
@@ -69,10 +70,8 @@ def _known() -> tuple[tuple[str, str], ...]:
         os.environ.get("XDG_RUNTIME_DIR", ""): "<runtime>",
         str(Path.cwd()): "<folder>",
     }
-    try:
+    with contextlib.suppress(KeyError, OSError):
         found[getpass.getuser()] = "<user>"
-    except (KeyError, OSError):
-        pass
     # "root" and "vm" say nothing about anybody and stand in ordinary sentences.
     usable = [(k, v) for k, v in found.items() if len(k) > 4 and k not in ("/root", "root")]
     return tuple(sorted(usable, key=lambda pair: -len(pair[0])))

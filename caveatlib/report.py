@@ -63,10 +63,10 @@ def write(
     sections = []
     for path in notebooks():
         sections.append(_section(path, sources, say))
-    card = scorecard.table(sources)
+    card = scorecard.Scorecard(scorecard.table(sources))
     page = out / "index.html"
     partial = out / ".index.html.partial"
-    partial.write_text(_page(card, sections), encoding="utf-8")
+    partial.write_text(_page(card._repr_html_(), sections), encoding="utf-8")
     partial.replace(page)
     return page, sources
 
@@ -169,15 +169,7 @@ def _body(notebook) -> str:
     return exporter.from_notebook_node(notebook)[0]
 
 
-def _page(card, sections: list[tuple[str, str, str]]) -> str:
-    rows = "".join(
-        f'<tr class="{html.escape(row["verdict"].replace(" ", "-"))}">'
-        f"<td>{html.escape(row['claim'])}</td><td>“{html.escape(row['quote'])}”</td>"
-        f'<td class="verdict">{html.escape(row["verdict"])}</td>'
-        f"<td>{html.escape(row['effect'])}</td>"
-        f"<td>{html.escape(row['source'])}<br>{html.escape(row['machine'])}</td></tr>"
-        for row in card.to_dict("records")
-    )
+def _page(card: str, sections: list[tuple[str, str, str]]) -> str:
     links = "".join(f'<a href="#s{i}">{html.escape(t)}</a>' for i, (t, _, _) in enumerate(sections))
     bodies = "".join(
         f'<section id="s{i}"><p class="banner">{html.escape(banner)}</p>{body}</section>'
@@ -191,9 +183,7 @@ def _page(card, sections: list[tuple[str, str, str]]) -> str:
         f"<header><h1>Docker caveats, checked on a machine</h1>"
         f'<nav><a href="#scorecard">Scorecard</a>{links}</nav></header>'
         f"{bodies}"
-        f'<section id="scorecard"><h2>Scorecard</h2><table class="scorecard"><thead><tr>'
-        f"<th>Claim</th><th>In the post of 11 April 2016</th><th>Verdict</th><th>Because</th>"
-        f"<th>Source</th></tr></thead><tbody>{rows}</tbody></table></section>"
+        f'<section id="scorecard"><h2>Scorecard</h2>{card}</section>'
         f"</body></html>\n"
     )
 
@@ -236,7 +226,7 @@ table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}
 td,th{padding:.2rem .5rem;border-bottom:1px solid #8884;text-align:right;vertical-align:top}
 .scorecard td,.scorecard th{text-align:left}
 img{max-width:100%;height:auto;background:#fff}
-.verdict{white-space:nowrap;font-weight:600}
-.holds .verdict{color:#0a7d4f}.does-not-hold .verdict{color:#c2410c}
-@media (prefers-color-scheme:dark){.holds .verdict{color:#4ade80}.does-not-hold .verdict{color:#fb923c}}
+.scorecard b{white-space:nowrap}
+.holds b{color:#0a7d4f}.does-not-hold b{color:#c2410c}
+@media (prefers-color-scheme:dark){.holds b{color:#4ade80}.does-not-hold b{color:#fb923c}}
 """

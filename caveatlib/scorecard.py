@@ -6,6 +6,7 @@ the ledger. What nobody has measured yet says so; what is history has a card.
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterable, Mapping
 
@@ -57,12 +58,44 @@ def verdicts(source: str | os.PathLike | Mapping = "recorded") -> list[claims.Ve
     return [v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME])]
 
 
+class Scorecard:
+    """The table as a page: text in a terminal, a table with the reasons in a notebook."""
+
+    def __init__(self, frame: pd.DataFrame):
+        self.frame = frame
+
+    def __repr__(self):
+        return "\n".join(lines(self.frame))
+
+    def _repr_html_(self):
+        rows = "".join(_html_row(row) for row in self.frame.to_dict("records"))
+        heads = ("Claim", "In the post of 11 April 2016, or ours", "Verdict", "Because", "Source")
+        head = "".join(f'<th style="text-align:left">{h}</th>' for h in heads)
+        return (
+            f'<table class="scorecard"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        )
+
+
 def lines(frame: pd.DataFrame) -> Iterable[str]:
     """Yield the scorecard as text, one line per row."""
     for row in frame.to_dict("records"):
         effect = f": {row['effect']}" if row["effect"] else ""
         where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
         yield f'{row["claim"]:<14} {row["verdict"]}{effect}{where}  "{row["quote"]}"'
+
+
+def _html_row(row: dict) -> str:
+    texts = {name: html.escape(str(value)) for name, value in row.items()}
+    where = "<br>".join(t for t in (texts["source"], texts["machine"]) if t)
+    cells = (
+        texts["claim"],
+        f"“{texts['quote']}”" + (" (ours)" if row["kind"] == "ours" else ""),
+        f"<b>{texts['verdict']}</b>",
+        texts["effect"],
+        where,
+    )
+    body = "".join(f'<td style="text-align:left;vertical-align:top">{c}</td>' for c in cells)
+    return f'<tr class="{texts["verdict"].replace(" ", "-")}">{body}</tr>'
 
 
 def _of(experiment, source) -> list[claims.Verdict]:
