@@ -137,6 +137,7 @@ def sweep() -> list[str]:
             if _ID.fullmatch(folder.name) and _is_abandoned(folder):
                 with contextlib.suppress(MeasurementError):  # the next sweep tries again
                     _remove(folder.name)
+                    _drop(folder.name)
                     removed.append(f"lease {folder.name}")
     _tidy()
     return removed
@@ -211,7 +212,8 @@ def _locked(*, make: bool) -> Iterator[Path | None]:
     base, _ = _base()
     while True:
         if make:
-            base.mkdir(mode=0o711, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                base.mkdir(mode=0o711, parents=True)
         try:
             handle = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
@@ -253,11 +255,22 @@ def _is_abandoned(folder: Path) -> bool:
 
 def _release(lease: Lease) -> None:
     _remove(lease.id)
+    with _locked(make=False) as base:
+        if base is not None:
+            _drop(lease.id)
     _tidy()
 
 
+def _drop(name: str) -> None:
+    """Remove the lease itself. Under the lock, so that no sweep meets an empty folder."""
+    data, _ = _folders(name)
+    (data / "lease.json").unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        data.rmdir()
+
+
 def _remove(name: str) -> None:
-    """Remove control groups, mounts and folders of one lease, the lease itself last."""
+    """Remove control groups, mounts and folders of one lease; `_drop` is the last step."""
     data, run = _folders(name)
     until = time.monotonic() + REMOVE_S
     while True:
@@ -277,9 +290,6 @@ def _remove(name: str) -> None:
         if time.monotonic() > until:
             raise MeasurementError(f"Lease {name} could not be removed. Try: caveatlib clean")
         time.sleep(0.02)
-    (data / "lease.json").unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        data.rmdir()
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
