@@ -7,7 +7,6 @@ right, and works on a copied tree as well (`root`).
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,21 +121,26 @@ def locate(controller: str, *, pid: int | str = "self", root: Path = ROOT) -> Lo
         If ``mountinfo`` or ``cgroup`` of the process is malformed.
     """
     groups = _groups(root / f"proc/{pid}/cgroup")
-    unified = []
+    found: list[tuple[bool, Location]] = []
     # the mounts are those that we see, whatever process is asked for
     for version, options, inside, point in _mounts(root / "proc/self/mountinfo"):
-        if version == 1 and controller in options and controller in groups:
-            return Location(1, *_resolve(root, point, inside, groups[controller]))
-        if version == 2 and "" in groups:
-            unified.append((point, inside))
-    for point, inside in unified:
-        folder, top = _resolve(root, point, inside, groups[""])
-        # cpuacct is a part of cpu in version 2
-        wanted = "cpu" if controller == "cpuacct" else controller
-        with contextlib.suppress(OSError):
-            if wanted in (folder / "cgroup.controllers").read_text().split():
-                return Location(2, folder, top)
-    return None
+        name = controller if version == 1 else ""
+        if name not in groups or (version == 1 and controller not in options):
+            continue
+        shown, folder, top = _resolve(root, point, inside, groups[name])
+        if version == 1 or _handed_down(folder, controller):
+            found.append((shown, Location(version, folder, top)))
+    # a mount that shows the process's own group tells more than one that does not
+    return max(found, key=lambda each: each[0], default=(False, None))[1]
+
+
+def _handed_down(folder: Path, controller: str) -> bool:
+    """Say whether a group of version 2 has a controller; cpuacct is a part of cpu there."""
+    try:
+        names = (folder / "cgroup.controllers").read_text().split()
+    except OSError:
+        return False
+    return ("cpu" if controller == "cpuacct" else controller) in names
 
 
 def _groups(path: Path) -> dict[str, str]:
@@ -167,17 +171,19 @@ def _mounts(path: Path) -> list[tuple[int, set[str], str, str]]:
     return mounts
 
 
-def _resolve(root: Path, point: str, inside: str, group: str) -> tuple[Path, Path]:
-    """Return folder and top of a group whose hierarchy shows `inside` at `point`."""
+def _resolve(root: Path, point: str, inside: str, group: str) -> tuple[bool, Path, Path]:
+    """Return whether a mount shows a group, its folder, and the top of what is shown.
+
+    A name that begins with ``/..`` lies outside of our cgroup namespace; then,
+    or where a container's mount shows another group than the one named, the
+    top is all that can be seen.
+    """
     top = root / point.lstrip("/")
-    if group == inside or group.startswith("/.."):  # outside of our namespace: top is all we see
-        return top, top
-    below = group[len(inside) :] if group.startswith(inside.rstrip("/") + "/") else group
-    if inside == "/":
-        below = group
-    folder = top / below.strip("/")
-    # a container without a cgroup namespace names groups that its mount does not show
-    return (folder if folder.is_dir() else top), top
+    below = Path(group)
+    if inside.startswith("/..") or group.startswith("/..") or not below.is_relative_to(inside):
+        return False, top, top
+    folder = top / below.relative_to(inside)
+    return (True, folder, top) if folder.is_dir() else (False, top, top)
 
 
 def _plain(text: str) -> str:

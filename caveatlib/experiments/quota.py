@@ -262,7 +262,7 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
                 busy=int(conditions["pattern"] == "beside-busy"),
                 sample_every_s=conditions["sampled_s"],
             )
-    return Outcome(measures_of(done, conditions["quota_cpus"]), _tables(done, conditions))
+    return Outcome(measures_of(done, conditions), _tables(done, conditions))
 
 
 def _not_starved(done: Load) -> None:
@@ -287,7 +287,7 @@ def arrivals(conditions: dict, *, seed: int) -> np.ndarray:
     )
 
 
-def measures_of(done: Load, quota_cpus: float) -> dict:
+def measures_of(done: Load, conditions: dict) -> dict:
     """Return the measures of a load: what it used, how it was throttled, its latencies.
 
     Raises
@@ -297,7 +297,7 @@ def measures_of(done: Load, quota_cpus: float) -> dict:
     """
     used = done.used
     measures = {
-        "used_ratio": used.usage_s / (quota_cpus * done.window_s),
+        "used_ratio": used.usage_s / (conditions["quota_cpus"] * done.window_s),
         "used_s": used.usage_s,
         "window_s": done.window_s,
         "periods": used.nr_periods,
@@ -316,15 +316,9 @@ def measures_of(done: Load, quota_cpus: float) -> dict:
     if count >= MANY:
         quantiles["p99_s"] = np.quantile(latency, 0.99)
     burnt = float(np.mean(done.request_cpu_s))
-    return (
-        measures
-        | quantiles
-        | {
-            "requests": count,
-            "request_cpu_s": burnt,
-            "overhead_s": used.usage_s / count - burnt,
-        }
-    )
+    if conditions["pattern"] != "beside-busy":  # there the neighbour's work is in the count
+        quantiles["overhead_s"] = used.usage_s / count - burnt
+    return measures | quantiles | {"requests": count, "request_cpu_s": burnt}
 
 
 def _tables(done: Load, conditions: dict) -> dict[str, list[dict]]:

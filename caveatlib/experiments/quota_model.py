@@ -111,10 +111,7 @@ def _simulated(conditions: dict, tick_s: float, *, seed: int) -> dict:
         math.nan,
         math.nan,
     )
-    measures = measures_of(load, conditions["quota_cpus"])
-    if conditions["pattern"] == "beside-busy":
-        measures.pop("overhead_s")
-    return measures
+    return measures_of(load, conditions)
 
 
 def residuals(trials: pd.DataFrame, simulated: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -138,6 +138,21 @@ def test_a_group_that_cannot_be_made(groups, monkeypatch):
     assert not list(above.acct.glob(f"caveatlib-{os.getpid()}-*"))
 
 
+@pytest.mark.engine
+def test_own_limits_inside(groups):
+    """A process reads its own quota, and does so from within a cgroup namespace too."""
+    read = "from caveatlib.backends import own_limits; print(own_limits.read()[0].value)"
+    python = [sys.executable, "-c", read]
+    mount = "mount -t tmpfs t /mnt && mkdir /mnt/c && mount -t cgroup -o cpu c /mnt/c"
+    if cgroup.of_process().version == 2:
+        mount = "mount -t tmpfs t /mnt && mkdir /mnt/c && mount -t cgroup2 c /mnt/c"
+    namespace = ["unshare", "--cgroup", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    with cgroup.temporary(quota_us=30_000) as group:
+        for argv in (python, [*namespace, *python]):
+            said = group.spawn(argv, stdout=subprocess.PIPE, text=True).communicate(timeout=30)[0]
+            assert said == "0.3\n"
+
+
 # ---- known answers of the kernel ------------------------------------------------
 
 
