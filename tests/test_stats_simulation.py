@@ -9,7 +9,7 @@ import pytest
 
 from caveatlib import stats
 
-REPEATS = 10_000
+REPEATS = 5000
 MONTE_CARLO = 0.015
 SIZES = (8, 10, 20, 30)
 
@@ -120,9 +120,9 @@ def test_the_session_is_the_unit(bars):
     few = log[:500]
     pooled = found((few[..., 1] - few[..., 0]).reshape(500, -1)).mean()
     bars.append(("A/A findings, unit = session", f"{honest:.1%}", "<= 5 % + 1.5 %"))
-    bars.append(("A/A findings, samples pooled (dishonest)", f"{pooled:.1%}", ">= 40 %"))
+    bars.append(("A/A findings, samples pooled (dishonest)", f"{pooled:.1%}", ">= 30 %"))
     assert honest <= 0.05 + MONTE_CARLO
-    assert pooled >= 0.40
+    assert pooled >= 0.30
 
 
 def test_order_on_a_drifting_machine(bars):
