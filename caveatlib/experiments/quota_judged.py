@@ -10,6 +10,8 @@ import pandas as pd
 from caveatlib import claims, stats
 
 NAME = "quota"
+UNAVAILABLE = "unavailable: "
+"""How `caveatlib.trials` begins the error of an arm that could not be tried."""
 LITTLE = 0.5
 """A service that used more of its quota than this was not far below it."""
 
@@ -75,7 +77,7 @@ def verdicts(trials: pd.DataFrame) -> list[claims.Verdict]:
     found = []
     for _, part in trials.groupby("machine", sort=True):
         rows = _rows(part)
-        found += [*_held(rows), *_effects(part, rows), *_of_tools(part)]
+        found += [*_held(part, rows), *_effects(part, rows), *_of_tools(part)]
     return found
 
 
@@ -91,7 +93,7 @@ def _rows(trials: pd.DataFrame) -> dict[str, dict]:
     wanted = [
         _used("whole", {"place": "cgroup", "period_s": 0.1}),
         _used("short", {"place": "cgroup", "period_s": 0.01}),
-        _used("docker", {"place": "docker"}),
+        *([_used("docker", {"place": "docker"})] if "docker" in set(trials["place"]) else []),
         *(_got(float(ratio)) for ratio in sorted(weighed)),
         stats.Contrast("idle", "throttled_share", _IDLE, None, threshold=0.01, kind="difference"),
         _shorter("bursts", _BURSTS | {"replicate": 0}),
@@ -113,40 +115,49 @@ def _shorter(name: str, where: dict) -> stats.Contrast:
     return stats.Contrast(name, "p90_s", where | {"period_s": 0.01}, where | {"period_s": 0.1})
 
 
-def _held(rows: dict[str, dict]) -> list[claims.Verdict]:
+def _held(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict]:
     said = {
         "whole": "Used of a quota over 100 ms",
         "short": "Used of a quota over 10 ms",
         "docker": "Used of a quota over 100 ms, set by Docker",
     }
-    found = [
-        claims.by_equality(_CLAIM["C08"], rows[name], tolerance=0.05, what=what)
-        for name, what in said.items()
-    ]
-    return found + [
-        claims.by_equality(_CLAIM["C08"], row, tolerance=0.1, what=f"Got by {name}")
-        for name, row in rows.items()
-        if name.startswith("weights")
-    ]
+    found = []
+    for name, row in rows.items():
+        if name in said:
+            found.append(_none(trials, "C08", row) or _equal(row, 0.05, said[name]))
+        elif name.startswith("weights"):
+            found.append(_equal(row, 0.1, f"Got by {name}"))
+    return found
+
+
+def _equal(row: dict, tolerance: float, what: str) -> claims.Verdict:
+    return claims.by_equality(_CLAIM["C08"], row, tolerance=tolerance, what=what)
+
+
+def _none(trials: pd.DataFrame, claim: str, row: dict) -> claims.Verdict | None:
+    """Return the verdict of a contrast whose place could not be tried here, with the reason."""
+    place = "docker" if row["name"] == "docker" else "cgroup"
+    errors = trials.loc[(trials["place"] == place) & ~trials["ok"], "error"]
+    reasons = errors[errors.str.startswith(UNAVAILABLE)]
+    if row["n"] or reasons.empty:
+        return None
+    reason = f"No {place}: {reasons.iloc[0].removeprefix(UNAVAILABLE)}."
+    return claims.not_measured(_CLAIM[claim], reason, machine=row["machine"], source=row["source"])
 
 
 def _effects(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict]:
     share = ("Share of periods throttled", "Share of periods throttled")
-    found = [_little(trials, rows["idle"], share)]
+    found = [_none(trials, "quota-bursts", rows["idle"]) or _little(trials, rows["idle"], share)]
     again = _BURSTS | {"period_s": 0.1}
     null = stats.null_band(
         trials,
         stats.Contrast("again", "p90_s", again | {"replicate": 1}, again | {"replicate": 0}),
     )
     for name in ("bursts", "busy"):
+        claim, words = f"quota-period-{name}", ("Slower", "Faster")
         found.append(
-            claims.by_effect(
-                _CLAIM[f"quota-period-{name}"],
-                rows[name],
-                direction="less",
-                words=("Slower", "Faster"),
-                null=null,
-            )
+            _none(trials, claim, rows[name])
+            or claims.by_effect(_CLAIM[claim], rows[name], direction="less", words=words, null=null)
         )
     return found
 
