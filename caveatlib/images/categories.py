@@ -22,31 +22,26 @@ _VERSIONED = re.compile(r"(?:python|perl|ruby|lua|php|tclsh|node|pypy|guile)[0-9
 _BIN = frozenset(
     f"{root}/{name}" for root in ("", "/usr", "/usr/local") for name in ("bin", "sbin")
 ) | {"/opt/bin", "/busybox"}
-_PREFIXES = (
-    ("/usr/share/doc", "documentation"),
-    ("/usr/share/doc-base", "documentation"),
-    ("/usr/share/info", "documentation"),
-    ("/usr/share/gtk-doc", "documentation"),
-    ("/usr/local/share/doc", "documentation"),
-    ("/usr/share/man", "man page"),
-    ("/usr/local/share/man", "man page"),
-    ("/usr/local/man", "man page"),
-    ("/usr/share/locale", "locale"),
-    ("/usr/share/i18n", "locale"),
-    ("/usr/lib/locale", "locale"),
-    ("/var/cache", "cache"),
-    ("/var/lib/apt/lists", "cache"),
-    ("/root/.cache", "cache"),
-    ("/root/.npm", "cache"),
-    ("/var/lib/dpkg", "package database"),
-    ("/var/lib/rpm", "package database"),
-    ("/usr/lib/sysimage/rpm", "package database"),
-    ("/lib/apk/db", "package database"),
-    ("/usr/lib/apk/db", "package database"),
-    ("/etc", "configuration"),
-)
+_AREAS = {
+    "documentation": "/usr/share/doc /usr/share/doc-base /usr/share/info /usr/local/share/doc",
+    "man page": "/usr/share/man /usr/local/share/man /usr/local/man",
+    "locale": "/usr/share/locale /usr/share/i18n /usr/lib/locale",
+    "cache": "/var/cache /var/lib/apt/lists /root/.cache /root/.npm",
+    "package database": "/var/lib/dpkg /var/lib/rpm /lib/apk/db /usr/lib/apk/db",
+    "configuration": "/etc",
+}
 _OTHER = CATEGORIES.index("other")
 _EXECUTABLE, _LIBRARY = CATEGORIES.index("executable"), CATEGORIES.index("library")
+_CACHE = CATEGORIES.index("cache")
+# Folders of programs, and entries whose folder was not looked at yet.
+_PROGRAM, _UNKNOWN = -1, -2
+# Folders beneath that many others are not looked at: no stranger shall use up the stack.
+_DEPTH = 200
+_FOLDERS = dict.fromkeys(_BIN, _PROGRAM) | {
+    folder: CATEGORIES.index(category)
+    for category, folders in _AREAS.items()
+    for folder in folders.split()
+}
 _PROGRAMS = (
     {name: CATEGORIES.index("shell") for name in _SHELLS.split()}
     | {name: CATEGORIES.index("package manager") for name in _MANAGERS.split()}
@@ -62,33 +57,46 @@ def categorise(entries: tar.Entries) -> np.ndarray:
     programs; a library has ``.so`` in its name; an executable has an x bit.
     """
     plain = (entries.kinds <= tar.SYMLINK) & (entries.kinds >= tar.FILE)
-    runs = (plain & (entries.kinds != tar.SYMLINK) & (entries.modes & 0o111 > 0)).tolist()
-    out = [_OTHER] * len(entries)
-    folders: dict[str, int] = {}
-    for row in np.flatnonzero(plain).tolist():
-        path = entries.paths[row]
-        folder, _, name = path.rpartition("/")
-        kind = folders.get(folder)
+    runs = plain & (entries.kinds != tar.SYMLINK) & (entries.modes & 0o111 > 0)
+    paths, memo = entries.paths, {"": _OTHER}
+    # Folders come first in most archives, so that what is in them needs one look-up.
+    for row in np.flatnonzero(entries.kinds == tar.DIRECTORY).tolist():
+        if paths[row] != "/":
+            _folder(paths[row], memo)
+    out = np.array([memo.get(p[: p.rfind("/")], _UNKNOWN) for p in paths], np.int8)
+    for row in np.flatnonzero(out == _UNKNOWN).tolist():
+        folder = paths[row].rpartition("/")[0]
+        out[row] = memo[folder] if folder in memo else _folder(folder, memo)
+    out[~plain] = _OTHER
+    for row in np.flatnonzero(out == _PROGRAM).tolist():
+        out[row] = _program(paths[row].rpartition("/")[2])
+    rest = (out == _OTHER) & plain
+    out[rest & runs] = _EXECUTABLE
+    rest &= np.fromiter((".so" in path for path in paths), bool, len(paths))
+    for row in np.flatnonzero(rest).tolist():
+        path = paths[row]
+        if path.endswith(".so") or ".so." in path[path.rfind("/") :]:
+            out[row] = _LIBRARY
+    return out
+
+
+def _program(name: str) -> int:
+    if name in _PROGRAMS:
+        return _PROGRAMS[name]
+    return _PROGRAMS["awk"] if _VERSIONED.fullmatch(name) else _OTHER
+
+
+def _folder(folder: str, memo: dict[str, int]) -> int:
+    """Return the category of everything in a folder, and remember it and those above."""
+    kind = memo.get(folder)
+    if kind is None:
+        above = folder[: folder.rfind("/")]
+        kind = memo.get(above)
         if kind is None:
-            kind = folders[folder] = _folder(folder)
-        if kind < 0:
-            kind = _PROGRAMS.get(name, -1)
-            if kind < 0 and _VERSIONED.fullmatch(name):
-                kind = _PROGRAMS["awk"]
-        if kind < 0 or kind == _OTHER:
-            if ".so" in name and (name.endswith(".so") or ".so." in name):
-                kind = _LIBRARY
-            else:
-                kind = _EXECUTABLE if runs[row] else _OTHER
-        out[row] = kind
-    return np.array(out, np.int8)
-
-
-def _folder(folder: str) -> int:
-    """Return the category of everything in a folder; -1: a folder for programs."""
-    if folder in _BIN:
-        return -1
-    for prefix, category in _PREFIXES:
-        if folder == prefix or folder.startswith(prefix + "/"):
-            return CATEGORIES.index(category)
-    return CATEGORIES.index("cache") if folder.endswith("/__pycache__") else _OTHER
+            kind = _folder(above, memo) if above.count("/") < _DEPTH else _OTHER
+        # What lies in a folder beneath one for programs is no program.
+        kind = _FOLDERS.get(folder, _OTHER if kind == _PROGRAM else kind)
+        if folder.endswith("/__pycache__"):
+            kind = _CACHE
+        memo[folder] = kind
+    return kind

@@ -28,6 +28,10 @@ class Limits:
     """Base-2 logarithm of the zstd window: 128 MiB (klauspost/compress in containerd)."""
     entries: int = 2_000_000
     """Entries of all layers of one image (ours)."""
+    name_bytes: int = 4096
+    """One path or link target (Linux, PATH_MAX: longer ones cannot be unpacked)."""
+    names_bytes: int = 256 * MIB
+    """All paths and link targets of one image (ours)."""
     members: int = 65_536
     """Members of the outer archive (ours; engines write four or so per layer)."""
     layers: int = 1024
@@ -60,7 +64,7 @@ class Budget:
 
     def __init__(self, limits: Limits = DEFAULTS):
         self.limits = limits
-        self.stored = self.output = self.entries = self.database = 0
+        self.stored = self.output = self.entries = self.names = self.database = 0
 
     def spend_output(self, produced: int, stored: int = 0) -> None:
         """Count bytes that came out of stored ones.
@@ -87,9 +91,14 @@ class Budget:
             f"Must be at most {rule}."
         )
 
-    def spend_entries(self, count: int) -> None:
-        """Count entries of layers; ImageError over the limit."""
+    def spend_entries(self, count: int, size: int = 0) -> None:
+        """Count entries of layers and the bytes of their names; ImageError over the limit."""
         self.entries += count
+        self.names += size
+        if self.names > self.limits.names_bytes:
+            raise OverLimit(
+                f"Names of {self.names} bytes and more. Must be at most {self.limits.names_bytes}."
+            )
         if self.entries > self.limits.entries:
             raise OverLimit(
                 f"{self.entries} entries and more. Must be at most {self.limits.entries}."

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from caveatlib.images import tar
+from caveatlib.images.limits import DEFAULTS, OverLimit
 
 OPAQUE = ".wh..wh..opq"
 _NONE = 1 << 62
@@ -92,12 +93,17 @@ def _beneath(folder: str, cleared: dict[str, int], memo: dict[str, int]) -> int:
 
 def _lay(entries, marks, number, taken, cleared, implied) -> None:
     kinds, marked = entries.kinds.tolist(), marks.tolist()
+    grown = 0
     for row, path in enumerate(entries.paths):
         folder, _, name = path.rpartition("/")
         up = folder
         while up and implied.get(up) != number:
+            if up not in implied:
+                grown += len(up)
             implied[up] = number
             up = up.rpartition("/")[0]
+        if grown > DEFAULTS.names_bytes:
+            raise OverLimit(f"Folders of {grown} bytes of names are only implied by paths.")
         if not marked[row]:
             taken[path] = number
             if kinds[row] != tar.DIRECTORY:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 _PLAIN = bytes(b for b in range(0x20, 0x7F) if b != 0x25) + b"\0"
-_ODD = (b"//", b"/./", b"/../", b"/.\0", b"/..\0")
+_DOTS = (b"/./", b"/../", b"/.\0", b"/..\0")
 
 
 def escape(raw: bytes | str) -> str:
@@ -64,7 +64,7 @@ def paths(raw: list[bytes]) -> list[str]:
     # One joined buffer, since a Python call per name would dominate the reader.
     blob = b"\0/" + b"\0/".join(raw) + b"\0"
     blob = blob.replace(b"\0/./", b"\0/")
-    odd = any(piece in blob for piece in _ODD)
+    odd = b"//" in blob or (b"/." in blob and any(piece in blob for piece in _DOTS))
     if not odd:
         blob = blob.replace(b"/\0", b"\0")
     if not blob.translate(None, _PLAIN):

@@ -10,6 +10,8 @@ from caveatlib.errors import ImageError
 from caveatlib.images.names import escape
 
 INT64_MAX = (1 << 63) - 1
+SPARSE_MAP_MAX = 1 << 20
+"""Bytes of a sparse map within the data (GNU sparse 1.0): the limit of any header."""
 _DIGITS = frozenset(b"01234567")
 _STATED = (b"path", b"linkpath", b"size")
 
@@ -129,6 +131,8 @@ def sparse_map(header: bytes) -> tuple[int, int, bool]:
     at 482 whether blocks with 21 pairs more follow, the real size is at 483.
     """
     real = number(header[483:495], "real size")
+    if real < 0:
+        raise ImageError(f"Real size {real} of a sparse file is negative.")
     stored = _pairs(header, 386, 4)
     return real, stored, header[482] not in (0, 0x30)
 

@@ -143,7 +143,7 @@ def list_tar(path: str | os.PathLike, *, limits: Limits = DEFAULTS) -> pd.DataFr
     budget = Budget(limits)
     read_at, _, size = stores.open_readable(Path(path))
     budget.stored = size
-    walk = tar.Walk(tar.from_file(read_at, size), budget=budget).run()
+    walk = tar.Walk(tar.FromFile(read_at, size), budget=budget).run()
     if not walk.complete:
         raise tar.cut()
     entries = walk.entries()

@@ -8,6 +8,7 @@ to is the caller's business.
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import os
@@ -104,7 +105,7 @@ class Archive(_Files):
         outer = Budget(budget.limits)
         # A sparse member may be as large as the file that holds it, no more.
         outer.stored = size
-        walk = tar.Walk(tar.from_file(read_at, size), budget=outer, want=lambda name: True)
+        walk = tar.Walk(tar.FromFile(read_at, size), budget=outer, want=lambda name: True)
         self._files, self._links = {}, {}
         for member in walk:
             path = _outer_path(member, self._files, self._links, budget)
@@ -198,10 +199,9 @@ def open_file(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode):
         raise UsageError(f"{_shown(path)} is no regular file. Must be an archive or a folder.")
-
-    def read_at(size: int, offset: int) -> bytes:
-        return os.pread(file.fileno(), size, offset)
-
+    read_at = functools.partial(os.pread, descriptor)
+    # Whoever holds the function holds the file open.
+    read_at.file = file
     return read_at, 0, info.st_size
 
 

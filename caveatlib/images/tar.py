@@ -18,12 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from caveatlib.errors import ImageError
-from caveatlib.images import names, pax
+from caveatlib.images import batches, names, pax
+from caveatlib.images.batches import DIRECTORY, FILE
+from caveatlib.images.batches import HARD_LINK as HARD_LINK
+from caveatlib.images.batches import SYMLINK as SYMLINK
 from caveatlib.images.limits import Budget
 from caveatlib.images.names import escape
 
 BLOCK = 512
-BATCH = 4096
+BATCH = 2048
 ZERO = bytes(BLOCK)
 KINDS = {
     48: "file",
@@ -34,12 +37,10 @@ KINDS = {
     53: "directory",
     54: "fifo",
 }
-FILE, HARD_LINK, SYMLINK, DIRECTORY = 48, 49, 50, 53
 _DATALESS = frozenset(b"123456")
+_DATA = frozenset(b"\x0007S")
 _META = frozenset(b"xgLK")
 _META_RUN = 8
-_LANES = np.uint64(0x00FF00FF00FF00FF)
-_POWERS = {n: 8 ** np.arange(n - 1, -1, -1, dtype=np.int64) for n in (6, 7, 11)}
 
 Refill = Callable[[int], tuple[bytes, int]]
 """Skip so many bytes, then return (chunk, position in it); (b"", 0) at the end."""
@@ -102,8 +103,8 @@ def from_chunks(chunks: Iterable[bytes]) -> Refill:
     return refill
 
 
-def from_file(read_at: Callable[[int, int], bytes], size: int, *, window: int = 8192) -> Refill:
-    """Return a refill that reads only near headers.
+class FromFile:
+    """A refill that reads only near headers.
 
     Parameters
     ----------
@@ -115,20 +116,21 @@ def from_file(read_at: Callable[[int, int], bytes], size: int, *, window: int = 
     window : int, optional
         Bytes per read: about two headers and a small file.
     """
-    offset = 0
 
-    def refill(skip: int) -> tuple[bytes, int]:
-        nonlocal offset
-        offset += skip
-        if offset > size:
+    def __init__(self, read_at: Callable[[int, int], bytes], size: int, *, window: int = 8192):
+        self.read_at, self.size, self.window = read_at, size, window
+        self.offset = 0
+
+    def __call__(self, skip: int) -> tuple[bytes, int]:
+        """Skip so many bytes and return the next few."""
+        self.offset += skip
+        if self.offset > self.size:
             raise cut()
-        chunk = read_at(min(window, size - offset), offset)
-        if not chunk and offset < size:
+        chunk = self.read_at(min(self.window, self.size - self.offset), self.offset)
+        if not chunk and self.offset < self.size:
             raise cut()
-        offset += len(chunk)
+        self.offset += len(chunk)
         return chunk, 0
-
-    return refill
 
 
 class Walk:
@@ -140,7 +142,7 @@ class Walk:
     Parameters
     ----------
     refill : callable
-        From `from_chunks` or `from_file`.
+        From `from_chunks`, or a `FromFile`.
     budget : Budget
         Pays for entries and for the holes of sparse files.
     want : callable, optional
@@ -168,7 +170,7 @@ class Walk:
         self._parts: list[tuple] = []
         self._paths: list[str] = []
         self._links: dict[int, str] = {}
-        self._seen = 0
+        self._seen = self._metas = 0
         self.complete = False
         """Whether the end-of-archive blocks were there."""
 
@@ -226,9 +228,12 @@ class Walk:
     def _walk(self) -> Iterator[Member]:
         buf, pos, pending, metas = b"", 0, {}, 0
         headers, sizes, heads, want = self._headers, self._sizes, self._heads, self._want
-        keep_heads = self._keep_heads
+        keep_heads, refill = self._keep_heads, self._refill
+        leap = isinstance(refill, FromFile) and want is None and not keep_heads
         need = 2 * BLOCK if keep_heads else BLOCK
         while True:
+            if leap and not metas:
+                buf, pos = self._leap(refill, buf, pos)
             if pos + need > len(buf):
                 buf, pos = self._fill(buf, pos, need)
             header = buf[pos : pos + 512]
@@ -245,6 +250,8 @@ class Walk:
             elif flag in _DATALESS:
                 size = 0
             elif flag == 0 and header == ZERO:
+                if metas:
+                    raise cut()
                 self._end(buf, pos)
                 return
             else:
@@ -269,7 +276,8 @@ class Walk:
             sizes.append(size)
             if size < 0:
                 raise ImageError(f"Size {size} of a tar header is negative.")
-            heads.append(buf[pos + 512 : pos + 516] if keep_heads and size else b"")
+            if keep_heads:
+                heads.append(buf[pos + 512 : pos + 516] if size else b"")
             pos += 512
             step = size + 511 & -512
             if want is not None and want(over.get("name") or header[:100].split(b"\0", 1)[0]):
@@ -280,12 +288,50 @@ class Walk:
             if len(headers) >= BATCH:
                 self._flush()
 
+    def _leap(self, source: FromFile, buf: bytes, pos: int) -> tuple[bytes, int]:
+        """Go over plain headers in a file; return where the first of another kind may be.
+
+        The same as `_walk` does, without what listing an archive has no need of.
+        """
+        headers, sizes, base = self._headers, self._sizes, self._base
+        read_at, window = source.read_at, source.window
+        while len(headers) < BATCH - 1:
+            header = buf[pos : pos + 512]
+            if len(header) < 512:
+                base += pos
+                if base > source.size:
+                    raise cut()
+                buf, pos = read_at(window, base), 0
+                header = buf[:512]
+                if len(header) < 512:
+                    break
+            flag = header[156]
+            if flag == 48:
+                if header[135] not in b"\0 ":
+                    break
+                try:
+                    size = int(header[124:135], 8)
+                except ValueError:
+                    break
+                if size < 0:
+                    break
+                sizes.append(size)
+                pos += 512 + (size + 511 & -512)
+            elif flag in _DATALESS:
+                sizes.append(0)
+                pos += 512
+            else:
+                break
+            headers.append(header)
+        self._base, source.offset = base, base + len(buf)
+        return buf, pos
+
     def _member(self, header: bytes, size: int, over: dict) -> Member:
         link = over.get("link") or header[157:257].split(b"\0", 1)[0]
         return Member(
-            row=self._seen + len(self._headers) - 1,
-            name=over.get("name") or _name(header),
-            kind=over.get("kind", FILE if header[156] in b"\07S" else header[156]),
+            row=self._seen + len(self._headers) - 1 - self._metas,
+            name=over.get("name") or batches.name(header),
+            kind=over.get("kind", FILE if header[156] in _DATA else header[156]),
             size=size,
             offset=self._base + self._pos,
             link=link,
@@ -294,6 +340,7 @@ class Walk:
 
     def _meta(self, buf: bytes, pos: int, flag: int, pending: dict, run: int) -> tuple[bytes, int]:
         """Take a header that describes the next entry; return where that one starts."""
+        self._metas += 1
         header = buf[pos : pos + 512]
         size = pax.number(header[124:136], "size")
         if not 0 <= size <= self._limit:
@@ -317,7 +364,7 @@ class Walk:
         """Return (stored size, buffer, position) of a header that is off the fast path."""
         header = buf[pos : pos + 512]
         if flag in b"\x00\x30\x37":
-            name = pending.get("name") or _name(header)
+            name = pending.get("name") or batches.name(header)
             if flag == 0 and name.endswith(b"/"):
                 pending["kind"] = DIRECTORY
                 return 0, buf, pos
@@ -358,138 +405,24 @@ class Walk:
 
     def _flush(self) -> None:
         """Parse and check the headers collected so far, as one array."""
-        count, headers, sizes, over = len(self._headers), self._headers, self._sizes, self._over
-        if not count:
+        headers = self._headers
+        if not headers:
             return
-        raw = np.frombuffer(b"".join(headers), np.uint8).reshape(count, BLOCK)
-        stated, heads = np.array(sizes, np.int64), np.array(self._heads, "S4")
-        first, self._seen = self._seen, self._seen + count
-        headers.clear(), sizes.clear(), self._heads.clear()
-        self._over = {}
-        _check_sums(raw, first)
-        flags = raw[:, 156]
-        kinds = np.where((flags == 0) | (flags == 0x37) | (flags == 0x53), FILE, flags)
-        fields = {
-            "modes": _octal(raw[:, 100:108], "mode") & 0o7777,
-            "uids": _octal(raw[:, 108:116], "uid"),
-            "gids": _octal(raw[:, 116:124], "gid"),
-        }
-        parsed = _octal(raw[:, 124:136], "size")
-        meta = (flags == 0x78) | (flags == 0x67) | (flags == 0x4C) | (flags == 0x4B)
-        dataless = (kinds != FILE) & ~meta
-        for row, changes in over.items():
-            for key, field in (("uid", "uids"), ("gid", "gids")):
-                fields[field][row] = changes.get(key, fields[field][row])
-            kinds[row] = changes.get("kind", kinds[row])
-            parsed[row] = changes.get("size", parsed[row])
-            if kinds[row] == DIRECTORY:
-                parsed[row] = 0
-            real = changes.get("real", -1)
-            if real >= 0 and kinds[row] == FILE:
-                if real < stated[row]:
-                    raise ImageError(
-                        f"Sparse file of {real} bytes stores {stated[row]}. Must be fewer."
-                    )
-                self._budget.spend_output(real - int(stated[row]))
-                parsed[row] = stated[row] = real
-        wrong = ~meta & ~dataless & (parsed != stated)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise ImageError(f"Size of tar header {first + row} is no octal number.")
-        stated[dataless] = 0
-        self._append(raw, kinds, fields, stated, heads, meta, over)
-
-    def _append(self, raw, kinds, fields, sizes, heads, meta, over) -> None:
-        """Add checked headers, without those that only describe the next one."""
-        found = _texts(raw[:, :100])
-        ustar = (raw[:, 257:263] == np.frombuffer(b"ustar\0", np.uint8)).all(axis=1)
-        for row in np.flatnonzero(ustar & (raw[:, 345] != 0)):
-            found[row] = _name(raw[row].tobytes())
-        for row, changes in over.items():
-            found[row] = changes.get("name") or found[row]
-        columns = [kinds, fields["modes"], fields["uids"], fields["gids"], sizes, heads]
-        start = len(self._paths)
-        if meta.any():
-            keep = np.flatnonzero(~meta)
-            found = [found[row] for row in keep]
-            place = {int(row): at for at, row in enumerate(keep)}
-            columns = [column[keep] for column in columns]
-        else:
-            keep, place = np.arange(len(found)), None
-        self._budget.spend_entries(len(found))
-        rows = keep[(columns[0] == HARD_LINK) | (columns[0] == SYMLINK)]
-        if len(rows):
-            targets = _texts(raw[rows, 157:257])
-            for row, target in zip(rows.tolist(), targets, strict=True):
-                changes = over.get(row)
-                if changes:
-                    target = changes.get("link") or target
-                self._links[start + (place[row] if place else row)] = escape(target)
-        self._paths += names.paths(found) if found else []
-        self._parts.append(tuple(columns))
-
-
-def _name(header: bytes) -> bytes:
-    """Return the name in a header, with the prefix that POSIX ustar splits off."""
-    name = header[:100].split(b"\0", 1)[0]
-    if header[257:263] == b"ustar\0" and header[345]:
-        return header[345:500].split(b"\0", 1)[0] + b"/" + name
-    return name
-
-
-def _texts(field: np.ndarray) -> list[bytes]:
-    """Return each row of a text field up to its first NUL."""
-    width = field.shape[1]
-    out = np.ascontiguousarray(field).view(f"S{width}").ravel().tolist()
-    if b"\0" in b"".join(out):
-        out = [text.split(b"\0", 1)[0] for text in out]
-    return out
-
-
-def _octal(field: np.ndarray, what: str) -> np.ndarray:
-    r"""Return the numbers of one field of many headers.
-
-    ``b"0000644\0"`` and ``b"000644 \0"`` are parsed as arrays, whatever else
-    is left to `pax.number`.
-    """
-    width = field.shape[1]
-    digits = field - np.uint8(48)
-    good = digits < 8
-    out = np.zeros(len(field), np.int64)
-    left = np.ones(len(field), bool)
-    for count in (width - 1, width - 2):
-        power = _POWERS.get(count)
-        if power is None or not left.any():
-            continue
-        end = field[:, count:]
-        fits = left & good[:, :count].all(axis=1) & ((end == 0) | (end == 32)).all(axis=1)
-        out[fits] = digits[fits, :count] @ power
-        left &= ~fits
-    for row in np.flatnonzero(left):
-        out[row] = pax.number(field[row].tobytes(), what)
-    return out
-
-
-def _check_sums(raw: np.ndarray, first: int) -> None:
-    """Raise ImageError unless every header holds its checksum, unsigned or signed."""
-    # Sums in four 16-bit lanes of 64-bit words: 64 words of at most 2 x 255 fit.
-    words = raw.view(np.uint64)
-    lanes = ((words & _LANES) + (words >> np.uint64(8) & _LANES)).sum(axis=1)
-    total = sum((lanes >> np.uint64(s) & np.uint64(0xFFFF)) for s in (0, 16, 32, 48))
-    field = raw[:, 148:156]
-    # The field itself counts as eight spaces.
-    total = total.astype(np.int64) - field.sum(axis=1, dtype=np.int64) + 8 * 32
-    try:
-        stored = _octal(field, "checksum")
-        wrong = np.flatnonzero(stored != total)
-    except ImageError:
-        stored, wrong = None, np.arange(len(raw))
-    for row in wrong:
-        header = raw[row].tobytes()
-        value = pax.number(header[148:156], "checksum") if stored is None else stored[row]
-        rest = header[:148] + 8 * b" " + header[156:]
-        if value not in (sum(rest), sum(rest) - 256 * sum(b > 127 for b in rest)):
+        first, over = self._seen, self._over
+        self._seen, self._over = first + len(headers), {}
+        raw = np.frombuffer(b"".join(headers), np.uint8).reshape(-1, BLOCK)
+        stated = np.array(self._sizes, np.int64)
+        heads = np.array(self._heads, "S4") if self._keep_heads else np.zeros(len(raw), "S4")
+        headers.clear(), self._sizes.clear(), self._heads.clear()
+        part = batches.parse(raw, stated, heads, over, first)
+        self._budget.spend_output(part.holes)
+        texts = [*part.names, *part.links.values()]
+        self._budget.spend_entries(len(part.names), sum(map(len, texts)))
+        if texts and len(longest := max(texts, key=len)) > self._budget.limits.name_bytes:
             raise ImageError(
-                f"Tar header {first + row} is corrupt: its checksum is {value}, "
-                f"the sum of its bytes {sum(rest)}."
+                f"Name of {len(longest)} bytes. Must be at most {self._budget.limits.name_bytes}."
             )
+        start = len(self._paths)
+        self._links.update((start + row, escape(link)) for row, link in part.links.items())
+        self._paths += names.paths(part.names) if part.names else []
+        self._parts.append(part.columns)

@@ -29,20 +29,31 @@ class View:
         """Return an entry's link target, escaped; empty if it is no link."""
         return self.scans[at[0]].entries.links.get(at[1], "")
 
-    def folder(self, path: str, hops: int = _HOPS) -> str:
-        """Return a folder's path with every link in it followed, as far as they lead."""
-        done = self._folders.get(path)
-        if done is None:
-            parent, _, name = path.rpartition("/")
-            where = f"{self.folder(parent, hops)}/{name}" if path else ""
+    def folder(self, path: str, left: list[int] | None = None) -> str:
+        """Return a folder's path with every link in it followed.
+
+        At most 40 links in all, as in Linux: links to paths of links would
+        double the work with every level. `left` counts them within a call.
+        """
+        known, top = self._folders, left is None
+        if path in known:
+            return known[path]
+        rest = []
+        while path and path not in known:
+            path, _, name = path.rpartition("/")
+            rest.append((name, path))
+        where = known.get(path, "")
+        for name, above in reversed(rest):
+            where = f"{where}/{name}"
             at = self.rows.get(where)
-            if at and hops > 0 and self.kind(at) == tar.SYMLINK:
-                where = self.folder(_joined(where, self.link(at)), hops - 1)
-            done = where
-            # A result that ran out of hops must not serve somebody who has more.
-            if hops == _HOPS:
-                self._folders[path] = done
-        return done
+            if at and self.kind(at) == tar.SYMLINK:
+                left = left or [_HOPS + 1]
+                left[0] -= 1
+                if left[0] > 0:
+                    where = self.folder(_joined(where, self.link(at)), left)
+            if top:
+                known[f"{above}/{name}"] = where
+        return where
 
     def real(self, path: str) -> str:
         """Return the path with the links in its folders followed, but not itself."""
