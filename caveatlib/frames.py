@@ -66,6 +66,8 @@ class Trials(Table):
     started_at: Series[str] = field("start of the trial in UTC", unit="")
     ok: Series[bool] = field("whether the trial ended as it should")
     error: Series[str] = field("why it did not; empty if it did")
+    busy_per_cpu: Series[float] = measure("other tasks running just before, per CPU")
+    stolen_share: Series[float] = measure("share of CPU time stolen meanwhile", le=1)
 
 
 def columns(model: type[Table]) -> dict:

@@ -78,6 +78,29 @@ def can_measure() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["ability", "available", "reason", "fix"])
 
 
+def busy_per_cpu() -> float:
+    """Return how many tasks run at this instant besides the caller, per CPU; NaN if unknown."""
+    try:
+        # "0.42 0.30 0.21 2/345 6789": 2 of 345 tasks are running, we are one of them.
+        running = _read("/proc/loadavg").split()[3].partition("/")[0]
+        return max(0.0, float(running) - 1) / (os.cpu_count() or 1)
+    except (IndexError, ValueError):
+        return float("nan")
+
+
+def cpu_ticks() -> tuple[int, int]:
+    """Return CPU ticks of all CPUs since boot: in all, and stolen by the hypervisor."""
+    # "cpu  user nice system idle iowait irq softirq steal guest guest_nice"
+    fields = [int(v) for v in _read("/proc/stat").partition("\n")[0].split()[1:9]]
+    return (sum(fields), fields[7]) if len(fields) == 8 else (0, 0)
+
+
+def stolen_share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Return the share of CPU time stolen between two `cpu_ticks`; NaN if no tick passed."""
+    total = after[0] - before[0]
+    return (after[1] - before[1]) / total if total > 0 else float("nan")
+
+
 def cgroups() -> str:
     """Return the cgroup version whose controllers are in use: v1, v2 or none."""
     root = Path("/sys/fs/cgroup")

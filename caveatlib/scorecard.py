@@ -141,7 +141,7 @@ def _row(name: str, quote: str, kind: str, claim: dict, verdict: claims.Verdict 
     if card is not None:
         return row | {
             "verdict": "then and now",
-            "effect": card.now,
+            "effect": f"{card.now} ({card.source})",
             "machine": "",
             "source": "literature",
         }

@@ -8,95 +8,28 @@ does one trial; it never loops over measurements itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from caveatlib import frames, host, store
 from caveatlib.backends import places as real_places
-from caveatlib.backends.base import Outcome
-from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
+from caveatlib.designs import Arm, Design, model_of, tables_of
+from caveatlib.errors import CaveatError, Unavailable, UsageError
 from caveatlib.journal import Journal, read
-from caveatlib.privacy import scrub
+from caveatlib.loop import Loop, write_fact, write_missing
+from caveatlib.paths import shown
 
-ENOUGH = 6
-"""Blocks below which no interval exists (RIGOR: "fewer than 6 pairs")."""
-
-UNAVAILABLE = "unavailable: "
-"""How the error of an arm begins that this machine could not even try."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A place and the conditions of a trial in it."""
-
-    place: str
-    conditions: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Design:
-    """Arms that are compared with each other: each once per block, in random order.
-
-    Attributes
-    ----------
-    name : str
-    arms : tuple of Arm
-    block_s : float
-        About how many seconds one block takes, to announce it.
-    blocks_per_session : int
-        Blocks in each session it takes part in.
-    every : int
-        It takes part in every so-manieth session.
-    sessions : int, optional
-        It takes part in so many sessions only.
-    warmup : bool
-        Whether each session begins with a trial of each arm that is kept apart.
-    spare : bool
-        Under a time budget it waits until the others have `ENOUGH` blocks.
-    """
-
-    name: str
-    arms: tuple[Arm, ...]
-    block_s: float
-    blocks_per_session: int = 1
-    every: int = 1
-    sessions: int | None = None
-    warmup: bool = False
-    spare: bool = False
-
-    def due(self, session: int) -> bool:
-        """Whether the design takes part in this session."""
-        within = self.sessions is None or session // self.every < self.sessions
-        return within and session % self.every == 0
-
-    def blocks_by(self, session: int) -> int:
-        """Return how many blocks there are once this session is over."""
-        return self.blocks_per_session * sum(self.due(s) for s in range(session + 1))
-
-
-class Conditions(frames.Table):
-    """What held throughout a run: one row per fact."""
-
-    run: frames.Series[str] = frames.field("the run, as its start in UTC")
-    machine: frames.Series[str] = frames.field("the machine, by its class")
-    place: frames.Series[str] = frames.field("the place it is a fact of; empty for the machine")
-    name: frames.Series[str] = frames.field("what is stated")
-    value: frames.Series[str] = frames.field("what was found")
+__all__ = ["Arm", "Design", "arms_here", "cost", "finish", "from_journal", "get", "measure"]
 
 
 def get(
@@ -149,31 +82,6 @@ def get(
             "`caveatlib measure` wrote."
         )
     return store.load_run(source, experiment.NAME, table=table, model=model)
-
-
-def model_of(experiment: ModuleType, table: str) -> type[frames.Table]:
-    """Return the model of one of the experiment's tables.
-
-    Raises
-    ------
-    UsageError
-        If the experiment has no such table.
-    """
-    models = tables_of(experiment)
-    if table not in models:
-        raise UsageError(f"Unknown table {table!r}. Must be one of {sorted(models)}.")
-    return models[table]
-
-
-def tables_of(experiment: ModuleType) -> dict[str, type[frames.Table]]:
-    """Return all tables of the experiment's data package with their models."""
-    return {
-        "trials": experiment.Trials,
-        "warmups": experiment.Trials,
-        "interrupted": experiment.Trials,
-        "conditions": Conditions,
-        **getattr(experiment, "TABLES", {}),
-    }
 
 
 _LIVE: dict[tuple, str] = {}
@@ -233,7 +141,7 @@ def arms_here(
     for design in designs:
         arms = tuple(a for a in design.arms if a.place in wanted)
         if arms:
-            kept.append(_with_arms(design, arms))
+            kept.append(design.with_arms(arms))
     return tuple(kept), catalogue.missing(wanted, engine=engine)
 
 
@@ -314,12 +222,15 @@ def measure(
     folder = Path(out) / experiment.NAME
     journal_path = folder / "journal.jsonl"
     if resume:
-        if not journal_path.is_file():
-            raise UsageError(f"Nothing to resume in {str(out)!r}. Must hold {experiment.NAME}/.")
-        header = read(journal_path).records[0].data
+        records = read(journal_path).records if journal_path.is_file() else []
+        if not records:
+            raise UsageError(
+                f"Nothing to resume in {shown(out)!r}. Must hold a run of {experiment.NAME!r}."
+            )
+        header = records[0].data
         places, seed, engine = header["places"], header["seed"], header["engine"]
     elif folder.exists():
-        raise UsageError(f"Folder {str(folder)!r} exists. Choose another, or --resume it.")
+        raise UsageError(f"Folder {shown(folder)!r} exists. Choose another, or --resume it.")
     engine = catalogue.check_engine(engine)
     designs, missing = arms_here(experiment, places=places, engine=engine, catalogue=catalogue)
     runnable = sorted({a.place for d in designs for a in d.arms} - set(missing))
@@ -334,16 +245,18 @@ def measure(
             header = _header(experiment, seed, places, engine)
             journal.append("run", header)
             for name, value in host.describe().items():
-                _fact(journal, header, "", name, value)
-            _note_missing(journal, header, designs, missing)
-        loop = _Loop(experiment, journal, header, designs, missing, engine, catalogue)
+                write_fact(journal, header, "", name, value)
+            write_missing(journal, header, designs, missing)
+        loop = Loop(experiment, journal, header, designs, missing, engine, catalogue)
         try:
             with _bar(loop, sessions, budget_s, progress):
                 loop.run(sessions, budget_s)
             journal.append("end", {})
-        finally:
-            finish(experiment, out)
-    return folder
+        except BaseException:
+            with contextlib.suppress(CaveatError):  # what ended the run says more
+                finish(experiment, out)
+            raise
+    return finish(experiment, out)
 
 
 def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
@@ -399,10 +312,6 @@ def _block_key(data: dict) -> tuple:
     return data["session"], data["design"], data["block"]
 
 
-def _with_arms(design: Design, arms: tuple[Arm, ...]) -> Design:
-    return Design(**{**design.__dict__, "arms": arms})
-
-
 def _header(experiment, seed, places, engine) -> dict:
     from caveatlib import __version__
 
@@ -417,160 +326,8 @@ def _header(experiment, seed, places, engine) -> dict:
     }
 
 
-def _fact(journal: Journal, header: dict, place: str, name: str, value: object) -> None:
-    row = {
-        "run": header["run"],
-        "machine": header["machine"],
-        "place": place,
-        "name": name,
-        "value": scrub(value),
-    }
-    journal.append(
-        "rows", {"table": "conditions", "session": 0, "design": "", "block": 0, "rows": [row]}
-    )
-
-
-def _note_missing(journal: Journal, header: dict, designs, missing: dict[str, str]) -> None:
-    """One row per arm that cannot be tried here, so that tables and verdicts can say why."""
-    for design in designs:
-        for arm in design.arms:
-            if arm.place in missing:
-                row = _row(header, design, arm, session=0, block=0, position=0)
-                reason = UNAVAILABLE + scrub(missing[arm.place])
-                journal.append("unavailable", row | {"ok": False, "error": reason})
-
-
-def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
-    return {
-        "run": header["run"],
-        "source": "live",
-        "machine": header["machine"],
-        "design": design.name,
-        "place": arm.place,
-        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        **where,
-        **arm.conditions,
-    }
-
-
-_TRIED = ("trial", "warmup", "block")
-
-
-class _Loop:
-    """Sessions of blocks of trials, and what has been done of them."""
-
-    def __init__(self, experiment, journal, header, designs, missing, engine, catalogue):
-        self.experiment = experiment
-        self.journal = journal
-        self.header = header
-        self.designs = [
-            _with_arms(d, arms)
-            for d in designs
-            if (arms := tuple(a for a in d.arms if a.place not in missing))
-        ]
-        self.names = sorted({a.place for d in self.designs for a in d.arms})
-        self.engine = engine
-        self.catalogue = catalogue
-        self.stated: set[str] = set()
-        self.on_trial: Callable[[], None] = lambda: None
-        records = read(journal.path).records
-        blocks = [r.data["design"] for r in records if r.kind == "block"]
-        self.done = {d.name: blocks.count(d.name) for d in self.designs}
-        self.ended = sum(r.kind == "session" for r in records)
-        self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
-
-    def run(self, sessions: int | None, budget_s: float | None) -> None:
-        deadline = None if budget_s is None else time.monotonic() + budget_s
-        first = self.ended
-        while sessions is None or self.ended < sessions:
-            if deadline and self.ended > first and time.monotonic() >= deadline:
-                return
-            with self.catalogue.opened(self.names, engine=self.engine) as handles:
-                if all(isinstance(h, Exception) for h in handles.values()):
-                    raise MeasurementError(f"No place could be opened: {handles[self.names[0]]}")
-                self._state(handles)
-                if not self._session(handles, deadline, may_stop=self.ended > first):
-                    return
-
-    def _session(self, handles: dict, deadline: float | None, *, may_stop: bool) -> bool:
-        """Run what is due; return whether the budget allowed all of it."""
-        session, self.next = self.next, self.next + 1
-        due = [d for d in self.designs if d.due(self.ended) and not self._waits(d, deadline)]
-        for design in due:
-            if design.warmup:
-                for arm in design.arms:
-                    self._trial("warmup", design, arm, handles, session, 0, 0)
-        for design in due:
-            for _ in range(design.blocks_per_session):
-                if deadline and may_stop and time.monotonic() >= deadline:
-                    return False
-                if self.done[design.name] < design.blocks_by(self.ended):
-                    self._block(design, handles, session)
-        self.journal.append("session", {"session": session})
-        self.ended += 1
-        return True
-
-    def _waits(self, design: Design, deadline: float | None) -> bool:
-        if deadline is None or not design.spare:
-            return False
-        return any(self.done[d.name] < ENOUGH for d in self.designs if not d.spare and d.every == 1)
-
-    def _block(self, design: Design, handles: dict, session: int) -> None:
-        block = self.done[design.name]
-        order = self._rng(design, block).permutation(len(design.arms))
-        for position, index in enumerate(order):
-            self._trial("trial", design, design.arms[index], handles, session, block, position)
-        self.journal.append("block", {"session": session, "design": design.name, "block": block})
-        self.done[design.name] += 1
-
-    def _trial(self, kind, design, arm, handles, session, block, position) -> None:
-        row = _row(self.header, design, arm, session=session, block=block, position=position)
-        seed = int(self._rng(design, block, position).integers(2**31))
-        try:
-            handle = handles[arm.place]
-            if isinstance(handle, Exception):
-                raise handle
-            outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
-            measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
-            frames.from_rows([measured], self.experiment.Trials)
-            row = measured
-        except (CaveatError, OSError, subprocess.SubprocessError) as error:
-            outcome = Outcome({})
-            row |= {"ok": False, "error": scrub(error) or type(error).__name__}
-        where = {k: row[k] for k in ("run", "design", "block", "place")}
-        for table, rows in outcome.tables.items():
-            if kind == "trial" and rows:
-                self.journal.append(
-                    "rows",
-                    {
-                        "table": table,
-                        "session": session,
-                        "design": design.name,
-                        "block": block,
-                        "rows": [where | r for r in rows],
-                    },
-                )
-        self.journal.append(kind, row)
-        self.on_trial()
-
-    def _rng(self, design: Design, *where: int) -> np.random.Generator:
-        """One stream per place in the run, so that a resumed run goes on as it would have."""
-        return np.random.default_rng(
-            [self.header["seed"], zlib.crc32(design.name.encode()), *where]
-        )
-
-    def _state(self, handles: dict) -> None:
-        """Write down each opened place's facts, once per run."""
-        for place, handle in handles.items():
-            if place in self.stated or isinstance(handle, Exception):
-                continue
-            self.stated.add(place)
-            for name, value in handle.facts().items():
-                _fact(self.journal, self.header, place, name, value)
-
-
-@contextmanager
-def _bar(loop: _Loop, sessions: int | None, budget_s: float | None, show: bool) -> Iterator[None]:
+@contextlib.contextmanager
+def _bar(loop: Loop, sessions: int | None, budget_s: float | None, show: bool) -> Iterator[None]:
     total = None
     if sessions is not None and budget_s is None:
         total = sum(
@@ -579,9 +336,16 @@ def _bar(loop: _Loop, sessions: int | None, budget_s: float | None, show: bool) 
             for d in loop.designs
             if d.due(s)
         )
-    seen = "ipykernel" in sys.modules or sys.stderr.isatty()
+    seen = sys.stderr.isatty() or _in_notebook()
     with tqdm(
         total=total, unit=" trials", desc=loop.experiment.NAME, disable=not (show and seen)
     ) as bar:
         loop.on_trial = bar.update
         yield
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return hasattr(shell, "kernel")

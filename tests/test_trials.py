@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from caveatlib import frames, trials
+from caveatlib import designs, frames, trials
 from caveatlib.backends import fake
 from caveatlib.backends.base import Outcome
+from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.journal import Journal, read
-from caveatlib.trials import Arm, Design
 
 
 class Rows(frames.Trials):
@@ -56,9 +56,7 @@ def steady(place, conditions, *, seed):
 
 def run(little, out, **options):
     """Measure with fakes, quietly."""
-    return trials.measure(
-        little, out=out, catalogue=fake, progress=False, **{"seed": 7} | options
-    )
+    return trials.measure(little, out=out, catalogue=fake, progress=False, **{"seed": 7} | options)
 
 
 def table(little, out, name="trials"):
@@ -74,8 +72,10 @@ def test_blocks_are_complete_and_in_random_order(tmp_path):
     arms = rows.groupby("block").apply(lambda b: sorted(zip(b.place, b["size"], strict=True)))
     assert len(arms) == 12
     assert all(a == arms.iloc[0] and len(a) == 4 for a in arms)
-    orders = {tuple(b.sort_values("position")["place"] + b["size"].astype(str))
-              for _, b in rows.groupby("block")}
+    orders = {
+        tuple(b.sort_values("position")["place"] + b["size"].astype(str))
+        for _, b in rows.groupby("block")
+    }
     assert len(orders) > 3
 
 
@@ -223,7 +223,7 @@ def test_spare_designs_wait_under_a_budget(tmp_path):
     little = experiment(steady, DESIGNS=(main, spare))
     run(little, tmp_path, blocks=8, budget_s=1000)
     rows = table(little, tmp_path)
-    assert rows.query("design == 'spare'")["session"].min() == trials.ENOUGH
+    assert rows.query("design == 'spare'")["session"].min() == designs.ENOUGH
     run(little, tmp_path / "b", blocks=2)
     assert table(little, tmp_path / "b").query("design == 'spare'")["session"].min() == 0
 

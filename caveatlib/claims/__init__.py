@@ -14,6 +14,7 @@ from caveatlib.claims.cards import (
     Claim,
     ThenAndNow,
     Verdict,
+    Verdicts,
     card,
 )
 from caveatlib.claims.deciding import by_effect, by_equality, by_fact, by_share, not_measured
@@ -28,6 +29,7 @@ __all__ = [
     "Claim",
     "ThenAndNow",
     "Verdict",
+    "Verdicts",
     "by_effect",
     "by_equality",
     "by_fact",

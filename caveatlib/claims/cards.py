@@ -101,6 +101,16 @@ class Verdict:
         return card(f"{self.claim} {self.verdict}", quote, [self.because], origin, self.verdict)
 
 
+class Verdicts(list):
+    """A list of verdicts that a notebook shows as cards, a terminal as lines."""
+
+    def __repr__(self):
+        return "\n".join(map(repr, self))
+
+    def _repr_html_(self):
+        return "".join(verdict._repr_html_() for verdict in self)
+
+
 @dataclass(frozen=True, repr=False)
 class ThenAndNow:
     """A statement of 2016 beside today's state, with sources and no measurement."""

@@ -180,6 +180,10 @@ def _size(row: dict, words: tuple[str, str], unit: str) -> str:
     """Return ``Faster: 8.2x [7.5, 9.0] (20 blocks).``, from 1x upwards."""
     ratio = row["kind"] == "ratio"
     none = 1.0 if ratio else 0.0
+    plural = "" if row["n"] == 1 else "s"
+    if row["threshold"] != none:  # turned round, it would be laid against another threshold
+        against = f"{row['threshold']:.3g}{'x' if ratio else f' {unit}'}"
+        return f"{_interval(row, unit)} against {against} ({row['n']} {row['unit']}{plural})."
     word, shown = words[0] if row["estimate"] >= none else words[1], row
     if row["estimate"] < none:
         turn = (lambda v: 1 / v) if ratio else (lambda v: -v)
@@ -188,9 +192,7 @@ def _size(row: dict, words: tuple[str, str], unit: str) -> str:
             "low_adjusted": turn(row["high_adjusted"]),
             "high_adjusted": turn(row["low_adjusted"]),
         }
-    against = "" if row["threshold"] == none else f", against {row['threshold']:.3g}{unit}"
-    plural = "" if row["n"] == 1 else "s"
-    return f"{word}: {_interval(shown, unit)} ({row['n']} {row['unit']}{plural}{against})."
+    return f"{word}: {_interval(shown, unit)} ({row['n']} {row['unit']}{plural})."
 
 
 def _interval(row: dict, unit: str, marks=()) -> str:

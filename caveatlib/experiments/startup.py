@@ -36,7 +36,7 @@ from pandera.typing.pandas import Series
 from caveatlib import claims, frames, plots, stats
 from caveatlib.backends.base import Instance, Outcome, Place, Workload
 from caveatlib.errors import DeadlineExceeded, MeasurementError
-from caveatlib.trials import Arm, Design
+from caveatlib.designs import Arm, Design
 
 NAME = "startup"
 QUESTION = "How fast do containers start and stop, and what of that is the container?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -72,6 +72,9 @@ def summarize(
     return table.drop(columns=unknown)
 
 
+_QUALITY = ["machine", "run", "session", "block", "position", "ok", "busy_per_cpu", "stolen_share"]
+
+
 def quality(
     trials: pd.DataFrame,
     measure: str,
@@ -79,7 +82,6 @@ def quality(
     *,
     tick_s: float = 1e-9,
     overhead_s: float = 0.0,
-    conditions: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Say in sentences what makes the values of a measure doubtful; delete nothing.
 
@@ -94,18 +96,15 @@ def quality(
         deviation below it is taken as it, so that equal readings are no outliers.
     overhead_s : float
         What the harness itself adds to a sample.
-    conditions : mapping, optional
-        Of the run: ``stolen_share`` (0..1), ``load`` (mean running tasks other
-        than the workload) and ``cores``; what is absent is not judged.
 
     Returns
     -------
     list of str
         Empty if nothing is to be said.
     """
-    _require(trials, [measure, by, "machine", "run", "session", "block", "position", "ok"])
-    said = _machine_doubts(conditions or {})
+    _require(trials, [measure, by, *_QUALITY])
     good = trials[trials["ok"] & trials[measure].notna()]
+    said = [doubt for rows in _by_machine(good) for doubt in _machine_doubts(*rows)]
     order = ["run", "session", "block", "position"]
     for (machine, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
         name = group if trials["machine"].nunique() == 1 else f"{group} on {machine}"
@@ -114,13 +113,18 @@ def quality(
     return said
 
 
-def _machine_doubts(conditions: Mapping[str, float]) -> list[str]:
+def _by_machine(trials: pd.DataFrame):
+    """Yield each machine's trials, and how to name the machine in a sentence."""
+    for machine, rows in trials.groupby("machine", sort=True):
+        yield rows, "The machine" if trials["machine"].nunique() == 1 else machine
+
+
+def _machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
     said = []
-    if (stolen := conditions.get("stolen_share", 0.0)) >= STOLEN:
-        said.append(f"The hypervisor stole {stolen:.1%} of the CPU time during the run.")
-    load, cores = conditions.get("load"), conditions.get("cores")
-    if load is not None and cores is not None and load >= cores:
-        said.append(f"The machine was busy: load {load:.1f} on {cores:g} cores.")
+    if (stolen := rows["stolen_share"].mean()) >= STOLEN:
+        said.append(f"{machine}: the hypervisor stole {stolen:.1%} of the CPU time meanwhile.")
+    if (busy := rows["busy_per_cpu"].mean()) >= 1:
+        said.append(f"{machine} was busy: {busy:.1f} other running tasks per CPU.")
     return said
 
 

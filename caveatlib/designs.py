@@ -1,0 +1,104 @@
+"""What an experiment is made of: arms in designs, and the tables of its data package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+
+from caveatlib import frames
+from caveatlib.errors import UsageError
+
+ENOUGH = 6
+"""Blocks below which no interval exists (RIGOR: "fewer than 6 pairs")."""
+
+UNAVAILABLE = "unavailable: "
+"""How the error of an arm begins that this machine could not even try."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A place and the conditions of a trial in it."""
+
+    place: str
+    conditions: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Arms that are compared with each other: each once per block, in random order.
+
+    Attributes
+    ----------
+    name : str
+    arms : tuple of Arm
+    block_s : float
+        About how many seconds one block takes, to announce it.
+    blocks_per_session : int
+        Blocks in each session it takes part in.
+    every : int
+        It takes part in every so-manieth session.
+    sessions : int, optional
+        It takes part in so many sessions only.
+    warmup : bool
+        Whether each session begins with a trial of each arm that is kept apart.
+    spare : bool
+        Under a time budget it waits until the others have `ENOUGH` blocks.
+    """
+
+    name: str
+    arms: tuple[Arm, ...]
+    block_s: float
+    blocks_per_session: int = 1
+    every: int = 1
+    sessions: int | None = None
+    warmup: bool = False
+    spare: bool = False
+
+    def due(self, session: int) -> bool:
+        """Whether the design takes part in this session."""
+        within = self.sessions is None or session // self.every < self.sessions
+        return within and session % self.every == 0
+
+    def with_arms(self, arms: tuple[Arm, ...]) -> Design:
+        """Return the design with other arms."""
+        return replace(self, arms=arms)
+
+    def blocks_by(self, session: int) -> int:
+        """Return how many blocks there are once this session is over."""
+        return self.blocks_per_session * sum(self.due(s) for s in range(session + 1))
+
+
+class Conditions(frames.Table):
+    """What held throughout a run: one row per fact."""
+
+    run: frames.Series[str] = frames.field("the run, as its start in UTC")
+    machine: frames.Series[str] = frames.field("the machine, by its class")
+    place: frames.Series[str] = frames.field("the place it is a fact of; empty for the machine")
+    name: frames.Series[str] = frames.field("what is stated")
+    value: frames.Series[str] = frames.field("what was found")
+
+
+def model_of(experiment: ModuleType, table: str) -> type[frames.Table]:
+    """Return the model of one of the experiment's tables.
+
+    Raises
+    ------
+    UsageError
+        If the experiment has no such table.
+    """
+    models = tables_of(experiment)
+    if table not in models:
+        raise UsageError(f"Unknown table {table!r}. Must be one of {sorted(models)}.")
+    return models[table]
+
+
+def tables_of(experiment: ModuleType) -> dict[str, type[frames.Table]]:
+    """Return all tables of the experiment's data package with their models."""
+    return {
+        "trials": experiment.Trials,
+        "warmups": experiment.Trials,
+        "interrupted": experiment.Trials,
+        "conditions": Conditions,
+        **getattr(experiment, "TABLES", {}),
+    }

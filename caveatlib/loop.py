@@ -1,0 +1,189 @@
+"""Sessions of randomised complete blocks of trials, each written down before the next."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+
+from caveatlib import frames, host
+from caveatlib.backends.base import Outcome
+from caveatlib.designs import ENOUGH, UNAVAILABLE, Arm, Design
+from caveatlib.errors import CaveatError, DataError, MeasurementError
+from caveatlib.journal import Journal, read
+from caveatlib.privacy import scrub
+
+_TRIED = ("trial", "warmup", "block")
+
+
+class Loop:
+    """Sessions of blocks of trials, and what has been done of them."""
+
+    def __init__(self, experiment, journal, header, designs, missing, engine, catalogue):
+        self.experiment = experiment
+        self.journal = journal
+        self.header = header
+        self.designs = [
+            d.with_arms(arms)
+            for d in designs
+            if (arms := tuple(a for a in d.arms if a.place not in missing))
+        ]
+        self.names = sorted({a.place for d in self.designs for a in d.arms})
+        self.engine = engine
+        self.catalogue = catalogue
+        self.stated: set[str] = set()
+        self.on_trial: Callable[[], None] = lambda: None
+        records = read(journal.path).records
+        blocks = [r.data["design"] for r in records if r.kind == "block"]
+        self.done = {d.name: blocks.count(d.name) for d in self.designs}
+        self.ended = sum(r.kind == "session" for r in records)
+        self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
+
+    def run(self, sessions: int | None, budget_s: float | None) -> None:
+        """Run so many sessions in all, or until the budget is spent after a whole block."""
+        deadline = None if budget_s is None else time.monotonic() + budget_s
+        first = self.ended
+        while sessions is None or self.ended < sessions:
+            if deadline and self.ended > first and time.monotonic() >= deadline:
+                return
+            with self.catalogue.opened(self.names, engine=self.engine) as handles:
+                if all(isinstance(h, Exception) for h in handles.values()):
+                    raise MeasurementError(f"No place could be opened: {handles[self.names[0]]}")
+                self._state(handles)
+                if not self._session(handles, deadline, may_stop=self.ended > first):
+                    return
+
+    def _session(self, handles: dict, deadline: float | None, *, may_stop: bool) -> bool:
+        """Run what is due; return whether the budget allowed all of it."""
+        session, self.next = self.next, self.next + 1
+        due = [d for d in self.designs if d.due(self.ended) and not self._waits(d, deadline)]
+        for design in due:
+            if design.warmup:
+                for arm in design.arms:
+                    self._trial("warmup", design, arm, handles, session, 0, 0)
+        for design in due:
+            for _ in range(design.blocks_per_session):
+                if deadline and may_stop and time.monotonic() >= deadline:
+                    return False
+                if self.done[design.name] < design.blocks_by(self.ended):
+                    self._block(design, handles, session)
+        self.journal.append("session", {"session": session})
+        self.ended += 1
+        return True
+
+    def _waits(self, design: Design, deadline: float | None) -> bool:
+        if deadline is None or not design.spare:
+            return False
+        return any(self.done[d.name] < ENOUGH for d in self.designs if not d.spare and d.every == 1)
+
+    def _block(self, design: Design, handles: dict, session: int) -> None:
+        block = self.done[design.name]
+        order = self._rng(design, block).permutation(len(design.arms))
+        for position, index in enumerate(order):
+            self._trial("trial", design, design.arms[index], handles, session, block, position)
+        self.journal.append("block", {"session": session, "design": design.name, "block": block})
+        self.done[design.name] += 1
+
+    def _trial(self, kind, design, arm, handles, session, block, position) -> None:
+        row = _row(self.header, design, arm, session=session, block=block, position=position)
+        seed = int(self._rng(design, block, position).integers(2**31))
+        row["busy_per_cpu"], before = host.busy_per_cpu(), host.cpu_ticks()
+        try:
+            handle = handles[arm.place]
+            if isinstance(handle, Exception):
+                raise handle
+            outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
+            row["stolen_share"] = host.stolen_share(before, host.cpu_ticks())
+            measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
+            _check(measured, self.experiment)
+            row = measured
+        except (CaveatError, OSError, subprocess.SubprocessError) as error:
+            outcome = Outcome({})
+            row |= {"ok": False, "error": scrub(error) or type(error).__name__}
+        where = {k: row[k] for k in ("run", "design", "block", "place")}
+        for table, rows in outcome.tables.items():
+            if kind == "trial" and rows:
+                self.journal.append(
+                    "rows",
+                    {
+                        "table": table,
+                        "session": session,
+                        "design": design.name,
+                        "block": block,
+                        "rows": [where | r for r in rows],
+                    },
+                )
+        self.journal.append(kind, row)
+        self.on_trial()
+
+    def _rng(self, design: Design, *where: int) -> np.random.Generator:
+        """One stream per place in the run, so that a resumed run goes on as it would have."""
+        return np.random.default_rng(
+            [self.header["seed"], zlib.crc32(design.name.encode()), *where]
+        )
+
+    def _state(self, handles: dict) -> None:
+        """Write down each opened place's facts, once per run."""
+        for place, handle in handles.items():
+            if place in self.stated or isinstance(handle, Exception):
+                continue
+            self.stated.add(place)
+            for name, value in handle.facts().items():
+                write_fact(self.journal, self.header, place, name, value)
+
+
+def _check(row: dict, experiment) -> None:
+    """Hold a row against its model and its experiment's guards; what breaks them is no number.
+
+    Raises
+    ------
+    DataError
+        Names column, value and rule.
+    """
+    frame = frames.from_rows([row], experiment.Trials)
+    for name in frames.measures(experiment.Trials):
+        if np.isinf(frame[name].iloc[0]):
+            raise DataError(f"Value inf of {name!r}. Must be finite, or empty.")
+    if hasattr(experiment, "check"):
+        experiment.check(frame)
+
+
+def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
+    return {
+        "run": header["run"],
+        "source": "live",
+        "machine": header["machine"],
+        "design": design.name,
+        "place": arm.place,
+        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        **where,
+        **arm.conditions,
+    }
+
+
+def write_fact(journal: Journal, header: dict, place: str, name: str, value: object) -> None:
+    """Write down a fact of the machine, or of a place, that held throughout the run."""
+    row = {
+        "run": header["run"],
+        "machine": header["machine"],
+        "place": place,
+        "name": name,
+        "value": scrub(value),
+    }
+    journal.append(
+        "rows", {"table": "conditions", "session": 0, "design": "", "block": 0, "rows": [row]}
+    )
+
+
+def write_missing(journal: Journal, header: dict, designs, missing: dict[str, str]) -> None:
+    """One row per arm that cannot be tried here, so that tables and verdicts can say why."""
+    for design in designs:
+        for arm in design.arms:
+            if arm.place in missing:
+                row = _row(header, design, arm, session=0, block=0, position=0)
+                reason = UNAVAILABLE + scrub(missing[arm.place])
+                journal.append("unavailable", row | {"ok": False, "error": reason})
