@@ -117,7 +117,7 @@ def test_the_card_leads_with_the_size():
     assert slower.because == "Slower: 8.2x [7.5, 9.0] (20 blocks)."
     assert slower.effect == pytest.approx(1 / 8.2)
     against = decide(row(threshold=2.0, unit="session", n=8))
-    assert against.because == "Faster: 8.2x [7.5, 9.0] (8 sessions, against 2x)."
+    assert against.because == "8.2x [7.5, 9.0] against 2x (8 sessions)."
 
 
 def test_a_difference_has_its_unit():
