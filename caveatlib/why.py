@@ -118,12 +118,12 @@ def explain(
 
 def _nothing(found: _Found, pid: int | None, containers) -> str:
     shown = _shown(found.address, found.port)
-    if found.address.version == 6 and found.loopback:
-        if _look(ip_address("127.0.0.1"), found.port, pid, containers).dnat:
-            return (
-                f"Nothing answers at {shown}: without docker-proxy no rule leads there. "
-                f"Must be 127.0.0.1:{found.port}, where the port is published."
-            )
+    over_ipv4 = _look(ip_address("127.0.0.1"), found.port, pid, containers)
+    if str(found.address) == "::1" and over_ipv4.dnat:
+        return (
+            f"Nothing answers at {shown}: without docker-proxy no rule leads there. "
+            f"Must be 127.0.0.1:{found.port}, where the port is published."
+        )
     unseen = f" {found.blind}" if found.blind else ""
     return (
         f"Nothing is published at {shown}. Must be a port that Docker publishes or a process "
