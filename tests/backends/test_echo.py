@@ -64,6 +64,37 @@ def test_stall_is_not_hidden():
     assert sum(latency > 0.05 for latency in found["latency_s"]) >= 20
 
 
+def test_a_late_sender_is_not_hidden(monkeypatch):
+    """A probe that falls behind counts its own lateness: due times, not sending times."""
+    with serving() as (port, _):
+        real = socket.create_connection
+        monkeypatch.setattr(socket, "create_connection", lambda *a, **k: _Late(real(*a, **k)))
+        found = echo.round_trips("127.0.0.1", port, duration_s=0.5, rate_per_s=100)
+    assert sum(latency > 0.05 for latency in found["latency_s"]) >= 10
+
+
+class _Late:
+    """A connection whose tenth message takes 0.2 s to hand over."""
+
+    def __init__(self, link):
+        self._link, self._sent = link, 0
+
+    def sendall(self, data):
+        self._sent += 1
+        if self._sent == 10:
+            time.sleep(0.2)
+        self._link.sendall(data)
+
+    def __getattr__(self, name):
+        return getattr(self._link, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._link.close()
+
+
 def test_peer_sees_both_ends():
     """The server names the client's address, also one of its own choosing."""
     with serving() as (port, _):
