@@ -93,7 +93,7 @@ JSON_CALLS = {
     "http 0.9": says(b"<html>hello</html>\r\n"),
     "tls alert": says(b"\x15\x03\x01\0\x02\x02\x28"),
     "unwanted gzip": says(answer(gzip.compress(b"{}"), "200 OK\r\nContent-Encoding: gzip")),
-    "redirect": says(answer(b"", "302 Found\r\nLocation: /version")),
+    "redirect": says(answer(b"", "302 Found\r\nLocation: http+docker://localhost/version")),
     "huge status": says(b"HTTP/1.1 99999999 OK\r\n\r\n{}"),
 }
 """Behaviours for a call that wants a JSON object."""
@@ -174,6 +174,8 @@ def _sensible(target: str) -> bytes:
         return answer(b'{"Id": "e1"}', "201 Created")
     if target.endswith("/start"):
         return UPGRADED + frame(b"half", length=8)
+    if target.endswith("/exec/e1/json"):
+        return answer(b'{"ExitCode": 0}')
     return answer(b'{"message": "no such thing"}', "404 Not Found")
 
 

@@ -101,13 +101,22 @@ def test_wrong_shape(path, at, body, call):
             engine.close()
 
 
-def test_flood_ends_by_size(path):
-    """An answer without end is given up for its size, long before a generous deadline."""
-    with serving(path, JSON_CALLS["endless chunks"]) as url:
+@pytest.mark.parametrize(
+    ("behaviour", "at", "call"),
+    [
+        (JSON_CALLS["endless chunks"], "/info", lambda e: e.info(timeout_s=60)),
+        (STREAMS["endless head"], "/attach", lambda e: e.attach(CONTAINER, timeout_s=60)),
+        (STREAMS["frame of 4 GiB"], "/start", lambda e: e.exec(CONTAINER, [""], timeout_s=20)),
+        (STREAMS["endless frames"], "/start", lambda e: e.exec(CONTAINER, [""], timeout_s=60)),
+    ],
+)
+def test_size_ends_it_too(path, behaviour, at, call):
+    """What is too long is given up for its size, long before a generous deadline."""
+    with serving(path, behaviour, at=at) as url:
         engine = Engine(Endpoint(url, "test"))
         try:
             with pytest.raises(EngineError):
-                engine.info(timeout_s=60)
+                call(engine)
         finally:
             engine.close()
 

@@ -197,6 +197,14 @@ def test_namespaces(engine):
         netns.socket_in(2**22 - 1)
 
 
+def test_host_is_hidden(engine):
+    """The engine sees an empty /run with its own folder in it, not the host's daemons."""
+    seen = Path(f"/proc/{engine.pid}/root/run")
+    assert seen.stat().st_dev != Path("/run").stat().st_dev
+    assert not (seen / "dbus").exists()
+    assert not (seen / "systemd").exists()
+
+
 def test_socket_is_for_its_group_only(engine):
     """The socket of the engine belongs to root and to the group asked for."""
     found = Path(engine.where.address).stat()
@@ -278,6 +286,16 @@ def test_own_engine_is_left_as_it_was(own):
         raise KeyboardInterrupt
     assert _listing(own) == before
     own.remove(foreign)
+
+
+def test_container_of_a_stranger(own):
+    """A container that somebody makes from our image is not ours: it stays, and so its image."""
+    with engines.own_engine() as mine:
+        image = mine.image()
+        foreign = own._api.create_container(image, ["true"])["Id"]
+    assert foreign in {c["Id"] for c in own._api.containers(all=True)}
+    own.remove(foreign)
+    own._api.remove_image(image)
 
 
 def test_sweep_of_own_engine(own, monkeypatch):
