@@ -7,6 +7,7 @@ right, and works on a copied tree as well (`root`).
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ class Location:
     version : int
         1 or 2.
     folder : Path
-        The process's own group.
+        The process's own group; on version 2 the nearest one above it that the
+        controller was handed to, where that is not its own.
     top : Path
         The mount point: the uppermost group that can be seen from here.
     """
@@ -128,19 +130,26 @@ def locate(controller: str, *, pid: int | str = "self", root: Path = ROOT) -> Lo
         if name not in groups or (version == 1 and controller not in options):
             continue
         shown, folder, top = _resolve(root, point, inside, groups[name])
-        if version == 1 or _handed_down(folder, controller):
-            found.append((shown, Location(version, folder, top)))
+        location = Location(version, folder, top)
+        if version == 2:
+            location = _handed_down(location, controller)
+        if location is not None:
+            found.append((shown, location))
     # a mount that shows the process's own group tells more than one that does not
     return max(found, key=lambda each: each[0], default=(False, None))[1]
 
 
-def _handed_down(folder: Path, controller: str) -> bool:
-    """Say whether a group of version 2 has a controller; cpuacct is a part of cpu there."""
-    try:
-        names = (folder / "cgroup.controllers").read_text().split()
-    except OSError:
-        return False
-    return ("cpu" if controller == "cpuacct" else controller) in names
+def _handed_down(location: Location, controller: str) -> Location | None:
+    """Return the nearest group of version 2 on the way up that a controller was handed to.
+
+    cpuacct is a part of cpu there.
+    """
+    wanted = "cpu" if controller == "cpuacct" else controller
+    for folder in location.chain():
+        with contextlib.suppress(OSError):
+            if wanted in (folder / "cgroup.controllers").read_text().split():
+                return Location(2, folder, location.top)
+    return None
 
 
 def _groups(path: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ LIMITS = {
     "v2-outside": (0.5, 2.0**28, 3, 64),
     "v2-host-names": (0.5, 2.0**28, 3, 64),
     "v2-nested": (2.0, 2.0**32, 8, 512),
+    "v2-session": (8.0, None, 16, 56571),
     "missing": (None, None, None, None),
 }
 
@@ -95,10 +96,13 @@ def test_quota_of_both_versions():
     assert cgroup.of_process(root=SAMPLES / "hybrid-nested").quota() == (None, 100_000)
 
 
-def test_parent_on_v2(tmp_path):
+def test_parent_on_v2():
     """New groups go below the nearest group that hands the cpu controller down."""
     top = SAMPLES / "v2-nested/sys/fs/cgroup"
     assert cgroup.parent(root=SAMPLES / "v2-nested").cpu == top / "user.slice"
+    # a login session, to which systemd hands no cpu controller
+    session = SAMPLES / "v2-session"
+    assert cgroup.parent(root=session).cpu == session / "sys/fs/cgroup"
 
 
 def test_no_controller():
