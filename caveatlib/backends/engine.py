@@ -17,17 +17,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from caveatlib.backends import answers, deadline, endpoint, leases, netns, rootfs, streams
+from caveatlib.backends import answers, belongings, deadline, endpoint, netns, streams
 from caveatlib.backends.base import Ability
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 
 CALL_S = 30.0
-LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
-# Containers inherit their image's labels, so an image has labels of its own: a
-# container that somebody else makes from it must not look like ours.
-IMAGE_PREFIX = "caveatlib.image"
-REPOSITORY = "caveatlib/busybox"
-PULL_FIX = "docker pull busybox"
 
 
 def probe() -> Ability:
@@ -85,9 +79,7 @@ def sweep_own(engine: Engine) -> list[str]:
     removed : list of str
         ``"container 1f2e3d4c5b6a"``, one for each thing removed.
     """
-    return engine.remove_labelled(
-        lambda labels: OWNER_LABEL in labels and not leases.owner_alive(labels[OWNER_LABEL])
-    )
+    return belongings.remove(engine, belongings.is_orphaned)
 
 
 class Engine:
@@ -103,6 +95,8 @@ class Engine:
         Eight hexadecimal digits that label everything made through it.
     version : str
         The engine's version.
+    api : docker.APIClient
+        For what has no method here; call its functions through `call`.
     """
 
     def __init__(
@@ -118,12 +112,12 @@ class Engine:
         self._settings = dict(settings or {})
         self._image: str | None = None
         self._lock = threading.Lock()
-        self._api = answers.client(where)
+        self.api = answers.client(where)
         try:
             about = answers.as_dict(
-                self.call("version", self._api.version, False, timeout_s=timeout_s)
+                self.call("version", self.api.version, False, timeout_s=timeout_s)
             )
-            self._api._version = answers.api_version(about)
+            self.api._version = answers.api_version(about)
             self.version = answers.word(about.get("Version"))
         except EngineError as error:
             self.close()
@@ -134,7 +128,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the connections; containers stay as they are."""
-        self._api.close()
+        self.api.close()
 
     def call(self, what: str, function: Callable, *args, timeout_s: float = CALL_S, **kwargs):
         """Call a docker-py function within a total deadline.
@@ -159,7 +153,7 @@ class Engine:
 
     def info(self, *, timeout_s: float = CALL_S) -> dict:
         """Return the engine's own description; holds names that must not be stored."""
-        return answers.as_dict(self.call("info", self._api.info, timeout_s=timeout_s))
+        return answers.as_dict(self.call("info", self.api.info, timeout_s=timeout_s))
 
     def image(self) -> str:
         """Return the name of the busybox image, imported at the first use.
@@ -172,7 +166,7 @@ class Engine:
         """
         with self._lock:
             if self._image is None:
-                self._image = self._import() if self._runs_our_busybox() else self._pulled()
+                self._image = belongings.image(self)
             return self._image
 
     def create(
@@ -205,12 +199,12 @@ class Engine:
         image = image or self.image()
 
         def create():
-            return self._api.create_container(
+            return self.api.create_container(
                 image,
                 list(argv),
                 ports=exposed,
-                labels=self._labels(),
-                host_config=self._api.create_host_config(**with_ports),
+                labels=belongings.labels(self.run),
+                host_config=self.api.create_host_config(**with_ports),
                 use_config_proxy=False,
             )
 
@@ -227,27 +221,27 @@ class Engine:
 
     def start(self, container: str, *, timeout_s: float = CALL_S) -> None:
         """Start a container; return when the engine does."""
-        self.call("start", self._api.start, container, timeout_s=timeout_s)
+        self.call("start", self.api.start, container, timeout_s=timeout_s)
 
     def kill(self, container: str, signal: str, *, timeout_s: float = CALL_S) -> None:
         """Send a signal to a container's first process, ``"TERM"`` say, if it still runs."""
         with answers.ignoring(409):
-            self.call("kill", self._api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
+            self.call("kill", self.api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
 
     def wait(self, container: str, *, timeout_s: float = CALL_S) -> int:
         """Wait for a container's end and return its exit status."""
-        answer = self.call("wait", self._api.wait, container, timeout_s=timeout_s)
+        answer = self.call("wait", self.api.wait, container, timeout_s=timeout_s)
         return answers.number(answer, "StatusCode")
 
     def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
         """End and remove a container; one that is gone already is no error."""
-        remove = self._api.remove_container
+        remove = self.api.remove_container
         with answers.ignoring(404, 409):  # 409: its removal is under way
             self.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)
 
     def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:
         """Return everything the engine says about a container."""
-        inspect = self._api.inspect_container
+        inspect = self.api.inspect_container
         return answers.as_dict(self.call("inspect", inspect, container, timeout_s=timeout_s))
 
     def published(self, container: str) -> dict[int, int]:
@@ -272,12 +266,12 @@ class Engine:
         """
         with deadline.budgeted(timeout_s) as budget:  # one for all three calls
             try:
-                made = self.call("exec", self._api.exec_create, container, list(argv))
+                made = self.call("exec", self.api.exec_create, container, list(argv))
                 name = answers.text(made, "Id")
                 target = f"{self._path('exec', name)}/start"
                 with self._stream("exec", target, b'{"Detach":false,"Tty":false}') as sock:
                     output = b"".join(data for kind, data in streams.frames(sock) if kind == 1)
-                status = answers.number(self.call("exec", self._api.exec_inspect, name), "ExitCode")
+                status = answers.number(self.call("exec", self.api.exec_inspect, name), "ExitCode")
             except (OSError, EngineError) as error:
                 raise deadline.translate(error, budget, "exec") from error
         return status, output
@@ -285,8 +279,10 @@ class Engine:
     def create_network(self) -> str:
         """Create a labelled bridge network and return its id; `clear` removes it."""
         name = f"caveatlib-{self.run}-{secrets.token_hex(2)}"
-        create = self._api.create_network
-        return answers.text(self.call("network", create, name, labels=self._labels()), "Id")
+        create = self.api.create_network
+        return answers.text(
+            self.call("network", create, name, labels=belongings.labels(self.run)), "Id"
+        )
 
     def place(self, *, runtime: str | None = None, host: Mapping[str, object] | None = None):
         """Return the place whose workloads are containers of this engine.
@@ -305,7 +301,7 @@ class Engine:
     def facts(self) -> dict[str, str]:
         """Return versions and settings: conditions of a run, without names or addresses."""
         info = self.info()
-        about = answers.as_dict(self.call("version", self._api.version))
+        about = answers.as_dict(self.call("version", self.api.version))
         facts = {
             "engine_version": answers.word(about.get("Version")),
             "engine_os": answers.word(about.get("Os")),
@@ -321,63 +317,18 @@ class Engine:
             facts |= {"firewall_backend": _firewall(), "congestion_control": self._congestion()}
         return facts | self._settings
 
-    def remove_labelled(self, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
-        """Remove containers, networks and images with our label that a function picks.
-
-        Parameters
-        ----------
-        is_ours : callable
-            Says, for the labels of a thing, whether it goes.
-        """
-        api, removed = self._api, []
-        networks = answers.as_list(
-            self.call("networks", api.networks, filters={"label": f"{LABEL}=1"})
-        )
-        for thing in self.containers():
-            if is_ours(thing["Labels"]):
-                self.remove(answers.text(thing, "Id"))
-                removed.append(f"container {answers.text(thing, 'Id')[:12]}")
-        for thing in networks:
-            if _is_labelled(thing) and is_ours(thing["Labels"]):
-                self.call("network", api.remove_network, answers.text(thing, "Id"))
-                removed.append(f"network {answers.text(thing, 'Id')[:12]}")
-        return removed + self._remove_images(is_ours)
-
     def containers(self) -> list[dict]:
         """Return the engine's entries of all containers with our label."""
-        found = self.call(
-            "containers", self._api.containers, all=True, filters={"label": f"{LABEL}=1"}
-        )
-        return [thing for thing in answers.as_list(found) if _is_labelled(thing)]
-
-    def _remove_images(self, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
-        removed = []
-        label = {"label": f"{IMAGE_PREFIX}=1"}
-        for thing in answers.as_list(self.call("images", self._api.images, filters=label)):
-            labels = {
-                LABEL + name.removeprefix(IMAGE_PREFIX): value
-                for name, value in (thing.get("Labels") or {}).items()
-                if name.startswith(IMAGE_PREFIX)
-            }
-            # By the name that was given here: any other name of it stays.
-            name = f"{REPOSITORY}:{labels.get(RUN_LABEL)}"
-            if name in (thing.get("RepoTags") or []) and is_ours(labels):
-                with answers.ignoring(409):  # somebody else's container uses it
-                    self.call("image", self._api.remove_image, name)
-                    removed.append(f"image {name}")
-        return removed
+        return belongings.labelled(self, "containers", all=True)
 
     def clear(self) -> None:
         """Remove everything that was made through this connection."""
-        self.remove_labelled(lambda labels: labels.get(RUN_LABEL) == self.run)
-
-    def _labels(self) -> dict[str, str]:
-        return {LABEL: "1", RUN_LABEL: self.run, OWNER_LABEL: leases.owner_token()}
+        belongings.remove(self, lambda labels: labels.get(belongings.RUN_LABEL) == self.run)
 
     def _path(self, kind: str, name: str) -> str:
         if not re.fullmatch(r"[\w.-]+", name):
             raise UsageError(f"{kind} {name!r}. Must be an id or a name.")
-        return f"/v{self._api._version}/{kind}/{name}"
+        return f"/v{self.api._version}/{kind}/{name}"
 
     def _stream(self, what: str, target: str, body: bytes = b"", *, timeout_s: float = CALL_S):
         with deadline.budgeted(timeout_s) as budget:
@@ -393,35 +344,6 @@ class Engine:
                 raise deadline.translate(error, budget, what) from error
         return sock
 
-    def _runs_our_busybox(self) -> bool:
-        if not rootfs.probe().available:
-            return False
-        info = self.info()
-        ours = platform.system().lower(), platform.machine()
-        return (info.get("OSType"), info.get("Architecture")) == ours
-
-    def _import(self) -> str:
-        labels = " ".join(
-            f"{IMAGE_PREFIX}{name.removeprefix(LABEL)}={value}"
-            for name, value in self._labels().items()
-        )
-        said = self.call(
-            *("import", self._api.import_image_from_data, rootfs.image_tar()),
-            **{"repository": REPOSITORY, "tag": self.run, "changes": [f"LABEL {labels}"]},
-        )
-        # {"status":"sha256:1f2e..."} or {"errorDetail":{...},"error":"..."}
-        if '"error"' in said:
-            raise EngineError("import: the engine refused the busybox image")
-        return f"{REPOSITORY}:{self.run}"
-
-    def _pulled(self) -> str:
-        found = answers.as_list(self.call("images", self._api.images, name="busybox"))
-        for image in found:
-            for tag in image.get("RepoTags") or []:
-                if isinstance(tag, str) and tag.startswith("busybox:"):
-                    return tag
-        raise Unavailable(f"No busybox image for this engine. Mend it with: {PULL_FIX}")
-
     def _congestion(self) -> str:
         name = "net.ipv4.tcp_congestion_control"
         try:
@@ -430,11 +352,6 @@ class Engine:
             return netns.sysctl(name)
         except (OSError, MeasurementError):
             return ""
-
-
-def _is_labelled(thing: dict) -> bool:
-    labels = thing.get("Labels")
-    return isinstance(labels, dict) and labels.get(LABEL) == "1"
 
 
 def _firewall() -> str:

@@ -253,7 +253,7 @@ def own(engine, monkeypatch):
 
 def _listing(engine):
     """Return everything there is on an engine, and the firewall rules of its namespace."""
-    api = engine._api
+    api = engine.api
     rules = subprocess.run(
         netns.argv_in(engine.pid, ["iptables-save"]), capture_output=True, text=True, timeout=10
     ).stdout
@@ -269,7 +269,7 @@ def _listing(engine):
 def test_own_engine_is_left_as_it_was(own):
     """A run on the reader's engine leaves every list of it and the firewall as they were."""
     image = own.image()
-    foreign = own._api.create_container(image, ["sleep", "100"], labels={"caveatlib.x": "1"})["Id"]
+    foreign = own.api.create_container(image, ["sleep", "100"], labels={"caveatlib.x": "1"})["Id"]
     own.start(foreign)
     before = _listing(own)
     with engines.own_engine() as mine:
@@ -292,10 +292,10 @@ def test_container_of_a_stranger(own):
     """A container that somebody makes from our image is not ours: it stays, and so its image."""
     with engines.own_engine() as mine:
         image = mine.image()
-        foreign = own._api.create_container(image, ["true"])["Id"]
-    assert foreign in {c["Id"] for c in own._api.containers(all=True)}
+        foreign = own.api.create_container(image, ["true"])["Id"]
+    assert foreign in {c["Id"] for c in own.api.containers(all=True)}
     own.remove(foreign)
-    own._api.remove_image(image)
+    own.api.remove_image(image)
 
 
 def test_sweep_of_own_engine(own, monkeypatch):
@@ -303,7 +303,7 @@ def test_sweep_of_own_engine(own, monkeypatch):
     dead = leases.owner_token().replace(":", ":1", 1)
     with engines.own_engine() as alive:
         kept = alive.create(["true"])
-        heir = own._api.create_container(alive.image(), ["true"])["Id"]
+        heir = own.api.create_container(alive.image(), ["true"])["Id"]
         lost = engines.Engine(own.where)
         with monkeypatch.context() as patch:
             patch.setattr(leases, "owner_token", lambda: dead)
@@ -314,7 +314,7 @@ def test_sweep_of_own_engine(own, monkeypatch):
             [f"container {doomed[:12]}", f"image {image}", f"network {network[:12]}"]
         )
         assert engines.sweep_own(own) == []
-        left = {c["Id"] for c in own._api.containers(all=True)}
+        left = {c["Id"] for c in own.api.containers(all=True)}
         assert {kept, heir} <= left
         assert doomed not in left
         own.remove(heir)
