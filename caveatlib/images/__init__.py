@@ -14,7 +14,7 @@ tables `Image.layers`, `Image.files`, `Image.packages`, `Image.olives` and
 from caveatlib.images.image import Image
 from caveatlib.images.limits import DEFAULTS, Limits
 from caveatlib.images.names import escape, unescape
-from caveatlib.images.read import list_tar, read, read_all, read_stream
+from caveatlib.images.reading import list_tar, read, read_all, read_stream
 from caveatlib.images.sharing import shared
 
 __all__ = [

@@ -94,7 +94,7 @@ def pax_header(values: dict, *, flag=b"x", raw: bytes | None = None) -> bytes:
 
 
 def pax_record(key, value) -> bytes:
-    """Return ``b"<length> key=value\\n"``, the length counting itself."""
+    r"""Return ``b"<length> key=value\n"``, the length counting itself."""
     rest = b" " + as_bytes(key) + b"=" + as_bytes(value) + b"\n"
     length = len(rest) + 1
     while len(str(length)) + len(rest) != length:

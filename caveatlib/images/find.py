@@ -1,0 +1,175 @@
+"""Find the images in a store, and pick one by name and platform."""
+
+from __future__ import annotations
+
+import os
+import platform as machine_platform
+from dataclasses import dataclass, replace
+
+from caveatlib.errors import ImageError, UsageError
+from caveatlib.images import documents, layers, stores
+from caveatlib.images.documents import Descriptor
+from caveatlib.images.limits import Limits
+from caveatlib.images.names import escape
+from caveatlib.images.registry import Registry
+
+_MACHINES = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "armv7l": "arm/v7",
+    "armv6l": "arm/v6",
+    "i386": "386",
+    "i686": "386",
+}
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image in a store: a manifest by its descriptor, or an item of ``manifest.json``."""
+
+    name: str
+    platform: str
+    descriptor: Descriptor | None = None
+    item: dict | None = None
+
+
+def find(store: stores.Store, limits: Limits) -> list[Found]:
+    """Return the images of an archive or layout, one per name and platform."""
+    found: list[Found] = []
+    has_index = store.has("index.json")
+    if has_index:
+        data = store.document("index.json", limits.document_bytes)
+        found = _in_index(store, data, "index.json", limits)
+    # Docker 25 writes an index whose manifests are null next to a manifest.json.
+    if not found and store.has("manifest.json"):
+        return _in_manifest_json(store.document("manifest.json", limits.manifest_json_bytes))
+    if not found:
+        raise ImageError(
+            "index.json names no image. Must name one."
+            if has_index
+            else "Neither index.json nor manifest.json is there. Must be a container image."
+        )
+    return found
+
+
+def find_root(store: Registry, reference: str, limits: Limits) -> list[Found]:
+    """Return the images that a reference of a registry names."""
+    data, media_type = store.root()
+    value = documents.parse(data, "The manifest")
+    media_type = documents.get(value, "mediaType", str, "The manifest", media_type)
+    digest = layers.digest_of([data], "sha256")
+    root = Descriptor(media_type, digest, len(data))
+    if media_type in documents.INDEX_TYPES:
+        found = _in_index(store, data, "The index", limits, seen=(digest,))
+        return [replace(image, name=escape(reference)) for image in found]
+    return [Found(escape(reference), "", root)]
+
+
+def _in_index(
+    store: stores.Store,
+    data: bytes,
+    what: str,
+    limits: Limits,
+    *,
+    name: str = "",
+    seen: tuple[str, ...] = (),
+) -> list[Found]:
+    if len(seen) > limits.index_depth:
+        raise ImageError(f"{len(seen)} indexes within each other. Must be {limits.index_depth}.")
+    found = []
+    for item in documents.descriptors(documents.parse(data, what), "manifests", what):
+        if item.attestation:
+            continue
+        called = name or next((item.annotations[k] for k in _NAMES if k in item.annotations), "")
+        if not isinstance(called, str):
+            raise ImageError(f"A name in {what} is no string.")
+        if item.media_type not in documents.INDEX_TYPES:
+            # Without a name and a platform nothing says that two are the same image.
+            called = called or ("" if item.platform else item.digest)
+            found.append(Found(escape(called), item.platform, item))
+            continue
+        if item.digest in seen:
+            raise ImageError(f"Index {item.digest} contains itself.")
+        if not store.has(item.path):
+            raise ImageError(f"Index {item.digest} is not in the image. Must be complete.")
+        nested = blob(store, item, limits, "Index")
+        found += _in_index(
+            store,
+            nested,
+            f"Index {item.digest}",
+            limits,
+            name=called or item.digest,
+            seen=(*seen, item.digest),
+        )
+    return found
+
+
+def _in_manifest_json(data: bytes) -> list[Found]:
+    what = "manifest.json"
+    value = documents.parse(data, what)
+    if value is None:
+        value = []
+    if not isinstance(value, list):
+        raise ImageError(f"{what} is no list. Must be one of images.")
+    found = []
+    for number, item in enumerate(value):
+        where = f"item {number} of {what}"
+        tags = documents.strings(documents.get(item, "RepoTags", list, where), where)
+        config = documents.get(item, "Config", str, where)
+        found.append(Found(escape(tags[0] if tags else config), "", item=item))
+    if not found:
+        raise ImageError(f"{what} names no image. Must name one.")
+    return found
+
+
+def pick(found: list[Found], name: str | None, platform: str | None, source) -> Found:
+    """Return the one image of that name and platform; UsageError says what there is."""
+    images = list(dict.fromkeys(image.name for image in found))
+    shown = escape(os.fsdecode(source))
+    if name is None and len(images) > 1:
+        raise UsageError(
+            f"{shown!r} holds {len(images)} images. Must name one, as in "
+            f"'{shown}#{images[0]}', of: {', '.join(images[:20])}."
+        )
+    chosen = [image for image in found if name is None or image.name == name]
+    if not chosen:
+        raise UsageError(
+            f"{shown!r} holds no image {escape(name)!r}. Must be one of: {', '.join(images[:20])}."
+        )
+    wanted = platform or default_platform()
+    fitting = [image for image in chosen if _fits(image.platform, wanted)]
+    if fitting:
+        return fitting[0]
+    if len(chosen) == 1 and (platform is None or not chosen[0].platform):
+        return replace(chosen[0], platform="" if platform is None else platform)
+    there = ", ".join(sorted({image.platform or "unknown" for image in chosen}))
+    raise UsageError(f"{shown!r} is not there for {escape(wanted)!r}. Must be one of: {there}.")
+
+
+def default_platform() -> str:
+    """Return this machine's platform as images call it, such as ``linux/amd64``."""
+    machine = machine_platform.machine().lower()
+    return f"linux/{_MACHINES.get(machine, machine)}"
+
+
+def _fits(offered: str, wanted: str) -> bool:
+    # arm64 is always v8, and amd64 without a variant is v1.
+    default = {"linux/arm64": "/v8", "linux/amd64": "/v1"}
+    return offered + default.get(offered, "") == wanted + default.get(wanted, "")
+
+
+def blob(store: stores.Store, item: Descriptor, limits: Limits, what: str) -> bytes:
+    """Return a document by its descriptor, its size and digest checked."""
+    if item.size > limits.document_bytes:
+        raise ImageError(
+            f"{what} {item.digest} has {item.size} bytes. Must be at most {limits.document_bytes}."
+        )
+    data = store.document(item.path, limits.document_bytes)
+    found = layers.digest_of([data], item.digest.partition(":")[0])
+    layers.check(item.digest, found, what)
+    if len(data) != item.size:
+        raise ImageError(f"{what} {item.digest} has {len(data)} bytes. Must be {item.size}.")
+    return data

@@ -1,0 +1,641 @@
+"""Images as a whole: every format, what is verified, and what strangers may send."""
+
+import gzip
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imagebuild as build
+import make_samples
+import pandas as pd
+import pytest
+
+from caveatlib import images
+from caveatlib.errors import CaveatError, ImageError, UsageError
+from caveatlib.images import assemble, codecs, find, stores
+from caveatlib.images.limits import Budget, Limits
+
+SAMPLES = Path(__file__).parents[2] / "data" / "images"
+LAYERS_CSV = (
+    "layer,digest,diff_id,created_by,media_type,compressed_bytes,size_bytes,files,"
+    "wasted_bytes,verified"
+)
+LOWER = [build.folder("a/"), build.file("a/f", b"1" * 700), build.file("b", b"2" * 10)]
+UPPER = [build.file("a/.wh.f"), build.file("c", b"3" * 5)]
+IMAGE = {"name": "one:1", "layers": [LOWER, UPPER]}
+OTHER = {"name": "two:2", "layers": [LOWER]}
+
+
+def from_bytes(data: bytes, **options) -> images.Image:
+    """Read an archive in memory by random access, as `read` does with a file."""
+    limits = options.pop("limits", images.DEFAULTS)
+    store = stores.Archive(
+        lambda size, offset: data[offset : offset + size], len(data), budget=Budget(limits)
+    )
+    found = find.find(store, limits)
+    return assemble.load(store, find.pick(found, None, None, "bytes"), limits)
+
+
+def expect_lower_and_upper(image: images.Image) -> None:
+    assert image.layers["size_bytes"].tolist() == [710, 5]
+    assert image.layers["wasted_bytes"].tolist() == [700, 0]
+    assert image.layers["files"].tolist() == [3, 1]
+    assert image.layers["verified"].tolist() == ["true", "true"]
+    assert image.files["path"].tolist() == ["/a", "/a/f", "/b", "/c"]
+    assert image.files["hidden_by"].fillna(-1).tolist() == [-1, 1, -1, -1]
+
+
+@pytest.mark.parametrize("codec", ["plain", "gzip", "zstd"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("manifest_json", [False, True])
+def test_oci_in_every_packing(codec, nested, manifest_json, tmp_path):
+    """An OCI layout reads the same as folder, archive, packed archive and stream."""
+    files = build.oci([IMAGE | {"codec": codec}], nested=nested, manifest_json=manifest_json)
+    build.write_layout(files, tmp_path / "layout")
+    data = build.archive(files)
+    (tmp_path / "a.tar").write_bytes(data)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "a.tar.zst").write_bytes(build.packed(data, "zstd"))
+    tables = []
+    for name in ("layout", "a.tar", "a.tar.gz", "a.tar.zst"):
+        image = images.read(tmp_path / name)
+        expect_lower_and_upper(image)
+        tables.append(image.layers)
+    for stream in (io.BytesIO(data), io.BytesIO(gzip.compress(data)), [data[:7], data[7:]]):
+        tables.append(images.read_stream(stream).layers)
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0])
+    plain = tables[0]["digest"] == tables[0]["diff_id"]
+    assert plain.all() == (codec == "plain")
+
+
+def test_classic_archive_with_shared_layers(tmp_path):
+    """A classic archive of two images: named, listed, read from file and stream."""
+    files = build.classic([IMAGE, OTHER])
+    # As Docker does it, the second image's copy is a link to the first one's.
+    shared = next(name for name in files if name.endswith("/layer.tar"))
+    items = json.loads(files["manifest.json"])
+    items[1]["Layers"] = ["ff/layer.tar"]
+    files["manifest.json"] = build.dumps(items)
+    data = build.tar(
+        [build.file(n, d) for n, d in files.items()]
+        + [build.symlink("ff/layer.tar", "../" + shared)]
+    )
+    path = tmp_path / "two.tar"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=r"holds 2 images.*one:1.*two:2"):
+        images.read(path)
+    expect_lower_and_upper(images.read(path, name="one:1"))
+    expect_lower_and_upper(images.read(f"{path}#one:1"))
+    expect_lower_and_upper(images.read_stream(io.BytesIO(data), name="one:1"))
+    both = images.read_all(path)
+    assert [image.name for image in both] == ["one:1", "two:2"]
+    with pytest.raises(UsageError, match="no image 'three'"):
+        images.read(path, name="three")
+    table = images.shared(both)
+    assert table["images"].tolist() == [2, 1]
+    assert table["used_by"].tolist() == ["one:1, two:2", "one:1"]
+    assert table["size_bytes"].tolist() == [710, 5]
+
+
+def test_platforms_and_attestations(tmp_path):
+    """This machine's platform is the default, attestations are passed over."""
+    attestation = {
+        "layers": [LOWER],
+        "descriptor": {
+            "platform": {"os": "unknown", "architecture": "unknown"},
+            "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+        },
+    }
+    arm = {"layers": [UPPER], "platform": "linux/arm64", "architecture": "arm64"}
+    here = {"layers": [LOWER, UPPER], "platform": find.default_platform()}
+    for nested in (False, True):
+        folder = tmp_path / str(nested)
+        build.write_layout(build.oci([attestation, arm, here], nested=nested), folder)
+        expect_lower_and_upper(images.read(folder))
+        assert images.read(folder, platform="linux/arm64/v8").platform == "linux/arm64"
+        with pytest.raises(UsageError, match="Must be one of: linux/amd64, linux/arm64"):
+            images.read(folder, platform="linux/s390x")
+    build.write_layout(build.oci([attestation, arm]), tmp_path / "only-arm")
+    assert images.read(tmp_path / "only-arm").platform == "linux/arm64"
+
+
+def test_samples_are_what_their_script_makes():
+    """The committed samples are byte for byte those of make_samples, none over 200 KB."""
+    made = make_samples.samples()
+    for name, data in made.items():
+        assert (SAMPLES / name).read_bytes() == data, name
+        assert len(data) <= 200_000
+    assert {path.name for path in SAMPLES.glob("*.tar")} == set(made)
+
+
+def test_bloated_sample_to_the_byte():
+    """The layers table of bloated.tar is exact, in the columns that others rely on."""
+    table = images.read(SAMPLES / "bloated.tar").layers
+    assert table.to_csv(index=False).splitlines()[0] == LAYERS_CSV
+    numbers = table[["layer", "compressed_bytes", "size_bytes", "files", "wasted_bytes"]]
+    assert numbers.to_numpy().tolist() == [
+        [0, 78848, 57896, 28, 0],
+        [1, 72192, 69000, 3, 69000],
+        [2, 22528, 20000, 2, 0],
+        [3, 2048, 0, 0, 0],
+    ]
+    assert table["created_by"].tolist()[1] == "RUN fetch && build"
+    assert (table["digest"] == table["diff_id"]).all()
+    assert (table["verified"] == "true").all()
+
+
+def test_lean_sample():
+    """lean.tar is one gzip layer without waste, its digest not its diff_id."""
+    image = images.read(SAMPLES / "lean.tar")
+    row = image.layers.iloc[0]
+    assert (row["compressed_bytes"], row["size_bytes"], row["wasted_bytes"]) == (20199, 20000, 0)
+    assert row["digest"] != row["diff_id"]
+    assert image.summary["efficiency"].item() == 1
+
+
+def test_olive_sample():
+    """The shell that is a script is always named, changed contents where they are asked for."""
+    quick = images.read(SAMPLES / "olive.tar").olives
+    assert quick["path"].tolist() == ["/usr/bin/dash"]
+    assert quick["found"].tolist() == ["/bin/sh leads to a script"]
+    full = images.read(SAMPLES / "olive.tar", olives=True).olives
+    assert full["path"].tolist() == ["/usr/bin/dash", "/usr/bin/dash", "/usr/bin/ls"]
+    assert full["package"].tolist() == ["", "dash", "util"]
+    assert full["layer"].tolist() == [1, 1, 1]
+    assert images.read(SAMPLES / "bloated.tar", olives=True).olives.empty
+
+
+def test_tampered_and_cut_samples():
+    """One flipped bit is named with its layer, a cut archive as what it is."""
+    with pytest.raises(ImageError, match=r"Layer 2.* has the digest sha256:.* Must be sha256:"):
+        images.read(SAMPLES / "tampered.tar")
+    with pytest.raises(ImageError, match="cut off"):
+        images.read(SAMPLES / "cut.tar")
+
+
+def test_300_bit_flips_are_found_by_digest():
+    """Single bits flipped in manifest, config or layers are all found, by digest (seeded)."""
+    rng = random.Random(6)
+    files = build.oci([IMAGE | {"codec": "gzip"}])
+    plain = build.oci([IMAGE])
+    blobs = [(files, name) for name in files if name.startswith("blobs/")]
+    blobs += [(plain, name) for name in plain if name.startswith("blobs/")]
+    for number in range(300):
+        source, name = blobs[number % len(blobs)]
+        changed = bytearray(source[name])
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        with pytest.raises(ImageError, match=r"has the digest sha256:\w+\. Must be sha256:"):
+            from_bytes(build.archive(source | {name: bytes(changed)}))
+
+
+def test_200_cuts_are_noticed():
+    """An archive cut anywhere is an ImageError, from file and from stream (seeded)."""
+    rng = random.Random(8)
+    for data in (build.archive(build.oci([IMAGE])), build.archive(build.classic([IMAGE]))):
+        for size in rng.sample(range(1, len(data)), 100):
+            with pytest.raises(ImageError):
+                from_bytes(data[:size])
+            with pytest.raises(ImageError):
+                images.read_stream(io.BytesIO(data[:size]))
+
+
+def index_with(value) -> dict[str, bytes]:
+    return {"index.json": value if isinstance(value, bytes) else build.dumps(value)}
+
+
+def manifest_with(**changes) -> dict[str, bytes]:
+    """Return a layout whose manifest is changed, its digest put right."""
+    files = build.oci([IMAGE])
+    index = json.loads(files["index.json"])
+    path = "blobs/" + index["manifests"][0]["digest"].replace(":", "/")
+    manifest = json.loads(files.pop(path)) | changes
+    data = build.dumps(manifest)
+    files["blobs/" + build.digest(data).replace(":", "/")] = data
+    index["manifests"] = [build.descriptor(data, build.OCI + ".manifest.v1+json")]
+    return files | index_with(index)
+
+
+def config_with(data: bytes) -> dict[str, bytes]:
+    """Return a layout with this config."""
+    files = build.oci([IMAGE])
+    files["blobs/" + build.digest(data).replace(":", "/")] = data
+    layers = json.loads(files["manifest.json"]) if "manifest.json" in files else None
+    assert layers is None
+    changed = manifest_with(config=build.descriptor(data, build.OCI + ".config.v1+json"))
+    return files | changed
+
+
+def cycle() -> dict[str, bytes]:
+    """Return a layout of two indexes that name each other; their digests cannot be right."""
+    kind = build.OCI + ".index.v1+json"
+    one, two = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+    def index(digest):
+        return {"manifests": [{"mediaType": kind, "digest": digest, "size": 100}]}
+
+    return {
+        "index.json": build.dumps(index(one)),
+        "blobs/sha256/" + "1" * 64: build.dumps(index(two)),
+        "blobs/sha256/" + "2" * 64: build.dumps(index(one)),
+    }
+
+
+def indexes(depth: int) -> dict[str, bytes]:
+    """Return a layout with so many indexes within each other above the image."""
+    files = build.oci([IMAGE])
+    for _ in range(depth):
+        inner = files["index.json"]
+        files["blobs/" + build.digest(inner).replace(":", "/")] = inner
+        files["index.json"] = build.dumps(
+            {"manifests": [build.descriptor(inner, build.OCI + ".index.v1+json")]}
+        )
+    return files
+
+
+CONFIG = json.loads(build.config([build.tar(LOWER), build.tar(UPPER)]))
+MALFORMED = {
+    "nothing in it": {},
+    "manifests null": index_with({"manifests": None}),
+    "manifests a string": index_with({"manifests": "x"}),
+    "manifests of numbers": index_with({"manifests": [1]}),
+    "index null": index_with(b"null"),
+    "index no UTF-8": index_with(b'{"manifests": "\xff"}'),
+    "index empty": index_with(b""),
+    "duplicate keys": index_with(b'{"manifests": [], "manifests": []}'),
+    "NaN": index_with(b'{"manifests": NaN}'),
+    "deep nesting": index_with(b"[" * 100_000),
+    "huge number": index_with(b'{"manifests": [{"size": ' + b"9" * 6000 + b"}]}"),
+    "size a string": manifest_with(config={"digest": "sha256:" + "0" * 64, "size": "10"}),
+    "size negative": manifest_with(config={"digest": "sha256:" + "0" * 64, "size": -1}),
+    "size a float": manifest_with(config={"digest": "sha256:" + "0" * 64, "size": 1.5}),
+    "size true": manifest_with(config={"digest": "sha256:" + "0" * 64, "size": True}),
+    "digest climbs out": manifest_with(config={"digest": "sha256:../../etc/passwd", "size": 1}),
+    "digest md5": manifest_with(config={"digest": "md5:" + "0" * 32, "size": 1}),
+    "config null": manifest_with(config=None),
+    "config is missing": manifest_with(config={"digest": "sha256:" + "0" * 64, "size": 1}),
+    "layers a number": manifest_with(layers=3),
+    "layers are fewer than diff_ids": manifest_with(layers=[]),
+    "diff_ids of numbers": config_with(build.dumps(CONFIG | {"rootfs": {"diff_ids": [1, 2]}})),
+    "diff_ids of another": config_with(
+        build.dumps(CONFIG | {"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
+    ),
+    "history of numbers": config_with(build.dumps(CONFIG | {"history": [1, 2]})),
+    "architecture a list": config_with(build.dumps(CONFIG | {"architecture": ["x"]})),
+    "cycle of indexes": cycle(),
+    "manifest.json null": {"manifest.json": b"null"},
+    "manifest.json an object": {"manifest.json": b"{}"},
+    "manifest.json of strings": {"manifest.json": b'["a"]'},
+    "manifest.json layers of numbers": {
+        "manifest.json": b'[{"Config": "c", "Layers": [1]}]',
+        "c": b"{}",
+    },
+    "manifest.json without layers there": {
+        "manifest.json": b'[{"Config": "c", "Layers": ["l"]}]',
+        "c": b"{}",
+    },
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_documents(name):
+    """Each ends in one clear line, at once, from file and from stream."""
+    data = build.archive(MALFORMED[name])
+    start = time.process_time()
+    for read in (from_bytes, lambda data: images.read_stream(io.BytesIO(data))):
+        with pytest.raises(ImageError) as caught:
+            read(data)
+        text = str(caught.value)
+        assert text.isprintable()
+        assert 10 < len(text) < 400
+    assert time.process_time() - start < 2
+
+
+def test_documented_nulls():
+    """What Docker 25 writes reads: null manifests beside manifest.json, null tags, null history."""
+    files = build.oci([{"layers": [LOWER, UPPER]}], manifest_json=True)
+    files["index.json"] = b'{"schemaVersion":2,"manifests":null}'
+    expect_lower_and_upper(from_bytes(build.archive(files)))
+    config = CONFIG | {"history": None, "config": None}
+    image = from_bytes(build.archive(config_with(build.dumps(config))))
+    expect_lower_and_upper(image)
+    assert image.layers["created_by"].tolist() == ["", ""]
+
+
+def test_not_checkable():
+    """A classic archive whose config has no diff_ids says that nothing could be checked."""
+    files = build.classic([IMAGE])
+    item = json.loads(files["manifest.json"])[0]
+    files |= {"c.json": b"{}", "manifest.json": build.dumps([item | {"Config": "c.json"}])}
+    image = from_bytes(build.archive(files))
+    assert image.layers["verified"].tolist() == ["not checkable"] * 2
+
+
+def test_index_of_an_index_of_itself_is_a_cycle(monkeypatch):
+    """If digests were broken, a cycle would still be noticed, not followed."""
+    monkeypatch.setattr(find.layers, "check", lambda *_: None)
+    files = cycle()
+    for name in files:
+        if name != "index.json":
+            files[name] += b" " * (100 - len(files[name]))
+    index = json.loads(files["index.json"])
+    for name, data in list(files.items()):
+        files[name] = data
+    index["manifests"][0]["size"] = len(files["blobs/sha256/" + "1" * 64])
+    files["index.json"] = build.dumps(index)
+    with pytest.raises(ImageError, match=r"contains itself|has \d+ bytes"):
+        from_bytes(build.archive(files))
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_limits_of_documents(more):
+    """Manifests, configs, manifest.json, depth and layers: limit - 1, limit, limit + 1."""
+    index = indexes(0)["index.json"]
+    padded = index + b" " * (5000 + more - len(index))
+    manifest = build.oci([IMAGE], manifest_json=True)
+    manifest.pop("index.json")
+    listing = manifest["manifest.json"]
+    manifest["manifest.json"] = listing + b" " * (5000 + more - len(listing))
+    config = build.dumps(CONFIG)
+    config = config + b" " * (5000 + more - len(config))
+    cases = [
+        (build.oci([IMAGE]) | {"index.json": padded}, Limits(document_bytes=5000)),
+        (manifest, Limits(manifest_json_bytes=5000)),
+        (config_with(config), Limits(document_bytes=5000)),
+        (indexes(3 + more), Limits(index_depth=3)),
+        (build.oci([IMAGE]), Limits(layers=2 - more)),
+        (build.oci([IMAGE]), Limits(members=6 - more)),
+        (build.oci([IMAGE]), Limits(output_free_bytes=0, output_bytes=2048 + 1024 * 2 - more)),
+    ]
+    sizes = sum(len(build.tar(part)) for part in (LOWER, UPPER))
+    cases[-1] = (cases[-1][0], Limits(output_free_bytes=0, output_bytes=sizes - more))
+    for number, (files, limits) in enumerate(cases):
+        data = build.archive(files)
+        if more > 0:
+            with pytest.raises(ImageError):
+                from_bytes(data, limits=limits)
+        else:
+            expect_lower_and_upper(from_bytes(data, limits=limits)), number
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_limit_of_the_zstd_window(more):
+    """A frame that asks for a larger window than the limit is refused."""
+    zstd = codecs.zstd
+    parameter = zstd.CompressionParameter
+    log = 15 + more
+    options = {parameter.window_log: log, parameter.content_size_flag: 0}
+    compressor = zstd.ZstdCompressor(options=options)
+    packed = compressor.compress(make_samples.noise("z", 200_000)) + compressor.flush()
+    pairs = codecs.unpack([packed], "zstd", Limits(zstd_window_log=15))
+    if more > 0:
+        with pytest.raises(ImageError, match="zstd data are corrupt"):
+            list(pairs)
+    else:
+        assert sum(len(out) for _, out in pairs) == 200_000
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_limit_of_the_ratio(more):
+    """Output over the free bytes is held against the ratio, which the error shows."""
+    data = build.packed(build.tar([build.file("zeros", bytes(600_000))]), "gzip")
+    unpacked = len(build.tar([build.file("zeros", bytes(600_000))]))
+    budget = Budget(Limits(output_free_bytes=unpacked - 1 - more, output_ratio=1))
+    if more < 0:
+        stores.layers.scan([data], budget=budget)
+    else:
+        with pytest.raises(ImageError, match=r"\(\d+:1\)\. Must be at most 1 times"):
+            stores.layers.scan([data], budget=budget)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "checksum", "bzip2", "xz"])
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_damaged_compression(damage, codec):
+    """Cut, followed by garbage, wrong in its checksum, or of another kind: an error."""
+    data = build.packed(build.tar(LOWER), codec)
+    data = {
+        "cut": data[:-5],
+        "garbage": data + b"garbage",
+        "checksum": data[:-8] + bytes([data[-8] ^ 1]) + data[-7:],
+        "bzip2": b"BZh91AY&SY",
+        "xz": b"\xfd7zXZ\0",
+    }[damage]
+    if codec == "zstd" and damage == "checksum":
+        data = data[:-3] + bytes([data[-3] ^ 255]) + data[-2:]
+    with pytest.raises(ImageError):
+        stores.layers.scan([data], budget=Budget(), small=True)
+
+
+def test_gzip_may_be_padded_with_zeros():
+    """Zeros after the last member are padding, as gzip itself takes them."""
+    data = build.packed(build.tar(LOWER), "gzip") + bytes(700)
+    scan = stores.layers.scan([data[:100], data[100:-300], data[-300:]], budget=Budget())
+    assert scan.compressed_bytes == len(data)
+    assert scan.diff_id == build.digest(build.tar(LOWER))
+
+
+def bomb(path: Path) -> None:
+    """Write an archive of 2 MB whose layer unpacks to 2 GiB of zeros."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0) as file:
+        file.write(build.header("zeros", size=1 << 31))
+    member = gzip.compress(bytes(1 << 24), 9, mtime=0)
+    blob = buffer.getvalue() + member * 128
+    layers = [{"mediaType": "", "digest": build.digest(blob), "size": len(blob)}]
+    config = build.config([b""])
+    manifest = build.dumps({"config": build.descriptor(config, ""), "layers": layers})
+    files = {
+        "index.json": build.dumps({"manifests": [build.descriptor(manifest, "")]}),
+    }
+    for data in (manifest, config, blob):
+        files["blobs/" + build.digest(data).replace(":", "/")] = data
+    path.write_bytes(build.archive(files))
+
+
+CHILD = """
+import resource, sys, time
+from caveatlib import images
+from caveatlib.errors import ImageError
+try:
+    images.read(sys.argv[1]).summary
+except ImageError as problem:
+    print(problem)
+print(time.process_time())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("name", ["bomb", "tampered", "cut", "cycle", "null"])
+def test_hostile_images_cost_little(name, tmp_path):
+    """One clear line each, within 2 s of processor time and 256 MiB, imports included."""
+    path = tmp_path / "hostile.tar"
+    if name == "bomb":
+        bomb(path)
+        assert path.stat().st_size < 2_200_000
+    elif name in ("tampered", "cut"):
+        path = SAMPLES / f"{name}.tar"
+    else:
+        files = cycle() if name == "cycle" else MALFORMED["manifests null"]
+        path.write_bytes(build.archive(files))
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(path)],
+        check=True, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+    message, seconds, kib = done.stdout.splitlines()
+    assert done.stderr == ""
+    assert float(seconds) < 2
+    assert int(kib) < 256 * 1024
+    if name == "bomb":
+        assert ":1). Must be at most 250 times what is stored." in message
+
+
+def test_sources_that_cannot_be():
+    """A missing path, a folder without index, a device, an unknown scheme: a UsageError."""
+    for source in ("/nonexistent", "/proc", "/dev/null", "ftp://x/y", "registry://x", "a\0b"):
+        with pytest.raises(UsageError):
+            images.read(source)
+
+
+def test_pipe_is_refused_without_waiting(tmp_path):
+    """A named pipe nobody writes to is refused, alone and as a blob of a layout."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no regular file"):
+        images.read(tmp_path / "pipe")
+    files = build.oci([IMAGE])
+    build.write_layout(files, tmp_path / "layout")
+    blob = tmp_path / "layout" / next(name for name in files if name.startswith("blobs/"))
+    blob.unlink()
+    os.mkfifo(blob)
+    with pytest.raises(ImageError, match="is not in the image"):
+        images.read(tmp_path / "layout")
+
+
+def test_links_that_go_round():
+    """Links of the outer archive that lead in a circle are an error."""
+    data = build.tar([build.symlink("manifest.json", "b"), build.symlink("b", "manifest.json")])
+    with pytest.raises(ImageError, match="go round"):
+        from_bytes(data)
+
+
+def test_nothing_is_written(tmp_path):
+    """Reading opens nothing for writing, makes, moves or deletes nothing, runs nothing."""
+    build.write_layout(build.oci([IMAGE]), tmp_path / "layout")
+    code = """
+import os, sys
+from caveatlib import images
+images.read(sys.argv[1]).summary
+seen = []
+def hook(event, args):
+    if event == "open":
+        mode, flags = args[1], args[2]
+        writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        if (isinstance(mode, str) and set(mode) & set("wax+")) or flags & writes:
+            seen.append((event, args))
+    elif event.split(".")[0] in ("os", "shutil", "subprocess", "socket", "tempfile"):
+        if event not in ("os.listdir", "os.scandir"):
+            seen.append((event, args))
+sys.addaudithook(hook)
+for source in sys.argv[1:]:
+    image = images.read(source, olives=True)
+    image.summary, image.files, image.packages, image.olives, image.layers
+    with open(source, "rb") if source.endswith(".tar") else open("/dev/null") as stream:
+        if source.endswith(".tar"):
+            images.read_stream(stream).summary
+print(seen)
+"""
+    sources = [str(SAMPLES / f"{n}.tar") for n in ("lean", "bloated", "olive")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *sources, str(tmp_path / "layout")],
+        check=True, timeout=60, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+
+
+def test_foreign_archives_of_go_containerregistry(require):
+    """Every archive and layout that this Go package tests with reads or is refused cleanly."""
+    root = Path("/usr/share/gocode/src/github.com/google/go-containerregistry")
+    if not root.is_dir():
+        pytest.skip("golang-github-google-go-containerregistry-dev is not installed")
+    read = 0
+    found = [p for p in root.rglob("*") if p.suffix in (".tar", ".tgz", ".gz")]
+    found += [p.parent for p in root.rglob("index.json")]
+    assert len(found) >= 5
+    for path in found:
+        try:
+            for image in images.read_all(path):
+                image.summary  # noqa: B018
+                read += 1
+        except CaveatError:
+            continue
+    assert read >= 3
+
+
+def mutants(seed: int, count: int):
+    """Yield mutated archives: bytes changed, cut out, doubled, or swapped for odd ones."""
+    rng = random.Random(seed)
+    oci = build.oci([{"layers": [LOWER[:2], UPPER[:1]]}], manifest_json=True)
+    packed = build.oci([{"layers": [LOWER[1:2]], "codec": "gzip"}])
+    bases = [
+        build.archive(oci),
+        build.archive(packed),
+        build.archive(build.classic([{"name": "m:1", "layers": [LOWER[1:2]]}])),
+    ]
+    odd = [b"\xff", b"\0", b"-", b"null", b"9" * 12, b"\x80" + bytes(11), b"../", b'"', b"[{"]
+    for _ in range(count):
+        data = bytearray(rng.choice(bases))
+        for _ in range(rng.choice([1, 1, 2, 5])):
+            at = rng.randrange(len(data))
+            kind = rng.randrange(5)
+            if kind == 0:
+                data[at] ^= 1 << rng.randrange(8)
+            elif kind == 1:
+                piece = rng.choice(odd)
+                data[at : at + len(piece)] = piece
+            elif kind == 2:
+                del data[at : at + rng.choice([1, 512, 700])]
+            elif kind == 3:
+                data[at:at] = data[at : at + rng.choice([1, 512, 1024])]
+            else:
+                start = at // 512 * 512
+                block = bytes(data[start : start + 512])
+                if len(block) == 512 and any(block):
+                    # A header that is wrong behind a checksum that is right.
+                    place = rng.randrange(512)
+                    block = block[:place] + bytes([rng.randrange(256)]) + block[place + 1 :]
+                    data[start : start + 512] = build.sealed(block)
+            if not data:
+                break
+        yield bytes(data)
+
+
+def try_mutants(seed: int, count: int) -> int:
+    """Read mutants by file and by stream; return how many still were images."""
+    good, texts = 0, set()
+    for number, data in enumerate(mutants(seed, count)):
+        try:
+            image = images.read_stream([data]) if number % 2 else from_bytes(data)
+            good += 1
+            if number % 50 < 2:
+                image.summary  # noqa: B018
+        except CaveatError as problem:
+            texts.add(str(problem))
+    assert all(text.isprintable() for text in texts)
+    return good
+
+
+def test_5000_mutants():
+    """Mutated archives end in a CaveatError or an image, nothing else (seeded)."""
+    assert 0 < try_mutants(1, 5000) < 4000
+
+
+@pytest.mark.slow
+def test_100000_mutants():
+    """The same, 100,000 of them, within 90 s of processor time."""
+    start = time.process_time()
+    assert try_mutants(2, 100_000) > 0
+    assert time.process_time() - start < 90
