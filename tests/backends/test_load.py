@@ -167,9 +167,22 @@ def _runs(pid):
 
 def test_generator_gives_its_priority_back():
     """The generator runs ahead during a load only."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
+    before = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
     load.Chamber(NoGroup()).serve([0.0], cost_s=0.001, workers=1)
-    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    assert (os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)) == before
+
+
+def test_workers_run_as_everybody_does():
+    """Workers do not inherit the generator's priority: no quota binds a real-time process."""
+    found = []
+
+    class Looks(NoGroup):
+        def stat(self):
+            found.extend((os.sched_getscheduler(p), os.getpriority(0, p)) for p in self.joined)
+            return super().stat()
+
+    load.Chamber(Looks()).serve([0.0], cost_s=0.001, workers=2, busy=1)
+    assert set(found) == {(os.SCHED_OTHER, os.getpriority(os.PRIO_PROCESS, 0))}
 
 
 def test_overhead_is_small_beside_the_cost():
