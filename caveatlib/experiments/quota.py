@@ -109,6 +109,7 @@ class _OfArm(frames.Table):
     period_s: Series[float] = frames.field("period of the quota", "s")
     workers: Series[int] = frames.field("processes that serve requests", ge=0)
     load: Series[float] = frames.field("wanted CPU time over the quota", ge=0)
+    cores: Series[int] = frames.field("CPUs that the machine offers", ge=1)
 
 
 class Timeline(_OfArm):
@@ -324,7 +325,7 @@ def measures_of(done: Load, conditions: dict) -> dict:
 def _tables(done: Load, conditions: dict) -> dict[str, list[dict]]:
     if not conditions["sampled_s"]:
         return {}
-    key = {name: conditions[name] for name in CONDITIONS}
+    key = {name: conditions[name] for name in (*CONDITIONS, "cores")}
     timeline = [key | {"t_s": t} | vars(stat) for t, stat in done.samples]
     times = zip(done.scheduled_s, done.started_s, done.ended_s, strict=True)
     names = ("scheduled_s", "started_s", "ended_s")

@@ -12,9 +12,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from caveatlib import cfs, frames
+from caveatlib import cfs, frames, plots
 from caveatlib.backends.cgroup import Stat
 from caveatlib.backends.load import Load
+from caveatlib.errors import UsageError
 from caveatlib.experiments.quota import (
     CONDITIONS,
     COST_S,
@@ -32,6 +33,9 @@ CLOSE = 0.1
 """Relative residual up to which the model explains a measure."""
 SHARE_CLOSE = 0.05
 """The same for shares, as a difference."""
+
+PHASES = 40
+"""How many phases of the period `burst` tries."""
 
 NOT_MODELLED = {
     "wake-up": "time until a woken worker runs, and what reading and writing its pipe costs",
@@ -153,3 +157,82 @@ def unexplained(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[~table["explained"]]
     order = rows["residual"].abs().sort_values(ascending=False).index
     return rows.loc[order].reset_index(drop=True)
+
+
+def burst(timeline: pd.DataFrame, requests: pd.DataFrame, *, number: int = 0) -> pd.DataFrame:
+    """Return one burst of a sampled trial, measured and simulated, from its start on.
+
+    Where in the kernel's period a burst begins cannot be seen from outside: of
+    `PHASES` simulated phases the one nearest to the measurement is taken.
+
+    Parameters
+    ----------
+    timeline, requests : pandas.DataFrame
+        Rows of one trial of the tables ``timeline`` and ``requests``.
+    number : int, optional
+        Which burst, from 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `t_s` since the burst was due, `usage_s` and `throttled_s` since then,
+        `source`.
+
+    Raises
+    ------
+    UsageError
+        If the tables are not of one trial, or have no such burst.
+    """
+    arms = timeline[["run", "design", "block", "place", *CONDITIONS, "cores"]].drop_duplicates()
+    starts = np.unique(requests["scheduled_s"])
+    if len(arms) != 1 or not 0 <= number < len(starts):
+        raise UsageError(
+            f"{len(arms)} trials, burst {number} of {len(starts)}. Must be of one trial."
+        )
+    begin = starts[number]
+    mine = requests[requests["scheduled_s"] == begin]
+    end = mine["ended_s"].max() + 0.03
+    rows = timeline[timeline["t_s"].between(begin, end)]
+    before = timeline[timeline["t_s"] <= begin].tail(1)
+    counters = ["usage_s", "throttled_s"]
+    zero = before[counters].to_numpy()[0] if len(before) else np.zeros(2)
+    measured = pd.DataFrame(rows[counters].to_numpy() - zero, columns=counters)
+    measured.insert(0, "t_s", rows["t_s"].to_numpy() - begin)
+    arm_of = arms.iloc[0]
+    tried = [_phase(measured, len(mine), arm_of, seed) for seed in range(PHASES)]
+    nearest = min(tried, key=lambda each: float(((each - measured)["usage_s"] ** 2).sum()))
+    return pd.concat(
+        [measured.assign(source="measured"), nearest.assign(source="simulated")], ignore_index=True
+    )
+
+
+def _phase(measured: pd.DataFrame, count: int, arm_of: pd.Series, seed: int):
+    """Simulate a burst in one phase, and read it at the times of the measurement."""
+    times = measured["t_s"].to_numpy()
+    done = cfs.simulate(
+        np.zeros(count),
+        quota_cpus=arm_of["quota_cpus"],
+        period_s=arm_of["period_s"],
+        cores=int(arm_of["cores"]),
+        threads=int(arm_of["workers"]),
+        cost_s=COST_S,
+        duration_s=float(times[-1]) + 0.001,
+        sample_every_s=0.002,
+        seed=seed,
+    ).timeline
+    found = {n: np.interp(times, done["t_s"], done[n]) for n in ("usage_s", "throttled_s")}
+    return pd.DataFrame({"t_s": times} | found)
+
+
+def plot_burst(shown: pd.DataFrame, ax=None):
+    """Draw a burst from `burst`: CPU time over time, the model over the measurement."""
+    return plots.lines(
+        shown,
+        "t_s",
+        "usage_s",
+        by="source",
+        unit="s",
+        xlabel="Time since the burst was due (s)",
+        ylabel="CPU time used",
+        ax=ax,
+    )

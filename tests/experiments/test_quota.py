@@ -9,7 +9,7 @@ from caveatlib import frames
 from caveatlib.backends.cgroup import Stat
 from caveatlib.backends.fake_limits import FakeLimitedPlace
 from caveatlib.backends.load import Load
-from caveatlib.errors import MeasurementError
+from caveatlib.errors import MeasurementError, UsageError
 from caveatlib.experiments import quota, quota_model
 
 MACHINE = "test, 2 CPUs"
@@ -280,3 +280,39 @@ def test_residuals(runs):
     assert worst["residual"].abs().is_monotonic_decreasing
     assert (slower["residual"] == slower["measured"] - slower["simulated"]).all()
     assert not math.isnan(worst["residual"].iloc[0])
+
+
+def _sampled():
+    (arm,) = _design("once").arms
+    outcome = quota.trial(FakeLimitedPlace("cgroup"), arm.conditions, seed=1)
+    key = {"run": "r", "design": "once", "block": 0, "place": "cgroup"}
+    return [
+        frames.from_rows([key | row for row in outcome.tables[name]], model)
+        for name, model in quota.TABLES.items()
+    ]
+
+
+def test_one_burst():
+    """A burst that the model made is found again by the model, from zero to all its work."""
+    timeline, requests = _sampled()
+    shown = quota_model.burst(timeline, requests, number=2)
+    table = shown.pivot(index="t_s", columns="source", values="usage_s")
+    assert (table["measured"] - table["simulated"]).abs().max() < 0.01
+    assert table.index.min() >= 0
+    assert table["measured"].iloc[-1] == pytest.approx(0.2, abs=0.002)
+    assert "ms" in quota_model.plot_burst(shown).get_ylabel()
+
+
+def test_no_such_burst():
+    """Tables of several trials, or a burst that is not there, are refused."""
+    timeline, requests = _sampled()
+    with pytest.raises(UsageError, match="burst 5 of 5"):
+        quota_model.burst(timeline, requests, number=5)
+    with pytest.raises(UsageError, match="2 trials"):
+        quota_model.burst(
+            frames.from_rows(
+                [r | {"block": b} for b in (0, 1) for r in timeline.to_dict("records")],
+                quota.Timeline,
+            ),
+            requests,
+        )
