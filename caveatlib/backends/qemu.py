@@ -192,7 +192,7 @@ class Guest:
         """
         signal_number(name)
         if name == "KILL":
-            self._killed = True
+            self._killed = self._killed or self._supervisor.poll() is None
             self._close(self._life)
         elif self._serial in self._files:
             with suppress(BrokenPipeError):  # the guest is gone
@@ -209,12 +209,12 @@ class Guest:
             If the guest ended without telling an exit status, by a panic say.
         """
         self._await_end(timeout_s)
+        if self._killed:
+            return 128 + SIGKILL
         log = _content(self._log)
         # "caveatlib: exit 143"
         if told := re.findall(rb"^caveatlib: exit (\d+)\s*$", log, re.MULTILINE):
             return int(told[-1])
-        if self._killed:
-            return 128 + SIGKILL
         raise MeasurementError(f"The guest ended early: {self._last_words(log)}.")
 
     def remove(self) -> None:

@@ -20,11 +20,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from caveatlib.backends import accel, cache, guest, qemu
+from caveatlib.backends import accel, guest, qemu
+from caveatlib.backends import cache as kept
 from caveatlib.backends.base import Ability, Workload
 from caveatlib.errors import CaveatError, UsageError
 
@@ -43,6 +47,16 @@ class Vm:
         instance = qemu.Guest(self.machine, workload)
         self.made.append(instance)
         return instance
+
+    @property
+    def accel(self) -> str:
+        """``"kvm"`` where hardware runs the guest, ``"tcg"`` where it is emulated."""
+        return self.machine.accel
+
+    def build(self, folder: Path) -> float:
+        """Make a disk of a folder's files; return how many seconds it took."""
+        with tempfile.TemporaryDirectory(prefix="caveatlib-disk-") as out:
+            return guest.build_disk(folder, Path(out) / "disk.raw")
 
     def facts(self) -> dict[str, str]:
         """Return the hardware that the guest sees and the versions it is made of."""
@@ -71,11 +85,11 @@ def vm_place(kind: str) -> Iterator[Vm]:
     if kind not in KINDS:
         raise UsageError(f"Unknown virtual machine {kind!r}. Must be one of {KINDS}.")
     qemu.program()
-    kernel = cache.find(guest.KERNEL) / "vmlinuz"
-    archives = [cache.ensure(guest.INITRAMFS) / "initramfs"]
-    disk = cache.find(guest.FULL_DISK) / "disk.raw" if kind == "full-vm" else None
+    kernel = kept.find(guest.KERNEL) / "vmlinuz"
+    archives = [kept.ensure(guest.INITRAMFS) / "initramfs"]
+    disk = kept.find(guest.FULL_DISK) / "disk.raw" if kind == "full-vm" else None
     if kind == "inception":
-        archives.append(cache.ensure(guest.INCEPTION) / "initramfs")
+        archives.append(kept.ensure(guest.INCEPTION) / "initramfs")
     by, tsc_khz = accel.accelerator()
     board, vcpus, memory_mib = {
         "microvm": ("microvm", 1, 256),
@@ -101,18 +115,19 @@ def probe() -> tuple[Ability, ...]:
 def _ability(kind: str) -> Ability:
     try:
         qemu.program()
-        cache.find(guest.KERNEL)
-        cache.checksum(guest.INITRAMFS)
+        kept.find(guest.KERNEL)
+        kept.checksum(guest.INITRAMFS)
         if kind == "full-vm":
-            cache.find(guest.FULL_DISK)
+            kept.find(guest.FULL_DISK)
         if kind == "inception":
-            cache.checksum(guest.INCEPTION)
+            kept.checksum(guest.INCEPTION)
     except CaveatError as error:
         reason, _, fix = str(error).partition(" Run ")
         return Ability(kind, False, reason, fix.strip("`. ").split("`")[0])
     return Ability(kind, True, f"QEMU {_qemu_version()}, guest prepared")
 
 
+@cache
 def _qemu_version() -> str:
     told = subprocess.run(
         [qemu.program(), "--version"], check=True, timeout=20, capture_output=True, text=True

@@ -14,8 +14,11 @@ read -r word
 echo "caveatlib: exit 3" >>$log
 echo "got $word"
 """
-DEAF = "#!/bin/sh\necho hello\nexec sleep 1000\n"
+# A shell, so that its own path stays in its command line.
+DEAF = "#!/bin/sh\necho hello\nwhile :; do sleep 0.1; done\n"
 BROKEN = "#!/bin/sh\necho 'qemu-system-x86_64: no such board' >&2\nexit 1\n"
+# Told its exit status, but does not go.
+STUCK = ORDERLY + "while :; do sleep 0.1; done\n"
 PANICKED = """#!/bin/sh
 for argument; do
     case $argument in *logfile=*) log=${argument#*logfile=}; log=${log%%,*};; esac

@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
-import signal
+import random
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import fake_qemu
@@ -164,7 +165,7 @@ def test_outlives_the_thread_that_started_it(guest):
 
 
 OWNER = """
-import sys, time
+import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from caveatlib.backends import qemu
@@ -172,29 +173,57 @@ from caveatlib.backends.base import Workload
 import fake_qemu
 folder = Path(sys.argv[1])
 qemu.program = lambda: str(folder / "qemu")
-instance = qemu.Guest(fake_qemu.machine(folder, fake_qemu.DEAF), Workload("true"))
-instance.start()
-print(instance.pids()[0], flush=True)
-time.sleep(1000)
+machine = fake_qemu.machine(folder, fake_qemu.DEAF)
+print("ready", flush=True)
+while True:
+    instances = [qemu.Guest(machine, Workload("true")) for _ in range(3)]
+    for instance in instances:
+        instance.start()
+    for instance in instances:
+        instance.remove()
 """
 
 
-def test_dies_with_its_owner(tmp_path):
-    """SIGKILL of the owner ends QEMU."""
+def mentioning(text):
+    """Return the processes with a text in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and text.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_dies_with_its_owner(tmp_path, seed):
+    """SIGKILL of the owner at any instant leaves neither QEMU nor supervisor."""
+    folders = [str(tmp_path), str(Path(__file__).parent)]
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path), str(Path(__file__).parent)],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", OWNER, *folders], stdout=subprocess.PIPE, text=True
     )
     try:
-        pid = int(owner.stdout.readline())
-        assert not gone(pid, 0.1)
-        owner.send_signal(signal.SIGKILL)
-        assert gone(pid)
+        assert owner.stdout.readline() == "ready\n"
+        time.sleep(random.Random(seed).uniform(0, 0.1))
     finally:
         owner.kill()
         owner.wait()
         owner.stdout.close()
+    deadline = time.monotonic() + 5
+    while mentioning(str(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert mentioning(str(tmp_path)) == []
+
+
+def test_guest_that_does_not_go(guest):
+    """A guest that told its exit status but had to be killed did not end with it."""
+    instance = guest(fake_qemu.STUCK)
+    instance.start()
+    instance.signal("TERM")
+    await_lines(instance.output, ["got TERM"], 5)
+    with pytest.raises(DeadlineExceeded):
+        instance.wait(0.1)
+    instance.signal("KILL")
+    assert instance.wait(5) == 137
 
 
 @pytest.mark.parametrize("name", ["vmlinuz", "initramfs"])
