@@ -121,6 +121,17 @@ def test_size_ends_it_too(path, behaviour, at, call):
             engine.close()
 
 
+def test_unlabelled_is_never_ours(path):
+    """An engine that ignores the label asked for loses nothing by it."""
+    body = b'[{"Id": "x", "Labels": {}}, {"Id": "y", "Labels": null}, {"Id": "z"}]'
+    with serving(path, fake_engine.says(fake_engine.answer(body)), at="/containers/json") as url:
+        engine = Engine(Endpoint(url, "test"))
+        try:
+            assert engine.containers() == []
+        finally:
+            engine.close()
+
+
 def test_no_api_version(path):
     """An engine that tells no version of its API is refused."""
     behaviour = fake_engine.says(fake_engine.answer(b'{"Version": "26"}'))

@@ -70,7 +70,7 @@ def test_a_life(place):
 
 def test_removed_while_running(place):
     """A workload that ignores signals is gone after its removal, children included."""
-    instance = place.create(Workload("trap '' TERM; setsid sleep 100 & echo up; wait; wait"))
+    instance = place.create(Workload("trap '' TERM; setsid sh -c 'echo up; sleep 100' & wait"))
     instance.start()
     _read(instance, b"up\n")
     pids = instance.pids()
