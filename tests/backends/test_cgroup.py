@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from caveatlib.backends import cgroup
+from caveatlib.backends import cgroup, cgroupfs
 from caveatlib.backends.cgroup import Group
 from caveatlib.backends.load import Chamber, schedule
 from caveatlib.errors import Unavailable, UsageError
@@ -151,6 +151,29 @@ def test_own_limits_inside(groups):
         for argv in (python, [*namespace, *python]):
             said = group.spawn(argv, stdout=subprocess.PIPE, text=True).communicate(timeout=30)[0]
             assert said == "0.3\n"
+
+
+@pytest.mark.engine
+def test_a_real_group_of_version_2(require):
+    """Joining, counting and removing work on a real version 2 hierarchy."""
+    mounts = [m for m in cgroupfs._mounts(cgroupfs.ROOT / "proc/self/mountinfo") if m[0] == 2]
+    if not mounts or not os.access(mounts[0][3], os.W_OK):
+        require("cgroup-v2")
+        pytest.skip("version 2 is not mounted for writing")
+    folder = cgroupfs.Path(mounts[0][3]) / f"caveatlib-{os.getpid()}-test"
+    folder.mkdir()
+    group = Group(2, folder, folder)
+    try:
+        argv = ["sh", "-c", "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo; sleep 60"]
+        busy = group.spawn(argv, stdout=subprocess.PIPE)
+        busy.stdout.readline()
+        assert busy.pid in group.pids()
+        assert group.stat().usage_s > 0.001
+    finally:
+        cgroup.remove(group)
+    busy.stdout.close()
+    assert busy.wait(timeout=5) == -9
+    assert not folder.exists()
 
 
 # ---- known answers of the kernel ------------------------------------------------
