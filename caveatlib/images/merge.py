@@ -4,7 +4,7 @@ As overlayfs and Docker do it: whiteouts and opaque markers concern lower layers
 only, wherever in their layer they stand; a folder listed again replaces the
 earlier entry, not its content; anything else in the place of a folder hides
 what was in it; and a folder that is only implied by a path hides a lower file
-or link of that name. (umoci instead follows a lower link to a folder.)
+or link of that name.
 """
 
 from __future__ import annotations
