@@ -130,13 +130,13 @@ def serving(path, behaviour, *, at: str = "/info", first: bool = False):
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
     server.listen(16)
-    server.settimeout(0.05)
+    server.settimeout(0.02)
 
     def accept():
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 conn, _ = server.accept()
-                conn.settimeout(0.2)
+                conn.settimeout(0.02)
                 threads.append(threading.Thread(target=handle, args=(conn,)))
                 threads[-1].start()
 

@@ -17,7 +17,7 @@ from caveatlib.backends.endpoint import Endpoint
 from caveatlib.backends.engine import Engine
 from caveatlib.errors import DeadlineExceeded, EngineError, Unavailable
 
-DEADLINE_S = 0.25
+DEADLINE_S = 0.15
 SLACK_S = 1.0
 
 
