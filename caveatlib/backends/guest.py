@@ -127,11 +127,13 @@ def build_disk(folder: Path, out: Path) -> float:
     MeasurementError
         If it failed.
     """
-    used = sum(4096 + p.lstat().st_size for p in folder.rglob("*"))
-    size_mib = (used * 5 // 4 >> 20) + 64
-    started = time.monotonic()
     _need("mkfs.ext4", "e2fsprogs")
-    _run("mkfs.ext4", "-q", "-F", "-d", str(folder), str(out), f"{size_mib}M")
+    files = [p.lstat().st_size for p in folder.rglob("*")]
+    size_mib = (sum(4096 + size for size in files) * 5 // 4 >> 20) + 64
+    # Else a large disk of small files runs out of inodes before it is full.
+    options = ("-q", "-F", "-N", str(len(files) + 1024), "-d", str(folder))
+    started = time.monotonic()
+    _run("mkfs.ext4", *options, str(out), f"{size_mib}M")
     return time.monotonic() - started
 
 
@@ -210,9 +212,17 @@ def _kernel_recipe() -> dict[str, str]:
     return {"package": PACKAGE, "modules": " ".join(MODULES)}
 
 
+def _kernel_version() -> str:
+    """Return the prepared kernel's version, empty if there is none: modules fit one only."""
+    try:
+        return (cache.find(KERNEL) / "version").read_text()
+    except (Unavailable, OSError):
+        return ""
+
+
 def _initramfs_recipe() -> dict[str, str]:
     return {
-        "kernel": cache.checksum(KERNEL),
+        "kernel": _kernel_version(),
         "rootfs": rootfs.image_digest(),
         "init": INIT,
     }

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from caveatlib.backends import guest
+from caveatlib.backends import cache, guest
 from caveatlib.errors import MeasurementError, Unavailable
 
 # apt-get indextargets on Debian 13, the mirror's name replaced
@@ -65,3 +65,16 @@ def test_libraries(monkeypatch):
         "/lib/x86_64-linux-gnu/libc.so.6",
         "/lib64/ld-linux-x86-64.so.2",
     ]
+
+
+def test_another_kernel_another_initramfs(monkeypatch, tmp_path, require):
+    """Kernel modules fit one kernel only: another version is another recipe."""
+    require("busybox")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    version = cache.path(guest.KERNEL) / "version"
+    seen = {cache.checksum(guest.INITRAMFS)}
+    for number in ("6.1", "6.12"):
+        version.parent.mkdir(parents=True, exist_ok=True)
+        version.write_text(number)
+        seen.add(cache.checksum(guest.INITRAMFS))
+    assert len(seen) == 3
