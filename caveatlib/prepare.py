@@ -63,10 +63,10 @@ def run(progress: Callable[[str], None] = print) -> dict[str, str]:
     steps = plan()
     todo = [s for s in steps if not s.ready and not s.problem]
     if todo:
-        progress(
-            f"Downloads about {sum(s.download_bytes for s in todo) / 1e6:.0f} MB with apt and "
-            f"takes up to {sum(s.disk_bytes for s in todo) / 1e6:.0f} MB of disk."
-        )
+        download_mb = sum(s.download_bytes for s in todo) / 1e6
+        disk_mb = sum(s.disk_bytes for s in todo) / 1e6
+        source = f"about {download_mb:.0f} MB with apt" if download_mb else "nothing"
+        progress(f"Downloads {source} and takes up to {disk_mb:.0f} MB of disk.")
     failed = {}
     for artefact, step in zip(ARTEFACTS, steps, strict=True):
         if step.ready:
