@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -146,8 +147,7 @@ def _none(trials: pd.DataFrame, claim: str, row: dict) -> claims.Verdict | None:
 
 
 def _effects(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict]:
-    share = ("Share of periods throttled", "Share of periods throttled")
-    found = [_none(trials, "quota-bursts", rows["idle"]) or _little(trials, rows["idle"], share)]
+    found = [_none(trials, "quota-bursts", rows["idle"]) or _little(trials, rows["idle"])]
     again = _BURSTS | {"period_s": 0.1}
     null = stats.null_band(
         trials,
@@ -162,7 +162,7 @@ def _effects(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict
     return found
 
 
-def _little(trials: pd.DataFrame, row: dict, words: tuple[str, str]) -> claims.Verdict:
+def _little(trials: pd.DataFrame, row: dict) -> claims.Verdict:
     """Decide the claim on bursts, unless the service was not far below its quota."""
     mine = trials[np.logical_and.reduce([trials[k] == v for k, v in _IDLE.items()]) & trials["ok"]]
     used = mine["used_ratio"].median()
@@ -171,7 +171,11 @@ def _little(trials: pd.DataFrame, row: dict, words: tuple[str, str]) -> claims.V
         return claims.not_measured(
             _CLAIM["quota-bursts"], reason, machine=row["machine"], source=row["source"]
         )
-    return claims.by_effect(_CLAIM["quota-bursts"], row, direction="greater", words=words)
+    words = ("Throttled", "Throttled")
+    found = claims.by_effect(
+        _CLAIM["quota-bursts"], row, direction="greater", words=words, unit="of periods"
+    )
+    return replace(found, because=f"Throttled in {found.because}") if row["n"] else found
 
 
 def _of_tools(trials: pd.DataFrame) -> list[claims.Verdict]:

@@ -105,6 +105,7 @@ def test_verdicts(runs):
     assert [v.verdict for v in found["quota-period-busy"]] == ["holds"]
     assert found["quota-period-bursts"][0].because.startswith("Slower: 1.")
     assert found["quota-period-busy"][0].because.startswith("Faster: ")
+    assert found["quota-bursts"][0].because.startswith("Throttled in 0.3")
 
 
 def test_prose_follows_data(runs):
