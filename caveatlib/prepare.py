@@ -72,6 +72,10 @@ def run(progress: Callable[[str], None] = print) -> dict[str, str]:
         if step.ready:
             progress(f"{step.meaning}: ready")
             continue
+        if step.problem:
+            failed[step.name] = step.problem
+            progress(f"{step.meaning}: {step.problem}")
+            continue
         progress(f"{step.meaning}: being made")
         try:
             cache.ensure(artefact)
@@ -99,7 +103,7 @@ def _step(artefact: cache.Artefact) -> Step:
     try:
         ready = cache.path(artefact).is_dir()
         if not ready and artefact.needs_root and os.geteuid() != 0:
-            problem = "needs root"
+            problem = f"needs root to make. Run `{cache.PREPARE}` once."
     except CaveatError as error:
         problem = scrub(error)
     costs = (0, 0) if ready or problem else (artefact.download_bytes, artefact.disk_bytes)

@@ -1,5 +1,7 @@
 """The one step that fills the cache."""
 
+import dataclasses
+
 import pytest
 
 from caveatlib import prepare
@@ -60,3 +62,15 @@ def test_again(artefacts, monkeypatch):
     assert prepare.run(said.append) == {}
     assert len(artefacts) == 1
     assert said[0] == "A good thing: ready"
+
+
+def test_without_root(artefacts, monkeypatch):
+    """What needs root is named and skipped, the rest is made."""
+    good = prepare.ARTEFACTS[0]
+    rooted = dataclasses.replace(good, name="rooted", needs_root=True)
+    monkeypatch.setattr(prepare, "ARTEFACTS", (rooted, good))
+    monkeypatch.setattr(prepare.os, "geteuid", lambda: 1000)
+    said = []
+    assert "sudo make system" in prepare.run(said.append)["rooted"]
+    assert said[0].startswith("Downloads about 7 MB")
+    assert len(artefacts) == 1
