@@ -6,7 +6,9 @@ No login: where a registry asks for a token, the one for everybody is fetched.
 from __future__ import annotations
 
 import json
+import queue
 import re
+import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -55,7 +57,6 @@ class Registry:
         self.reference = match["digest"] or match["tag"] or "latest"
         self._budget, self._hash_files = budget, hash_files
         self._end = time.monotonic() + deadline_s
-        self._deadline_s = deadline_s
         self._session = requests.Session()
         # The environment's proxies are obeyed, its passwords (netrc) are not.
         self._session.auth = lambda request: request
@@ -78,10 +79,11 @@ class Registry:
     def document(self, path: str, limit: int) -> bytes:
         """Return a manifest or config."""
         digest = _digest(path)
-        where = f"/manifests/{digest}"
+        # In this order: docker-registry answers 500 for a config among the manifests.
+        where = f"/blobs/{digest}"
         response = self._get(where, missing_ok=True)
         if response is None:
-            where = f"/blobs/{digest}"
+            where = f"/manifests/{digest}"
             response = self._get(where)
         return self._body(response, limit, where)
 
@@ -113,8 +115,10 @@ class Registry:
 
         try:
             with response:
-                # One read may drip for ever within its timeout, so it is a short one.
-                for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                # Not read(): that waits for a whole chunk, however slowly it drips.
+                # (urllib3 1.26 has nothing better.)
+                read = getattr(response.raw, "read1", response.raw.read)
+                while chunk := read(_CHUNK, decode_content=False):
                     self._left()
                     yield chunk
         except (requests.RequestException, OSError) as problem:
@@ -127,8 +131,11 @@ class Registry:
     def _left(self) -> float:
         left = self._end - time.monotonic()
         if left <= 0:
-            raise DeadlineExceeded(f"The registry took over {self._deadline_s:g} s.")
+            raise self._late()
         return min(left, READ_TIMEOUT_S)
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"The registry {self._host} took too long to answer.")
 
     def _unavailable(self, problem: Exception) -> Unavailable:
         return Unavailable(
@@ -140,11 +147,8 @@ class Registry:
         import requests
 
         try:
-            response = self._session.get(
-                self._base + path,
-                headers={"Accept": _ACCEPT, "Accept-Encoding": "identity"},
-                stream=True,
-                timeout=self._left(),
+            response = self._ask(
+                self._base + path, headers={"Accept": _ACCEPT, "Accept-Encoding": "identity"}
             )
         except (requests.RequestException, OSError, ValueError) as problem:
             raise self._unavailable(problem) from None
@@ -162,6 +166,30 @@ class Registry:
             )
         return response
 
+    def _ask(self, url: str, **options):
+        """Return the response to a GET, its headers complete within what time is left.
+
+        A timeout of requests holds for each read, and a server may send one
+        header a second; so a thread waits for it, and is left behind if it must.
+        """
+        left = self._left()
+        answer: queue.Queue = queue.Queue(1)
+
+        def work():
+            try:
+                answer.put(self._session.get(url, stream=True, timeout=left, **options))
+            except Exception as problem:
+                answer.put(problem)
+
+        threading.Thread(target=work, name="caveatlib-registry", daemon=True).start()
+        try:
+            found = answer.get(timeout=left)
+        except queue.Empty:
+            raise self._late() from None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
     def _authorise(self, challenge: str) -> None:
         """Fetch the anonymous token that ``Bearer realm="...",service="..."`` asks for."""
         import requests
@@ -173,9 +201,7 @@ class Registry:
             raise Unavailable(f"The registry {self._host} wants a login. Must be readable by all.")
         query = {key: fields[key] for key in ("service", "scope") if key in fields}
         try:
-            answer = self._session.get(
-                fields["realm"], params=query, timeout=self._left(), stream=True
-            )
+            answer = self._ask(fields["realm"], params=query)
             value = json.loads(self._body(answer, 1 << 20, "The token"))
             token = value.get("token") or value.get("access_token")
         except (requests.RequestException, ValueError, AttributeError, RecursionError) as problem:

@@ -1,0 +1,236 @@
+"""Images read from a registry: a real one on loopback, and servers that misbehave."""
+
+import contextlib
+import http.server
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import imagebuild as build
+import pytest
+
+from caveatlib import images
+from caveatlib.errors import CaveatError, DeadlineExceeded, ImageError, Unavailable, UsageError
+from caveatlib.images.limits import Budget
+from caveatlib.images.registry import Registry
+
+LAYERS = [
+    [build.file("a", b"1" * 3000), build.folder("d/"), build.file("d/f", b"2" * 9)],
+    [build.file("d/.wh.f")],
+]
+
+
+@pytest.fixture(scope="module")
+def real_registry(tmp_path_factory):
+    """Return ``127.0.0.1:port`` of Debian's docker-registry, ended with the module."""
+    if not shutil.which("docker-registry"):
+        import conftest
+
+        conftest._require("docker-registry")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (folder / "config.yml").write_text(
+        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/data\n"
+        f"http:\n  addr: 127.0.0.1:{port}\nlog:\n  level: error\n"
+    )
+    process = subprocess.Popen(
+        ["docker-registry", "serve", str(folder / "config.yml")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert time.monotonic() < end, "docker-registry did not come up"
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_same_as_the_layout_that_was_pushed(real_registry, tmp_path, require):
+    """An image that skopeo pushed reads as its layout does, by tag and by digest."""
+    require("skopeo")
+    build.write_layout(
+        build.oci([{"name": "v1", "layers": LAYERS, "codec": "gzip"}]), tmp_path / "oci"
+    )
+    subprocess.run(
+        ["skopeo", "copy", "--dest-tls-verify=false", "oci:oci:v1",
+         f"docker://{real_registry}/some/app:v1"],
+        cwd=tmp_path, check=True, timeout=60, capture_output=True,
+    )  # fmt: skip
+    expected = images.read(tmp_path / "oci")
+    found = images.read(f"registry://{real_registry}/some/app:v1")
+    assert found.layers.equals(expected.layers)
+    assert found.files.equals(expected.files)
+    assert found.digest == expected.digest
+    again = images.read(f"registry://{real_registry}/some/app@{found.digest}")
+    assert again.layers.equals(expected.layers)
+
+
+def test_what_is_not_there(real_registry):
+    """An unknown image, tag, or registry is Unavailable, in one line."""
+    for reference in ("no/such:v1", "some/app:v9"):
+        with pytest.raises(Unavailable, match="answered 404"):
+            images.read(f"registry://{real_registry}/{reference}")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with pytest.raises(Unavailable, match="did not answer"):
+        images.read(f"registry://127.0.0.1:{port}/a:b")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["", "host", "host/", "host/UPPER", "host/a b", "host/a:tag:tag", "h/../x", "host:port/a",
+     "user:secret@host/a", "h/a?x=1", "h/a#x", "h/a@sha256:12", "127.0.0.1\n/a"],
+)  # fmt: skip
+def test_references_that_are_none(reference):
+    """What is no reference is a UsageError before anything is asked."""
+    with pytest.raises(UsageError):
+        Registry(reference, budget=Budget())
+
+
+def test_plain_http_for_loopback_only():
+    """HTTPS is left for this machine's own loopback and for nothing else."""
+    schemes = {
+        host: Registry(f"{host}/a", budget=Budget())._scheme
+        for host in ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000", "r.invalid",
+                     "127.0.0.1.r.invalid", "localhost.r.invalid", "10.0.0.1")
+    }  # fmt: skip
+    plain = [host for host, scheme in schemes.items() if scheme == "http"]
+    assert plain == ["localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"]
+
+
+@contextlib.contextmanager
+def server(answer):
+    """Serve GET requests with `answer(handler)` on loopback; yield ``host:port``."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with contextlib.suppress(OSError):
+                answer(self)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.daemon_threads = True
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{httpd.server_port}"
+        finally:
+            httpd.shutdown()
+            thread.join()
+
+
+def files_by_url() -> dict[str, bytes]:
+    """Return what a registry would answer, by the end of the path."""
+    files = build.oci([{"layers": LAYERS, "codec": "gzip"}])
+    out = {}
+    for name, data in files.items():
+        if name.startswith("blobs/"):
+            out[f"/blobs/{build.digest(data)}"] = out[f"/manifests/{build.digest(data)}"] = data
+    manifest = json.loads(files["index.json"])["manifests"][0]
+    out["/manifests/latest"] = out[f"/blobs/{manifest['digest']}"]
+    return out
+
+
+def send(handler, data: bytes, status: int = 200, **headers) -> None:
+    handler.send_response(status)
+    for key, value in ({"Content-Length": str(len(data))} | headers).items():
+        handler.send_header(key.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+def serve_files(handler, files=None, change=lambda path, data: data) -> None:
+    files = files or files_by_url()
+    path = handler.path.removeprefix("/v2/a")
+    if path in files:
+        send(handler, change(path, files[path]))
+    else:
+        send(handler, b"", 404)
+
+
+def test_token_for_everybody():
+    """Where a token is asked for, the anonymous one is fetched and sent along."""
+
+    def answer(handler):
+        if handler.path.startswith("/token?"):
+            assert "service=reg" in handler.path
+            return send(handler, b'{"token": "t0ken"}')
+        if handler.headers["Authorization"] != "Bearer t0ken":
+            challenge = f'Bearer realm="http://{address}/token",service="reg",scope="s"'
+            return send(handler, b"", 401, WWW_Authenticate=challenge)
+        return serve_files(handler)
+
+    with server(answer) as address:
+        image = images.read(f"registry://{address}/a")
+    assert image.layers["size_bytes"].tolist() == [3009, 0]
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    ['Basic realm="x"', "", 'Bearer realm="http://r.invalid/t"', 'Bearer realm="file:///etc/x"'],
+)
+def test_logins_are_refused(challenge):
+    """A login, or a token from a place that is neither HTTPS nor loopback, is Unavailable."""
+    with server(lambda h: send(h, b"", 401, WWW_Authenticate=challenge)) as address:
+        with pytest.raises(Unavailable, match="wants a login"):
+            images.read(f"registry://{address}/a")
+
+
+def tampered(path: str, data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1]) if path.startswith("/blobs/") else data
+
+
+MISBEHAVING = {
+    "tampered blobs": lambda h: serve_files(h, change=tampered),
+    "cut blobs": lambda h: serve_files(h, change=lambda p, d: d[:-5] if "blobs" in p else d),
+    "a page": lambda h: send(h, b"<html>", 200),
+    "huge manifest": lambda h: send(h, b" " * (5 << 20)),
+    "null": lambda h: send(h, b"null"),
+    "error 500": lambda h: send(h, b"", 500),
+    "length lies": lambda h: send(h, b"{}", Content_Length="999"),
+    "no HTTP": lambda h: h.wfile.write(b"SSH-2.0-x\r\n\r\n"),
+    "redirect for ever": lambda h: send(h, b"", 302, Location=h.path),
+    "redirect to a file": lambda h: send(h, b"", 302, Location="file:///etc/passwd"),
+}
+
+
+@pytest.mark.parametrize("name", MISBEHAVING)
+def test_misbehaving_registries(name):
+    """Each ends in a CaveatError of one printable line."""
+    with server(MISBEHAVING[name]) as address, pytest.raises(CaveatError) as caught:
+        images.read(f"registry://{address}/a").layers  # noqa: B018
+    assert str(caught.value).isprintable()
+    if name == "tampered blobs":
+        assert isinstance(caught.value, ImageError)
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_total_deadline(where):
+    """A registry that drips ends with the deadline, whatever it keeps sending."""
+
+    def answer(handler):
+        if where == "headers":
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        else:
+            handler.send_response(200)
+            handler.end_headers()
+        for _ in range(100):
+            handler.wfile.write(b"X-A: b\r\n" if where == "headers" else b" ")
+            time.sleep(0.1)
+
+    start = time.monotonic()
+    with server(answer) as address:
+        with pytest.raises((DeadlineExceeded, Unavailable)):
+            Registry(f"{address}/a", budget=Budget(), deadline_s=1).root()
+        assert time.monotonic() - start < 2
