@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as File
 
 from caveatlib.backends import echo, iperf, netns, procfs, served
@@ -84,19 +84,19 @@ class Site:
         Role -> process whose network namespace is meant.
     addresses : dict
         ``"gateway"``, ``"outside"``, ``"container"`` -> IPv4 address.
+    servers : list of subprocess.Popen
+        They end with the engine.
     """
 
     engine: object
     userland_proxy: bool
     pids: dict[str, int]
     addresses: dict[str, str]
+    servers: list[subprocess.Popen] = field(default_factory=list)
 
     def facts(self) -> dict[str, str]:
         """Return the versions and settings that a run's conditions should state."""
-        return self.engine.facts() | {
-            "userland-proxy": str(self.userland_proxy).lower(),
-            "iperf3 runs": "on the host, in the container's network namespace",
-        }
+        return self.engine.facts() | {"iperf3_runs": "in the container's network namespace only"}
 
 
 @contextmanager
@@ -117,8 +117,15 @@ def site(*, userland_proxy: bool = True, delay_s: float = 0.0) -> Iterator[Site]
     """
     from caveatlib.backends.private_engine import private_engine
 
-    with private_engine(userland_proxy=userland_proxy) as engine:
-        yield furnish(engine, userland_proxy=userland_proxy, delay_s=delay_s)
+    servers: list[subprocess.Popen] = []
+    try:
+        with private_engine(userland_proxy=userland_proxy) as engine:
+            here = furnish(engine, userland_proxy=userland_proxy, delay_s=delay_s)
+            servers += here.servers
+            yield here
+    finally:
+        for server in servers:
+            server.wait(10)
 
 
 def furnish(engine, *, userland_proxy: bool, delay_s: float = 0.0) -> Site:
@@ -220,10 +227,11 @@ def _serve(here: Site, role: str, command: list[str], port: int) -> None:
     """Start a server that lives as long as the engine, and wait until it listens."""
     inside = ["nsenter", f"--target={here.pids['host']}", "--pid", "--", *command]
     quiet = subprocess.DEVNULL
-    subprocess.Popen(
+    server = subprocess.Popen(
         netns.argv_in(here.pids[role], inside),
         stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True,
     )  # fmt: skip
+    here.servers.append(server)
     deadline = time.monotonic() + 10
     while not served.listeners(here.pids[role], port=port):
         if time.monotonic() > deadline:
