@@ -79,7 +79,6 @@ class Site:
     Attributes
     ----------
     engine : Engine
-    userland_proxy : bool
     pids : dict
         Role -> process whose network namespace is meant.
     addresses : dict
@@ -89,7 +88,6 @@ class Site:
     """
 
     engine: object
-    userland_proxy: bool
     pids: dict[str, int]
     addresses: dict[str, str]
     servers: list[subprocess.Popen] = field(default_factory=list)
@@ -100,15 +98,13 @@ class Site:
 
 
 @contextmanager
-def site(*, userland_proxy: bool = True, delay_s: float = 0.0) -> Iterator[Site]:
+def site(*, userland_proxy: bool = True) -> Iterator[Site]:
     """Open an engine with everything that the paths need.
 
     Parameters
     ----------
     userland_proxy : bool
         The engine's setting.
-    delay_s : float
-        Delays each answer of the echo server, as a known answer.
 
     Raises
     ------
@@ -120,7 +116,7 @@ def site(*, userland_proxy: bool = True, delay_s: float = 0.0) -> Iterator[Site]
     servers: list[subprocess.Popen] = []
     try:
         with private_engine(userland_proxy=userland_proxy) as engine:
-            here = furnish(engine, userland_proxy=userland_proxy, delay_s=delay_s)
+            here = furnish(engine)
             servers += here.servers
             yield here
     finally:
@@ -128,7 +124,7 @@ def site(*, userland_proxy: bool = True, delay_s: float = 0.0) -> Iterator[Site]
             server.wait(10)
 
 
-def furnish(engine, *, userland_proxy: bool, delay_s: float = 0.0) -> Site:
+def furnish(engine) -> Site:
     """Start the containers, the outside link and the servers in an engine.
 
     Nothing of it needs to be taken down: it all lives in the engine's
@@ -149,10 +145,10 @@ def furnish(engine, *, userland_proxy: bool, delay_s: float = 0.0) -> Site:
         "container": _address(pids["server"], "eth0"),
         "outside": OUTSIDE_HOST,
     }
-    here = Site(engine, userland_proxy, pids, addresses)
+    here = Site(engine, pids, addresses)
     for role, offset in (("server", 0), ("host-network", HOST_OFFSET)):
         _serve(here, role, iperf.server_command(IPERF_PORT + offset), IPERF_PORT + offset)
-        command = echo.serve_command(ECHO_PORT + offset, delay_s=delay_s)
+        command = echo.serve_command(ECHO_PORT + offset)
         _serve(here, role, command, ECHO_PORT + offset)
     return here
 
