@@ -207,9 +207,8 @@ def clean() -> None:
 def main() -> None:
     """Run the command line; turn every expected error into one line and a status."""
     try:
-        app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        # Outside its standalone mode typer returns a status, 130 for Ctrl-C.
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except _MISTAKE as error:
         _fail(_words(error), 2)
     except MeasurementError as error:

@@ -20,7 +20,15 @@ LONGEST = 300
 _PATTERNS = (
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",)]+", re.I), "<url>"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "<address>"),
-    (re.compile(r"(?<![\w:])(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{1,4}(?![\w:])", re.I), "<address>"),
+    # An IPv6 address is whole or has a "::"; a time of day is neither.
+    (
+        re.compile(
+            r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}"
+            r"|(?=[0-9a-f:]*::)[0-9a-f:]*:[0-9a-f:]*)(?![\w:])",
+            re.I,
+        ),
+        "<address>",
+    ),
     (re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", re.I), "<address>"),
     (re.compile(r"\b[\w.+-]+@[\w.-]+\b"), "<address>"),
     (re.compile(r"\b[0-9a-f]{32,}\b", re.I), "<id>"),

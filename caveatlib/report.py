@@ -56,10 +56,11 @@ def write(
         If the folder cannot be written.
     """
     _need_jupyter()
+    given = _given(source)
     out = store.make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
         raise cannot("write to", out, PermissionError(13, "Permission denied"))
-    sources = _sources(out, source, say)
+    sources = given or _measured(out, source, say)
     sections = []
     for path in notebooks():
         sections.append(_section(path, sources, say))
@@ -105,20 +106,24 @@ def execute(path: Path, source: str):
     return notebook
 
 
-def _sources(out: Path, source: str, say: Callable) -> dict[str, str]:
-    """Decide for every experiment where its numbers come from, measuring if asked to."""
+def _given(source: str) -> dict[str, str]:
+    """Return where every experiment's numbers come from, empty if they are to be measured."""
+    recorded = {e.NAME: "recorded" for e in ALL}
     if source == "recorded":
-        return {e.NAME: "recorded" for e in ALL}
-    if source not in ("auto", "live"):
-        if not Path(source).is_dir():
-            raise UsageError(
-                f"Unknown source {source!r}. Must be 'auto', 'live', 'recorded' or a folder "
-                "that `caveatlib measure` wrote."
-            )
-        found = {e.NAME: source for e in ALL if (Path(source) / e.NAME).is_dir()}
-        if not found:
-            raise UsageError(f"No run in {source!r}. Must be a folder of `caveatlib measure`.")
-        return {e.NAME: "recorded" for e in ALL} | found
+        return recorded
+    if source in ("auto", "live"):
+        return {}
+    found = {e.NAME: source for e in ALL if (Path(source) / e.NAME).is_dir()}
+    if not found:
+        raise UsageError(
+            f"Unknown source {source!r}. Must be 'auto', 'live', 'recorded' or a folder "
+            "that `caveatlib measure` wrote."
+        )
+    return recorded | found
+
+
+def _measured(out: Path, source: str, say: Callable) -> dict[str, str]:
+    """Measure what can be measured here; the rest is recorded, and it is said why."""
     folder = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     sources, reasons = {e.NAME: "recorded" for e in ALL}, []
     for experiment in ALL:

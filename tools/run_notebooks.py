@@ -21,7 +21,7 @@ for path in report.notebooks():
         recorded = trials.get(experiment, source="recorded", version=max(store.versions(name)))
         line = f"**Answer:** {experiment.answer(recorded)}"
         notebook.cells[0].source = re.sub(
-            r"\*\*Answer:\*\* .*", lambda _: line, notebook.cells[0].source
+            r"\*\*Answer:\*\* .*", lambda _, line=line: line, notebook.cells[0].source
         )
     notebook.metadata.pop("language_info", None)
     notebook.metadata.pop("widgets", None)

@@ -16,13 +16,19 @@ LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
 # Containers inherit their image's labels, so an image has labels of its own: a
 # container that somebody else makes from it must not look like ours.
 IMAGE_PREFIX = "caveatlib.image"
-REPOSITORY = "caveatlib/busybox"
+REPOSITORIES = "caveatlib/"
+"""Every image that we make is tagged ``caveatlib/<what>:<run>``."""
 PULL_FIX = "docker pull busybox"
 
 
 def labels(run: str) -> dict[str, str]:
     """Return the labels of everything that one run makes."""
     return {LABEL: "1", RUN_LABEL: run, OWNER_LABEL: leases.owner_token()}
+
+
+def image_labels(run: str) -> dict[str, str]:
+    """Return the labels of every image that one run makes."""
+    return {IMAGE_PREFIX + name.removeprefix(LABEL): value for name, value in labels(run).items()}
 
 
 def is_orphaned(found: Mapping[str, str]) -> bool:
@@ -93,18 +99,19 @@ def image(engine: Engine) -> str:
 
 def _import(engine: Engine) -> str:
     # Named for the run, so that no other run's clean-up can take it away.
-    changes = " ".join(
-        f"{IMAGE_PREFIX}{name.removeprefix(LABEL)}={value}"
-        for name, value in labels(engine.run).items()
-    )
+    changes = " ".join(f"{name}={value}" for name, value in image_labels(engine.run).items())
     said = engine.call(
         *("import", engine.api.import_image_from_data, rootfs.image_tar()),
-        **{"repository": REPOSITORY, "tag": engine.run, "changes": [f"LABEL {changes}"]},
+        **{
+            "repository": f"{REPOSITORIES}busybox",
+            "tag": engine.run,
+            "changes": [f"LABEL {changes}"],
+        },
     )
     # {"status":"sha256:1f2e..."} or {"errorDetail":{...},"error":"..."}
     if '"error"' in said:
         raise EngineError("import: the engine refused the busybox image")
-    return f"{REPOSITORY}:{engine.run}"
+    return f"{REPOSITORIES}busybox:{engine.run}"
 
 
 def _remove_images(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
@@ -116,12 +123,13 @@ def _remove_images(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool])
             for name, value in _labels(thing).items()
             if name.startswith(IMAGE_PREFIX)
         }
-        # By the name that was given here: any other name of it stays.
-        name = f"{REPOSITORY}:{found.get(RUN_LABEL)}"
-        if name in (thing.get("RepoTags") or []) and is_ours(found):
-            with answers.ignoring(409):  # somebody else's container uses it
-                engine.call("image", engine.api.remove_image, name)
-                removed.append(f"image {name}")
+        # By the names that were given here: any other name of it stays.
+        for name in thing.get("RepoTags") or []:
+            ours = name.startswith(REPOSITORIES) and name.endswith(f":{found.get(RUN_LABEL)}")
+            if ours and is_ours(found):
+                with answers.ignoring(409):  # somebody else's container uses it
+                    engine.call("image", engine.api.remove_image, name)
+                    removed.append(f"image {name}")
     return removed
 
 

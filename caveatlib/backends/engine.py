@@ -8,6 +8,7 @@ here is labelled, and only what is labelled is ever removed.
 from __future__ import annotations
 
 import contextlib
+import io
 import platform
 import re
 import secrets
@@ -275,6 +276,29 @@ class Engine:
             except (OSError, EngineError) as error:
                 raise deadline.translate(error, budget, "exec") from error
         return status, output
+
+    def build(self, name: str, context: bytes, *, timeout_s: float = CALL_S) -> None:
+        """Build the image ``caveatlib/<name>:<run>`` from a tar of a build context.
+
+        Raises
+        ------
+        EngineError
+            If a step of the Dockerfile fails.
+        """
+        wanted = {
+            "tag": f"{belongings.REPOSITORIES}{name}:{self.run}",
+            "labels": belongings.image_labels(self.run),
+            "fileobj": io.BytesIO(context),
+            "custom_context": True,
+            "nocache": True,
+            "rm": True,
+            "forcerm": True,
+            "decode": True,
+        }
+        steps = self.call("build", lambda: list(self.api.build(**wanted)), timeout_s=timeout_s)
+        for step in map(answers.as_dict, steps):
+            if "error" in step:
+                raise EngineError(f"build: {answers.word(step['error'])}")
 
     def create_network(self) -> str:
         """Create a labelled bridge network and return its id; `clear` removes it."""

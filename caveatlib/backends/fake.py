@@ -12,15 +12,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from caveatlib.backends import process
 from caveatlib.backends.base import Workload
+from caveatlib.backends.fake_limits import FakeLimitedPlace
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
 START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.01}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
 OTHER_S = 0.03
+MACHINE_S = 0.05
 
 
 class FakePlace:
@@ -42,9 +46,41 @@ class FakePlace:
         self.alive.add(instance)
         return instance
 
+    def build(self, folder: Path) -> float:
+        """Return the place's time, as if something had been built of the folder."""
+        return self.start_s
+
     def facts(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
+
+
+class FakeMachine:
+    """A virtual machine that is a bare process with a slow start, "emulated"."""
+
+    accel = "tcg"
+
+    def __init__(self, name: str):
+        self.name = name
+        self._open = ExitStack()
+        self._place = self._open.enter_context(process.process_place())
+
+    def create(self, workload: Workload):
+        """Make a process that starts late; ``container SCRIPT`` runs in a shell of its own."""
+        script = f'container() {{ sh -c "$1"; }}; sleep {MACHINE_S}; {workload.script}'
+        return self._place.create(replace(workload, script=script))
+
+    def build(self, folder: Path) -> float:
+        """Return a time, as if a disk had been made of the folder."""
+        return OTHER_S / 2
+
+    def facts(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes", "accel": self.accel}
+
+    def close(self) -> None:
+        """End the processes."""
+        self._open.close()
 
 
 class FakeInstance:
@@ -117,7 +153,13 @@ class FakeInstance:
         return socket.create_connection(self._listener.getsockname(), timeout_s)
 
 
-FACTORIES: dict[str, type] = {}
+FACTORIES: dict[str, type] = {
+    "cgroup": FakeLimitedPlace,
+    "docker": FakeLimitedPlace,
+    "microvm": FakeMachine,
+    "full-vm": FakeMachine,
+    "inception": FakeMachine,
+}
 """Other kinds of fake by name of place; what is not here is a `FakePlace`."""
 
 
@@ -125,7 +167,11 @@ FACTORIES: dict[str, type] = {}
 def opened(names: Iterable[str], *, engine: str) -> Iterator[dict[str, object]]:
     """Open fakes by name, as `caveatlib.backends.places.opened` opens the real ones."""
     handles = {name: FACTORIES.get(name, FakePlace)(name) for name in names}
-    yield handles
+    try:
+        yield handles
+    finally:
+        for handle in handles.values():
+            getattr(handle, "close", lambda: None)()
     left = sum(len(getattr(handle, "alive", ())) for handle in handles.values())
     if left:
         raise MeasurementError(f"{left} fake instances were not removed.")

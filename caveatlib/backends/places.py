@@ -7,24 +7,34 @@ handle is the error, and every trial in it fails with that.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 from caveatlib.backends import (
+    accel,
+    cgroup,
+    endpoint,
     engine,
+    iperf,
     leases,
+    limited,
     namespaces,
     private_engine,
     process,
     rootfs,
     runc,
+    sandboxes,
+    site,
+    vm,
 )
 from caveatlib.backends.base import Ability
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 
 ENGINES = ("own", "private")
+RUNTIMES = ("runc", "crun", "runsc")
 
 
 class Session:
@@ -61,12 +71,34 @@ class Spec:
     open: Callable[[Session], object]
 
 
+def _docker(runtime: str, *needs: str) -> Spec:
+    return Spec(("engine", *needs), lambda s: s.engine().place(runtime=runtime))
+
+
+def _machine(kind: str) -> Spec:
+    return Spec((kind,), lambda s: s.enter(vm.vm_place(kind)))
+
+
+def _site(*, userland_proxy: bool) -> Spec:
+    """Return an engine of its own with servers and clients: the reader's is never rebuilt."""
+    return Spec(
+        ("private-engine", "iperf3"), lambda s: s.enter(site.site(userland_proxy=userland_proxy))
+    )
+
+
 PLACES = {
     "process": Spec(("process",), lambda s: s.enter(process.process_place())),
     "namespaces": Spec(("namespaces",), lambda s: s.enter(namespaces.namespaces_place())),
     "runc": Spec(("runc",), lambda s: s.enter(runc.runc_place("runc"))),
-    "docker-runc": Spec(("engine",), lambda s: s.engine().place(runtime="runc")),
-    "docker-crun": Spec(("engine", "crun"), lambda s: s.engine().place(runtime="crun")),
+    "docker-runc": _docker("runc"),
+    "docker-crun": _docker("crun", "crun"),
+    "docker-runsc": _docker("runsc", "runsc"),
+    **{kind: _machine(kind) for kind in vm.KINDS},
+    "cgroup": Spec(("cgroup-cpu",), lambda s: s.enter(limited.cgroup_place())),
+    "docker": Spec(("engine", "cgroup-cpu"), lambda s: limited.DockerPlace(s.engine())),
+    "engine-proxy": _site(userland_proxy=True),
+    "engine-hairpin": _site(userland_proxy=False),
+    "engine-proxy-again": _site(userland_proxy=True),
 }
 
 
@@ -148,8 +180,19 @@ def _answers(kind: str) -> None:
 
 
 def sweep() -> list[str]:
-    """Remove what aborted runs left on this machine; return what was removed."""
-    return leases.sweep()
+    """Remove what aborted runs left on this machine and on the reader's own engine.
+
+    Returns
+    -------
+    list of str
+        What was removed. An engine that does not run holds nothing up.
+    """
+    removed = leases.sweep() + cgroup.sweep()
+    with contextlib.suppress(CaveatError):
+        where = endpoint.resolve()
+        with contextlib.closing(engine.Engine(where)) as own:
+            removed += engine.sweep_own(own)
+    return removed
 
 
 def _ability(need: str, kind: str) -> Ability:
@@ -166,13 +209,17 @@ def _probed() -> dict[str, Ability]:
         process.probe(),
         namespaces.probe(),
         rootfs.probe(),
-        runc.probe("runc"),
-        runc.probe("crun"),
+        *(runc.probe(program) for program in RUNTIMES),
         private_engine.probe(),
         engine.probe(),
+        cgroup.probe(),
+        iperf.probe(),
+        accel.probe(),
+        *vm.probe(),
+        *sandboxes.probe(),
     )
     return {ability.name: ability for ability in found}
 
 
 def _runtimes() -> tuple[str, ...]:
-    return tuple(n for n in ("runc", "crun") if _probed()[n].available)
+    return tuple(n for n in RUNTIMES if _probed()[n].available)

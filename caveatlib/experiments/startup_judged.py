@@ -1,0 +1,312 @@
+"""The claims of `startup`, and what its trials say: summaries, figures, verdicts."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import claims, literature, plots, stats
+
+NAME = "startup"
+SLEPT_S = 0.1
+MACHINES = ("microvm", "full-vm")
+SLOWDOWNS = {
+    "integer_slowdown": "integer work",
+    "memory_slowdown": "copying",
+    "syscall_slowdown": "system calls",
+    "fault_slowdown": "page faults",
+}
+MARKS = ("created_s", "start_returned_s", "first_output_s", "stop_s", "removed_s")
+
+CLAIMS = (
+    claims.from_ledger(
+        "C21", decides="seconds to build an image against a disk of the same files, ratio below 1"
+    ),
+    claims.from_ledger(
+        "C23", decides="first output, runc alone against a bare microVM, ratio below 1"
+    ),
+    claims.from_ledger(
+        "C24", decides="SIGTERM until gone, runc alone against a bare microVM, ratio below 1"
+    ),
+    claims.from_ledger(
+        "C25",
+        decides="first container in a fresh virtual machine against docker-runc, ratio above 1",
+    ),
+    claims.Claim(
+        "startup-kernel",
+        "most of docker run is not the kernel's work",
+        "ours",
+        "first output in bare namespaces over docker-runc, ratio below 0.5",
+        NAME,
+    ),
+)
+_BY_ID = {claim.id: claim for claim in CLAIMS}
+
+
+def _starts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the starts and stops of single workloads, the null arm left out.
+
+    Containers and processes are those of the design "start", virtual machines
+    those of the design "machine".
+    """
+    alone = (trials["design"] == "start") & (trials["replicate"] == 0)
+    machines = (trials["design"] == "machine") & trials["place"].isin(MACHINES)
+    return trials[alone | machines]
+
+
+def summarize(trials: pd.DataFrame) -> pd.DataFrame:
+    """Summarise starts and stops, one row per place, fastest first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `stats.summarize`: n, failed, and for each mark in seconds the
+        median with its interval and quantiles.
+    """
+    table = stats.summarize(_starts(trials), list(MARKS))
+    return table.sort_values("first_output_s_median", kind="stable")
+
+
+def phases(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the median marks in seconds since t0, one row per place, fastest first."""
+    good = _starts(trials)
+    table = good[good["ok"]].groupby("place")[list(MARKS)].median()
+    return table.sort_values("first_output_s")
+
+
+def answers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return, per place, median seconds until a connection was accepted, and answered."""
+    web = trials[(trials["design"] == "answer") & trials["ok"]]
+    table = web.groupby("place")[["first_accept_s", "first_answer_s"]].median()
+    return table.sort_values("first_answer_s")
+
+
+def idle(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return, per place and number at once, the time until all are up and their memory.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Medians: seconds until the last first output; bytes per idle instance
+        as PSS of its host processes, as its memory cgroup, and as drop of the
+        host's available memory.
+    """
+    together = trials[(trials["design"] == "at-once") & trials["ok"]]
+    columns = ["last_output_s", "pss_bytes", "cgroup_bytes", "available_bytes"]
+    return together.groupby(["place", "at_once"])[columns].median()
+
+
+def stubborn(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return, per place, the seconds to stop a workload that handles no SIGTERM."""
+    rows = trials[(trials["design"] == "stubborn") & trials["ok"]]
+    return rows.groupby("place")[["stop_s"]].median().sort_values("stop_s")
+
+
+def slowdown(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return how many times longer the same work takes in the guest, median per kind of work."""
+    rows = trials[(trials["workload"] == "slowdown") & trials["ok"]]
+    return rows.groupby(["place", "accel"])[list(SLOWDOWNS)].median()
+
+
+def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what the harness reads where the truth is fixed beforehand.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per check and machine: what it reads with its interval, what it
+        should read, and `note`.
+    """
+    table = stats.contrasts(trials, list(KNOWN))
+    null = stats.null_band(trials, NULL).reset_index()
+    rows = [
+        table.assign(check=table["name"], truth=SLEPT_S),
+        null.assign(check="docker-runc over itself", truth=1.0),
+    ]
+    columns = ["check", "machine", "truth", "estimate", "low", "high", "n", "note"]
+    return pd.concat(rows)[columns].reset_index(drop=True)
+
+
+KNOWN = (
+    stats.Contrast(
+        "0.1 s of sleep added to docker-runc",
+        "first_output_s",
+        {"design": "known-answer", "sleep_s": SLEPT_S},
+        {"design": "known-answer", "sleep_s": 0.0},
+        kind="difference",
+    ),
+    stats.Contrast(
+        "0.1 s of sleep between two marks in a microVM",
+        "between_s",
+        {"design": "emulator", "workload": "marks"},
+        None,
+        kind="difference",
+    ),
+)
+
+
+def _arm(design: str, place: str) -> dict:
+    return {"design": design, "place": place, "replicate": 0}
+
+
+NULL = stats.Contrast(
+    "docker-runc again",
+    "first_output_s",
+    _arm("start", "docker-runc") | {"replicate": 1},
+    _arm("start", "docker-runc"),
+)
+"""The same arm twice in every block: how much the harness itself moves."""
+
+CONTRASTS = {
+    "C21": stats.Contrast("C21", "build_s", _arm("build", "docker-runc"), _arm("build", "full-vm")),
+    "C23": stats.Contrast(
+        "C23", "first_output_s", _arm("machine", "runc"), _arm("machine", "microvm")
+    ),
+    "C24": stats.Contrast("C24", "stop_s", _arm("machine", "runc"), _arm("machine", "microvm")),
+    "C25": stats.Contrast(
+        "C25",
+        "container_output_s",
+        _arm("machine", "inception"),
+        _arm("machine", "docker-runc"),
+    ),
+    "startup-kernel": stats.Contrast(
+        "startup-kernel",
+        "first_output_s",
+        _arm("start", "namespaces"),
+        _arm("start", "docker-runc"),
+        threshold=0.5,
+    ),
+}
+IN_A_MACHINE = ("C23", "C24", "C25")
+"""Claims that a virtual machine's speed decides: an emulated one decides nothing."""
+PUBLISHED = ("fc_boot_total_api", "qemu_boot_total", "qemu_uvm_total")
+
+
+def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
+    """Judge the claims, machine by machine.
+
+    Returns
+    -------
+    Verdicts
+        Those that a virtual machine decides say "not measured here" where it
+        was emulated: with what was measured, the emulator's slowdown, and
+        published figures.
+    """
+    judged = claims.Verdicts()
+    for _, here in trials.groupby("machine", sort=True):
+        emulated = (here["accel"] == "tcg").any()
+        fair = [c for name, c in CONTRASTS.items() if not (emulated and name in IN_A_MACHINE)]
+        null = stats.null_band(here, NULL)
+        rows = {row["name"]: row for row in stats.contrasts(here, fair).to_dict("records")}
+        for name in CONTRASTS:
+            if name in rows:
+                judged.append(_decided(here, rows[name], null))
+            else:
+                judged.append(_emulated(here, CONTRASTS[name]))
+    return judged
+
+
+def _decided(here: pd.DataFrame, row: dict, null: pd.DataFrame) -> claims.Verdict:
+    claim = _BY_ID[row["name"]]
+    if not row["n"]:
+        why = _why_not(here, CONTRASTS[claim.id])
+        return claims.not_measured(claim, why, machine=row["machine"], source=row["source"])
+    direction = "greater" if claim.id == "C25" else "less"
+    return claims.by_effect(claim, row, direction=direction, words=("Slower", "Faster"), null=null)
+
+
+def _emulated(here: pd.DataFrame, contrast: stats.Contrast) -> claims.Verdict:
+    """Say what an emulated machine showed, and why it decides nothing."""
+    row = stats.contrasts(here, [contrast]).iloc[0]
+    where = {"machine": row["machine"], "source": row["source"]}
+    claim = _BY_ID[contrast.name]
+    if not row["n"]:
+        return claims.not_measured(claim, _why_not(here, contrast), **where)
+    seen = [
+        f"{arm['place']} {plots.in_words(_good(here, arm)[contrast.measure].median(), 's')}"
+        for arm in (contrast.arm, contrast.baseline)
+    ]
+    said = [f"The virtual machine was emulated. Seen: {', '.join(seen)}."]
+    factors = slowdown(here)
+    if len(factors):
+        ratios = ", ".join(f"{SLOWDOWNS[c]} {factors[c].iloc[0]:.3g}x" for c in SLOWDOWNS)
+        said.append(f"The emulator slows down: {ratios}.")
+    if contrast.name != "C24":
+        published = literature.figures("startup").set_index("id").loc[list(PUBLISHED)]
+        cited = "; ".join(
+            f"{r['setting']}: {plots.in_words(r['value_si'], 's')} ({r['year']})"
+            for _, r in published.iterrows()
+        )
+        said.append(f"Published, on other machines: {cited}.")
+    return claims.not_measured(
+        claim, " ".join(said), effect=row["estimate"], unit="x", n=row["n"], **where
+    )
+
+
+def _good(trials: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """Return the trials of one arm that succeeded."""
+    rows = trials[trials["ok"]]
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
+def _why_not(trials: pd.DataFrame, contrast: stats.Contrast) -> str:
+    """Return why a comparison has no pairs: the first error of one of its arms."""
+    for where in (contrast.arm, contrast.baseline):
+        if len(_good(trials, where)):
+            continue
+        failed = trials[(trials["design"] == where["design"]) & (trials["place"] == where["place"])]
+        error = failed["error"].iloc[0] if len(failed) else "not asked for, or not in the budget"
+        return f"No {where['place']}: {error.removeprefix('unavailable: ')}."
+    return "No block in which both arms succeeded."
+
+
+def plot(trials: pd.DataFrame, ax=None):
+    """Draw the time until the first output, one dot per trial, one row per place."""
+    return plots.dots(
+        _starts(trials),
+        "first_output_s",
+        by="place",
+        unit="s",
+        label="Time until the workload's first output",
+        log=True,
+        ax=ax,
+    )
+
+
+def plot_phases(trials: pd.DataFrame, ax=None):
+    """Draw what a start and a stop are made of: median marks, one bar per place."""
+    table = phases(trials)
+    steps = {
+        "prepare": table["created_s"],
+        "start": table["first_output_s"] - table["created_s"],
+        "stop": table["stop_s"],
+    }
+    return plots.stacked(pd.DataFrame(steps), unit="s", label="Median time", ax=ax)
+
+
+def plot_at_once(trials: pd.DataFrame, ax=None):
+    """Draw the time until the last of several instances has spoken."""
+    return plots.lines(
+        trials[(trials["design"] == "at-once") & trials["ok"]],
+        "at_once",
+        "last_output_s",
+        by="place",
+        unit="s",
+        xlabel="instances asked for at once",
+        ylabel="time until all had spoken",
+        log=True,
+        ax=ax,
+    )
+
+
+def answer(trials: pd.DataFrame) -> str:
+    """Say in a sentence or two what the trials show."""
+    marks = phases(trials)["first_output_s"]
+    parts = [f"{place} {plots.in_words(value, 's')}" for place, value in marks.items()]
+    said = f"Median time until the first output: {', '.join(parts)}."
+    row = stats.contrasts(trials, [CONTRASTS["startup-kernel"]]).iloc[0]
+    if row["n"]:
+        said += f" Bare namespaces take {row['estimate']:.1%} of a start through Docker."
+    emulated = (trials["accel"] == "tcg").any()
+    return said + (" The virtual machines were emulated and decide nothing." if emulated else "")
