@@ -103,7 +103,9 @@ def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "")
     """
     kernel_arguments = "console=ttyS0 quiet panic=-1 systemd.show_status=0"
     if machine.tsc_khz:
-        kernel_arguments += f" tsc_early_khz={machine.tsc_khz}"
+        # "reliable": on a busy host the guest loses ticks, takes its good clock
+        # for the bad one, and would go on by counting ticks.
+        kernel_arguments += f" tsc_early_khz={machine.tsc_khz} tsc=reliable"
     line = [program(), "-machine", f"{machine.board},accel={machine.accel}"]
     line += ["-cpu", "host" if machine.accel == "kvm" else "max"]
     line += ["-smp", str(machine.vcpus), "-m", str(machine.memory_mib)]
