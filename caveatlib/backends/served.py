@@ -277,7 +277,7 @@ def owners(inode: int) -> list[tuple[int, str]]:
     found = []
     for pid in procfs.pids():
         with suppress(OSError):
-            links = (os.readlink(f.path) for f in os.scandir(PROC / str(pid) / "fd"))
-            if f"socket:[{inode}]" in links:
+            folder = PROC / str(pid) / "fd"
+            if any(os.readlink(folder / f) == f"socket:[{inode}]" for f in os.listdir(folder)):
                 found.append((pid, (PROC / str(pid) / "comm").read_text().strip()))
     return found
