@@ -251,7 +251,7 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(values: pd.Series) -> str:
-    return "/".join(sorted({v for v in values.fillna("") if v}))
+    return "/".join(sorted(set(_text(values)) - {""}))
 
 
 def reachability(trials: pd.DataFrame) -> pd.DataFrame:
@@ -264,15 +264,17 @@ def reachability(trials: pd.DataFrame) -> pd.DataFrame:
         why it does not connect; empty where it was not tried.
     """
     rows = _paths(trials[trials["ok"] & trials["place"].isin([PROXY, HAIRPIN])])
-    words = rows["served_by"].fillna("") + ", sees " + rows["source_class"].fillna("")
-    words = words.where(rows["reachable"] == 1, rows["refusal"].fillna(""))
-    cells = rows.assign(words=words).groupby(["path", "place"], sort=False)["words"]
-    table = cells.agg(_joined).unstack().reindex(columns=[PROXY, HAIRPIN])
-    return (
-        table.reindex([p for p in site.PATHS if p in table.index])
-        .fillna("")
-        .rename(columns=_SETTINGS)
+    words = _text(rows["served_by"]) + ", sees " + _text(rows["source_class"])
+    words = words.where(rows["reachable"] == 1, _text(rows["refusal"]))
+    cells = rows.assign(words=words).groupby(["path", "place"], sort=False)["words"].agg(_joined)
+    table = cells.unstack().reindex(
+        index=[p for p in site.PATHS if p in set(rows["path"])], columns=[PROXY, HAIRPIN]
     )
+    return table.astype(object).fillna("").rename(columns=_SETTINGS)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), "")
 
 
 def effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb") -> pd.DataFrame:
@@ -315,7 +317,7 @@ def plot(trials: pd.DataFrame, ax=None):
     rows = _paths(trials[trials["place"].isin([PROXY, HAIRPIN])])
     rows = rows.assign(row=rows["path"] + ", " + rows["place"].map(_SETTINGS))
     order = [f"{path}, {_SETTINGS[place]}" for path in site.PATHS for place in (PROXY, HAIRPIN)]
-    label = "CPU time of the whole machine per 10^9 bytes"
+    label = "CPU time of the whole machine per GB (1e9 bytes)"
     return plots.dots(rows, "cpu_s_per_gb", by="row", unit="s", label=label, order=order, ax=ax)
 
 

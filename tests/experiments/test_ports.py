@@ -1,7 +1,9 @@
 """`ports`: what its verdicts say follows the trials, path by path."""
 
 import itertools
+from functools import cache
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -39,8 +41,13 @@ def measured(path: str, place: str, noise: float, cores: int) -> dict:
     return row
 
 
-def trials(sessions: int = 10, *, cores: int = 2, noise: float = 0.01):
+def trials(sessions: int = 10, *, cores: int = 2):
     """Return trials of so many sessions, seeded."""
+    return _trials(sessions, cores).copy()
+
+
+@cache
+def _trials(sessions: int, cores: int, noise: float = 0.01):
     rng, rows = np.random.default_rng(7), []
     for session, design in itertools.product(range(sessions), ports.DESIGNS):
         for position, arm in enumerate(design.arms):
@@ -66,6 +73,13 @@ def swapped(frame):
     again = (frame["place"] == AGAIN) & frame["path"].isin(PROXIED)
     cpu = frame["cpu_s_per_gb"].where(~again, frame["cpu_s_per_gb"] * GAIN[HAIRPIN])
     return frame.assign(place=frame["place"].replace(names), cpu_s_per_gb=cpu)
+
+
+@pytest.fixture(autouse=True)
+def _figures():
+    """Close what a test has drawn."""
+    yield
+    plt.close("all")
 
 
 def judged(frame) -> dict:
@@ -284,3 +298,25 @@ def test_trial_refuses_another_congestion_control(stubs):
     conditions = {"path": "outside", "congestion": "reno", "load": "throughput", "published": 0}
     with pytest.raises(MeasurementError, match="reno/bbr"):
         ports.trial(None, conditions, seed=1)
+
+
+@pytest.mark.parametrize("kept", [[PROXY], [HAIRPIN], [AGAIN], []])
+def test_part_of_the_settings(kept):
+    """With some settings only, or every trial failed, nothing raises and no effect is judged."""
+    frame = trials()
+    if kept:
+        frame = frame[frame["place"].isin(kept)].reset_index(drop=True)
+    else:
+        frame[[*frames.measures(ports.Trials), "served_by", "source_class", "refusal"]] = np.nan
+        frame = frame.assign(ok=False, error="unavailable: private-engine: no dockerd")
+        frame = frames.validate(frame, ports.Trials)
+    found = judged(frame)
+    assert found["C17"].verdict == NOT_MEASURED
+    assert {v.verdict for n, v in found.items() if n.endswith(("cpu", "memory"))} == {NOT_MEASURED}
+    assert len(ports.summarize(frame))
+    ports.reachability(frame)
+    ports.congestion(frame)
+    ports.prices(frame)
+    ports.plot(frame)
+    ports.plot_prices(frame)
+    ports.plot_effects(frame)
