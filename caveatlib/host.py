@@ -7,6 +7,7 @@ network or its folders.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import os
 import platform
@@ -16,8 +17,20 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from caveatlib.backends import places
+from caveatlib.backends import own_limits, places
 from caveatlib.backends.base import Ability
+
+
+def limits() -> pd.DataFrame:
+    """Return the limits that the kernel puts on this very process, its container's included.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per resource (cpu in CPUs, memory in bytes, cpuset in CPUs,
+        pids): as `caveatlib.backends.own_limits.Limit`. Needs no right.
+    """
+    return pd.DataFrame([dataclasses.asdict(limit) for limit in own_limits.read()])
 
 
 def cores() -> int:

@@ -78,7 +78,8 @@ class Loop:
     def _waits(self, design: Design, deadline: float | None) -> bool:
         if deadline is None or not design.spare:
             return False
-        return any(self.done[d.name] < ENOUGH for d in self.designs if not d.spare and d.every == 1)
+        main = [d for d in self.designs if not d.spare and d.every == 1 and d.sessions is None]
+        return any(self.done[d.name] < ENOUGH for d in main)
 
     def _block(self, design: Design, handles: dict, session: int) -> None:
         block = self.done[design.name]

@@ -35,12 +35,13 @@ def table(source: str | os.PathLike | Mapping = "recorded") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`; a claim has one row per verdict: per machine, per
-        path or tool where its experiment judges these apart.
+        Columns `COLUMNS`; a claim has one row per verdict: per machine, and
+        per tool where its experiment judges these apart.
     """
     found: dict[str, list[claims.Verdict]] = {}
     for verdict in verdicts(source):
-        found.setdefault(verdict.claim.partition("/")[0], []).append(verdict)
+        if "/" not in verdict.claim:  # parts of a claim are in its experiment's notebook
+            found.setdefault(verdict.claim, []).append(verdict)
     rows = []
     for claim in claims.ledger().to_dict("records"):
         for verdict in found.pop(claim["id"], [None]):

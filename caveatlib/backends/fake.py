@@ -19,6 +19,7 @@ from pathlib import Path
 from caveatlib.backends import process
 from caveatlib.backends.base import Workload
 from caveatlib.backends.fake_limits import FakeLimitedPlace
+from caveatlib.backends.fake_site import FakeSite
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
 START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.01}
@@ -159,6 +160,9 @@ FACTORIES: dict[str, type] = {
     "microvm": FakeMachine,
     "full-vm": FakeMachine,
     "inception": FakeMachine,
+    "engine-proxy": FakeSite,
+    "engine-hairpin": FakeSite,
+    "engine-proxy-again": FakeSite,
 }
 """Other kinds of fake by name of place; what is not here is a `FakePlace`."""
 

@@ -3,9 +3,9 @@
 from types import ModuleType
 
 from caveatlib.errors import UsageError
-from caveatlib.experiments import startup
+from caveatlib.experiments import ports, quota, startup
 
-ALL: tuple[ModuleType, ...] = (startup,)
+ALL: tuple[ModuleType, ...] = (startup, ports, quota)
 
 
 def by_name(name: str) -> ModuleType:

@@ -30,6 +30,7 @@ from pandera.typing.pandas import Series
 from caveatlib import frames, host, plots, stats
 from caveatlib.backends import site, traffic
 from caveatlib.backends.base import Outcome
+from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.ports_judged import (
     AGAIN,
@@ -39,16 +40,18 @@ from caveatlib.experiments.ports_judged import (
     PAIRED,
     PRICED,
     PROXY,
+    answer,
     contrast,
     verdicts,
 )
-from caveatlib.trials import Arm, Design
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
 
-__all__ = ["CLAIMS", "NAME", "verdicts"]  # beside what is defined here
+__all__ = ["CLAIMS", "NAME", "answer", "verdicts"]  # beside what is defined here
 
 PLACES = (PROXY, HAIRPIN, AGAIN)
+SWAP = ("place", PROXY, HAIRPIN)
+"""Two arms whose exchange in the data must change what is said (contract tests)."""
 BLOCKS = 10
 """Sessions by default: six comparisons judged together need at least eight."""
 DISK_BYTES = 500 * 2**20
@@ -91,10 +94,10 @@ class Trials(frames.Trials):
     client_cpu: Series[float] = frames.measure("cores that the client used, one stream")
     server_cpu: Series[float] = frames.measure("cores that the server used, one stream")
     cpu_bound: Series[float] = frames.measure("1 if both used 95 % of the cores", le=1)
-    cpu_s_per_gb: Series[float] = frames.measure("the machine's CPU per 1e9 bytes", "s")
-    cpu_4_s_per_gb: Series[float] = frames.measure("the same with four streams", "s")
-    proxy_cpu_s_per_gb: Series[float] = frames.measure("docker-proxy's CPU per 1e9 bytes", "s")
-    proxy_cpu_4_s_per_gb: Series[float] = frames.measure("the same with four streams", "s")
+    cpu_s_per_gb: Series[float] = frames.measure("the machine's CPU per 1e9 bytes", "s/GB")
+    cpu_4_s_per_gb: Series[float] = frames.measure("the same with four streams", "s/GB")
+    proxy_cpu_s_per_gb: Series[float] = frames.measure("docker-proxy's CPU per 1e9 bytes", "s/GB")
+    proxy_cpu_4_s_per_gb: Series[float] = frames.measure("the same with four streams", "s/GB")
     round_trip_p50_s: Series[float] = frames.measure("median from the time it was due", "s")
     round_trip_p99_s: Series[float] = frames.measure("99th percentile of at least 1000", "s")
     connects_per_s: Series[float] = frames.measure("connections made and answered", "1/s")

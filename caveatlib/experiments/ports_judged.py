@@ -86,7 +86,7 @@ PRICE = stats.Contrast(
 )
 
 
-def verdicts(trials: pd.DataFrame) -> list[Verdict]:
+def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
     """Judge the claim path by path, and as a whole, machine by machine.
 
     Effects are adjusted together: CPU on every paired path and memory, and
@@ -98,13 +98,21 @@ def verdicts(trials: pd.DataFrame) -> list[Verdict]:
         The whole first; what two gains and a loss make is "inconclusive", and
         the sentence says that the answer is mixed.
     """
-    judged: list[Verdict] = []
+    judged = claims.Verdicts()
     for machine, rows in trials.groupby("machine", sort=True):
         where = {"machine": machine, "source": rows["source"].iloc[0]}
         parts = _facts(rows, where) | _effects(rows, where)
         ordered = [parts[c.id] for c in CLAIMS if c.id in parts]
         judged += [_overall(rows, parts, where), *ordered, _early(rows, where)]
     return judged
+
+
+def answer(trials: pd.DataFrame) -> str:
+    """Say what the trials show as a whole, machine by machine."""
+    whole = [v for v in verdicts(trials) if v.claim == OVERALL.id]
+    if len(whole) == 1:
+        return whole[0].because
+    return " ".join(f"{v.machine}: {v.because}" for v in whole)
 
 
 def _of(rows: pd.DataFrame, path: str, place: str, column: str) -> list:

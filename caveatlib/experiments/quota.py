@@ -34,15 +34,18 @@ from caveatlib import frames, plots, stats
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.load import Load, schedule
 from caveatlib.backends.tools import ask, installed
+from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError
-from caveatlib.experiments.quota_judged import CLAIMS, tools, usual_quota, verdicts
-from caveatlib.trials import Arm, Design
+from caveatlib.experiments.quota_judged import CLAIMS, answer, tools, usual_quota, verdicts
 
-__all__ = ["CLAIMS", "tools", "verdicts"]  # beside what is defined here
+__all__ = ["CLAIMS", "answer", "tools", "verdicts"]  # beside what is defined here
 
 NAME = "quota"
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
-BLOCKS = 5
+BLOCKS = 8
+DISK_BYTES = 50 * 2**20
+SWAP = ("period_s", 0.01, 0.1)
+"""Two arms whose exchange in the data must change what is said (contract tests)."""
 PLACES = ("cgroup", "docker")
 
 COST_S = 0.005

@@ -73,9 +73,9 @@ def tools(trials: pd.DataFrame) -> pd.DataFrame:
     return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))
 
 
-def verdicts(trials: pd.DataFrame) -> list[claims.Verdict]:
+def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
     """Decide the claims, machine by machine; C07 once per tool and version."""
-    found = []
+    found = claims.Verdicts()
     for _, part in trials.groupby("machine", sort=True):
         rows = _rows(part)
         found += [*_held(part, rows), *_effects(part, rows), *_of_tools(part)]
@@ -203,3 +203,35 @@ def _of_tools(trials: pd.DataFrame) -> list[claims.Verdict]:
             )
         )
     return found
+
+
+def answer(trials: pd.DataFrame) -> str:
+    """Say in a few sentences what the trials show, machine by machine."""
+    said = []
+    several = trials["machine"].nunique() > 1
+    for machine, part in trials.groupby("machine", sort=True):
+        rows = _rows(part)
+        sentences = [
+            _sentence(rows["whole"], "A quota over 100 ms was used to {:.1%} under full load"),
+            _sentence(
+                rows["idle"], "bursts at a fifth of a quota met throttling in {:.0%} of periods"
+            ),
+            _sentence(rows["bursts"], "periods of 10 ms change the p90 of bursts {:.2g}-fold"),
+            _sentence(rows["busy"], "and beside a busy thread {:.2g}-fold"),
+        ]
+        told = ", ".join(filter(None, sentences)) or "Nothing could be compared"
+        asked = tools(part)
+        if len(asked):
+            blind = sorted(set(asked.loc[~asked["sees_it"], "tool"]))
+            seeing = sorted(set(asked.loc[asked["sees_it"], "tool"]))
+            told += f". The limit is seen by {_names(seeing)}, not by {_names(blind)}"
+        said.append(f"{machine}: {told}." if several else f"{told}.")
+    return " ".join(said)
+
+
+def _sentence(row: dict, words: str) -> str:
+    return words.format(row["estimate"]) if row["n"] else ""
+
+
+def _names(tools_of: list[str]) -> str:
+    return ", ".join(tools_of) or "none"

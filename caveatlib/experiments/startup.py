@@ -75,7 +75,7 @@ CONTAINERS = ("docker-runc", "docker-crun", "docker-runsc")
 QUICK = ("process", "namespaces", "runc", *CONTAINERS)
 MACHINES = ("microvm", "full-vm", "inception")
 PLACES = (*QUICK, *MACHINES)
-SWAP = ("namespaces", "docker-runc")
+SWAP = ("place", "namespaces", "docker-runc")
 """Two places whose exchange in the data must change what is said (contract tests)."""
 
 WORKLOADS = ("nonce", "idle", "http", "stubborn", "nested", "marks", "slowdown", "build")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
-_PLAIN = bytes(b for b in range(0x20, 0x7F) if b != 0x25) + b"\0"
+import numpy as np
+
 _DOTS = (b"/./", b"/../", b"/.\0", b"/..\0")
 
 
@@ -63,15 +64,22 @@ def paths(raw: list[bytes]) -> list[str]:
     """Return the names as escaped, normalised paths; the bulk form of the two above."""
     # One joined buffer, since a Python call per name would dominate the reader.
     blob = b"\0/" + b"\0/".join(raw) + b"\0"
-    blob = blob.replace(b"\0/./", b"\0/")
-    odd = b"//" in blob or (b"/." in blob and any(piece in blob for piece in _DOTS))
-    if not odd:
+    if blob.startswith(b"\0/./"):
+        blob = blob.replace(b"\0/./", b"\0/")
+    codes = np.frombuffer(blob, np.uint8)
+    after = codes[1:][codes[:-1] == 47]
+    # A dot after a slash may be the first of ".bashrc", so look closer.
+    odd = (after == 47).any() or ((after == 46).any() and any(dots in blob for dots in _DOTS))
+    if not odd and (after == 0).any():
         blob = blob.replace(b"/\0", b"\0")
-    if not blob.translate(None, _PLAIN):
+        codes = np.frombuffer(blob, np.uint8)
+    # Printable ASCII and the NULs in between, of which there are as many as names.
+    strange = np.count_nonzero(codes - np.uint8(32) > 94) - len(raw) - 1
+    if not strange and not (codes == 37).any():
         out = blob.decode("ascii").split("\0")[1:-1]
     else:
         out = blob.decode("utf-8", "surrogateescape").split("\0")[1:-1]
         out = [p if p.isprintable() and "%" not in p else escape(p) for p in out]
     if odd:
         return [normalise(p) for p in out]
-    return [p or "/" for p in out] if "" in out else out
+    return [p or "/" for p in out] if b"\0\0" in blob else out

@@ -295,16 +295,17 @@ class Walk:
         """
         headers, sizes, base = self._headers, self._sizes, self._base
         read_at, window = source.read_at, source.window
-        while len(headers) < BATCH - 1:
-            header = buf[pos : pos + 512]
-            if len(header) < 512:
+        take, note, last = headers.append, sizes.append, len(buf) - 512
+        for _ in range(BATCH - 1 - len(headers)):
+            if pos > last:
                 base += pos
                 if base > source.size:
                     raise cut()
                 buf, pos = read_at(window, base), 0
-                header = buf[:512]
-                if len(header) < 512:
+                last = len(buf) - 512
+                if last < 0:
                     break
+            header = buf[pos : pos + 512]
             flag = header[156]
             if flag == 48:
                 if header[135] not in b"\0 ":
@@ -315,14 +316,14 @@ class Walk:
                     break
                 if size < 0:
                     break
-                sizes.append(size)
-                pos += 512 + (size + 511 & -512)
+                note(size)
+                pos += size + 1023 & -512
             elif flag in _DATALESS:
-                sizes.append(0)
+                note(0)
                 pos += 512
             else:
                 break
-            headers.append(header)
+            take(header)
         self._base, source.offset = base, base + len(buf)
         return buf, pos
 
