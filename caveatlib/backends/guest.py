@@ -132,6 +132,7 @@ def build_disk(folder: Path, out: Path) -> float:
     size_mib = (sum(4096 + size for size in files) * 5 // 4 >> 20) + 64
     # Else a large disk of small files runs out of inodes before it is full.
     options = ("-q", "-F", "-N", str(len(files) + 1024), "-d", str(folder))
+    out.unlink(missing_ok=True)  # a longer file would keep its length
     started = time.monotonic()
     _run("mkfs.ext4", *options, str(out), f"{size_mib}M")
     return time.monotonic() - started

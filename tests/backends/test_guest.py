@@ -25,7 +25,9 @@ def test_disk_of_a_folder(tmp_path, require):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "file").write_bytes(b"content " * 1000)
+    (tmp_path / "disk.raw").write_bytes(bytes(200 << 20))
     assert guest.build_disk(folder, tmp_path / "disk.raw") > 0
+    assert (tmp_path / "disk.raw").stat().st_size == 64 << 20
     read = ["debugfs", "-R", "cat /file", str(tmp_path / "disk.raw")]
     assert subprocess.run(read, check=True, capture_output=True).stdout == b"content " * 1000
 
