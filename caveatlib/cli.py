@@ -154,6 +154,55 @@ def _results(experiment, folder: Path) -> None:
 
 
 @app.command()
+def image(
+    source: Annotated[str, typer.Argument(help="archive, layout folder, registry:// or docker://")],
+    table: Annotated[Table, typer.Option(help="which table")] = Table.layers,
+    as_format: Annotated[Format, typer.Option("--format", help="how to print it")] = Format.table,
+) -> None:
+    """Read a container image without a daemon."""
+    from caveatlib import images
+    from caveatlib.backends import engine
+
+    name = source.removeprefix("docker://")
+    if name == source:
+        found = images.read(source, olives=True)
+    else:
+        with engine.own_engine() as own:
+            found = images.read_stream(own.saved(name), olives=True)
+    frame = getattr(found, table.value)
+    if as_format is Format.csv:
+        typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+    elif as_format is Format.json:
+        typer.echo(frame.to_json(orient="records", indent=2, force_ascii=False))
+    else:
+        typer.echo(frame.to_string(index=False))
+    for olive in found.olives.to_dict("records"):
+        typer.echo(
+            f"olive: {olive['path']}: expected {olive['expected']}, found {olive['found']}",
+            err=True,
+        )
+
+
+@app.command()
+def why(
+    address_port: Annotated[str, typer.Argument(metavar="ADDRESS:PORT", help="a published port")],
+) -> None:
+    """Say who serves a published port, and what flipping the proxy's setting would change."""
+    from caveatlib import why as reasons
+    from caveatlib.backends import engine
+    from caveatlib.errors import Unavailable
+
+    listed: list = []
+    try:
+        with engine.own_engine() as own:
+            listed = own.call("containers", own.api.containers)
+    except (MeasurementError, Unavailable, UsageError):
+        pass  # what the kernel shows is enough without an engine
+    for line in reasons.explain(address_port, containers=listed).lines:
+        typer.echo(line)
+
+
+@app.command()
 def scorecard(
     source: Annotated[str, typer.Option(help="recorded, live, or a folder of a run")] = "recorded",
 ) -> None:

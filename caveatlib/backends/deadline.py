@@ -72,6 +72,17 @@ def budgeted(total_s: float, *, max_bytes: int = MAX_ANSWER_BYTES) -> Iterator[B
         _current.budget = before
 
 
+@contextmanager
+def using(budget: Budget) -> Iterator[None]:
+    """Take a budget that is there already, in whichever thread goes on with the call."""
+    before = getattr(_current, "budget", None)
+    _current.budget = budget
+    try:
+        yield
+    finally:
+        _current.budget = before
+
+
 class BudgetSocket(socket.socket):
     """A stream socket whose every operation ends within the thread's budget."""
 

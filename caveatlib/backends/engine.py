@@ -22,6 +22,8 @@ from caveatlib.backends import answers, belongings, deadline, endpoint, netns, s
 from caveatlib.backends.base import Ability
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 
+SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
+"""Seconds and bytes that a saved image may take."""
 CALL_S = 30.0
 
 
@@ -299,6 +301,34 @@ class Engine:
         for step in map(answers.as_dict, steps):
             if "error" in step:
                 raise EngineError(f"build: {answers.word(step['error'])}")
+
+    def saved(self, name: str, *, timeout_s: float = SAVE_S) -> Iterator[bytes]:
+        """Yield an image as ``docker save`` writes it, never more than a chunk in memory.
+
+        Raises
+        ------
+        UsageError
+            If the engine has no such image.
+        DeadlineExceeded, EngineError
+            As `call`; the deadline is for the whole stream.
+        """
+        budget = deadline.Budget(timeout_s, SAVE_BYTES)
+
+        def step(function):
+            with deadline.using(budget):
+                try:
+                    return function()
+                except Exception as error:
+                    raise deadline.translate(error, budget, "save") from error
+
+        found = None
+        with answers.ignoring(404):
+            found = self.call("image", self.api.inspect_image, name)
+        if found is None:
+            raise UsageError(f"No image {name!r} in the engine. See: docker images")
+        chunks = step(lambda: iter(self.api.get_image(name, chunk_size=1 << 20)))
+        while (chunk := step(lambda: next(chunks, None))) is not None:
+            yield chunk
 
     def create_network(self) -> str:
         """Create a labelled bridge network and return its id; `clear` removes it."""
