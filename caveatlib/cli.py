@@ -41,6 +41,13 @@ class Format(StrEnum):
     json = "json"
 
 
+def _say(*lines: str, err: bool = False) -> None:
+    """Print lines; what would steer a terminal, in a path or an error say, is spelled out."""
+    from caveatlib.claims import visible
+
+    typer.echo("\n".join(map(visible, lines)), err=err)
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
@@ -57,14 +64,12 @@ def doctor(
         return
     for a in found:
         fix = f"  ->  {a.fix}" if a.fix else ""
-        typer.echo(f"{'ok     ' if a.available else 'missing'}  {a.name:<16} {a.reason}{fix}")
+        _say(f"{'ok     ' if a.available else 'missing'}  {a.name:<16} {a.reason}{fix}")
     for experiment in ALL:
-        typer.echo(f"\n{experiment.NAME}: {experiment.QUESTION}")
+        _say("", f"{experiment.NAME}: {experiment.QUESTION}")
         missing = trials.arms_here(experiment)[1]
         for place in experiment.PLACES:
-            typer.echo(
-                f"  {place:<18} {'no: ' + missing[place] if place in missing else 'can run'}"
-            )
+            _say(f"  {place:<18} {'no: ' + missing[place] if place in missing else 'can run'}")
 
 
 @app.command()
@@ -103,8 +108,9 @@ def measure(
                 resume=resume is not None,
             )
         except KeyboardInterrupt:
-            typer.echo(
-                f"\nInterrupted; what was measured is kept. Go on with: caveatlib measure "
+            _say(
+                "",
+                f"Interrupted; what was measured is kept. Go on with: caveatlib measure "
                 f"{experiment.NAME} --resume {folder}",
                 err=True,
             )
@@ -120,11 +126,11 @@ def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
 
     if catalogue.check_engine(engine) != "private":
         where = endpoint.resolve(None if engine in (None, "own") else engine)
-        typer.echo(f"Engine: {where.url} ({where.origin})")
+        _say(f"Engine: {where.url} ({where.origin})")
     seconds, disk = trials.cost(
         experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
     )
-    typer.echo(
+    _say(
         f"{experiment.NAME}: about {_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
         f"results in {folder / experiment.NAME}"
     )
@@ -143,12 +149,13 @@ def _results(experiment, folder: Path) -> None:
     summary = experiment.summarize(measured)
     medians = summary[[c for c in summary if "_median" in c or c in ("n", "failed")]]
     with pd.option_context("display.width", 200, "display.max_columns", 30):
-        typer.echo(medians.rename(columns=lambda c: c.removesuffix("_median")).round(4).to_string())
+        shown = medians.rename(columns=lambda c: c.removesuffix("_median")).round(4)
+        _say(*shown.to_string().split("\n"))
     failed = measured[~measured["ok"]]
     for (place, error), rows in failed.groupby(["place", "error"]):
-        typer.echo(f"{place}: {len(rows)} without a result: {error}")
+        _say(f"{place}: {len(rows)} without a result: {error}")
     for verdict in experiment.verdicts(measured):
-        typer.echo(repr(verdict))
+        _say(*repr(verdict).split("\n"))
     if measured["ok"].sum() == 0:
         raise MeasurementError("No trial succeeded.")
 
@@ -175,9 +182,9 @@ def image(
     elif as_format is Format.json:
         typer.echo(frame.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        typer.echo(frame.to_string(index=False))
+        _say(*frame.to_string(index=False).split("\n"))
     for olive in found.olives.to_dict("records"):
-        typer.echo(
+        _say(
             f"olive: {olive['path']}: expected {olive['expected']}, found {olive['found']}",
             err=True,
         )
@@ -199,7 +206,7 @@ def why(
     except (MeasurementError, Unavailable, UsageError):
         pass  # what the kernel shows is enough without an engine
     for line in reasons.explain(address_port, containers=listed).lines:
-        typer.echo(line)
+        _say(line)
 
 
 @app.command()
@@ -210,7 +217,7 @@ def scorecard(
     from caveatlib import scorecard as card
 
     for line in card.lines(card.table(source)):
-        typer.echo(line)
+        _say(line)
 
 
 @app.command()
@@ -222,10 +229,10 @@ def report(
     from caveatlib import report as page
     from caveatlib import scorecard as card
 
-    path, sources = page.write(out, source=source, say=typer.echo)
+    path, sources = page.write(out, source=source, say=_say)
     for line in card.lines(card.table(sources)):
-        typer.echo(line)
-    typer.echo(f"Written: {path}")
+        _say(line)
+    _say(f"Written: {path}")
 
 
 @app.command()
@@ -238,7 +245,7 @@ def record(
     from caveatlib import store
     from caveatlib.experiments import by_name
 
-    typer.echo(f"Written: data/{store.record(by_name(name).NAME, folders, version=version).name}")
+    _say(f"Written: data/{store.record(by_name(name).NAME, folders, version=version).name}")
 
 
 @app.command()
@@ -248,9 +255,9 @@ def clean() -> None:
 
     removed = places.sweep()
     for line in removed:
-        typer.echo(f"Removed {line}")
+        _say(f"Removed {line}")
     if not removed:
-        typer.echo("Nothing was left behind.")
+        _say("Nothing was left behind.")
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def dots(
         spread = (np.arange(len(values)) * 0.618) % 1 - 0.5
         ax.plot(values, row + 0.5 * spread, "o", ms=4, alpha=0.6, mew=0, color=colour(row))
         ax.plot([np.median(values)] * 2, [row - 0.38, row + 0.38], color="#222222", lw=2)
-    ax.set_yticks(range(len(groups)), groups)
+    ax.set_yticks(range(len(groups)), [literal(g) for g in groups])
     ax.invert_yaxis()
     if log:
         ax.set_xscale("log")
@@ -100,7 +100,7 @@ def lines(
     words = []
     for row, group in enumerate(shown[by].unique()):
         line = medians[group] / factor
-        ax.plot(line.index, line.to_numpy(), "o-", color=colour(row), label=group, ms=4)
+        ax.plot(line.index, line.to_numpy(), "o-", color=colour(row), label=literal(group), ms=4)
         words.append(
             f"{group} from {line.iloc[0]:.3g} at {line.index[0]:g} to "
             f"{line.iloc[-1]:.3g} {name} at {line.index[-1]:g}"
@@ -135,9 +135,16 @@ def stacked(table: pd.DataFrame, *, unit: str, label: str, ax: Axes | None = Non
     left = np.zeros(len(table))
     for index, part in enumerate(table):
         width = table[part].fillna(0).to_numpy() / factor
-        ax.barh(range(len(table)), width, left=left, color=colour(index), label=part, height=0.7)
+        ax.barh(
+            range(len(table)),
+            width,
+            left=left,
+            color=colour(index),
+            label=literal(part),
+            height=0.7,
+        )
         left += width
-    ax.set_yticks(range(len(table)), [str(n) for n in table.index])
+    ax.set_yticks(range(len(table)), [literal(n) for n in table.index])
     ax.invert_yaxis()
     ax.set_xlabel(f"{label} ({name})" if name else label)
     ax.legend(frameon=False, ncols=len(table.columns), loc="lower left", bbox_to_anchor=(0, 1))
@@ -177,7 +184,7 @@ def effects(
         words.append(f"{name} {line['estimate']:.3g} [{line['low']:.3g}, {line['high']:.3g}]")
     ax.axvline(threshold, color="#222222", lw=1, ls=":")
     ax.set_xscale("log")
-    ax.set_yticks(range(len(shown)), [str(n) for n in shown.index])
+    ax.set_yticks(range(len(shown)), [literal(n) for n in shown.index])
     ax.invert_yaxis()
     ax.set_xlabel(label)
     _plain(ax)
@@ -188,6 +195,11 @@ def new_axes(*, height: float = 3.0, width: float = 7.5) -> Axes:
     """Return the axes of a new figure of so many inches."""
     _, ax = plt.subplots(figsize=(width, height), layout="constrained", dpi=110)
     return ax
+
+
+def literal(name: object) -> str:
+    """Return a name as it is shown: a dollar sign begins no formula."""
+    return str(name).replace("$", r"\$")
 
 
 def colour(index: int) -> str:

@@ -78,11 +78,12 @@ class Scorecard:
 
 
 def lines(frame: pd.DataFrame) -> Iterable[str]:
-    """Yield the scorecard as text, one line per row."""
+    """Yield the scorecard as text, one line per row; nothing in it steers a terminal."""
     for row in frame.to_dict("records"):
         effect = f": {row['effect']}" if row["effect"] else ""
         where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
-        yield f'{row["claim"]:<14} {row["verdict"]}{effect}{where}  "{row["quote"]}"'
+        line = f'{row["claim"]:<14} {row["verdict"]}{effect}{where}  "{row["quote"]}"'
+        yield claims.visible(line)
 
 
 def _html_row(row: dict) -> str:

@@ -49,13 +49,13 @@ class Endpoint:
         UsageError
             If the address is of another kind.
         """
-        parts = urlsplit(self.url)
         try:
+            parts = urlsplit(self.url)
             if parts.scheme == "unix" and (parts.netloc + parts.path).startswith("/"):
                 return parts.path
             if parts.scheme in ("tcp", "http") and parts.hostname:
                 return parts.hostname, parts.port or 2375
-        except ValueError:  # a port that is no number
+        except ValueError:  # a port that is no number, half of a bracket
             pass
         raise UsageError(
             f"Engine address {self.url!r}. Must be unix:///PATH or tcp://HOST:PORT; "

@@ -16,6 +16,7 @@ from caveatlib.claims.cards import (
     Verdict,
     Verdicts,
     card,
+    visible,
 )
 from caveatlib.claims.deciding import by_effect, by_equality, by_fact, by_share, not_measured
 from caveatlib.claims.statements import from_ledger, ledger, then_and_now
@@ -39,4 +40,5 @@ __all__ = [
     "ledger",
     "not_measured",
     "then_and_now",
+    "visible",
 ]

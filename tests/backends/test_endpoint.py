@@ -129,7 +129,9 @@ def test_context_without_engine(env, tmp_path, host):
         endpoint.resolve(env=env)
 
 
-@pytest.mark.parametrize("url", ["unix://", "unix://relative/path", "ssh://there", "tcp://h:port"])
+@pytest.mark.parametrize(
+    "url", ["unix://", "unix://relative/path", "ssh://there", "tcp://h:port", "tcp://[h"]
+)
 def test_malformed(env, url):
     """An address that cannot be used says which forms can."""
     with pytest.raises(UsageError, match="Must be unix:///PATH or tcp://HOST:PORT"):
