@@ -2,10 +2,10 @@
 
 Builds a tree of 46,000 entries and some 3 GB (or takes a FOLDER), packs it,
 and prints a table of ratios; a missing peer is named. Every figure is the
-median of five rounds (one against whole programs) in which all contestants run in random order; the files
-are read once before, so all of them come from the page cache. Listing is
-measured within one process as well (tarfile and caveatlib), programs with
-their start. Needs some 12 GB of disk in ``$TMPDIR`` and a few minutes.
+median of five rounds (one round against whole programs, which take minutes) in
+which all contestants run in random order; the files were read once before, so
+all of them come from the page cache. caveatlib and tarfile run within this
+process, programs with their start. Needs some 12 GB of disk in ``$TMPDIR``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import pytest
 
 from caveatlib import images
 from caveatlib.errors import CaveatError, ImageError, UsageError
-from caveatlib.images import assemble, codecs, find, stores
+from caveatlib.images import assemble, codecs, documents, find, stores
 from caveatlib.images.limits import Budget, Limits
 
 SAMPLES = Path(__file__).parents[2] / "data" / "images"
@@ -314,6 +314,33 @@ def test_malformed_documents(name):
         assert text.isprintable()
         assert 10 < len(text) < 400
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"a": {"b": 1, "b": 2}}', "has the key 'b' twice"),
+        (b'{"a": NaN}', "has the number NaN"),
+        (b'{"a": -Infinity}', "has the number -Infinity"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b'{"a": "\xff"}', "no UTF-8"),
+        (b"\xef\xbb\xbf{}", "no valid JSON"),
+        (b'{"a": ' + b"9" * 6000 + b"}", "no valid JSON"),
+    ],
+)
+def test_json_from_strangers(text, message):
+    """What JSON allows and nobody means is named for what it is."""
+    with pytest.raises(ImageError, match=message):
+        documents.parse(text, "It")
+
+
+@pytest.mark.parametrize("size", ["10", True, 1.5, -1, 1 << 63, [], {}])
+def test_sizes_of_descriptors(size):
+    """A size is a whole number of bytes, not a string, a bool or a float."""
+    value = {"digest": "sha256:" + "0" * 64, "size": size}
+    with pytest.raises(ImageError, match="'size' of it is"):
+        documents.descriptor(value, "it")
+    assert documents.descriptor(value | {"size": 7}, "it").size == 7
 
 
 def test_documented_nulls():

@@ -155,6 +155,7 @@ HOSTILE = {
     "unknown type": build.header(b"f", flag=b"Z"),
     "no checksum": build.header(b"f")[:148] + bytes(8) + build.header(b"f")[156:],
     "PAX without newline": corrupt_pax(b"12 path=abcde"),
+    "PAX without newline at its end": corrupt_pax(b"13 path=abcde"),
     "PAX length zero": corrupt_pax(b"0 path=a\n"),
     "PAX length beyond": corrupt_pax(b"99 path=a\n"),
     "PAX length signed": corrupt_pax(b"-9 path=a\n"),
@@ -222,6 +223,12 @@ def test_200_header_corruptions_are_noticed():
         changed[place] = value
         with pytest.raises(ImageError):
             entries_of(bytes(changed))
+
+
+def test_one_zero_block_is_no_end():
+    """An archive that ends in one block of zeros only does not count as complete."""
+    assert not entries_of(build.tar([build.file("f")], end=bytes(512))).complete
+    assert entries_of(build.tar([build.file("f")])).complete
 
 
 def test_200_cuts_are_noticed():
@@ -307,6 +314,7 @@ def test_names_survive_as_bytes():
         text = names.escape(raw)
         assert text.isprintable()
         assert names.unescape(text) == raw
+    assert names.escape("100%") == "100%25"
     assert names.escape("a\u202eb\n%") == "a%E2%80%AEb%0A%25"
 
 
