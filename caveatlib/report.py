@@ -22,6 +22,8 @@ from caveatlib.paths import cannot
 BUDGET_S = 75.0
 """Seconds of measuring per experiment when the report measures by itself."""
 CELL_TIMEOUT_S = 600
+INTERACTIVE = "interactive"
+"""Tag of cells whose output is a widget; a static figure stands before each."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -165,6 +167,9 @@ def _section(path: Path, sources: dict[str, str], say: Callable) -> tuple[str, s
 def _body(notebook) -> str:
     from nbconvert import HTMLExporter
 
+    for cell in notebook.cells:
+        if INTERACTIVE in cell.metadata.get("tags", []):
+            cell.outputs = []  # a page without scripts has no sliders
     exporter = HTMLExporter(
         template_name="basic",
         exclude_input_prompt=True,

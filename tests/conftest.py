@@ -16,7 +16,7 @@ def require():
     return _require
 
 
-EXEMPT = frozenset({"kvm", "cgroup-v2"})
+EXEMPT = frozenset({"kvm", "cgroup-v2", "kata", "firecracker", "cloud-hypervisor"})
 """Abilities of hardware and kernel, which no installation can mend."""
 
 

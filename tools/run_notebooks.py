@@ -32,4 +32,6 @@ for path in report.notebooks():
     }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if report.INTERACTIVE in cell.metadata.get("tags", []):
+            cell.outputs = []  # holds identifiers of this very run
     nbformat.write(notebook, path)

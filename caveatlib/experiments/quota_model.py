@@ -14,7 +14,7 @@ import pandas as pd
 
 from caveatlib import cfs, frames, plots
 from caveatlib.backends.cgroup import Stat
-from caveatlib.backends.load import Load
+from caveatlib.backends.load import Load, schedule
 from caveatlib.errors import UsageError
 from caveatlib.experiments.quota import (
     CONDITIONS,
@@ -236,3 +236,79 @@ def plot_burst(shown: pd.DataFrame, ax=None):
         ylabel="CPU time used",
         ax=ax,
     )
+
+
+def what_if(
+    *,
+    quota_cpus: float = 2.0,
+    period_s: float = 0.1,
+    cores: int = 64,
+    threads: int = 64,
+    load: float = 0.5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Simulate a service on a machine that you do not have: bursts of one request per thread.
+
+    Parameters
+    ----------
+    quota_cpus, period_s : float
+        The limit.
+    cores, threads : int
+        Of the machine, and that serve requests.
+    load : float
+        Wanted CPU time over the quota, in (0, 1].
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per request, as `cfs.Simulation.requests`, and
+        ``throttled_share``, the share of periods throttled, in every row.
+    """
+    rate = load * quota_cpus / COST_S
+    due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
+    done = cfs.simulate(
+        due, quota_cpus=quota_cpus, period_s=period_s, cores=cores, threads=threads, seed=seed
+    )
+    share = done.totals["nr_throttled"] / max(1, done.totals["nr_periods"])
+    return done.requests.assign(throttled_share=share)
+
+
+def plot_what_if(ax=None, **machine):
+    """Draw how many requests of `what_if` stay below a latency, beside the same without a limit."""
+    limited = what_if(**machine)
+    free = what_if(**machine | {"quota_cpus": float(machine.get("cores", 64)), "load": LIGHT})
+    both = pd.concat(
+        [
+            _cumulated(
+                limited, f"with the quota, {limited['throttled_share'].iloc[0]:.0%} throttled"
+            ),
+            _cumulated(free, "without"),
+        ]
+    )
+    return plots.lines(
+        both,
+        "share",
+        "latency_s",
+        by="limit",
+        unit="s",
+        xlabel="share of requests that stay below",
+        ylabel="latency",
+        ax=ax,
+    )
+
+
+LIGHT = 0.02
+"""Load of the unlimited comparison: a whole machine for the same few requests."""
+
+
+def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:
+    shares = np.arange(1, 100) / 100
+    return pd.DataFrame(
+        {"share": shares, "latency_s": requests["latency_s"].quantile(shares), "limit": limit}
+    )
+
+
+def explore(**machine) -> None:
+    """Show `plot_what_if` in a notebook; `ipywidgets.interact` calls it for each setting."""
+    plots.show(plot_what_if(**machine))

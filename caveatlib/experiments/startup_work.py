@@ -24,6 +24,8 @@ START_DEADLINE_S = 120
 """Longer than any start that was seen: an emulated machine with systemd takes tens of seconds."""
 STOP_GRACE_S = 10
 """Seconds between SIGTERM and SIGKILL: the default of ``docker stop``."""
+STOP_DEADLINE_S = 60
+"""Longer than any orderly stop that was seen: an emulated systemd takes several seconds."""
 PORT = 8080
 PATIENCE_S = 0.02
 """How long the first request waits for its answer; each later one waits a tenth longer."""
@@ -140,17 +142,27 @@ def _started(place: Place, t0: float, sleep_s: float, stack: ExitStack) -> tuple
     reader = _Reader(instance.output, nonce.encode())
     instance.start()
     marks["start_returned_s"] = time.monotonic() - t0
-    marks["first_output_s"] = reader.seen_at(t0 + START_DEADLINE_S) - t0
+    try:
+        marks["first_output_s"] = reader.seen_at(t0 + START_DEADLINE_S) - t0
+    except MeasurementError:
+        instance.wait(1)  # where it has ended, its own error says why
+        raise
     return instance, marks
 
 
-def _ended(instance: Instance, t0: float) -> dict:
-    """Ask for the end, wait until it is gone, remove it."""
+def _ended(instance: Instance, t0: float, *, stubborn: bool = False) -> dict:
+    """Ask for the end, wait until it is gone, remove it.
+
+    Only a stubborn workload is killed after the grace: with any other, a kill
+    would hide that the orderly end failed.
+    """
     asked = time.monotonic()
     instance.signal("TERM")
     try:
-        instance.wait(STOP_GRACE_S)
+        instance.wait(STOP_GRACE_S if stubborn else STOP_DEADLINE_S)
     except DeadlineExceeded:
+        if not stubborn:
+            raise
         instance.signal("KILL")
         instance.wait(STOP_GRACE_S)
     gone = time.monotonic()
@@ -170,7 +182,9 @@ def stubborn(place: Place) -> dict:
     try:
         reader = _Reader(instance.output, nonce.encode())
         instance.start()
-        return {"first_output_s": reader.seen_at(t0 + START_DEADLINE_S) - t0} | _ended(instance, t0)
+        return {"first_output_s": reader.seen_at(t0 + START_DEADLINE_S) - t0} | _ended(
+            instance, t0, stubborn=True
+        )
     finally:
         instance.remove()
 
