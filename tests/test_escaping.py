@@ -75,7 +75,7 @@ OTHERS = (
     f"\x1b]8;;{URL}\x07a\x1b]8;;\x07\x9b31m",
     "a\r\nC01 holds {n}\n\x00\x08\x7f",
     "\u202egnp.{n}\u2066\u200b\u2028",
-    "$\\frac{{{n}}}$ $ \\href{{javascript:alert({n})}}{{a}}",
+    "$\\frac{{{n}}}$ $ \\href{{javascript:alert({n})}}{{a}}$",
 )
 """These need a hand, an attribute, a terminal or a typesetter to do harm."""
 
