@@ -114,10 +114,10 @@ class FromFile:
     size : int
         Bytes of the file.
     window : int, optional
-        Bytes per read: about two headers and a small file.
+        Bytes per read: a page, which is a few headers of small files.
     """
 
-    def __init__(self, read_at: Callable[[int, int], bytes], size: int, *, window: int = 8192):
+    def __init__(self, read_at: Callable[[int, int], bytes], size: int, *, window: int = 4096):
         self.read_at, self.size, self.window = read_at, size, window
         self.offset = 0
 

@@ -215,9 +215,10 @@ def main() -> None:
             peers["skopeo copy to a folder"] = lambda: skopeo(work)
         syft = shutil.which("syft") or os.environ.get("SYFT")
         if syft:
+            # Every file with its digest; one package cataloger, which finds nothing.
             peers["syft, file catalogue"] = program(
                 syft, "scan", f"oci-dir:{layout}", "--output", "json",
-                "--override-default-catalogers", "file",
+                "--override-default-catalogers", "go-module-file-cataloger",
                 env=os.environ | {"SYFT_FILE_METADATA_SELECTION": "all",
                                   "SYFT_CHECK_FOR_APP_UPDATE": "false"},
             )  # fmt: skip
