@@ -124,8 +124,9 @@ def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
     from caveatlib.backends import endpoint
     from caveatlib.backends import places as catalogue
 
-    if catalogue.check_engine(engine) != "private":
-        where = endpoint.resolve(None if engine in (None, "own") else engine)
+    kind = catalogue.check_engine(engine)
+    if kind not in ("private", catalogue.NO_ENGINE):
+        where = endpoint.resolve(None if kind == "own" else kind)
         _say(f"Engine: {where.url} ({where.origin})")
     seconds, disk = trials.cost(
         experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine

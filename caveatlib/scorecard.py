@@ -59,6 +59,16 @@ def verdicts(source: str | os.PathLike | Mapping = "recorded") -> list[claims.Ve
     return [v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME])]
 
 
+HEADS = (
+    ("Claim", 4),
+    ("In the post of 11 April 2016, or ours", 14),
+    ("Verdict", 8),
+    ("Because", 24),
+    ("Source", 8),
+)
+"""Columns of the page, and the least width of each in em."""
+
+
 class Scorecard:
     """The table as a page: text in a terminal, a table with the reasons in a notebook."""
 
@@ -70,8 +80,9 @@ class Scorecard:
 
     def _repr_html_(self):
         rows = "".join(_html_row(row) for row in self.frame.to_dict("records"))
-        heads = ("Claim", "In the post of 11 April 2016, or ours", "Verdict", "Because", "Source")
-        head = "".join(f'<th style="text-align:left">{h}</th>' for h in heads)
+        head = "".join(
+            f'<th style="text-align:left;min-width:{width}em">{name}</th>' for name, width in HEADS
+        )
         return (
             f'<table class="scorecard"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
         )

@@ -21,12 +21,11 @@ EXEMPT = frozenset({"kvm", "cgroup-v2", "kata", "firecracker", "cloud-hypervisor
 
 
 def _require(name: str) -> None:
-    if shutil.which(name):
-        return
     from caveatlib import host
 
+    # A program that is there may still be of no use: runc needs root, say.
     ability = {a.name: a for a in host.abilities()}.get(name)
-    if ability is not None and ability.available:
+    if ability.available if ability else shutil.which(name):
         return
     reason = f"{name} is missing: {ability.reason if ability else 'no such program'}"
     if os.environ.get("CAVEATLIB_REQUIRE") == "all" and name not in EXEMPT:

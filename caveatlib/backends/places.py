@@ -34,6 +34,7 @@ from caveatlib.backends.base import Ability
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 
 ENGINES = ("own", "private")
+NO_ENGINE = "none"
 RUNTIMES = ("runc", "crun", "runsc")
 
 
@@ -149,6 +150,8 @@ def missing(names: Iterable[str], *, engine: str | None) -> dict[str, str]:
 def check_engine(kind: str | None) -> str:
     """Return the kind of engine to use: the one asked for, or the best there is.
 
+    `NO_ENGINE` is returned where none was asked for and there is none.
+
     Raises
     ------
     UsageError
@@ -157,7 +160,10 @@ def check_engine(kind: str | None) -> str:
         If the engine that was asked for cannot be had.
     """
     if kind is None:
-        return "private" if _probed()["private-engine"].available else "own"
+        usable = (k for k in ("private", "own") if _probed()[f"{k}-engine"].available)
+        return next(usable, NO_ENGINE)
+    if kind == NO_ENGINE:  # of a run that is resumed
+        return kind
     if kind == "private":
         ability = _probed()["private-engine"]
         if not ability.available:
@@ -198,6 +204,8 @@ def sweep() -> list[str]:
 def _ability(need: str, kind: str) -> Ability:
     if need != "engine":
         return _probed()[need]
+    if kind == NO_ENGINE:
+        return _probed()["own-engine"]
     if kind in ENGINES:
         return _probed()[f"{kind}-engine"]
     return Ability("engine", True, "named by its URL")

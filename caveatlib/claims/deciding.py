@@ -98,7 +98,7 @@ def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> V
     said.append(f"Equal means {least:.3g} to {most:.3g}.")
     if math.isnan(low):
         said.append(row["note"])
-    if failed := row["failed_arm"] + row["failed_baseline"]:
+    elif failed := row["failed_arm"] + row["failed_baseline"]:
         said.append(f"{failed} trial{'' if failed == 1 else 's'} failed.")
     base |= {"effect": row["estimate"], "low": low, "high": high}
     return Verdict(**base, verdict=verdict, because=_join(said))
