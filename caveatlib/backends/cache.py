@@ -132,7 +132,7 @@ def _make(artefact: Artefact, place: Path) -> None:
         (unfinished / "recipe.json").write_text(
             json.dumps(dict(artefact.recipe()), indent=1, sort_keys=True)
         )
-        _hand_back(unfinished)
+        hand_back(unfinished)
         unfinished.rename(place)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -156,7 +156,8 @@ def _locked(name: str) -> Iterator[None]:
         yield
 
 
-def _hand_back(tree: Path) -> None:
+def hand_back(tree: Path) -> None:
+    """Give what root made under sudo to whoever called it."""
     owner = _sudo_caller()
     if owner is None:
         return

@@ -7,17 +7,17 @@ The same files serve every place, as a folder (`rootfs`) or as a tar
 from __future__ import annotations
 
 import atexit
+import functools
 import hashlib
 import io
-import os
 import shutil
 import struct
 import subprocess
 import tarfile
 import tempfile
-from functools import cache
 from pathlib import Path
 
+from caveatlib.backends import cache
 from caveatlib.backends.base import Ability
 from caveatlib.errors import Unavailable
 
@@ -60,13 +60,12 @@ def shell() -> tuple[list[str], str]:
     return ["/bin/sh", "-c"], "sh"
 
 
-@cache
+@functools.cache
 def rootfs() -> Path:
     """Return the folder of the root filesystem, made at the first use.
 
-    It is kept in the user's cache (``$XDG_CACHE_HOME/caveatlib`` or
-    ``~/.cache/caveatlib``), or for this process alone where the cache cannot
-    be written. Treat it as read-only.
+    It is kept in the user's cache (`cache.folder`), or for this process alone
+    where the cache cannot be written. Treat it as read-only.
 
     Raises
     ------
@@ -75,19 +74,16 @@ def rootfs() -> Path:
     """
     name = f"rootfs-{image_digest()[:12]}"
     try:
-        base = user_cache()
-        base.mkdir(parents=True, exist_ok=True)
-        return _build(base / name)
+        base = cache.folder()
+        if not (base / name).exists():
+            base.mkdir(parents=True, exist_ok=True)
+            _build(base / name)
+            cache.hand_back(base)
+        return base / name
     except (OSError, RuntimeError):
         base = Path(tempfile.mkdtemp(prefix="caveatlib-"))
         atexit.register(shutil.rmtree, base, ignore_errors=True)
         return _build(base / name)
-
-
-def user_cache() -> Path:
-    """Return this user's cache folder for caveatlib, which need not exist yet."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "caveatlib"
 
 
 def image_digest() -> str:
@@ -95,7 +91,7 @@ def image_digest() -> str:
     return hashlib.sha256(image_tar()).hexdigest()
 
 
-@cache
+@functools.cache
 def image_tar() -> bytes:
     """Return the root filesystem as a tar, the same bytes whenever busybox is the same.
 
@@ -145,7 +141,7 @@ def _build(target: Path) -> Path:
     return target
 
 
-@cache
+@functools.cache
 def _contents() -> dict[str, bytes]:
     ability = probe()
     if not ability.available:
@@ -153,7 +149,7 @@ def _contents() -> dict[str, bytes]:
     return {"bin/busybox": Path(shutil.which("busybox")).read_bytes(), **_FILES}
 
 
-@cache
+@functools.cache
 def _applets() -> list[str]:
     done = subprocess.run(
         [shutil.which("busybox"), "--list"], check=True, capture_output=True, text=True, timeout=10
