@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -37,6 +40,7 @@ class Loop:
         self.catalogue = catalogue
         self.stated: set[str] = set()
         self.on_trial: Callable[[], None] = lambda: None
+        self.interrupts: list[int] = []
         records = read(journal.path).records
         blocks = [r.data["design"] for r in records if r.kind == "block"]
         self.done = {d.name: blocks.count(d.name) for d in self.designs}
@@ -45,6 +49,10 @@ class Loop:
 
     def run(self, sessions: int | None, budget_s: float | None) -> None:
         """Run so many sessions in all, or until the budget is spent after a whole block."""
+        with _noting(self.interrupts):
+            self._run(sessions, budget_s)
+
+    def _run(self, sessions: int | None, budget_s: float | None) -> None:
         deadline = None if budget_s is None else time.monotonic() + budget_s
         first = self.ended
         while sessions is None or self.ended < sessions:
@@ -120,6 +128,8 @@ class Loop:
                 )
         self.journal.append(kind, row)
         self.on_trial()
+        if self.interrupts:
+            raise KeyboardInterrupt
 
     def _rng(self, design: Design, *where: int) -> np.random.Generator:
         """One stream per place in the run, so that a resumed run goes on as it would have."""
@@ -135,6 +145,30 @@ class Loop:
             self.stated.add(place)
             for name, value in handle.facts().items():
                 write_fact(self.journal, self.header, place, name, value)
+
+
+@contextmanager
+def _noting(interrupts: list[int]) -> Iterator[None]:
+    """Note each Ctrl-C besides raising it.
+
+    Python drops the exception where it comes within a callback of the garbage
+    collector, which imports are full of; the run would go on.
+    """
+    default = signal.default_int_handler
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not default:
+        yield
+        return
+
+    def note(number, frame):
+        interrupts.append(number)
+        default(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, default)
 
 
 def _check(row: dict, experiment) -> None:

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from caveatlib import frames, host, store
 from caveatlib.backends import places as real_places
 from caveatlib.designs import Arm, Design, model_of, tables_of
-from caveatlib.errors import CaveatError, Unavailable, UsageError
+from caveatlib.errors import Unavailable, UsageError
 from caveatlib.journal import Journal, read
 from caveatlib.loop import Loop, write_fact, write_missing
 from caveatlib.paths import shown
@@ -253,7 +253,7 @@ def measure(
                 loop.run(sessions, budget_s)
             journal.append("end", {})
         except BaseException:
-            with contextlib.suppress(CaveatError):  # what ended the run says more
+            with contextlib.suppress(Exception):  # what ended the run says more
                 finish(experiment, out)
             raise
     return finish(experiment, out)

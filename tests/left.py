@@ -1,0 +1,145 @@
+"""What a run leaves on the machine: processes, groups, mounts, files, descriptors.
+
+Other programs run beside the tests, so only what can be ours is looked at: what
+carries our owner's mark, or names the state folder of the test or a lease in it.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from caveatlib.backends import leases, netns, places, private_engine, procfs
+
+GONE_S = 5.0
+LIST = ("containers", "images", "networks", "volumes", "firewall")
+
+
+@contextmanager
+def state():
+    """Set a state folder, short enough for sockets, that must be empty at the end."""
+    folder = tempfile.mkdtemp(prefix="cv-")
+    os.chmod(folder, 0o711)
+    before = os.environ.get("CAVEATLIB_STATE")
+    os.environ["CAVEATLIB_STATE"] = folder
+    try:
+        yield Path(folder)
+    finally:
+        leases.sweep()
+        if before is None:
+            del os.environ["CAVEATLIB_STATE"]
+        else:
+            os.environ["CAVEATLIB_STATE"] = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def reader_engine():
+    """Start an engine that stands for the reader's own, outside of the test's state folder."""
+    with state(), private_engine.private_engine() as engine:
+        # What makes it findable as ours does not count for a reader's engine.
+        with tempfile.TemporaryDirectory(prefix="cv-") as folder:
+            before = os.environ["CAVEATLIB_STATE"]
+            os.environ["CAVEATLIB_STATE"] = folder
+            os.environ["DOCKER_HOST"] = engine.where.url
+            _forget_probes()
+            try:
+                yield engine
+            finally:
+                os.environ["CAVEATLIB_STATE"] = before
+                del os.environ["DOCKER_HOST"]
+                _forget_probes()
+
+
+def _forget_probes() -> None:
+    places._probed.cache_clear()
+    places._answers.cache_clear()
+
+
+def listing(engine) -> dict[str, list]:
+    """Return all there is on an engine, and the firewall rules of its namespace."""
+    api = engine.api
+    rules = subprocess.run(
+        netns.argv_in(engine.pid, ["iptables-save"]),
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    ).stdout
+    found = (
+        sorted(c["Id"] for c in api.containers(all=True)),
+        sorted((i["Id"], *(i["RepoTags"] or [])) for i in api.images(all=True)),
+        sorted(n["Id"] for n in api.networks()),
+        sorted(v["Name"] for v in api.volumes()["Volumes"] or []),
+        # ":DOCKER - [0:0]": policies stay, their counters do not
+        [r.partition(" [")[0] for r in rules.splitlines() if not r.startswith("#")],
+    )
+    return dict(zip(LIST, found, strict=True))
+
+
+def processes(owner: str = "", *, state: Path | None = None, spaces: frozenset = frozenset()):
+    """Return processes that carry the owner's mark, name the folder, or live in the namespaces."""
+    names = [f"caveatlib-{p.name}" for p in state.glob("data/*")] if state else []
+    found = []
+    for pid in procfs.pids():
+        if pid == os.getpid() or procfs.is_zombie(pid):
+            continue
+        environment = procfs.environment(pid)
+        said = " ".join(procfs.arguments(pid)) + " ".join(environment.values())
+        groups = ""
+        with contextlib.suppress(OSError):
+            groups = Path(f"/proc/{pid}/cgroup").read_text()
+        if (
+            (owner and environment.get(leases.OWNER) == owner)
+            or (state and str(state) in said)
+            or any(name in groups for name in names)
+            or (spaces & namespaces(pid))
+        ):
+            found.append(pid)
+    return found
+
+
+def namespaces(pid: int) -> frozenset:
+    """Return a process's network, mount and pid namespaces."""
+    found = set()
+    for kind in ("net", "mnt", "pid"):
+        with contextlib.suppress(OSError):
+            found.add((kind, os.stat(f"/proc/{pid}/ns/{kind}").st_ino))
+    return frozenset(found)
+
+
+def cgroups(names) -> list[Path]:
+    """Return the control groups of leases by name."""
+    return [folder for name in names for folder in procfs.cgroup_folders(f"/caveatlib-{name}")]
+
+
+def mounts(folder: Path) -> list[str]:
+    """Return the mounts that name a folder."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(folder) in line]
+
+
+def here() -> dict:
+    """Return what this very process holds: threads, children, descriptors."""
+    descriptors = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return {
+        "threads": sorted(t.name for t in threading.enumerate()),
+        "children": sorted(procfs.children(os.getpid())),
+        "descriptors": sorted(t for t in descriptors.values() if "/proc/" not in t),
+    }
+
+
+def until(condition, seconds: float = GONE_S):
+    """Wait until a condition holds; return its last value."""
+    end = time.monotonic() + seconds
+    while not (done := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return done
