@@ -159,6 +159,24 @@ def unexplained(table: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order].reset_index(drop=True)
 
 
+def one_trial(
+    timeline: pd.DataFrame, requests: pd.DataFrame, *, pattern: str, period_s: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the first sampled trial with this pattern and period, of both tables.
+
+    Raises
+    ------
+    UsageError
+        If no such trial was sampled.
+    """
+    sampled = timeline[(timeline["pattern"] == pattern) & (timeline["period_s"] == period_s)]
+    if sampled.empty:
+        raise UsageError(f"No sampled trial of {pattern!r} over {period_s:g} s.")
+    keys = ["run", "design", "block", "place", *CONDITIONS]
+    first = sampled.iloc[0]
+    return tuple(rows[(rows[keys] == first[keys]).all(axis=1)] for rows in (timeline, requests))
+
+
 def burst(timeline: pd.DataFrame, requests: pd.DataFrame, *, number: int = 0) -> pd.DataFrame:
     """Return one burst of a sampled trial, measured and simulated, from its start on.
 

@@ -96,7 +96,9 @@ class Trials(frames.Trials):
     container_output_s: Series[float] = frames.measure(
         "t0 until the container spoke: of inception the one inside", "s"
     )
-    between_s: Series[float] = frames.measure("between two marks of one workload", "s")
+    between_s: Series[float] = frames.measure(
+        "between marks of one workload: a sleep over none", "s"
+    )
     first_accept_s: Series[float] = frames.measure("t0 until a connection was accepted", "s")
     first_answer_s: Series[float] = frames.measure("t0 until the first HTTP status 200", "s")
     stop_s: Series[float] = frames.measure("SIGTERM until the workload was gone", "s")
