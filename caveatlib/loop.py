@@ -38,10 +38,15 @@ class Loop:
         self.names = sorted({a.place for d in self.designs for a in d.arms})
         self.engine = engine
         self.catalogue = catalogue
-        self.stated: set[str] = set()
         self.on_trial: Callable[[], None] = lambda: None
         self.interrupts: list[int] = []
         records = read(journal.path).records
+        self.stated = {
+            fact["place"]
+            for record in records
+            if record.kind == "rows" and record.data["table"] == "conditions"
+            for fact in record.data["rows"]
+        }
         blocks = [r.data["design"] for r in records if r.kind == "block"]
         self.done = {d.name: blocks.count(d.name) for d in self.designs}
         self.ended = sum(r.kind == "session" for r in records)

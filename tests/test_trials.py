@@ -193,6 +193,7 @@ def test_resume_counts_no_block_twice(tmp_path):
     columns = ["block", "position", "place", "size"]
     assert resumed[columns].equals(whole[columns])
     assert len(table(little, tmp_path / "a", "interrupted")) == 2
+    assert not table(little, tmp_path / "a", "conditions").duplicated(["place", "name"]).any()
     assert read(tmp_path / "a" / "little" / "journal.jsonl").complete
 
 
