@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The pinned environment is Python 3.13; others take what their index offers.
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 13) else "")')
 # What root makes here under sudo is handed back to whoever called it.
-HAND_BACK = if [ -n "$$SUDO_UID" ]; then chown -R "$$SUDO_UID:$$SUDO_GID" $(VENV) $(wildcard report runs .pytest_cache); fi
+HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} +; fi
 
 .DEFAULT_GOAL := help
 .PHONY: help system install report lab notebooks test test-slow bench check format record clean
@@ -44,6 +44,7 @@ test: install ## every test that this machine can run, the notebooks included
 
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
 	$(BIN)/pytest -m slow
+	@$(HAND_BACK)
 	@$(HAND_BACK)
 
 bench: install ## ratios against peers, measured in the same run
