@@ -85,7 +85,7 @@ def execute(path: Path, source: str):
     Raises
     ------
     nbclient.exceptions.CellExecutionError
-        If a cell raises.
+        If a cell raises. A cell that takes too long, or ends its kernel, is an error too.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -144,7 +144,6 @@ def _measured(out: Path, source: str, say: Callable) -> dict[str, str]:
 def _section(path: Path, sources: dict[str, str], say: Callable) -> tuple[str, str, str]:
     """Return title, banner and body of one notebook, live where that works."""
     import nbformat
-    from nbclient.exceptions import CellExecutionError
 
     about = nbformat.read(path, as_version=4).metadata.get("caveatlib", {})
     source = sources.get(about.get("experiment"), "recorded")
@@ -152,12 +151,11 @@ def _section(path: Path, sources: dict[str, str], say: Callable) -> tuple[str, s
     say(f"Running {path.name}.")
     try:
         notebook = execute(path, source)
-    except CellExecutionError as error:
+    except Exception as error:  # a cell's own, a time limit, or a kernel that died
+        what = getattr(error, "ename", type(error).__name__)
         if source == "recorded":
-            raise DataError(
-                f"Notebook {path.name!r} fails on recorded data: {error.ename}."
-            ) from None
-        banner = f"Replayed from recorded data: the live run ended in {error.ename}."
+            raise DataError(f"Notebook {path.name!r} fails on recorded data: {what}.") from None
+        banner = f"Replayed from recorded data: the live run ended in {what}."
         say(f"{path.name}: {banner}")
         notebook = execute(path, "recorded")
     title = about.get("title") or path.stem

@@ -1,0 +1,240 @@
+"""The report: one page that holds everything, and says where its numbers come from.
+
+Seen to fail: with the policy left out of `report._page`, with a picture by its
+address in a notebook, and with the fall-back raising instead.
+"""
+
+import re
+from html.parser import HTMLParser
+
+import browser as browsers
+import nbformat
+import pytest
+
+from caveatlib import report, store
+from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
+from caveatlib.experiments import ALL
+
+HTML = """
+from IPython.display import HTML, Image
+import base64
+HTML("<b style='color:red'>as it is</b>")
+"""
+PICTURE = """
+import matplotlib.pyplot as plt
+from caveatlib import plots
+ax = plots.new_axes()
+plots.show(plots.say(ax, "Nothing & <nothing>."))
+"""
+SHOWN = "import os; print('source is', os.environ['CAVEATLIB_SOURCE'])"
+FAILS_LIVE = SHOWN + "\nassert os.environ['CAVEATLIB_SOURCE'] == 'recorded'"
+
+
+class _Page(HTMLParser):
+    """What a page would load, run or go to."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.loads, self.links, self.policy, self.before = [], [], [], "", []
+        self.styles, self._style = "", False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if attrs.get("http-equiv") == "Content-Security-Policy":
+            self.policy, self.before = attrs["content"], list(self.tags)
+        self.tags.append(tag)
+        self._style = tag == "style"
+        self.styles += attrs.get("style") or ""
+        self.links += [attrs["href"]] if tag == "a" and "href" in attrs else []
+        loads = [v for k, v in attrs.items() if k in LOADS and not (tag == "a" and k == "href")]
+        self.loads += [v for v in loads if v]
+        assert not [k for k in attrs if k.startswith("on")], attrs
+
+    def handle_data(self, data):
+        self.styles += data if self._style else ""
+
+    def handle_endtag(self, tag):
+        self._style = False
+
+
+LOADS = {"src", "srcset", "href", "data", "action", "formaction", "poster", "background", "ping"}
+
+
+def assert_self_contained(text: str) -> None:
+    """Fail if a page loads, runs or asks for anything that is not in it."""
+    page = _Page(text)
+    assert page.policy == report.POLICY
+    assert set(page.before) <= {"html", "head", "meta"}  # it holds from the first byte on
+    assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
+    assert [v[:40] for v in page.loads if not v.startswith("data:image/")] == []
+    assert not re.search(r"@import|url\((?!['\"]?data:)", page.styles)
+    assert [v for v in page.links if not v.startswith(("#", "https://", "http://"))] == []
+    assert not [v for v in page.links if v.startswith("http")], "a link leads away"
+
+
+def book(path, *cells, title="One & <two>", experiment="startup"):
+    """Write a notebook."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# Title"), *map(nbformat.v4.new_code_cell, cells)],
+        metadata={"caveatlib": {"experiment": experiment, "title": title}},
+    )
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def books(tmp_path, monkeypatch):
+    """Let the report find just these notebooks; the scorecard knows no recorded data."""
+    folder = tmp_path / "books"
+    folder.mkdir()
+    monkeypatch.setattr(report, "notebooks", lambda: sorted(folder.glob("*.ipynb")))
+    monkeypatch.setattr(store, "versions", lambda name: [])
+    return folder
+
+
+@pytest.fixture
+def live(tmp_path):
+    """Return a folder that looks like a run of `startup`, which nothing can be read from."""
+    (tmp_path / "run" / "startup").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def no_verdicts(monkeypatch):
+    """Let no experiment have a verdict: what is tested is the page around them."""
+    monkeypatch.setattr(report.scorecard, "verdicts", lambda source: [])
+
+
+def test_a_live_notebook_that_fails_is_replayed(tmp_path, books, live, no_verdicts):
+    """Its banner says so with the error's kind, the other notebook stays live, all are shown."""
+    book(books / "01-fails.ipynb", FAILS_LIVE)
+    book(books / "02-works.ipynb", SHOWN)
+    book(books / "03-other.ipynb", SHOWN, experiment="quota")
+    said = []
+    path, sources = report.write(tmp_path / "out", source=str(live), say=said.append)
+    text = path.read_text(encoding="utf-8")
+    banners = re.findall(r'<p class="banner">(.*?)</p>', text)
+    assert banners == [
+        "Replayed from recorded data: the live run ended in AssertionError.",
+        "Measured on this machine.",
+        "Replayed from recorded data.",
+    ]
+    shown = re.findall(r"^<pre>source is (.*)", text, re.M)
+    assert [s.split("/")[-1] for s in shown] == ["recorded", "run", "recorded"]
+    assert f"01-fails.ipynb: {banners[0]}" in said
+    assert sources == {e.NAME: "recorded" for e in ALL} | {"startup": str(live)}
+
+
+def test_a_kernel_that_dies_is_replayed(tmp_path, books, live, no_verdicts):
+    """Not only a cell's own error: the end of its kernel, too."""
+    book(
+        books / "01-dies.ipynb", SHOWN + "\nif 'run' in os.environ['CAVEATLIB_SOURCE']: os._exit(1)"
+    )
+    path, _ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    assert "Replayed from recorded data: the live run ended in" in path.read_text(encoding="utf-8")
+
+
+def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_verdicts):
+    """There is nothing to fall back to: one line that names it, and no page."""
+    book(books / "01-fails.ipynb", "1 / 0")
+    with pytest.raises(DataError, match=r"'01-fails\.ipynb' fails on recorded data: ZeroDivision"):
+        report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_environment_is_as_before(tmp_path, books, no_verdicts, monkeypatch):
+    """The report tells its kernels their source, and nobody else."""
+    monkeypatch.setenv("CAVEATLIB_SOURCE", "elsewhere")
+    book(books / "01-a.ipynb", SHOWN)
+    path, _ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    import os
+
+    assert os.environ["CAVEATLIB_SOURCE"] == "elsewhere"
+    assert "source is recorded" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
+def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
+    """Pictures are in the page, the policy stands first; a browser asks for nothing."""
+    require(browsers.PROGRAM)
+    book(books / "01-a.ipynb", SHOWN, HTML, PICTURE)
+    path, _ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    text = path.read_text(encoding="utf-8")
+    assert_self_contained(text)
+    assert 'alt="Nothing &amp; &lt;nothing&gt;."' in text
+    look = "[document.images.length, [...document.images].every(i => i.naturalWidth > 100)]"
+    with browsers.browser() as running:
+        page = running.open(path.as_uri(), evaluate=look)
+        assert (page.found, page.requests, page.messages) == ([1, True], [], [])
+        # The policy is heeded: what would load or run is refused by name.
+        bad = "<img src='http://127.0.0.1:9/a'><script>alert(1)</script><b onclick='1'>b</b>"
+        path.write_text(text.replace("</body>", bad + "</body>"), encoding="utf-8")
+        page = running.open(path.as_uri())
+        assert page.dialogs == []
+        assert len([m for m in page.messages if "Content Security Policy" in m]) >= 3
+    with pytest.raises(AssertionError):
+        assert_self_contained(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_recorded_report_loads_nothing(require, tmp_path, bars):
+    """All notebooks on recorded data: every picture shown, every cell's words, no request."""
+    require(browsers.PROGRAM)
+    path, sources = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    assert set(sources.values()) == {"recorded"}
+    text = path.read_text(encoding="utf-8")
+    assert_self_contained(text)
+    look = """({pictures: document.images.length,
+      blank: [...document.images].filter(i => i.naturalWidth < 100).length,
+      wordless: [...document.images].filter(i => i.alt.length < 20).length,
+      sections: document.querySelectorAll('section').length,
+      wide: document.documentElement.scrollWidth - innerWidth})"""
+    with browsers.browser() as running:
+        page = running.open(path.as_uri(), evaluate=look)
+    assert page.requests == []
+    assert page.messages == []
+    assert page.found["sections"] == len(report.notebooks()) + 1
+    assert page.found["pictures"] >= len(ALL)
+    assert (page.found["blank"], page.found["wordless"]) == (0, 0)
+    assert page.found["wide"] <= 0
+    bars.append(("report in a browser: requests", len(page.requests), "0"))
+
+
+def test_what_cannot_be_written(tmp_path, books):
+    """An unknown source, a folder that is a file: one clear line each."""
+    with pytest.raises(UsageError, match="'nowhere'"):
+        report.write(tmp_path / "out", source="nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file"):
+        report.write(tmp_path / "file", source="recorded")
+
+
+def test_nothing_can_be_measured_live(tmp_path, books, monkeypatch):
+    """Asked for live numbers alone, the report does not replay in silence."""
+
+    def fail(*_, **__):
+        raise Unavailable("no such place")
+
+    monkeypatch.setattr(report.trials, "measure", fail)
+    with pytest.raises(Unavailable, match=r"live here\. no such place"):
+        report.write(tmp_path / "out", source="live", say=lambda _: None)
+    assert not list(tmp_path.rglob("index.html"))
+
+
+def test_auto_says_what_it_replays(tmp_path, books, no_verdicts, monkeypatch):
+    """What cannot be measured here is replayed, and the reason told."""
+
+    def measure(experiment, *, out, budget_s):
+        if experiment.NAME != "startup":
+            raise Unavailable("no such place")
+        (out / "startup").mkdir(parents=True)
+
+    monkeypatch.setattr(report.trials, "measure", measure)
+    book(books / "01-a.ipynb", SHOWN)
+    said = []
+    _, sources = report.write(tmp_path / "out", source="auto", say=said.append)
+    assert {n for n, s in sources.items() if s == "recorded"} == {e.NAME for e in ALL} - {"startup"}
+    assert "Replaying quota from recorded data: no such place" in said

@@ -1,0 +1,154 @@
+"""The scorecard: every claim once per verdict, in the order of the post.
+
+Seen to fail: with verdicts that no ledger row takes left out, with the first
+of two machines only, and with a run's missing experiment raising.
+"""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from caveatlib import claims, scorecard, trials
+from caveatlib.errors import DataError, Unavailable, UsageError
+from caveatlib.experiments import ALL, startup
+
+
+def verdict(claim="C23", machine="a", kind=claims.HOLDS, **changes):
+    """Return a verdict."""
+    words = {"experiment": "startup", "source": "live", "because": f"{claim} because"}
+    return claims.Verdict(claim, verdict=kind, machine=machine, **words | changes)
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Return a function that lets `startup` have verdicts and the others none."""
+
+    def give(*verdicts):
+        monkeypatch.setattr(scorecard, "_of", lambda e, s: list(verdicts) if e is startup else [])
+
+    return give
+
+
+def test_every_row_of_the_ledger(given):
+    """Each is there once, in order, with its quotation; what nobody measured says so."""
+    given()
+    table = scorecard.table({"startup": "x"})
+    ledger = claims.ledger()
+    assert list(table.columns) == list(scorecard.COLUMNS)
+    assert list(table["claim"]) == list(ledger["id"])
+    assert list(table["quote"]) == list(ledger["quote"])
+    open_ones = table[table["kind"] != "then-now"]
+    assert set(open_ones["verdict"]) == {scorecard.NOT_YET}
+    cards = table[table["verdict"] == "then and now"]
+    assert len(cards) >= 1
+    assert set(cards["source"]) == {"literature"}
+    assert (cards["effect"].str.len() > 20).all()
+
+
+def test_a_claim_has_a_row_for_each_verdict(given):
+    """Machines stay apart; what is ours stands at the end."""
+    ours = next(c.id for c in startup.CLAIMS if c.kind == "ours")
+    given(
+        verdict("C23", "a"),
+        verdict("C23", "b", claims.FAILS),
+        verdict(ours, "a"),
+    )
+    table = scorecard.table({"startup": "x"})
+    rows = table[table["claim"] == "C23"]
+    assert list(rows["machine"]) == ["a", "b"]
+    assert list(rows["verdict"]) == [claims.HOLDS, claims.FAILS]
+    assert table["claim"].iloc[-1] == ours
+    assert (table["kind"].iloc[-1], table["effect"].iloc[-1]) == ("ours", f"{ours} because")
+    assert len(table) == len(claims.ledger()) + 2
+
+
+def test_text_and_page_say_the_same(given):
+    """One line, and one row of the table, for each row; verdicts keep their class."""
+    given(verdict(), verdict("C24", kind=claims.NOT_MEASURED))
+    table = scorecard.table({"startup": "x"})
+    card = scorecard.Scorecard(table)
+    lines = repr(card).splitlines()
+    assert lines == list(scorecard.lines(table))
+    assert len(lines) == len(table)
+    page = card._repr_html_()
+    assert page.count("<tr class=") == len(table)
+    for row, line in zip(table.to_dict("records"), lines, strict=True):
+        assert line.startswith(row["claim"])
+        assert row["verdict"] in line
+        assert row["quote"] in line
+    assert page.count('<tr class="holds">') == 1
+    assert page.count('<tr class="not-measured-here">') == 1
+
+
+def test_each_experiment_may_have_its_own_source(monkeypatch):
+    """A mapping names them; an experiment that it leaves out has no verdicts."""
+    asked = []
+
+    def of(experiment, source):
+        asked.append((experiment.NAME, source))
+        return []
+
+    monkeypatch.setattr(scorecard, "_of", of)
+    scorecard.verdicts({"startup": "a"})
+    assert asked == [("startup", "a")]
+    scorecard.verdicts("b")
+    assert asked[1:] == [(e.NAME, "b") for e in ALL]
+
+
+def experiment(verdicts):
+    """Return what stands for an experiment."""
+    return SimpleNamespace(NAME="startup", verdicts=verdicts)
+
+
+def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
+    """Not recorded yet, nothing runs here, left out of a run: silence. A bad folder: an error."""
+    monkeypatch.setattr(scorecard.store, "versions", lambda name: [])
+    little = experiment(lambda rows: [verdict()])
+    assert scorecard._of(little, "recorded") == []
+
+    def unavailable(*_, **__):
+        raise Unavailable("no such place")
+
+    monkeypatch.setattr(scorecard.trials, "get", unavailable)
+    assert scorecard._of(little, "live") == []
+    monkeypatch.undo()
+    (tmp_path / "quota").mkdir()
+    assert scorecard._of(startup, str(tmp_path)) == []
+    with pytest.raises(UsageError, match="'nowhere'"):
+        scorecard._of(startup, "nowhere")
+
+
+def test_damaged_data_are_an_error_and_no_silence(monkeypatch):
+    """A claim whose data are damaged is not "not measured yet"."""
+
+    def damaged(*_, **__):
+        raise DataError("checksum")
+
+    monkeypatch.setattr(trials, "get", damaged)
+    with pytest.raises(DataError, match="checksum"):
+        scorecard.table("recorded")
+
+
+def test_live_has_a_budget_and_recorded_the_newest_version(monkeypatch):
+    """Live measures for its budget; recorded is read in its newest version."""
+    asked = []
+
+    def get(experiment, **options):
+        asked.append(options)
+        return "rows"
+
+    monkeypatch.setattr(scorecard.trials, "get", get)
+    monkeypatch.setattr(scorecard.store, "versions", lambda name: [1, 2, 10])
+    assert scorecard._of(experiment(lambda rows: [rows]), "live") == ["rows"]
+    scorecard._of(experiment(lambda rows: [rows]), "recorded")
+    assert asked[0]["budget_s"] == scorecard.LIVE_BUDGET_S
+    assert asked[1] == {"source": "recorded", "version": 10}
+
+
+def test_an_effect_without_a_number_is_no_nan(given):
+    """Nothing in text or page reads nan."""
+    given(verdict(effect=math.nan, low=math.nan, high=math.nan))
+    card = scorecard.Scorecard(scorecard.table({"startup": "x"}))
+    assert "nan" not in repr(card).lower().split()
+    assert ">nan<" not in card._repr_html_()
