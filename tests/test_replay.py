@@ -1,0 +1,172 @@
+"""Everything that replays, as nobody: read-only tree, no network, no socket, no home.
+
+The first test shows on every run that the cage holds: the hook names a
+connection that is tried, and nothing can be written.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from caveatlib import report
+from caveatlib.experiments import ALL
+
+ROOT = Path(__file__).parent.parent
+HOOK = """
+import os, sys
+
+def _note(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+        where = arguments[-1] if event.startswith("socket.connect") else arguments[:2]
+        host = where[0] if isinstance(where, tuple) else where
+        if host not in LOCAL:
+            with open(LOG, "a") as file:
+                file.write(f"{event} {where!r}\\n")
+
+LOCAL = ("127.0.0.1", "localhost")  # kernels of notebooks are spoken to on loopback
+LOG = os.environ["CONNECT_LOG"]
+sys.addaudithook(_note)
+"""
+SMALL = """
+from caveatlib import claims, host, images, literature, report, scorecard, store, trials
+from caveatlib.experiments import ALL
+
+for experiment in ALL:
+    for version in store.versions(experiment.NAME):
+        rows = trials.get(experiment, source="recorded", version=version)
+        assert len(rows) and (rows["source"] != "live").all()
+        experiment.summarize(rows), experiment.verdicts(rows), experiment.answer(rows)
+assert len(repr(scorecard.Scorecard(scorecard.table("recorded"))).splitlines()) >= 37
+"""
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory):
+    """Return a function that runs a command as nobody, and one that says what it connected to.
+
+    The tree is a copy, owned by root; the process has its own empty network
+    namespace (but for loopback) and its own mounts, where the copy is read-only.
+    """
+    from conftest import _require
+
+    if os.geteuid():
+        pytest.skip("needs root, to become nobody")
+    for program in ("unshare", "setpriv", "mount"):
+        _require(program)
+    with tempfile.TemporaryDirectory(prefix="caveatlib-replay-") as folder, _tree(folder) as run:
+        if run([sys.executable, "-c", "import pandas"]).returncode:
+            if os.environ.get("CAVEATLIB_REQUIRE") == "all":
+                pytest.fail("this Python is not readable for other users")
+            pytest.skip("this Python is not readable for other users")
+        yield run
+
+
+@contextmanager
+def _tree(folder: str):
+    base = Path(folder)
+    base.chmod(0o755)
+    tree, out, site, log = (base / name for name in ("tree", "out", "site", "log"))
+    for name in ("caveatlib", "data", "notebooks"):
+        skip = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        shutil.copytree(ROOT / name, tree / name, ignore=skip)
+    subprocess.run(["chmod", "-R", "a+rX", tree], check=True)
+    out.mkdir()
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(HOOK)
+    log.touch()
+    out.chmod(0o777)
+    log.chmod(0o666)
+
+    def run(argv, timeout_s=60):
+        inside = (
+            'ip link set lo up; mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; '
+            'cd "$1"; shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups '
+            '--inh-caps=-all --no-new-privs -- "$@"'
+        )
+        return subprocess.run(
+            ["unshare", "--net", "--mount", "--propagation", "private",
+             "sh", "-ec", inside, "sh", str(tree), *map(str, argv)],
+            capture_output=True, text=True, timeout=timeout_s,
+            env={
+                "PATH": os.environ["PATH"], "HOME": "/nonexistent", "CONNECT_LOG": str(log),
+                "PYTHONPATH": f"{site}:{tree}", "PYTHONDONTWRITEBYTECODE": "1",
+                "TMPDIR": str(out), "LANG": "C.UTF-8",
+            },
+        )  # fmt: skip
+
+    run.out, run.log, run.tree = out, log, tree
+    yield run
+
+
+def _ok(done) -> str:
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_it_is_nobody_without_anything(nobody):
+    """The cage is one: no other user, no way out, nothing to be written, and the hook listens."""
+    script = """
+import os, socket, caveatlib, pathlib
+print(os.getuid(), os.getgroups(), pathlib.Path(caveatlib.__file__).parent.parent)
+for name in ("data/x", "x", "/nonexistent/x"):
+    try:
+        pathlib.Path(name).write_text("x"); print("written", name)
+    except OSError as error: print(error.errno)
+try:
+    socket.create_connection(("192.0.2.1", 80), 1); print("connected")
+except OSError: print("no way out")
+"""
+    said = _ok(nobody([sys.executable, "-c", script])).splitlines()
+    assert said[0] == f"65534 [] {nobody.tree}"
+    assert set(said[1:4]) <= {"30", "2", "13"}
+    assert said[4] == "no way out"
+    assert "192.0.2.1" in nobody.log.read_text()
+    nobody.log.write_text("")
+
+
+def test_the_small_things_replay(nobody, bars):
+    """Recorded trials, summaries, verdicts, the scorecard: no file, no connection."""
+    _ok(nobody([sys.executable, "-c", SMALL], timeout_s=120))
+    connections = nobody.log.read_text().splitlines()
+    bars.append(("replay as nobody: connections", len(connections), "0"))
+    assert connections == []
+    assert not list(nobody.out.iterdir())
+
+
+def test_the_command_replays(nobody):
+    """Scorecard and doctor end with status 0; doctor says what is missing and how to mend it."""
+    command = [sys.executable, "-m", "caveatlib.cli"]
+    lines = _ok(nobody([*command, "scorecard"])).splitlines()
+    assert lines[0].startswith("C01 ")
+    nobody.log.write_text("")
+    found = {a["ability"]: a for a in json.loads(_ok(nobody([*command, "doctor", "--json"])))}
+    assert found["process"]["available"]
+    assert not found["private-engine"]["available"]
+    assert not found["own-engine"]["available"]
+    connections = [c for c in nobody.log.read_text().splitlines() if "docker.sock" not in c]
+    assert connections == []
+    nobody.log.write_text("")
+
+
+@pytest.mark.slow
+def test_the_report_replays(nobody, bars):
+    """Every notebook runs and the page is written, where alone nobody may write."""
+    page = nobody.out / "page"
+    command = [sys.executable, "-m", "caveatlib.cli", "report", "--source", "recorded"]
+    said = _ok(nobody([*command, "--out", page], timeout_s=500))
+    assert all(f"Running {path.name}." in said for path in report.notebooks())
+    assert "Measured on this machine" not in (page / "index.html").read_text(encoding="utf-8")
+    connections = nobody.log.read_text().splitlines()
+    bars.append(("report as nobody: connections", len(connections), "0"))
+    assert connections == []
+    left = {p.name for p in nobody.out.iterdir()}
+    assert left == {"page"}
+    assert len(ALL) >= 3
