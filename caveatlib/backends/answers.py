@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from caveatlib.backends import deadline, endpoint
-from caveatlib.errors import EngineError, Unavailable
+from caveatlib.errors import EngineError, Unavailable, UsageError
 
 GROUP_FIX = 'sudo usermod -aG docker "$USER", then log in again'
 KNOWN_API = "1.45"
@@ -18,11 +18,20 @@ KNOWN_API = "1.45"
 
 
 def client(where: endpoint.Endpoint):
-    """Return a docker-py client that sends everything within `deadline` budgets."""
+    """Return a docker-py client that sends everything within `deadline` budgets.
+
+    Raises
+    ------
+    UsageError
+        If docker-py cannot read the logins in ``config.json``, which it insists on.
+    """
     import docker
 
     # The client gets a socket that it never opens: all goes through `deadline`.
-    made = docker.APIClient("unix:///nonexistent", version=KNOWN_API, timeout=30)
+    try:
+        made = docker.APIClient("unix:///nonexistent", version=KNOWN_API, timeout=30)
+    except (ValueError, KeyError, TypeError, AttributeError, docker.errors.DockerException):
+        raise UsageError("Docker's config.json holds a login of no known form. Mend it.") from None
     deadline.mount_on(made, where.address)
     return made
 
