@@ -1,0 +1,90 @@
+"""The same thing twice, for real, through the one loop: rarely found to differ.
+
+Shown to be able to fail on every run: arms that are 5 % apart are found out.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from caveatlib import noise, trials
+from caveatlib.backends import fake
+from caveatlib.backends.base import Outcome
+
+
+def made_up(trial, **changes):
+    """Return the noise module with another trial."""
+    names = ("NAME", "QUESTION", "BLOCKS", "DISK_BYTES", "PLACES", "Trials", "DESIGNS")
+    attributes = {name: getattr(noise, name) for name in (*names, "summarize", "verdicts")}
+    return SimpleNamespace(**attributes | {"trial": trial} | changes)
+
+
+def drawn(effect=1.0):
+    """Return a trial of lognormal times, of which the second arm's are longer by a factor."""
+    rng = np.random.default_rng(1)
+
+    def trial(place, conditions, *, seed):
+        factor = effect if conditions["replicate"] else 1.0
+        return Outcome({"first_output_s": float(0.01 * factor * np.exp(rng.normal(0, 0.03)))})
+
+    return trial
+
+
+def measured(experiment, out, sessions):
+    """Measure on fakes and return the trials."""
+    trials.measure(experiment, out=out, blocks=sessions, seed=3, catalogue=fake, progress=False)
+    return trials.get(experiment, source=out, version=1)
+
+
+def test_the_limit():
+    """The binomial limits that the issue names."""
+    assert (noise.allowed(200), noise.allowed(20)) == (16, 3)
+
+
+def test_comparisons_are_found_out(tmp_path):
+    """Ten blocks are one comparison; equal arms pass, 5 % of difference does not."""
+    few = [d for d in noise.DESIGNS if d.name == "docker-runc"]
+    same = noise.summarize(measured(made_up(drawn(), DESIGNS=few), tmp_path / "a", 4)).iloc[0]
+    assert (same["comparisons"], same["pairs"], same["allowed"]) == (4, 10, 1)
+    assert same["significant"] <= 1
+    assert 1 < same["floor"] < 1.05
+    slow = noise.summarize(measured(made_up(drawn(1.05), DESIGNS=few), tmp_path / "b", 4)).iloc[0]
+    assert slow["significant"] > slow["allowed"]
+    assert slow["floor"] > same["floor"]
+
+
+def test_a_comparison_that_lacks_a_pair_is_left_out(tmp_path):
+    """A failed trial takes its comparison with it, and no other."""
+    few = [d for d in noise.DESIGNS if d.name == "docker-runc"]
+    rows = measured(made_up(drawn(), DESIGNS=few), tmp_path, 2)
+    rows.loc[rows.index[3], ["ok", "first_output_s"]] = [False, np.nan]
+    assert len(noise.comparisons(rows)) == 1
+
+
+def _judge(table, place, count, bars):
+    row = table.xs(place, level="place").iloc[0]
+    name = f"real A/A, {place}, {count} comparisons of {noise.PAIRS} pairs"
+    bars.append((f"{name}: significant", row["significant"], f"<= {noise.allowed(count)}"))
+    bars.append((f"{name}: noise floor", f"{row['floor']:.3f}x", "reported"))
+    assert row["comparisons"] == count
+    assert row["significant"] <= noise.allowed(count)
+
+
+@pytest.mark.slow
+def test_two_hundred_comparisons_of_a_process(require, tmp_path, bars):
+    """At most 16 of 200 are significant at 5 %."""
+    require("busybox")
+    trials.measure(noise, out=tmp_path, places=["process"], progress=False)
+    table = noise.summarize(trials.get(noise, source=tmp_path, version=1))
+    _judge(table, "process", 200, bars)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_twenty_comparisons_of_a_container(require, tmp_path, bars):
+    """At most 3 of 20 are significant at 5 %."""
+    require("private-engine")
+    trials.measure(noise, out=tmp_path, places=["docker-runc"], engine="private", progress=False)
+    table = noise.summarize(trials.get(noise, source=tmp_path, version=1))
+    _judge(table, "docker-runc", 20, bars)
