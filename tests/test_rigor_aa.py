@@ -65,7 +65,7 @@ def test_a_comparison_that_lacks_a_pair_is_left_out(tmp_path):
 def _judge(table, place, count, bars):
     row = table.xs(place, level="place").iloc[0]
     name = f"real A/A, {place}, {count} comparisons of {noise.PAIRS} pairs"
-    bars.append((f"{name}: significant", row["significant"], f"<= {noise.allowed(count)}"))
+    bars.append((f"{name}: significant", int(row["significant"]), f"<= {noise.allowed(count)}"))
     bars.append((f"{name}: noise floor", f"{row['floor']:.3f}x", "reported"))
     assert row["comparisons"] == count
     assert row["significant"] <= noise.allowed(count)
