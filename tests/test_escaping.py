@@ -269,10 +269,14 @@ def test_a_terminal_is_never_steered():
 def measured(tmp_path_factory):
     """Return all tables of a run of `startup` on fakes: its first design in full, the rest once."""
     out = tmp_path_factory.mktemp("measured")
-    once = [replace(d, sessions=1) for d in startup.DESIGNS if d.name in ("answer", "at-once")]
+    once = [
+        replace(d, sessions=1)
+        for d in startup.DESIGNS
+        if d.name in ("answer", "at-once", "machine")
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(startup, "DESIGNS", (startup.DESIGNS[0], *once))
-        places = ["process", "namespaces", "docker-runc"]
+        places = ["process", "namespaces", "runc", "docker-runc", "microvm", "full-vm"]
         trials.measure(startup, out=out, places=places, blocks=6, catalogue=fake, progress=False)
     return {
         name: trials.get(startup, source=out, version=1, table=name) for name in tables_of(startup)
