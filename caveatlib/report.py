@@ -66,6 +66,10 @@ def write(
     sections = []
     for path in notebooks():
         sections.append(_section(path, sources, say))
+    # A link from one notebook to another is one to its section here.
+    for number, path in enumerate(notebooks()):
+        here = (f'href="{path.name}"', f'href="#s{number}"')
+        sections = [(title, banner, body.replace(*here)) for title, banner, body in sections]
     card = scorecard.Scorecard(scorecard.table(sources))
     page = out / "index.html"
     partial = out / ".index.html.partial"
@@ -168,6 +172,10 @@ def _body(notebook) -> str:
     for cell in notebook.cells:
         if INTERACTIVE in cell.metadata.get("tags", []):
             cell.outputs = []  # a page without scripts has no sliders
+    # Widgets would become scripts, which the page has none of: their text stands for them.
+    notebook.metadata.pop("widgets", None)
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", ())):
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     exporter = HTMLExporter(
         template_name="basic",
         exclude_input_prompt=True,
