@@ -2,9 +2,8 @@
 
 Seen to fail: with `SpawnPlace.close` and `RuncPlace.close` doing nothing (an
 instance lost between create and its caller stays), with `engine.clear` left out
-of `own_engine` (containers and the image stay), with `is_orphaned` true of
-everything (a living owner's goes), and with the supervisor not watching its
-owner (a killed command leaves its engine).
+of `own_engine` (containers and the image stay), and with `is_orphaned` true of
+everything (a living owner's goes).
 """
 
 import os

@@ -1,8 +1,7 @@
 """Text from outside (names, labels, errors) stays text: in every renderer and in a real browser.
 
 Seen to fail: with `html.escape` taken out of `claims.cards._markup`, of
-`scorecard._html_row` and of `report._page` in turn, and with `visible` taken out
-of `cli._say`.
+`scorecard._html_row` and of `report._page` in turn.
 """
 
 import hashlib

@@ -1,7 +1,6 @@
 """The report: one page that holds everything, and says where its numbers come from.
 
-Seen to fail: with the policy left out of `report._page`, with a picture by its
-address in a notebook, and with the fall-back raising instead.
+Seen to fail: with the policy left out of `report._page`.
 """
 
 import re

@@ -1,7 +1,6 @@
 """The scorecard: every claim once per verdict, in the order of the post.
 
-Seen to fail: with verdicts that no ledger row takes left out, with the first
-of two machines only, and with a run's missing experiment raising.
+Seen to fail: with the first of two machines only.
 """
 
 import math

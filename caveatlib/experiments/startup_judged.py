@@ -63,6 +63,8 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
         median with its interval and quantiles.
     """
     table = stats.summarize(_starts(trials), list(MARKS))
+    if table.empty:
+        return table
     return table.sort_values("first_output_s_median", kind="stable")
 
 
