@@ -109,6 +109,47 @@ def slowdown(trials: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(["place", "accel"])[list(SLOWDOWNS)].median()
 
 
+def like_with_like(trials: pd.DataFrame) -> pd.DataFrame:
+    """Compare starts of stacks of the same height, and the usual unequal pair beside them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by what is compared: number of blocks, ratio of the first
+        outputs with its interval (plain and adjusted), and what to make of it.
+    """
+    wanted = [
+        stats.Contrast(name, "first_output_s", _arm(design, arm), _arm(design, baseline))
+        for name, (design, arm, baseline, _) in LIKE_WITH_LIKE.items()
+    ]
+    table = stats.contrasts(trials, wanted).set_index("name")
+    emulated = set(trials.loc[trials["accel"] == "tcg", "machine"])
+    told = [
+        LIKE_WITH_LIKE[name][3]
+        + (": emulated, decides nothing" if row["machine"] in emulated and "VM" in name else "")
+        for name, row in table.iterrows()
+    ]
+    columns = ["machine", "n", "estimate", "low", "high", "low_adjusted", "high_adjusted"]
+    return table[columns].assign(pair=told)
+
+
+LIKE_WITH_LIKE = {
+    "namespaces over process": ("start", "namespaces", "process", "bare with bare"),
+    "runc over namespaces": ("start", "runc", "namespaces", "bare with bare"),
+    "microVM over runc": ("machine", "microvm", "runc", "bare with bare"),
+    "docker-crun over docker-runc": ("start", "docker-crun", "docker-runc", "managed with managed"),
+    "docker-runsc over docker-runc": (
+        "start",
+        "docker-runsc",
+        "docker-runc",
+        "managed with managed",
+    ),
+    "docker-runc over runc": ("start", "docker-runc", "runc", "what the management costs"),
+    "full VM over docker-runc": ("machine", "full-vm", "docker-runc", "unequal stacks"),
+}
+"""Name -> design, arm, baseline, and what kind of pair it is."""
+
+
 def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what the harness reads where the truth is fixed beforehand.
 

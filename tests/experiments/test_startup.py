@@ -77,6 +77,17 @@ def test_an_emulated_machine_decides_nothing():
     assert verdict(rows, "C21").verdict == claims.HOLDS
 
 
+def test_like_is_compared_with_like():
+    """The table names each pair, follows the data, and marks emulated machines."""
+    table = startup.like_with_like(made_up("tcg"))
+    assert table.loc["microVM over runc", "estimate"] == pytest.approx(16, rel=0.05)
+    assert table.loc["microVM over runc", "pair"].endswith("emulated, decides nothing")
+    assert table.loc["docker-runc over runc", "pair"] == "what the management costs"
+    hardware = startup.like_with_like(made_up("kvm", microvm=0.05))
+    assert hardware.loc["microVM over runc", "estimate"] == pytest.approx(1, rel=0.05)
+    assert hardware.loc["microVM over runc", "pair"] == "bare with bare"
+
+
 def test_one_emulated_row_is_enough():
     """A table in which some guests were emulated decides nothing about guests."""
     rows = made_up("kvm")
