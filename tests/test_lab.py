@@ -1,0 +1,376 @@
+"""JupyterLab as a reader starts it, in a real browser: every notebook runs from its first cell.
+
+The copies that are opened hold no outputs, so whatever is seen was made here.
+The guards are seen to fail in `test_what_goes_wrong_is_seen`, on every run.
+"""
+
+import base64
+import http.client
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import browser as browsers
+import matplotlib.font_manager  # noqa: F401  # fills its cache; in a cell it may warn
+import nbformat
+import psutil
+import pytest
+
+from caveatlib import claims, report
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATHS = report.notebooks()
+START_S, RUN_S, SHOWN_S, END_S = 60, 120, 20, 15
+WIDTH_PX, HEIGHT_PX, HIGHEST_PX = 1400, 1000, 16000
+SETTINGS = {  # else a question lies over the page: whether to fetch news
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+BROKEN = {
+    "warns": "import sys; print('a warning', file=sys.stderr)",
+    "text": "'<img src=\"data:image/png;base64,AAAA\">'",
+    "raises": "1 / 0",
+    "never": "1",
+}
+
+OPENED = """(() => {
+    const shown = window.jupyterapp?.shell?.currentWidget;
+    return shown?.context?.isReady && shown.context.path === NAME
+        && shown.sessionContext.session?.kernel?.status === "idle";
+})()"""
+RUN = "window.jupyterapp.commands.execute('notebook:run-all-cells').then(() => true)"
+STATUS = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"
+END = "window.jupyterapp.shell.currentWidget.sessionContext.shutdown().then(() => true)"
+OVERLAID = "[...document.querySelectorAll('.jp-Dialog, .Toastify__toast')].map(n => n.innerText)"
+HEIGHT = """(() => {  // not scrollHeight: there is room for scrolling past the last cell
+    const scrolled = document.querySelector(".jp-Notebook .jp-WindowedPanel-outer");
+    const last = [...scrolled.querySelectorAll(".jp-Cell")].at(-1);
+    scrolled.scrollTop = 0;
+    const below = window.innerHeight - scrolled.getBoundingClientRect().bottom;
+    return Math.ceil(last.getBoundingClientRect().bottom + below + 20);
+})()"""
+CELLS = """window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === "code")
+    .map(cell => {
+        const all = selector => [...cell.node.querySelectorAll(".jp-OutputArea-output")]
+            .flatMap(n => n.matches(selector) ? [n] : [...n.querySelectorAll(selector)]);
+        return {
+            source: cell.model.sharedModel.getSource(),
+            prompt: cell.node.querySelector(".jp-InputPrompt").textContent.trim(),
+            errors: all("[data-mime-type$='jupyter.stderr'], [data-mime-type$='jupyter.error']")
+                .map(n => n.innerText.trim())
+                .concat(all("*").filter(n => n.children.length === 0)
+                    .map(n => n.innerText ?? "")
+                    .filter(t => /^Error (displaying|creating|rendering)/.test(t))),
+            pictures: all("img").filter(n => n.complete && n.naturalWidth > 100
+                    && n.getBoundingClientRect().width > 100)
+                .map(n => n.src),
+            tables: all("table").length,
+            cards: all("[data-mime-type='text/html'] div")
+                .filter(n => getComputedStyle(n).borderLeftWidth === "6px")
+                .map(n => n.querySelector("b").innerText),
+        };
+    })"""
+SLIDERS = """[...document.querySelectorAll(".jp-OutputArea-output .noUi-handle")].map(n => {
+    const at = n.getBoundingClientRect(), row = n.closest(".widget-slider");
+    return {
+        x: at.x + at.width / 2, y: at.y + at.height / 2,
+        name: row.querySelector(".widget-label").innerText,
+        value: row.querySelector(".widget-readout").innerText,
+    };
+})"""
+
+
+@dataclass
+class Tab:
+    """A page that stays open, and what it asked other machines for."""
+
+    browser: browsers.Browser
+    session: str
+    own: str
+    asked: list[str] = field(default_factory=list)
+
+    def _on(self, said: dict) -> None:
+        if said.get("method") == "Network.requestWillBeSent":
+            url = said["params"]["request"]["url"]
+            if not url.startswith((self.own, "data:", "blob:")):
+                self.asked.append(url)
+
+    def call(self, method: str, **params) -> dict:
+        """Call a method of the protocol on this page."""
+        return self.browser.call(method, session=self.session, on=self._on, **params)
+
+    def ask(self, expression: str, *, wait_s: float = 20):
+        """Return the value of an expression; wait for what it promises."""
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
+            wait_s=wait_s,
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def mouse(self, kind: str, x: float, y: float) -> None:
+        """Move, press or release the mouse."""
+        self.call(
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
+        )
+
+
+def wait_for(condition, what, seconds: float):
+    """Return the first true value of a condition; fail if none comes."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what() if callable(what) else what}, within {seconds} s"
+        time.sleep(0.2)
+    return value
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the user's own settings is read or written."""
+    for path, value in SETTINGS.items():
+        file = folder / "settings" / "@jupyterlab" / f"{path}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CAVEATLIB_", "JUPYTER"))}
+    return kept | {
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
+
+
+@contextmanager
+def jupyter_lab(folder: Path):
+    """Start JupyterLab on the notebooks in a folder; end it and its kernels."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    token, log = secrets.token_hex(16), folder / "jupyter.log"
+    command = [
+        str(Path(sys.executable).with_name("jupyter")),
+        *("lab", "notebooks", "--no-browser", "--LabApp.expose_app_in_browser=True"),
+        *(f"--ServerApp.token={token}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        *("--ServerApp.ip=127.0.0.1", *(["--allow-root"] if os.geteuid() == 0 else [])),
+    ]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        wait_for(
+            lambda: process.poll() is not None or _answers(port, token),
+            lambda: f"JupyterLab did not answer: {log.read_text()[-2000:]}",
+            START_S,
+        )
+        assert process.poll() is None, log.read_text()[-2000:]
+        yield SimpleNamespace(own=f"http://127.0.0.1:{port}/", token=token, folder=folder)
+    finally:
+        _end(process)
+
+
+def _answers(port: int, token: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/api/status", headers={"Authorization": f"token {token}"})
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a server politely, and whatever it leaves by force."""
+    if process.poll() is not None:
+        return
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=END_S)
+    _, alive = psutil.wait_procs(started, timeout=END_S)
+    for left in alive:
+        left.kill()
+    assert not alive, f"JupyterLab left {[p.name() for p in alive]}"
+
+
+def _copy(path: Path, folder: Path) -> None:
+    """Copy a notebook without anything that an earlier run left in it."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, folder / path.name)
+
+
+def _broken(folder: Path) -> None:
+    cells = [nbformat.v4.new_code_cell(source) for source in BROKEN.values()]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, folder / "broken.ipynb")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Return a running JupyterLab and a browser."""
+    from conftest import _require
+
+    _require(browsers.PROGRAM)
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    for path in PATHS:
+        _copy(path, folder / "notebooks")
+    _broken(folder / "notebooks")
+    with jupyter_lab(folder) as started, browsers.browser() as started.browser:
+        yield started
+
+
+@contextmanager
+def ran(lab, name: str):
+    """Open a notebook, run all its cells, and say what stands on the page then."""
+    target = lab.browser.call("Target.createTarget", url="about:blank")["targetId"]
+    session = lab.browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    tab = Tab(lab.browser, session, lab.own)
+    for domain in ("Page", "Network"):
+        tab.call(f"{domain}.enable")
+    _resize(tab, HEIGHT_PX)
+    tab.call("Page.navigate", url=f"{lab.own}lab/tree/{name}?reset&token={lab.token}")
+    is_open = OPENED.replace("NAME", json.dumps(name))
+    wait_for(lambda: tab.ask(is_open), f"{name} did not open", START_S)
+    before = tab.ask(CELLS)
+    began = time.monotonic()
+    tab.ask(RUN, wait_s=RUN_S)
+    took_s = time.monotonic() - began
+    wait_for(lambda: tab.ask(STATUS) == "idle", "the kernel did not come to rest", SHOWN_S)
+    _show_all(tab)
+    picture = lab.folder / f"{Path(name).stem}.png"
+    shot = tab.call("Page.captureScreenshot", format="png", wait_s=60)["data"]
+    picture.write_bytes(base64.b64decode(shot))
+    print(f"{name}: all cells ran in {took_s:.1f} s; {picture}")
+    yield SimpleNamespace(name=name, tab=tab, before=before, cells=tab.ask(CELLS), picture=picture)
+    tab.ask(END)
+    lab.browser.call("Target.closeTarget", targetId=target)
+
+
+def _resize(tab: Tab, height_px: int) -> None:
+    tab.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=WIDTH_PX,
+        height=height_px,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+
+
+def _show_all(tab: Tab) -> None:
+    """Make the window as high as the notebook: a cell out of sight may not be drawn."""
+    for _ in range(4):  # heights out of sight are guesses until they are seen
+        _resize(tab, min(max(tab.ask(HEIGHT), HEIGHT_PX), HIGHEST_PX))
+        time.sleep(1.0)
+
+
+@pytest.fixture(scope="module", params=[p.name for p in PATHS], ids=[p.stem for p in PATHS])
+def run(lab, request):
+    """Return what each notebook shows after all its cells ran."""
+    with ran(lab, request.param) as result:
+        yield result
+
+
+def test_every_cell_runs_in_order(run):
+    """Every code cell has its number, and had none before."""
+    assert {cell["prompt"] for cell in run.before} == {"[ ]:"}
+    prompts = [cell["prompt"] for cell in run.cells]
+    assert prompts == [f"[{n}]:" for n in range(1, len(prompts) + 1)]
+
+
+def test_no_output_is_an_error(run):
+    """Nothing was raised, nothing written to stderr, no widget failed to show."""
+    assert {c["source"]: c["errors"] for c in run.cells if c["errors"]} == {}
+
+
+def test_nothing_lies_over_the_page(run):
+    """No dialog asks for a kernel, no notice covers the notebook."""
+    assert run.tab.ask(OVERLAID) == []
+
+
+def test_figures_are_shown(run):
+    """A cell that draws shows a picture that is part of the page; others need none."""
+    for cell in run.cells:
+        if "plots.show(" in cell["source"] or "interact(" in cell["source"]:
+            assert len(cell["pictures"]) >= 1, cell["source"]
+            assert all(src.startswith("data:image/") for src in cell["pictures"])
+
+
+def test_tables_and_verdicts_are_shown_as_html(run):
+    """Verdicts are cards with their coloured edge, and every notebook shows a table."""
+    assert sum(cell["tables"] for cell in run.cells) > 0
+    for cell in run.cells:
+        if ".verdicts(" in cell["source"]:
+            assert cell["cards"], cell["source"]
+            assert all(title.endswith(claims.VERDICTS) for title in cell["cards"]), cell["cards"]
+
+
+def test_no_other_machine_is_asked(run):
+    """The page works without a network: it asks nobody but its own server."""
+    assert run.tab.asked == []
+
+
+def test_the_slider_draws_anew(run):
+    """Notebook 04 has sliders; moving one changes its value and the picture below it."""
+    cells = [cell for cell in run.cells if "interact(" in cell["source"]]
+    assert bool(cells) == run.name.startswith("04")
+    if not cells:
+        return
+
+    def picture():
+        cell = next(c for c in run.tab.ask(CELLS) if c["source"] == cells[0]["source"])
+        return cell["errors"], cell["pictures"]
+
+    before = run.tab.ask(SLIDERS)
+    assert [slider["name"] for slider in before] == ["quota_cpus", "load"]
+    x, y = before[0]["x"], before[0]["y"]
+    run.tab.mouse("mousePressed", x, y)
+    run.tab.mouse("mouseMoved", x + 40, y)
+    run.tab.mouse("mouseReleased", x + 40, y)
+    wait_for(
+        lambda: picture()[1] not in ([], cells[0]["pictures"]),
+        lambda: f"moving the slider drew nothing: {run.tab.ask(SLIDERS)}, was {before}",
+        SHOWN_S,
+    )
+    after = run.tab.ask(SLIDERS)
+    assert float(after[0]["value"]) > float(before[0]["value"])
+    assert after[1]["value"] == before[1]["value"]
+    assert picture()[0] == []
+
+
+def test_what_goes_wrong_is_seen(lab):
+    """An error, a line on stderr, a cell that never ran and a picture in words are told apart."""
+    with ran(lab, "broken.ipynb") as run:
+        cells = dict(zip(BROKEN, run.cells, strict=True))
+    assert cells["warns"]["errors"] == ["a warning"]
+    assert "ZeroDivisionError" in cells["raises"]["errors"][0]
+    assert cells["text"]["errors"] == []
+    assert cells["text"]["pictures"] == []
+    assert cells["never"]["prompt"] == "[ ]:"
+    assert cells["raises"]["prompt"] == "[3]:"
