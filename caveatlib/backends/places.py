@@ -35,6 +35,8 @@ from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageEr
 
 ENGINES = ("own", "private")
 NO_ENGINE = "none"
+RUNTIME = "runtime "
+"""A need that begins so is a runtime that the chosen engine must know."""
 RUNTIMES = ("runc", "crun", "runsc")
 
 
@@ -72,8 +74,9 @@ class Spec:
     open: Callable[[Session], object]
 
 
-def _docker(runtime: str, *needs: str) -> Spec:
-    return Spec(("engine", *needs), lambda s: s.engine().place(runtime=runtime))
+def _docker(runtime: str) -> Spec:
+    needs = ("engine", f"{RUNTIME}{runtime}")
+    return Spec(needs, lambda s: s.engine().place(runtime=runtime))
 
 
 def _machine(kind: str) -> Spec:
@@ -92,8 +95,8 @@ PLACES = {
     "namespaces": Spec(("namespaces",), lambda s: s.enter(namespaces.namespaces_place())),
     "runc": Spec(("runc",), lambda s: s.enter(runc.runc_place("runc"))),
     "docker-runc": _docker("runc"),
-    "docker-crun": _docker("crun", "crun"),
-    "docker-runsc": _docker("runsc", "runsc"),
+    "docker-crun": _docker("crun"),
+    "docker-runsc": _docker("runsc"),
     **{kind: _machine(kind) for kind in vm.KINDS},
     "cgroup": Spec(("cgroup-cpu",), lambda s: s.enter(limited.cgroup_place())),
     "docker": Spec(("engine", "cgroup-cpu"), lambda s: limited.DockerPlace(s.engine())),
@@ -202,6 +205,12 @@ def sweep() -> list[str]:
 
 
 def _ability(need: str, kind: str) -> Ability:
+    if need.startswith(RUNTIME):
+        runtime = need.removeprefix(RUNTIME)
+        if kind in ("private", NO_ENGINE):
+            return _probed()[runtime]
+        known = runtime in _engine_runtimes(kind)
+        return Ability(runtime, known, f"the engine {'has' if known else 'lacks'} this runtime")
     if need != "engine":
         return _probed()[need]
     if kind == NO_ENGINE:
@@ -209,6 +218,13 @@ def _ability(need: str, kind: str) -> Ability:
     if kind in ENGINES:
         return _probed()[f"{kind}-engine"]
     return Ability("engine", True, "named by its URL")
+
+
+@cache
+def _engine_runtimes(kind: str) -> frozenset[str]:
+    """Return the names of the OCI runtimes that the reader's own engine knows."""
+    with engine.own_engine(named=None if kind == "own" else kind) as own:
+        return frozenset(own.info().get("Runtimes") or ())
 
 
 @cache
