@@ -1,0 +1,206 @@
+"""Images pulled by a fresh engine, and disks fetched, over the same shaped link.
+
+The registry's storage and the disks are made once (`STORED`): generated images
+are loaded into an engine and pushed to a real registry. Each session starts an
+engine that has none of them, and a registry that serves that storage.
+
+A disk is moved when it lies in a file, unpacked where it was packed; an image
+when the engine has said that the pull is complete. Neither waits for the
+storage device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isal import isal_zlib
+
+from caveatlib.backends import answers, cache, generated, guest, leases
+from caveatlib.backends.private_engine import private_engine
+from caveatlib.backends.registry_server import (
+    BURST_BYTES,
+    CHUNK_BYTES,
+    CONGESTION,
+    QUEUE,
+    REGISTRY,
+    Server,
+    served_beside,
+)
+from caveatlib.errors import EngineError, MeasurementError
+
+SIZES_MIB = (2, 3, 5, 8, 12, 20, 32, 48)
+PULL_S = 300.0
+_GZIP = 31
+"""Window bits of zlib that stand for a gzip file."""
+
+
+def names(size_mib: int) -> dict[str, str]:
+    """Return the names of the generated images of a size in the registry."""
+    return {kind: f"{REGISTRY}/generated/{size_mib}:{kind}" for kind in ("base", "whole")}
+
+
+def _build(out: Path) -> None:
+    storage, disks = out / "registry", out / "disks"
+    storage.mkdir()
+    disks.mkdir()
+    with (
+        leases.leased() as lease,
+        private_engine(insecure_registries=[REGISTRY]) as engine,
+        served_beside(
+            engine.pid,
+            storage=storage,
+            files=disks,
+            config=lease.run / "registry.json",
+            readonly=False,
+        ),
+    ):
+        for size in SIZES_MIB:
+            data = generated.archive(size, names(size))
+            _said(engine, "load", lambda d=data: engine.api.load_image(d))
+            for name in names(size).values():
+                _said(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
+            generated.tree(size, lease.data / str(size))
+            _disk(lease.data / str(size), disks / f"{size}.raw", generated.disk_mib(size))
+            generated.packed(disks / f"{size}.raw")
+
+
+def _disk(folder: Path, out: Path, size_mib: int) -> None:
+    """Make an ext4 disk of a folder's files, of a size that follows from theirs."""
+    guest._need("mkfs.ext4", "e2fsprogs")
+    options = ("-q", "-F", "-b", "4096", "-m", "0", "-d", str(folder))
+    guest._run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+
+
+def _recipe() -> dict[str, str]:
+    return {
+        "sizes_mib": " ".join(map(str, SIZES_MIB)),
+        "files": f"{generated.PARTS} of {generated.FILE_BYTES} per MiB",
+        "disk": "mkfs.ext4 -b 4096 -m 0",
+        "registry": REGISTRY,
+    }
+
+
+STORED = cache.Artefact(
+    "moved-images",
+    "A registry with generated images, and disks of the same files",
+    _recipe,
+    _build,
+    disk_bytes=800_000_000,
+    needs_root=True,
+)
+
+
+class Moving:
+    """A fresh engine, and servers that it reaches over a link of any rate."""
+
+    def __init__(self, engine, server: Server, files: Path, scratch: Path):
+        self._engine = engine
+        self._server = server
+        self._files = files
+        self._scratch = scratch
+
+    def facts(self) -> dict[str, str]:
+        """Return the engine's facts and what is fixed about the link."""
+        return self._engine.facts() | {
+            "link_congestion_control": CONGESTION,
+            "link_burst_bytes": str(BURST_BYTES),
+            "link_queue": QUEUE,
+        }
+
+    def pull(self, size_mib: int, rate_bit_per_s: float, *, base_there: bool) -> dict:
+        """Pull an image of which the engine has nothing, or the lower layer.
+
+        Returns
+        -------
+        dict
+            ``moved_s``, and ``moved_bytes`` that the servers sent over the link.
+        """
+        base, whole = names(size_mib).values()
+        try:
+            if base_there:
+                self._server.shape(0)
+                self._pull(base)
+            with self._measured(rate_bit_per_s) as found:
+                self._pull(whole)
+            about = self._engine.call("image", self._engine.api.inspect_image, whole)
+            if len(about["RootFS"]["Layers"]) != len(generated.PARTS):
+                raise MeasurementError(f"The engine has not all layers of {whole!r}.")
+        finally:
+            for name in (whole, base):
+                with answers.ignoring(404):
+                    self._engine.call("image", self._engine.api.remove_image, name)
+        return found
+
+    def fetch(self, size_mib: int, rate_bit_per_s: float, *, packed: bool) -> dict:
+        """Fetch a disk into a file, as it is or packed with gzip.
+
+        Returns
+        -------
+        dict
+            As `pull`.
+        """
+        name = f"{size_mib}.raw"
+        out = self._scratch / "disk.raw"
+        unpack = isal_zlib.decompressobj(_GZIP) if packed else None
+        try:
+            with (
+                self._measured(rate_bit_per_s) as found,
+                self._server.file(f"{name}.gz" if packed else name) as (size, sock),
+                out.open("wb") as target,
+            ):
+                left = size
+                while left and (chunk := sock.recv(min(left, CHUNK_BYTES))):
+                    left -= len(chunk)
+                    target.write(unpack.decompress(chunk) if unpack else chunk)
+            if left or out.stat().st_size != (self._files / name).stat().st_size:
+                raise MeasurementError(f"The disk {name!r} did not come whole.")
+        finally:
+            out.unlink(missing_ok=True)
+        return found
+
+    @contextmanager
+    def _measured(self, rate_bit_per_s: float) -> Iterator[dict]:
+        self._server.shape(rate_bit_per_s)
+        found: dict[str, float] = {}
+        before, started = self._server.sent_bytes(), time.monotonic()
+        yield found
+        found["moved_s"] = time.monotonic() - started
+        found["moved_bytes"] = self._server.sent_bytes() - before
+
+    def _pull(self, name: str) -> None:
+        api = self._engine.api
+        _said(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
+
+
+@contextmanager
+def moving_place() -> Iterator[Moving]:
+    """Open a fresh engine beside a registry that has the images.
+
+    Raises
+    ------
+    Unavailable
+        If a program is missing, or no engine can be started.
+    """
+    stored = cache.ensure(STORED)
+    with (
+        leases.leased() as lease,
+        private_engine(insecure_registries=[REGISTRY]) as engine,
+        served_beside(
+            engine.pid,
+            storage=stored / "registry",
+            files=stored / "disks",
+            config=lease.run / "registry.json",
+        ) as server,
+    ):
+        yield Moving(engine, server, stored / "disks", lease.data)
+
+
+def _said(engine, what: str, function) -> None:
+    """Let the engine do something and read what it says of its progress to the end."""
+    steps = engine.call(what, lambda: list(function()), timeout_s=PULL_S)
+    for step in map(answers.as_dict, steps):
+        if "error" in step:
+            raise EngineError(f"{what}: {answers.word(step['error'])}")

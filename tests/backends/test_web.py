@@ -1,0 +1,98 @@
+"""The application's images, built and run for real."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from caveatlib.backends import opened, private_engine, web
+from caveatlib.errors import UsageError
+from caveatlib.experiments import layers_work
+
+pytestmark = pytest.mark.engine
+
+
+def need(*abilities):
+    for ability in abilities:
+        if not ability.available:
+            must = os.environ.get("CAVEATLIB_REQUIRE") == "all"
+            (pytest.fail if must else pytest.skip)(f"{ability.name}: {ability.reason}")
+
+
+@pytest.fixture(scope="module")
+def places():
+    """Return a function that opens an image's place once; afterwards nothing is left."""
+    need(private_engine.probe(), opened.probe())
+    leases = Path("/var/lib/caveatlib")
+    before = sorted(leases.glob("*"))
+    with pytest.MonkeyPatch.context() as patch:
+        # As for users: the engine does not see what others have below /run.
+        patch.delenv("CAVEATLIB_STATE", raising=False)
+        open_now = {}
+
+        def opener(kind):
+            if kind not in open_now:
+                manager = web.web_place(kind)
+                open_now[kind] = (manager.__enter__(), manager)
+            return open_now[kind][0]
+
+        yield opener
+        for _, manager in open_now.values():
+            manager.__exit__(None, None, None)
+        assert set(leases.glob("*")) <= set(before)
+
+
+def test_scratch_opens_program_and_page(places):
+    """The static program serves its page and opens these two files, twice over."""
+    for _ in range(2):
+        page, found = places("scratch").serve()
+        assert page == 1
+        assert set(found) == {"/bin/busybox", "/www/index.html"}
+
+
+def test_scratch_holds_nothing_else(places):
+    """Two files, no shell, no package, and the sizes of what was copied in."""
+    summary = places("scratch").image.summary.iloc[0]
+    _, found = places("scratch").serve()
+    assert summary["visible_bytes"] == sum(found.values())
+    assert (summary["executables"], summary["packages"], summary["shells"]) == (1, 0, 0)
+
+
+def test_no_shell_to_replace(places):
+    """Nothing can be planted on scratch."""
+    with pytest.raises(UsageError, match="no /bin/sh"):
+        places("scratch").planted()
+
+
+def test_unknown_image():
+    """An image that is none of the three is refused before anything starts."""
+    with pytest.raises(UsageError, match="'alpine'"), web.web_place("alpine"):
+        pass
+
+
+@pytest.mark.parametrize("kind", web.BASES)
+def test_debian_opens_libraries_and_little_else(places, kind):
+    """The linked program serves the same page; it opens libc, and most is never opened."""
+    need(web.probe())
+    outcome = layers_work.served(places(kind))
+    paths = {row["path"].rpartition("/")[2] for row in outcome.tables["opened"]}
+    assert outcome.measures["served"] == 1
+    assert {"busybox", "index.html", "libc.so.6"} <= paths
+    assert outcome.measures["opened_file_share"] < 0.01
+    assert len(outcome.tables["opened"]) == outcome.measures["opened_files"]
+
+
+def test_a_planted_shell_is_found(places):
+    """The script in the place of /bin/sh is found, and was not there before."""
+    need(web.probe())
+    minimal = places("minimal")
+    assert layers_work.planted(minimal.image)["shell_olives"] == 0
+    assert layers_work.planted(minimal.planted())["shell_olives"] == 1
+
+
+def test_full_holds_more_than_minimal(places):
+    """The full Debian has the minimal one's packages and more; packages own most bytes."""
+    need(web.probe())
+    full, minimal = (places(kind).image for kind in web.BASES)
+    assert set(minimal.packages["name"]) < set(full.packages["name"])
+    assert layers_work.counts(full)["owned_share"] > 0.5

@@ -1,0 +1,200 @@
+"""What `layers` counts and says, on fakes whose answers are known."""
+
+import pytest
+
+from caveatlib import claims, frames, images
+from caveatlib.backends import fake_layers, generated
+from caveatlib.errors import DataError
+from caveatlib.experiments import layers, layers_work
+
+SESSIONS = 10
+FAKES = {layers.REGISTRY: fake_layers.FakeMoving}
+
+
+def measured(sessions=SESSIONS, machine="m"):
+    """Return trials of all designs as the loop would write them."""
+    rows = []
+    places = {p: FAKES.get(p, fake_layers.FakeWeb)(p) for p in layers.PLACES}
+    for session in range(sessions):
+        for design in layers.DESIGNS:
+            if not design.due(session):
+                continue
+            for position, arm in enumerate(design.arms):
+                outcome = layers.trial(places[arm.place], dict(arm.conditions), seed=0)
+                rows.append({
+                    "run": "r", "source": "live", "machine": machine, "session": session,
+                    "design": design.name, "block": session, "position": position,
+                    "place": arm.place, "started_at": "t", "ok": True, "error": "",
+                    **arm.conditions, **outcome.measures,
+                })  # fmt: skip
+    return frames.from_rows(rows, layers.Trials)
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return measured()
+
+
+def verdicts(trials, claim):
+    return [v for v in layers.verdicts(trials) if v.claim == claim]
+
+
+def one(trials, claim):
+    (verdict,) = verdicts(trials, claim)
+    return verdict
+
+
+def test_slopes_are_what_was_put_in(trials):
+    """5 s per GB of unpacking, and half a GB over the link: 5, and 5 + 0.5 * 8 / rate / 0.957."""
+    table = layers.summarize(trials)["slope_s_per_gb_median"]
+    for name, rate in layers.LINKS.items():
+        wanted = 5 + (0.5 * 8e9 / rate / 0.957 if rate else 0)
+        assert table["image, nothing there", name] == pytest.approx(wanted, rel=0.02), name
+    assert table["image, base layer there", "unshaped"] == pytest.approx(5 / 8, rel=0.1)
+
+
+def test_bytes_cost_time_on_every_link(trials):
+    """Each link has its verdict, named, with the price of a gigabyte."""
+    found = verdicts(trials, "C28")
+    assert [v.verdict for v in found] == [claims.HOLDS] * 3
+    assert [v.because.split(":")[0] for v in found] == [
+        "Unshaped link", "Link of 1 Gbit/s", "Link of 100 Mbit/s",
+    ]  # fmt: skip
+    assert found[0].effect == pytest.approx(5, rel=0.02)
+
+
+def test_an_image_against_a_disk_depends_on_the_link(trials):
+    """Unpacking loses where the link is free, half the bytes win where it is not."""
+    found = {v.because.split(":")[0]: v.verdict for v in verdicts(trials, "C22")}
+    assert found == {
+        "Unshaped link": claims.FAILS,
+        "Link of 1 Gbit/s": claims.FAILS,
+        "Link of 100 Mbit/s": claims.HOLDS,
+    }
+
+
+def test_no_verdict_within_the_noise(trials):
+    """Where the same arm twice differs twentyfold, no image is called faster than a disk."""
+    noisy = trials.copy()
+    noisy.loc[noisy["replicate"] == 1, "moved_s"] *= 20
+    assert {v.verdict for v in verdicts(noisy, "C22")} == {claims.OPEN}
+
+
+def test_the_base_layer_there(trials):
+    """With seven eighths there already a pull costs less; exchanged, it does not."""
+    assert one(trials, "layers-base-there").verdict == claims.HOLDS
+    swapped = trials.copy()
+    exchange = {"pull": "pull-base-there", "pull-base-there": "pull"}
+    swapped["work"] = trials["work"].replace(exchange)
+    swapped["replicate"] = 0
+    swapped = swapped.drop_duplicates(["session", "place", "work", "link_bit_per_s",
+                                       "content_bytes"])  # fmt: skip
+    assert one(swapped, "layers-base-there").verdict != claims.HOLDS
+
+
+def test_a_session_that_lacks_a_size_is_no_session(trials):
+    """One failed pull makes the whole session's slope fail, and it is counted."""
+    broken = trials.copy()
+    moved = broken["work"].eq("pull") & broken["replicate"].eq(0) & broken["session"].eq(3)
+    row = broken.index[moved & broken["link_bit_per_s"].eq(0)][0]
+    broken.loc[row, ["moved_s", "moved_bytes"]] = float("nan")
+    broken.loc[row, "ok"], broken.loc[row, "error"] = False, "It broke."
+    table = layers.summarize(broken)
+    assert table.loc[("image, nothing there", "unshaped"), ["n", "failed"]].tolist() == [10, 1]
+    assert verdicts(broken, "C28")[0].n == SESSIONS - 1
+
+
+def test_most_is_never_opened(trials):
+    """A program of 0.8 MB of 300 MB is a small share; of 2 MB it would be too; of itself not."""
+    assert one(trials, "C27").verdict == claims.HOLDS
+    all_of_it = trials.assign(opened_byte_share=trials["opened_byte_share"].notna() * 0.9)
+    assert one(all_of_it, "C27").verdict == claims.FAILS
+
+
+def test_images_alone_are_judged(trials):
+    """Without a single move the share is judged, and no trial is said to have failed."""
+    verdict = one(trials[trials["place"] != layers.REGISTRY], "C27")
+    assert verdict.verdict == claims.HOLDS
+    assert "failed" not in verdict.because
+
+
+def test_facts_follow_the_counts(trials):
+    """Counts, ownership and the static program hold; with the images exchanged they do not."""
+    facts = ("C29", "C30", "C32")
+    assert {c: one(trials, c).verdict for c in facts} == dict.fromkeys(facts, claims.HOLDS)
+    _, full, scratch = layers.SWAP
+    swapped = trials.assign(place=trials["place"].replace({full: scratch, scratch: full}))
+    assert {c: one(swapped, c).verdict for c in facts} == dict.fromkeys(facts, claims.FAILS)
+
+
+def test_a_hidden_olive_fails(trials):
+    """The planted shell is found; where it is not, the claim does not hold."""
+    assert one(trials, "C12").verdict == claims.HOLDS
+    unseen = trials.assign(shell_olives=trials["shell_olives"] * 0)
+    assert one(unseen, "C12").verdict == claims.FAILS
+    assert "was not found" in one(unseen, "C12").because
+
+
+def test_a_place_that_is_missing_says_why(trials):
+    """Without a registry what moves is not measured here, and the reason is its error."""
+    lacking = trials.copy()
+    gone = lacking["place"] == layers.REGISTRY
+    lacking.loc[gone, ["moved_s", "moved_bytes"]] = float("nan")
+    lacking.loc[gone, "ok"] = False
+    lacking.loc[gone, "error"] = "unavailable: registry: missing: docker-registry"
+    for claim in ("C22", "C28", "layers-base-there"):
+        for verdict in verdicts(lacking, claim):
+            assert verdict.verdict == claims.NOT_MEASURED
+            assert verdict.because == "No registry: registry: missing: docker-registry."
+    assert one(lacking, "C29").verdict == claims.HOLDS
+
+
+def test_what_the_engine_adds_is_not_the_images():
+    """/etc/hosts is opened and is no file of the image; the library is an other, the page not."""
+    full = layers_work.served(fake_layers.FakeWeb(layers.FULL))
+    assert full.measures["opened_files"] == 3
+    assert full.measures["opened_others"] == 1
+    assert [row["path"] for row in full.tables["opened"]] == [
+        "/bin/busybox", "/usr/lib/libc.so.6", "/www/index.html",
+    ]  # fmt: skip
+    assert layers_work.served(fake_layers.FakeWeb(layers.SCRATCH)).measures["opened_others"] == 0
+
+
+def test_hidden_files_count_for_nothing():
+    """A file that a later layer hides is in neither part of the share."""
+    web = fake_layers.FakeWeb(layers.SCRATCH)
+    web.image.files["hidden_by"] = [float("nan"), float("nan"), float("nan"), 1.0]
+    assert layers_work.served(web).measures["opened_byte_share"] == 1.0
+
+
+def test_faster_than_the_link(trials):
+    """10 MB within 0.1 s over 100 Mbit/s is refused with the row; unshaped it is not."""
+    row = trials[trials["work"].eq("pull")].iloc[:1].assign(moved_s=0.1, moved_bytes=1e7)
+    layers.check(row.assign(link_bit_per_s=0.0))
+    with pytest.raises(DataError, match="less than 1e\\+07 bytes take on the link"):
+        layers.check(row.assign(link_bit_per_s=1e8))
+
+
+def test_olives_of_the_real_reader():
+    """The count of planted shells is of the reader's own rows."""
+    from caveatlib import shipped
+
+    sample = images.read(shipped.folder("data") / "images/olive.tar", olives=True)
+    assert layers_work.planted(sample)["shell_olives"] >= 1
+    lean = images.read(shipped.folder("data") / "images/lean.tar", olives=True)
+    assert layers_work.planted(lean) == {"olives": 0.0, "shell_olives": 0.0}
+
+
+def test_the_answer_names_sizes_and_links(trials):
+    """Share of bytes, price per gigabyte and the disk are in the answer."""
+    said = layers.answer(trials)
+    assert "on full Debian" in said
+    assert "s (100 Mbit/s) per GB of files" in said
+    assert "as long as a disk" in said
+
+
+def test_sizes_are_exact():
+    """The conditions' bytes are those of the generated files."""
+    sizes = {arm.conditions["content_bytes"] for arm in layers.DESIGNS[2].arms}
+    assert sizes == {generated.content_bytes(s) for s in (2, 3, 5, 8, 12, 20, 32, 48)}
+    assert len(sizes) >= 8
