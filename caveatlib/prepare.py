@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caveatlib.backends import accel, cache, guest
+from caveatlib.backends import accel, cache, guest, web
 from caveatlib.errors import CaveatError
 from caveatlib.privacy import scrub
 
-ARTEFACTS = (guest.KERNEL, guest.INITRAMFS, guest.INCEPTION, guest.FULL_DISK)
+ARTEFACTS = (guest.KERNEL, guest.INITRAMFS, guest.INCEPTION, guest.FULL_DISK, web.DEBIANS)
 """In the order in which one is made of another."""
 
 
