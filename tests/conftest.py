@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -38,6 +39,8 @@ _BARS = pytest.StashKey[list]()
 
 def pytest_configure(config):
     config.stash[_BARS] = []
+    # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -111,13 +111,13 @@ def test_bytes_of_a_table(tmp_path):
     first = {p.name: p.read_bytes() for p in (tmp_path / "startup").iterdir()}
     assert first["trials.csv"].decode() == (
         "run,source,machine,session,design,block,position,place,started_at,ok,error,"
-        "first_output_s,tasks,note\n"
+        "busy_per_cpu,stolen_share,first_output_s,tasks,note\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,0,0,process,2026-03-01T10:00:01.000+00:00,"
-        "True,,0.1,3,warm\n"
+        "True,,,,0.1,3,warm\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,1,0,process,2026-03-01T10:00:01.000+00:00,"
-        "True,,1.1,3,warm\n"
+        "True,,,,1.1,3,warm\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,9,0,process,2026-03-01T10:00:01.000+00:00,"
-        'False,"no, ""it"" didn\'t\r\n=1+1",,,\n'
+        'False,"no, ""it"" didn\'t\r\n=1+1",,,,,\n'
     )
     assert first["summary.csv"] == b"place,n,median_s,high_s\nprocess,2,0.6,INF\n"
     assert json.loads(first["verdicts.json"]) == [{"low": None}]

@@ -65,8 +65,8 @@ def test_microvm(place):
     script = "trap 'kill $!; exit 3' TERM; busybox httpd -f -p 8080 -h www & echo nonce; wait"
     instance = started(microvm, script, 8080)
     (pid,) = instance.pids()
-    assert b"qemu" in Path(f"/proc/{pid}/cmdline").read_bytes()
     accel.await_lines(instance.output, ["nonce"], BOOT_S)
+    assert b"qemu" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert first_line_of_answer(instance) == b"HTTP/1.1 200 OK"
     instance.signal("TERM")
     assert instance.wait(BOOT_S) == 3
