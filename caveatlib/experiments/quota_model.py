@@ -263,6 +263,7 @@ def what_if(
     cores: int = 64,
     threads: int = 64,
     load: float = 0.5,
+    limited: bool = True,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Simulate a service on a machine that you do not have: bursts of one request per thread.
@@ -275,6 +276,8 @@ def what_if(
         Of the machine, and that serve requests.
     load : float
         Wanted CPU time over the quota, in (0, 1].
+    limited : bool
+        Whether the limit applies; without it the same requests are served freely.
     seed : int
 
     Returns
@@ -285,27 +288,20 @@ def what_if(
     """
     rate = load * quota_cpus / COST_S
     due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
+    quota = quota_cpus if limited else math.inf
     done = cfs.simulate(
-        due, quota_cpus=quota_cpus, period_s=period_s, cores=cores, threads=threads, seed=seed
+        due, quota_cpus=quota, period_s=period_s, cores=cores, threads=threads, seed=seed
     )
     share = done.totals["nr_throttled"] / max(1, done.totals["nr_periods"])
     return done.requests.assign(throttled_share=share)
 
 
 def plot_what_if(ax=None, **machine):
-    """Draw how many requests of `what_if` stay below a latency, beside the same without a limit."""
-    limited = what_if(**machine)
-    free = what_if(**machine | {"quota_cpus": float(machine.get("cores", 64)), "load": LIGHT})
-    both = pd.concat(
-        [
-            _cumulated(
-                limited, f"with the quota, {limited['throttled_share'].iloc[0]:.0%} throttled"
-            ),
-            _cumulated(free, "without"),
-        ]
-    )
+    """Draw how many requests of `what_if` stay below a latency, with the limit and without."""
+    bound, free = what_if(**machine), what_if(**machine, limited=False)
+    share = f"with the quota, {bound['throttled_share'].iloc[0]:.0%} of periods throttled"
     return plots.lines(
-        both,
+        pd.concat([_cumulated(bound, share), _cumulated(free, "without")]),
         "share",
         "latency_s",
         by="limit",
@@ -316,10 +312,6 @@ def plot_what_if(ax=None, **machine):
     )
 
 
-LIGHT = 0.02
-"""Load of the unlimited comparison: a whole machine for the same few requests."""
-
-
 def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:
     shares = np.arange(1, 100) / 100
     return pd.DataFrame(
@@ -327,6 +319,16 @@ def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:
     )
 
 
-def explore(**machine) -> None:
+def explore(
+    quota_cpus: float = 2.0,
+    period_s: float = 0.1,
+    cores: int = 64,
+    threads: int = 64,
+    load: float = 0.5,
+) -> None:
     """Show `plot_what_if` in a notebook; `ipywidgets.interact` calls it for each setting."""
-    plots.show(plot_what_if(**machine))
+    plots.show(
+        plot_what_if(
+            quota_cpus=quota_cpus, period_s=period_s, cores=cores, threads=threads, load=load
+        )
+    )
