@@ -31,7 +31,7 @@ from caveatlib.backends.registry_server import (
 )
 from caveatlib.errors import EngineError, MeasurementError
 
-SIZES_MIB = (2, 3, 5, 8, 12, 20, 32, 48)
+SIZES_MIB = (2, 3, 5, 8, 12, 18, 26, 40)
 PULL_S = 300.0
 _GZIP = 31
 """Window bits of zlib that stand for a gzip file."""

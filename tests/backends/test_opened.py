@@ -38,7 +38,8 @@ def test_opened_and_not_opened(own_files):
     folder, pid = own_files
     with opened.recorder(folder) as watched:
         assert watched.drain() == {}
-        inside = ["nsenter", f"--target={pid}", "--mount", "--"]
+        # In one more namespace, so through another mount of it, as in a container.
+        inside = ["nsenter", f"--target={pid}", "--mount", "--", "unshare", "--mount", "--"]
         path = folder.partition("/root")[2]
         subprocess.run([*inside, "cat", f"{path}/b"], check=True, capture_output=True)
         found = watched.drain()
