@@ -49,6 +49,7 @@ def test_outputs_tell_no_paths_addresses_or_errors(notebook):
     """No output names a home, a kernel's file, an address; none is an error."""
     for cell in code_cells(notebook):
         assert all(o.output_type != "error" for o in cell.outputs)
+        assert all(o.get("name") != "stderr" for o in cell.outputs), "a warning"
         text = re.sub(r'"image/png": "[^"]*"', "", json.dumps(cell.outputs))
         found = {m.group() for p in PRIVATE for m in re.finditer(p, text)}
         assert found <= ALLOWED_ADDRESSES

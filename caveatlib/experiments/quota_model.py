@@ -288,7 +288,7 @@ def what_if(
     """
     rate = load * quota_cpus / COST_S
     due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
-    quota = quota_cpus if limited else math.inf
+    quota = quota_cpus if limited else 10.0 * cores  # more than the machine can use
     done = cfs.simulate(
         due, quota_cpus=quota, period_s=period_s, cores=cores, threads=threads, seed=seed
     )
