@@ -171,11 +171,11 @@ DESIGNS = (
             *(_inside(place, "contents") for place in (FULL, MINIMAL, SCRATCH)),
             _inside(MINIMAL, "planted"),
         ),
-        block_s=15,
+        block_s=4,
         sessions=1,
     ),
     Design("opened", tuple(_inside(p, "opened") for p in (FULL, MINIMAL, SCRATCH)), block_s=8),
-    Design("moving", _moves(), block_s=75),
+    Design("moving", _moves(), block_s=65),
 )
 """What an image holds does not vary: it is looked into once."""
 
