@@ -178,7 +178,7 @@ class _Machine:
         """Go from event to event; return samples and when requests started and ended."""
         started, ended = np.full(len(due), np.nan), np.full(len(due), np.nan)
         rows, next_sample, arrived, served = [], (0.0 if every else math.inf), 0, 0
-        while True:
+        while served < len(due) or math.isfinite(end):
             rate = self._rates()
             next_due = due[arrived] if arrived < len(due) else math.inf
             active = bool(rate.any())
@@ -196,7 +196,7 @@ class _Machine:
             if at == next_sample:
                 rows.append(self._counters())
                 next_sample += every
-            if at >= end or (served == len(due) and math.isinf(end)):
+            if at >= end:
                 break
             while arrived < len(due) and due[arrived] <= self.now + _SOON:
                 self.waiting.append(arrived)

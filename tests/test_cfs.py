@@ -39,6 +39,13 @@ def test_no_quota_is_never_throttled():
     assert done["nr_periods"] == done["nr_throttled"] == done["throttled_s"] == 0
 
 
+def test_it_ends_with_the_last_request():
+    """With no limit and no duration the end is when everything is served, not never."""
+    done = cfs.simulate([0.0, 0.01], quota_cpus=math.inf, cores=2, threads=2)
+    assert done.totals["t_s"] == done.requests["ended_s"].max() == pytest.approx(0.015)
+    assert done.totals["usage_s"] == pytest.approx(0.01)
+
+
 def test_a_burst_stands_still_until_the_next_period():
     """A burst of 0.2 s on one CPU per 100 ms runs 50 ms on two cores, stalls, and runs on."""
     done = cfs.simulate(
