@@ -94,8 +94,8 @@ def beside(area: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Those whose `use` is ``"compare"``, with the columns that a reader
-        needs: quantity, setting, stat, value_si, unit_si, n, source, year and
-        not_comparable_because.
+        needs: quantity, setting, stat, value_si, unit_si, n,
+        not_comparable_because, and the source with its year and the place in it.
 
     Raises
     ------
@@ -103,11 +103,11 @@ def beside(area: str) -> pd.DataFrame:
         If no figure is about the area.
     """
     table = figures(area)
-    shown = (
-        "quantity setting stat value_si unit_si n source year how_exact_where "
-        "not_comparable_because"
-    )
-    return table.loc[table["use"] == "compare", shown.split()].reset_index(drop=True)
+    table = table[table["use"] == "compare"].reset_index(drop=True)
+    year = table["year"].replace("n/a", "undated")
+    cited = table["source"] + ", " + year + ": " + table["how_exact_where"]
+    shown = "quantity setting stat value_si unit_si n not_comparable_because"
+    return table[shown.split()].assign(source=cited)
 
 
 @lru_cache

@@ -45,6 +45,7 @@ def test_beside_leaves_out_what_is_context_only():
     assert len(shown) == (area["use"] == "compare").sum()
     assert "kata_qemu_boot" not in set(shown.get("id", []))
     assert (shown["not_comparable_because"] != "").all()
+    assert shown["source"].str.contains(r", (?:20\d\ds?|undated): .").all()
 
 
 def test_unknown_area_is_named():

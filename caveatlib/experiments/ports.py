@@ -326,7 +326,8 @@ def plot(trials: pd.DataFrame, ax=None):
 
 def plot_effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb", ax=None):
     """Draw the effect of disabling the proxy on a measure, path by path."""
-    label = f"{measure}: without the proxy over with it"
+    what = frames.columns(Trials)[measure].metadata["meaning"]
+    label = f"{what}: without the proxy over with it"
     return plots.effects(effects(trials, measure), label=label, ax=ax)
 
 
