@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import random
 import secrets
 import select
-import shutil
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
-from caveatlib.backends import accel
+from caveatlib.backends import accel, cache
 from caveatlib.backends.base import Instance, Place, Workload
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
@@ -33,8 +29,8 @@ TICK_S = 0.001
 """How often a connection is tried; the resolution of accept and answer times."""
 SLEEP_S = 0.1
 """What is added where the true difference is to be known."""
-BUILD_FILES, BUILD_BYTES = 2000, 64 * 2**20
-"""How many files, and bytes in all, an image and a disk are made of."""
+BUILD_FILES, BUILD_BYTES, SEED = 2000, 64 * 2**20, 2016
+"""How many files, bytes in all, and which, an image and a disk are made of."""
 SLOWDOWNS = {
     "integer": "integer_slowdown",
     "memory": "memory_slowdown",
@@ -79,20 +75,24 @@ def nested(place: Place) -> dict:
 
 def built(place: Place) -> dict:
     """Make an image, or a disk, of the same files; the place knows which."""
-    return {"build_s": place.build(_files_to_build())}
+    return {"build_s": place.build(cache.ensure(FILES) / "files")}
 
 
-@cache
-def _files_to_build() -> Path:
-    """Return a folder of so many files of about a web application's size, the same every time."""
-    folder = Path(tempfile.mkdtemp(prefix="caveatlib-files-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    rng = random.Random(2016)
+def _write_files(out: Path) -> None:
+    rng = random.Random(SEED)
     for number in range(BUILD_FILES):
-        path = folder / f"lib{number % 40:02d}" / f"file{number:04d}"
-        path.parent.mkdir(exist_ok=True)
+        path = out / "files" / f"lib{number % 40:02d}" / f"file{number:04d}"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(rng.randbytes(BUILD_BYTES // BUILD_FILES))
-    return folder
+
+
+FILES = cache.Artefact(
+    "built-files",
+    "Files of about a web application's size, to be built into an image and a disk",
+    lambda: {"files": str(BUILD_FILES), "bytes": str(BUILD_BYTES), "seed": str(SEED)},
+    _write_files,
+    disk_bytes=BUILD_BYTES,
+)
 
 
 def marked(place: Place) -> dict:
