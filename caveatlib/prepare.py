@@ -11,11 +11,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caveatlib.backends import accel, cache, guest, web
+from caveatlib.backends import accel, cache, guest, moving, web
 from caveatlib.errors import CaveatError
 from caveatlib.privacy import scrub
 
-ARTEFACTS = (guest.KERNEL, guest.INITRAMFS, guest.INCEPTION, guest.FULL_DISK, web.DEBIANS)
+ARTEFACTS = (
+    guest.KERNEL,
+    guest.INITRAMFS,
+    guest.INCEPTION,
+    guest.FULL_DISK,
+    web.DEBIANS,
+    moving.STORED,
+)
 """In the order in which one is made of another."""
 
 

@@ -6,32 +6,33 @@ import signal
 
 import pytest
 
-
-@pytest.fixture
-def require():
-    """Return a check for what a test needs: a program, or an ability by name.
-
-    Missing means skip; with ``CAVEATLIB_REQUIRE=all`` it means fail, unless no
-    package could bring it (`EXEMPT`).
-    """
-    return _require
-
-
 EXEMPT = frozenset({"kvm", "cgroup-v2", "kata", "firecracker", "cloud-hypervisor"})
 """Abilities of hardware and kernel, which no installation can mend."""
 
 
-def _require(name: str) -> None:
+@pytest.fixture(scope="session")
+def require():
+    """Return a check for what a test needs: a program, a path, or an ability by name.
+
+    Missing means skip; with ``CAVEATLIB_REQUIRE=all`` it means fail, unless no
+    package could bring it (`EXEMPT`).
+    """
     from caveatlib import host
 
-    # A program that is there may still be of no use: runc needs root, say.
-    ability = {a.name: a for a in host.abilities()}.get(name)
-    if ability.available if ability else shutil.which(name):
-        return
-    reason = f"{name} is missing: {ability.reason if ability else 'no such program'}"
-    if os.environ.get("CAVEATLIB_REQUIRE") == "all" and name not in EXEMPT:
-        pytest.fail(reason)
-    pytest.skip(reason)
+    # Asked once, before any test changes the environment.
+    abilities = {a.name: a for a in host.abilities()}
+
+    def check(name: str) -> None:
+        # A program that is there may still be of no use: runc needs root, say.
+        ability = abilities.get(name)
+        if ability.available if ability else (shutil.which(name) or os.path.exists(name)):
+            return
+        reason = f"{name} is missing: {ability.reason if ability else 'not found'}"
+        if os.environ.get("CAVEATLIB_REQUIRE") == "all" and name not in EXEMPT:
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return check
 
 
 _BARS = pytest.StashKey[list]()

@@ -65,11 +65,9 @@ def state():
 
 
 @pytest.fixture(scope="module")
-def own():
+def own(require):
     """Return an engine that stands for the reader's own."""
-    from conftest import _require
-
-    _require("private-engine")
+    require("private-engine")
     with left.reader_engine() as running:
         yield running
 

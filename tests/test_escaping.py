@@ -424,19 +424,11 @@ HARMFUL = {"script", "iframe", "object", "embed", "svg", "math", "link", "meta",
 
 
 @pytest.fixture(scope="module")
-def shown(require_module):
+def shown(require):
     """Return a browser for the tests of this module."""
-    require_module(browsers.PROGRAM)
+    require(browsers.PROGRAM)
     with browsers.browser() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def require_module():
-    """Return `require` for fixtures of a module."""
-    from conftest import _require
-
-    return _require
 
 
 @pytest.fixture

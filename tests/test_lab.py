@@ -232,11 +232,9 @@ def _broken(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(require, tmp_path_factory):
     """Return a running JupyterLab and a browser."""
-    from conftest import _require
-
-    _require(browsers.PROGRAM)
+    require(browsers.PROGRAM)
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     for path in PATHS:

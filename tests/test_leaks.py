@@ -31,11 +31,9 @@ VALUES["label"] = PLANTED["label"].partition("=")[2]
 
 
 @pytest.fixture(scope="module")
-def own():
+def own(require):
     """Return an engine that stands for the reader's own, in a machine of the planted name."""
-    from conftest import _require
-
-    _require("private-engine")
+    require("private-engine")
     with left.reader_engine() as running:
         _plant(running)
         yield running

@@ -48,18 +48,16 @@ assert len(repr(scorecard.Scorecard(scorecard.table("recorded"))).splitlines()) 
 
 
 @pytest.fixture(scope="module")
-def nobody(tmp_path_factory):
+def nobody(require, tmp_path_factory):
     """Return a function that runs a command as nobody, and one that says what it connected to.
 
     The tree is a copy, owned by root; the process has its own empty network
     namespace (but for loopback) and its own mounts, where the copy is read-only.
     """
-    from conftest import _require
-
     if os.geteuid():
         pytest.skip("needs root, to become nobody")
     for program in ("unshare", "setpriv", "mount"):
-        _require(program)
+        require(program)
     with tempfile.TemporaryDirectory(prefix="caveatlib-replay-") as folder, _tree(folder) as run:
         if run([sys.executable, "-c", "import pandas"]).returncode:
             if os.environ.get("CAVEATLIB_REQUIRE") == "all":

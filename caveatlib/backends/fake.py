@@ -18,6 +18,7 @@ from pathlib import Path
 
 from caveatlib.backends import process
 from caveatlib.backends.base import Workload
+from caveatlib.backends.fake_layers import FakeMoving, FakeWeb
 from caveatlib.backends.fake_limits import FakeLimitedPlace
 from caveatlib.backends.fake_site import FakeSite
 from caveatlib.errors import DeadlineExceeded, MeasurementError
@@ -160,6 +161,10 @@ FACTORIES: dict[str, type] = {
     "microvm": FakeMachine,
     "full-vm": FakeMachine,
     "inception": FakeMachine,
+    "app-full": FakeWeb,
+    "app-minimal": FakeWeb,
+    "app-scratch": FakeWeb,
+    "registry": FakeMoving,
     "engine-proxy": FakeSite,
     "engine-hairpin": FakeSite,
     "engine-proxy-again": FakeSite,

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import re
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
-from caveatlib.backends import cache, cpio, rootfs
+from caveatlib.backends import building, cache, cpio, rootfs
 from caveatlib.backends.cache import Artefact
-from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.errors import Unavailable
 
 PACKAGE = "linux-image-cloud-amd64"
 MODULES = ("virtio_mmio", "failover", "net_failover", "virtio_net", "virtio_blk")
@@ -127,14 +127,15 @@ def build_disk(folder: Path, out: Path) -> float:
     MeasurementError
         If it failed.
     """
-    _need("mkfs.ext4", "e2fsprogs")
+    building.need("mkfs.ext4", "e2fsprogs")
     files = [p.lstat().st_size for p in folder.rglob("*")]
     size_mib = (sum(4096 + size for size in files) * 5 // 4 >> 20) + 64
     # Else a large disk of small files runs out of inodes before it is full.
     options = ("-q", "-F", "-N", str(len(files) + 1024), "-d", str(folder))
-    out.unlink(missing_ok=True)  # a longer file would keep its length
+    if out.exists():
+        os.truncate(out, 0)  # a longer file would keep its length
     started = time.monotonic()
-    _run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+    building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
     return time.monotonic() - started
 
 
@@ -142,16 +143,16 @@ def _build_kernel(out: Path) -> None:
     for program in ("apt-get", "apt-cache", "dpkg-deb"):
         if shutil.which(program) is None:
             raise Unavailable(f"{program} is missing: the guest's kernel needs a Debian host.")
-    listing = _run("apt-cache", "depends", "--important", PACKAGE)
+    listing = building.run("apt-cache", "depends", "--important", PACKAGE)
     # "  Depends: linux-image-6.12.117+deb13-cloud-amd64"
     found = re.search(r"Depends: (linux-image-(\S+))", listing)
     if found is None:
         raise Unavailable(f"apt knows no {PACKAGE}: needs Debian on x86-64. Run `apt-get update`.")
     package, version = found.groups()
     unpacked = out / "unpacked"
-    _run("apt-get", "-q", "download", package, cwd=out)
+    building.run("apt-get", "-q", "download", package, cwd=out)
     (archive,) = out.glob("*.deb")
-    _run("dpkg-deb", "-x", str(archive), str(unpacked))
+    building.run("dpkg-deb", "-x", str(archive), str(unpacked))
     shutil.move(unpacked / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
     (out / "modules").mkdir()
     for name in MODULES:
@@ -187,13 +188,13 @@ def _build_inception(out: Path) -> None:
 
 
 def _build_full_disk(out: Path) -> None:
-    suite, mirror = _debian()
+    suite, mirror = building.debian()
     tree = out / "tree"
     options = ("--variant=minbase", "--include=systemd-sysv")
     # In namespaces of its own, so that what it mounts and starts ends with it.
     apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    _need("debootstrap", "debootstrap")
-    _run(*apart, "debootstrap", *options, suite, str(tree), mirror, timeout_s=900)
+    building.need("debootstrap", "debootstrap")
+    building.run(*apart, "debootstrap", *options, suite, str(tree), mirror, timeout_s=900)
     for kept in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(tree / kept)
         (tree / kept).mkdir()
@@ -276,47 +277,11 @@ FULL_DISK = Artefact(
 
 
 def _runc() -> str:
-    _need("runc", "runc")
+    building.need("runc", "runc")
     return shutil.which("runc")
 
 
 def _libraries(program: str) -> list[str]:
     # "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f96c4dba000)"
     # "\t/lib64/ld-linux-x86-64.so.2 (0x00007f96c51b6000)"
-    return re.findall(r"(/\S+) \(0x", _run("ldd", program))
-
-
-def _debian() -> tuple[str, str]:
-    """Return the suite and the mirror that apt uses on this Debian."""
-    listing = _run(
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(ORIGIN) $(COMPONENT) $(SUITE) $(CODENAME) $(SITE)",
-        "Created-By: Packages",
-    )
-    # "Debian main stable trixie http://..."; "trixie-updates" is no suite of its own
-    found = re.search(r"^Debian main \S+ ([a-z]+) (\S+)$", listing, re.MULTILINE)
-    if found is None:
-        raise Unavailable("apt on this machine names no Debian archive: needs a Debian host.")
-    return found[1], found[2]
-
-
-def _need(program: str, package: str) -> None:
-    if shutil.which(program) is None:
-        raise Unavailable(f"{program} is missing. Run `apt-get install {package}`.")
-
-
-def _run(*command: str, cwd: Path | None = None, timeout_s: float = 300) -> str:
-    """Run a program, return its output; a failure is one line of its last words."""
-    try:
-        return subprocess.run(
-            command, cwd=cwd, check=True, timeout=timeout_s, capture_output=True, text=True
-        ).stdout
-    except subprocess.CalledProcessError as error:
-        words = (error.stderr or error.stdout or "").strip().splitlines() or ["no message"]
-        raise MeasurementError(f"{command[0]} failed: {words[-1]}") from error
-    except subprocess.TimeoutExpired as error:
-        raise MeasurementError(f"{command[0]} did not finish within {timeout_s:g} s.") from error
-    except OSError as error:
-        raise Unavailable(f"{command[0]} cannot be run: {error.strerror}.") from error
+    return re.findall(r"(/\S+) \(0x", building.run("ldd", program))

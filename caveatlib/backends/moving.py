@@ -18,7 +18,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from caveatlib.backends import answers, cache, generated, guest, leases
+from caveatlib.backends import answers, building, cache, generated, leases
 from caveatlib.backends.private_engine import private_engine
 from caveatlib.backends.registry_server import (
     BURST_BYTES,
@@ -69,9 +69,9 @@ def _build(out: Path) -> None:
 
 def _disk(folder: Path, out: Path, size_mib: int) -> None:
     """Make an ext4 disk of a folder's files, of a size that follows from theirs."""
-    guest._need("mkfs.ext4", "e2fsprogs")
+    building.need("mkfs.ext4", "e2fsprogs")
     options = ("-q", "-F", "-b", "4096", "-m", "0", "-d", str(folder))
-    guest._run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+    building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
 
 
 def _recipe() -> dict[str, str]:

@@ -18,17 +18,21 @@ from caveatlib.backends import (
     cgroup,
     endpoint,
     engine,
+    fanotify,
     iperf,
     leases,
     limited,
+    moving,
     namespaces,
     private_engine,
     process,
+    registry_server,
     rootfs,
     runc,
     sandboxes,
     site,
     vm,
+    web,
 )
 from caveatlib.backends.base import Ability
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
@@ -90,6 +94,11 @@ def _site(*, userland_proxy: bool) -> Spec:
     )
 
 
+def _web(kind: str) -> Spec:
+    base = "busybox" if kind == "scratch" else "web-bases"
+    return Spec(("private-engine", "fanotify", base), lambda s: s.enter(web.web_place(kind)))
+
+
 PLACES = {
     "process": Spec(("process",), lambda s: s.enter(process.process_place())),
     "namespaces": Spec(("namespaces",), lambda s: s.enter(namespaces.namespaces_place())),
@@ -103,6 +112,8 @@ PLACES = {
     "engine-proxy": _site(userland_proxy=True),
     "engine-hairpin": _site(userland_proxy=False),
     "engine-proxy-again": _site(userland_proxy=True),
+    **{f"app-{kind}": _web(kind) for kind in web.KINDS},
+    "registry": Spec(("private-engine", "registry"), lambda s: s.enter(moving.moving_place())),
 }
 
 
@@ -240,6 +251,9 @@ def _probed() -> dict[str, Ability]:
         iperf.probe(),
         accel.probe(),
         *vm.probe(),
+        fanotify.probe(),
+        web.probe(),
+        registry_server.probe(),
         *sandboxes.probe(),
     )
     return {ability.name: ability for ability in found}

@@ -27,7 +27,7 @@ from functools import cached_property
 from pathlib import Path
 
 from caveatlib import images
-from caveatlib.backends import belongings, cache, guest, leases, netns, opened, rootfs
+from caveatlib.backends import belongings, building, cache, fanotify, leases, netns, rootfs
 from caveatlib.backends.base import Ability
 from caveatlib.backends.private_engine import private_engine
 from caveatlib.errors import DeadlineExceeded, EngineError, MeasurementError, UsageError
@@ -60,14 +60,14 @@ exec runc "$@"
 
 
 def _build_bases(out: Path) -> None:
-    guest._need("debootstrap", "debootstrap")
-    suite, mirror = guest._debian()
+    building.need("debootstrap", "debootstrap")
+    suite, mirror = building.debian()
     packages = out / "packages"  # downloaded once for both
     packages.mkdir()
     for kind, options in BASES.items():
         tree = out / kind
         # In namespaces of its own, so that what it mounts and starts ends with it.
-        guest._run(
+        building.run(
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
             *("debootstrap", f"--cache-dir={packages}", f"--include={INCLUDE}", *options),
             *(suite, str(tree), mirror),
@@ -79,7 +79,7 @@ def _build_bases(out: Path) -> None:
         (tree / "etc/resolv.conf").unlink(missing_ok=True)
         (tree / "etc/hostname").write_text("image\n")
         archive = str(out / f"{kind}.tar")
-        guest._run("tar", "--numeric-owner", "--sort=name", "-C", str(tree), "-cf", archive, ".")
+        building.run("tar", "--numeric-owner", "--sort=name", "-C", str(tree), "-cf", archive, ".")
         shutil.rmtree(tree)
     shutil.rmtree(packages)
 
@@ -167,7 +167,7 @@ class WebPlace:
         return int(answer.endswith(rootfs.PAGE) and b" 200 " in answer[:16]), found
 
     @contextmanager
-    def _watched(self, container: str) -> Iterator[opened.Recorder]:
+    def _watched(self, container: str) -> Iterator[fanotify.Recorder]:
         """Start a container with everything recorded that is opened in it."""
         # Told now: while a container is being started the engine tells nothing of it.
         driver = self._engine.inspect(container)["GraphDriver"]["Data"]
@@ -179,7 +179,7 @@ class WebPlace:
                 started = pool.submit(self._engine.start, container)
                 try:
                     _await(mounted)
-                    with opened.recorder(merged) as watched:
+                    with fanotify.recorder(merged) as watched:
                         os.write(go, b"\n")
                         started.result()
                         yield watched

@@ -3,9 +3,9 @@
 from types import ModuleType
 
 from caveatlib.errors import UsageError
-from caveatlib.experiments import ports, quota, startup
+from caveatlib.experiments import layers, ports, quota, startup
 
-ALL: tuple[ModuleType, ...] = (startup, ports, quota)
+ALL: tuple[ModuleType, ...] = (layers, startup, ports, quota)
 
 
 def by_name(name: str) -> ModuleType:

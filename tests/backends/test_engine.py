@@ -28,12 +28,9 @@ SCRIPT = "trap 'exit 3' TERM; echo {nonce}; httpd -p 80 -h www; while :; do slee
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine(require):
     """Return a private engine for the tests of this module."""
-    if not private_engine.probe().available:
-        if os.environ.get("CAVEATLIB_REQUIRE") == "all":
-            pytest.fail(private_engine.probe().reason)
-        pytest.skip(private_engine.probe().reason)
+    require("private-engine")
     with tempfile.TemporaryDirectory(prefix="cv-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAVEATLIB_STATE", folder)
         os.chmod(folder, 0o711)  # other users of the socket must get to it

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from caveatlib import images
-from caveatlib.backends import generated, moving, private_engine, procfs, registry_server
+from caveatlib.backends import generated, moving, procfs, registry_server
 from caveatlib.errors import MeasurementError
 
 pytestmark = pytest.mark.engine
@@ -17,12 +17,10 @@ GOODPUT = 1448 / 1514
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(require, tmp_path_factory):
     """Yield a fresh engine beside a registry with two images; nothing is left afterwards."""
-    for ability in (private_engine.probe(), registry_server.probe()):
-        if not ability.available:
-            must = os.environ.get("CAVEATLIB_REQUIRE") == "all"
-            (pytest.fail if must else pytest.skip)(ability.reason)
+    require("private-engine")
+    require("registry")
     links = sorted(os.listdir("/sys/class/net"))
     with pytest.MonkeyPatch.context() as patch:
         state = tmp_path_factory.mktemp("state")

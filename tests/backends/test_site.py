@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from caveatlib import why
-from caveatlib.backends import iperf, netns, private_engine, procfs, served, site, traffic
+from caveatlib.backends import iperf, netns, procfs, served, site, traffic
 from caveatlib.errors import Unavailable, UsageError
 
 pytestmark = pytest.mark.engine
@@ -46,13 +46,10 @@ def _net(pid: int) -> int | None:
 
 
 @pytest.fixture(scope="module")
-def sites():
+def sites(require):
     """Yield a site with the proxy and one without; afterwards nothing of them is left."""
-    missing = [a.reason for a in (private_engine.probe(), iperf.probe()) if not a.available]
-    if missing:
-        if os.environ.get("CAVEATLIB_REQUIRE") == "all":
-            pytest.fail(missing[0])
-        pytest.skip(missing[0])
+    require("private-engine")
+    require("iperf3")
     before = footprint()
     with tempfile.TemporaryDirectory(prefix="cv-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAVEATLIB_STATE", folder)

@@ -23,12 +23,7 @@ def place(require):
     opened = []
 
     def open_kind(kind):
-        ability = {a.name: a for a in vm.probe()}[kind]
-        if not ability.available:
-            reason = f"{ability.reason} {ability.fix}"
-            if os.environ.get("CAVEATLIB_REQUIRE") == "all":
-                pytest.fail(reason)
-            pytest.skip(reason)
+        require(kind)
         opened.append(vm.vm_place(kind))
         return opened[-1].__enter__()
 

@@ -1,28 +1,21 @@
 """The application's images, built and run for real."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from caveatlib.backends import leases, opened, private_engine, web
+from caveatlib.backends import leases, web
 from caveatlib.errors import UsageError
 from caveatlib.experiments import layers_work
 
 pytestmark = pytest.mark.engine
 
 
-def need(*abilities):
-    for ability in abilities:
-        if not ability.available:
-            must = os.environ.get("CAVEATLIB_REQUIRE") == "all"
-            (pytest.fail if must else pytest.skip)(f"{ability.name}: {ability.reason}")
-
-
 @pytest.fixture(scope="module")
-def places():
+def places(require):
     """Return a function that opens an image's place once; afterwards nothing is left."""
-    need(private_engine.probe(), opened.probe())
+    require("private-engine")
+    require("fanotify")
     with pytest.MonkeyPatch.context() as patch:
         # As for users: the engine does not see what others have below /run.
         patch.delenv("CAVEATLIB_STATE", raising=False)
@@ -70,9 +63,9 @@ def test_unknown_image():
 
 
 @pytest.mark.parametrize("kind", web.BASES)
-def test_debian_opens_libraries_and_little_else(places, kind):
+def test_debian_opens_libraries_and_little_else(places, require, kind):
     """The linked program serves the same page; it opens libc, and most is never opened."""
-    need(web.probe())
+    require("web-bases")
     outcome = layers_work.served(places(kind))
     paths = {row["path"].rpartition("/")[2] for row in outcome.tables["opened"]}
     assert outcome.measures["served"] == 1
@@ -81,17 +74,17 @@ def test_debian_opens_libraries_and_little_else(places, kind):
     assert len(outcome.tables["opened"]) == outcome.measures["opened_files"]
 
 
-def test_a_planted_shell_is_found(places):
+def test_a_planted_shell_is_found(places, require):
     """The script in the place of /bin/sh is found, and was not there before."""
-    need(web.probe())
+    require("web-bases")
     minimal = places("minimal")
     assert layers_work.planted(minimal.image)["shell_olives"] == 0
     assert layers_work.planted(minimal.planted())["shell_olives"] == 1
 
 
-def test_full_holds_more_than_minimal(places):
+def test_full_holds_more_than_minimal(places, require):
     """The full Debian has the minimal one's packages and more; packages own most bytes."""
-    need(web.probe())
+    require("web-bases")
     full, minimal = (places(kind).image for kind in web.BASES)
     assert set(minimal.packages["name"]) < set(full.packages["name"])
     assert layers_work.counts(full)["owned_share"] > 0.5

@@ -202,7 +202,7 @@ def test_the_generator_covers_what_it_should():
 
 
 @pytest.mark.engine
-def test_same_as_docker_export():
+def test_same_as_docker_export(require):
     """All 30 images, loaded into a real engine and exported, list as we say they do.
 
     The engine's own `docker save` archives of them read the same as the
@@ -210,10 +210,7 @@ def test_same_as_docker_export():
     """
     from caveatlib.backends import private_engine
 
-    if not private_engine.probe().available:
-        if os.environ.get("CAVEATLIB_REQUIRE") == "all":
-            pytest.fail(private_engine.probe().reason)
-        pytest.skip(private_engine.probe().reason)
+    require("private-engine")
     specs = [{"name": f"g:{seed}", "layers": generated(seed)} for seed in range(30)]
     data = build.archive(build.oci(specs, manifest_json=True))
     with tempfile.TemporaryDirectory(prefix="cv-") as folder, pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -24,12 +23,9 @@ LAYERS = [
 
 
 @pytest.fixture(scope="module")
-def real_registry(tmp_path_factory):
+def real_registry(require, tmp_path_factory):
     """Return ``127.0.0.1:port`` of Debian's docker-registry, ended with the module."""
-    if not shutil.which("docker-registry"):
-        import conftest
-
-        conftest._require("docker-registry")
+    require("docker-registry")
     folder = tmp_path_factory.mktemp("registry")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

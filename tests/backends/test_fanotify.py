@@ -5,18 +5,14 @@ import subprocess
 
 import pytest
 
-from caveatlib.backends import opened
+from caveatlib.backends import fanotify
 from caveatlib.errors import Unavailable
 
 
 @pytest.fixture(autouse=True)
-def able():
-    """Skip where this user may not watch; fail where everything is required."""
-    ability = opened.probe()
-    if not ability.available:
-        (pytest.fail if os.environ.get("CAVEATLIB_REQUIRE") == "all" else pytest.skip)(
-            ability.reason
-        )
+def able(require):
+    """Skip where this user may not watch."""
+    require("fanotify")
 
 
 @pytest.fixture
@@ -36,7 +32,7 @@ def own_files(tmp_path):
 def test_opened_and_not_opened(own_files):
     """The file that another process opens in its namespace is reported, with its size."""
     folder, pid = own_files
-    with opened.recorder(folder) as watched:
+    with fanotify.recorder(folder) as watched:
         assert watched.drain() == {}
         # In one more namespace, so through another mount of it, as in a container.
         inside = ["nsenter", f"--target={pid}", "--mount", "--", "unshare", "--mount", "--"]
@@ -50,7 +46,7 @@ def test_before_and_after_do_not_count(own_files):
     """What was opened before the start is not reported; what is reported stays."""
     folder, _ = own_files
     open(f"{folder}/a").close()
-    with opened.recorder(folder) as watched:
+    with fanotify.recorder(folder) as watched:
         open(f"{folder}/b").close()
         assert len(watched.drain()) == 1
         assert len(watched.drain()) == 1
@@ -61,7 +57,7 @@ def test_many_opens_lose_nothing(own_files):
     folder, _ = own_files
     for number in range(17_000):
         os.close(os.open(f"{folder}/n{number}", os.O_CREAT | os.O_WRONLY))
-    with opened.recorder(folder) as watched:
+    with fanotify.recorder(folder) as watched:
         for number in range(17_000):
             os.close(os.open(f"{folder}/n{number}", os.O_RDONLY))
         assert len(watched.drain()) == 17_000
@@ -70,6 +66,6 @@ def test_many_opens_lose_nothing(own_files):
 def test_no_such_folder(tmp_path):
     """A folder that is not there is one clear error, and leaves no descriptor."""
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(Unavailable, match="No such file"), opened.recorder(tmp_path / "none"):
+    with pytest.raises(Unavailable, match="No such file"), fanotify.recorder(tmp_path / "none"):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
