@@ -121,8 +121,8 @@ def measure(
 def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
-    from caveatlib.backends import endpoint
     from caveatlib.backends import places as catalogue
+    from caveatlib.backends.engines import endpoint
 
     kind = catalogue.check_engine(engine)
     if kind not in ("private", catalogue.NO_ENGINE):
@@ -169,7 +169,7 @@ def image(
 ) -> None:
     """Read a container image without a daemon."""
     from caveatlib import images
-    from caveatlib.backends import engine
+    from caveatlib.backends.engines import engine
 
     name = source.removeprefix("docker://")
     if name == source:
@@ -197,7 +197,7 @@ def why(
 ) -> None:
     """Say who serves a published port, and what flipping the proxy's setting would change."""
     from caveatlib import why as reasons
-    from caveatlib.backends import engine
+    from caveatlib.backends.engines import engine
     from caveatlib.errors import Unavailable
 
     listed: list = []

@@ -17,8 +17,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from caveatlib.backends import own_limits, places
+from caveatlib.backends import places
 from caveatlib.backends.base import Ability
+from caveatlib.backends.cpu import own_limits
 
 
 def limits() -> pd.DataFrame:
@@ -28,7 +29,7 @@ def limits() -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per resource (cpu in CPUs, memory in bytes, cpuset in CPUs,
-        pids): as `caveatlib.backends.own_limits.Limit`. Needs no right.
+        pids): as `caveatlib.backends.cpu.own_limits.Limit`. Needs no right.
     """
     return pd.DataFrame([dataclasses.asdict(limit) for limit in own_limits.read()])
 

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caveatlib.backends import accel, cache, guest, moving, web
+from caveatlib.backends import cache
+from caveatlib.backends.layers import moving, web
+from caveatlib.backends.machines import accel, guest
 from caveatlib.errors import CaveatError
 from caveatlib.privacy import scrub
 

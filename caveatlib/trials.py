@@ -113,7 +113,7 @@ def arms_here(
         Only these; default all that the experiment knows.
     engine : {"own", "private"} or URL, optional
     catalogue : module, optional
-        Knows the places; tests hand in `caveatlib.backends.fake`.
+        Knows the places; tests hand in `caveatlib.backends.fakes.fake`.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def measure(
     resume : bool, optional
         Go on with the interrupted run in `out`, with its seed and places.
     catalogue : module, optional
-        Knows and opens places; tests hand in `caveatlib.backends.fake`.
+        Knows and opens places; tests hand in `caveatlib.backends.fakes.fake`.
     progress : bool, optional
         Whether to show a progress bar on stderr.
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from caveatlib.backends import netns, served
+from caveatlib.backends import netns
+from caveatlib.backends.network import served
 from caveatlib.errors import Unavailable, UsageError
 
 Address = IPv4Address | IPv6Address

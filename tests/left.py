@@ -14,7 +14,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from caveatlib.backends import leases, netns, places, private_engine, procfs
+from caveatlib.backends import leases, netns, places, procfs
+from caveatlib.backends.engines import private_engine
 
 GONE_S = 5.0
 LIST = ("containers", "images", "networks", "volumes", "firewall")

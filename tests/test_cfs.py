@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caveatlib import cfs
-from caveatlib.backends.load import schedule
+from caveatlib.backends.cpu.load import schedule
 from caveatlib.errors import UsageError
 
 

@@ -20,8 +20,10 @@ import left
 import pytest
 
 from caveatlib import cli, trials
-from caveatlib.backends import containers, engine, fake, leases, netns, process, procfs, runc
+from caveatlib.backends import leases, netns, process, procfs, runc
 from caveatlib.backends.base import Outcome
+from caveatlib.backends.engines import containers, engine
+from caveatlib.backends.fakes import fake
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments import startup, startup_work
 

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 
 from caveatlib import claims, cli, frames, images, plots, report, scorecard, stats, store, trials
-from caveatlib.backends import fake
+from caveatlib.backends.fakes import fake
 from caveatlib.designs import tables_of
 from caveatlib.experiments import startup
 

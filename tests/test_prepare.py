@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from caveatlib import prepare
-from caveatlib.backends import accel, cache
+from caveatlib.backends import cache
+from caveatlib.backends.machines import accel
 from caveatlib.errors import MeasurementError, Unavailable
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from caveatlib import noise, trials
-from caveatlib.backends import fake
 from caveatlib.backends.base import Outcome
+from caveatlib.backends.fakes import fake
 
 
 def made_up(trial, **changes):

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from caveatlib import designs, frames, trials
-from caveatlib.backends import fake
 from caveatlib.backends.base import Outcome
+from caveatlib.backends.fakes import fake
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.journal import Journal, read

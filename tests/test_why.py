@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from caveatlib import why
-from caveatlib.backends import served
+from caveatlib.backends.network import served
 from caveatlib.errors import Unavailable, UsageError
 
 JUMP = "[0:0] -A OUTPUT {spare}-m addrtype --dst-type LOCAL -j DOCKER\n"

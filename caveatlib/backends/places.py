@@ -13,28 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
-from caveatlib.backends import (
-    accel,
-    cgroup,
-    endpoint,
-    engine,
-    fanotify,
-    iperf,
-    leases,
-    limited,
-    moving,
-    namespaces,
-    private_engine,
-    process,
-    registry_server,
-    rootfs,
-    runc,
-    sandboxes,
-    site,
-    vm,
-    web,
-)
+from caveatlib.backends import leases, namespaces, process, rootfs, runc
 from caveatlib.backends.base import Ability
+from caveatlib.backends.cpu import cgroup, limited
+from caveatlib.backends.engines import endpoint, engine, private_engine
+from caveatlib.backends.layers import fanotify, moving, registry_server, web
+from caveatlib.backends.machines import accel, sandboxes, vm
+from caveatlib.backends.network import iperf, site
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 
 ENGINES = ("own", "private")

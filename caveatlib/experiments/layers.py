@@ -31,9 +31,9 @@ import pandas as pd
 from pandera.typing.pandas import Series
 
 from caveatlib import frames, plausibility
-from caveatlib.backends import generated, moving
 from caveatlib.backends.base import Outcome
-from caveatlib.backends.registry_server import BURST_BYTES
+from caveatlib.backends.layers import generated, moving
+from caveatlib.backends.layers.registry_server import BURST_BYTES
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import DataError
 from caveatlib.experiments.layers_judged import (

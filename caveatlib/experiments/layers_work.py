@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from caveatlib import images
-from caveatlib.backends import generated
 from caveatlib.backends.base import Outcome
+from caveatlib.backends.layers import generated
 
 INSIDE = ("contents", "opened", "planted")
 SHELL = "/bin/sh"

@@ -28,8 +28,8 @@ import pandas as pd
 from pandera.typing.pandas import Series
 
 from caveatlib import frames, host, plots, stats
-from caveatlib.backends import site, traffic
 from caveatlib.backends.base import Outcome
+from caveatlib.backends.network import site, traffic
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.ports_judged import (
@@ -63,7 +63,7 @@ COUNTS = (1, 10, PRICED)
 class Trials(frames.Trials):
     """One path under one setting, or one container with many published ports."""
 
-    path: Series[str] = frames.field("the path, see `caveatlib.backends.site.PATHS`")
+    path: Series[str] = frames.field("the path from client to server")
     congestion: Series[str] = frames.field(
         "congestion control asked for; default is the machine's own", isin=("", "reno", "default")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from caveatlib import claims, stats
-from caveatlib.backends.site import PATHS
+from caveatlib.backends.network.site import PATHS
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, Verdict
 
 NAME = "ports"

@@ -32,8 +32,8 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames, plots, stats
 from caveatlib.backends.base import Outcome
-from caveatlib.backends.load import Load, schedule
-from caveatlib.backends.tools import ask, installed
+from caveatlib.backends.cpu.load import Load, schedule
+from caveatlib.backends.cpu.tools import ask, installed
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.quota_judged import CLAIMS, answer, tools, usual_quota, verdicts

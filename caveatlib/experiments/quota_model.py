@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from caveatlib import cfs, frames, plots
-from caveatlib.backends.cgroup import Stat
-from caveatlib.backends.load import Load, schedule
+from caveatlib.backends.cpu.cgroup import Stat
+from caveatlib.backends.cpu.load import Load, schedule
 from caveatlib.errors import UsageError
 from caveatlib.experiments.quota import (
     CONDITIONS,

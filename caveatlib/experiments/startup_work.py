@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from caveatlib.backends import accel, cache
+from caveatlib.backends import cache
 from caveatlib.backends.base import Instance, Place, Workload
+from caveatlib.backends.machines import accel
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
 START_DEADLINE_S = 120

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from caveatlib.backends import qemu
+from caveatlib.backends.machines import qemu
 
 # Finds the log among its arguments, says hello, and obeys the first line it reads.
 ORDERLY = """#!/bin/sh

@@ -10,8 +10,9 @@ import threading
 import time
 from contextlib import ExitStack
 
-from caveatlib.backends import namespaces, private_engine, process, runc
+from caveatlib.backends import namespaces, process, runc
 from caveatlib.backends.base import Workload
+from caveatlib.backends.engines import private_engine
 
 SCRIPT = "echo up; httpd -p 8765 -h www; while :; do sleep 1; done"
 

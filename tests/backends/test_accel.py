@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from caveatlib.backends import accel, cache
+from caveatlib.backends import cache
+from caveatlib.backends.machines import accel
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
 

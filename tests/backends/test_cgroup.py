@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from caveatlib.backends import cgroup, cgroupfs
-from caveatlib.backends.cgroup import Group
-from caveatlib.backends.load import Chamber, schedule
+from caveatlib.backends.cpu import cgroup, cgroupfs
+from caveatlib.backends.cpu.cgroup import Group
+from caveatlib.backends.cpu.load import Chamber, schedule
 from caveatlib.errors import Unavailable, UsageError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from caveatlib.backends import cgroup, cgroupfs, own_limits
+from caveatlib.backends.cpu import cgroup, cgroupfs, own_limits
 from caveatlib.errors import DataError, Unavailable
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "cgroup"

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from caveatlib.backends import cpio
+from caveatlib.backends.machines import cpio
 
 ENTRIES = {
     "init": (cpio.EXECUTABLE, b"#!/bin/sh\n"),

@@ -12,9 +12,9 @@ import fake_engine
 import pytest
 from fake_engine import CONTAINER, JSON_CALLS, STREAMS, serving
 
-from caveatlib.backends import deadline
-from caveatlib.backends.endpoint import Endpoint
-from caveatlib.backends.engine import Engine
+from caveatlib.backends.engines import deadline
+from caveatlib.backends.engines.endpoint import Endpoint
+from caveatlib.backends.engines.engine import Engine
 from caveatlib.errors import DeadlineExceeded, EngineError, Unavailable
 
 DEADLINE_S = 0.15

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from caveatlib.backends import echo
+from caveatlib.backends.network import echo
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from caveatlib.backends import endpoint
+from caveatlib.backends.engines import endpoint
 from caveatlib.errors import Unavailable, UsageError
 
 

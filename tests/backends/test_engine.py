@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from caveatlib.backends import engine as engines
-from caveatlib.backends import leases, netns, private_engine, procfs
+from caveatlib.backends import leases, netns, procfs
 from caveatlib.backends.base import Workload
+from caveatlib.backends.engines import engine as engines
+from caveatlib.backends.engines import private_engine
 from caveatlib.errors import (
     DeadlineExceeded,
     EngineError,

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from caveatlib.backends import fanotify
+from caveatlib.backends.layers import fanotify
 from caveatlib.errors import Unavailable
 
 

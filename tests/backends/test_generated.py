@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from caveatlib import images
-from caveatlib.backends import generated
+from caveatlib.backends.layers import generated
 
 NAMES = {"base": "there/2:base", "whole": "there/2:whole"}
 

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from caveatlib.backends import building, cache, guest
+from caveatlib.backends import building, cache
+from caveatlib.backends.machines import guest
 from caveatlib.errors import MeasurementError, Unavailable
 
 # apt-get indextargets on Debian 13, the mirror's name replaced

@@ -10,7 +10,7 @@ from pathlib import Path
 import canaries
 import pytest
 
-from caveatlib.backends import iperf
+from caveatlib.backends.network import iperf
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
 SAMPLES = Path(__file__).parents[1] / "samples/iperf3"

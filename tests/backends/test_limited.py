@@ -2,7 +2,9 @@
 
 import pytest
 
-from caveatlib.backends import cgroup, limited, private_engine, procfs
+from caveatlib.backends import procfs
+from caveatlib.backends.cpu import cgroup, limited
+from caveatlib.backends.engines import private_engine
 from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.experiments import quota
 

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from caveatlib.backends import load, load_worker
-from caveatlib.backends.cgroup import Stat
+from caveatlib.backends.cpu import load, load_worker
+from caveatlib.backends.cpu.cgroup import Stat
 from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
 
 

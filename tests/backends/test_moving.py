@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from caveatlib import images
-from caveatlib.backends import generated, moving, procfs, registry_server
+from caveatlib.backends import procfs
+from caveatlib.backends.layers import generated, moving, registry_server
 from caveatlib.errors import MeasurementError
 
 pytestmark = pytest.mark.engine

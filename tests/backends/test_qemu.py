@@ -13,9 +13,9 @@ from pathlib import Path
 import fake_qemu
 import pytest
 
-from caveatlib.backends import qemu
-from caveatlib.backends.accel import await_lines
 from caveatlib.backends.base import Workload
+from caveatlib.backends.machines import qemu
+from caveatlib.backends.machines.accel import await_lines
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 
 IDLE = Workload("true")

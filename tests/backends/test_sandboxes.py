@@ -2,8 +2,8 @@
 
 import pytest
 
-from caveatlib.backends import accel, sandboxes
 from caveatlib.backends.base import Ability
+from caveatlib.backends.machines import accel, sandboxes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from caveatlib.backends import served
+from caveatlib.backends.network import served
 from caveatlib.errors import Unavailable
 
 RULES = """\

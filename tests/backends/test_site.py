@@ -9,7 +9,8 @@ import tempfile
 import pytest
 
 from caveatlib import why
-from caveatlib.backends import iperf, netns, procfs, served, site, traffic
+from caveatlib.backends import netns, procfs
+from caveatlib.backends.network import iperf, served, site, traffic
 from caveatlib.errors import Unavailable, UsageError
 
 pytestmark = pytest.mark.engine

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from caveatlib.backends import cache, cgroup, tools
+from caveatlib.backends import cache
+from caveatlib.backends.cpu import cgroup, tools
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from caveatlib.backends import accel, qemu, vm
 from caveatlib.backends.base import Workload
+from caveatlib.backends.machines import accel, qemu, vm
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 
 BOOT_S = 120

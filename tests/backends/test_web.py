@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from caveatlib.backends import leases, web
+from caveatlib.backends import leases
+from caveatlib.backends.layers import web
 from caveatlib.errors import UsageError
 from caveatlib.experiments import layers_work
 

@@ -8,7 +8,7 @@ import statistics
 import time
 
 from caveatlib import cfs
-from caveatlib.backends.load import schedule
+from caveatlib.backends.cpu.load import schedule
 
 ROUNDS = 15
 

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.axes import Axes
 
 from caveatlib import claims, frames, plots, stats, store, trials
-from caveatlib.backends import fake, fake_site, places
+from caveatlib.backends import places
+from caveatlib.backends.fakes import fake, fake_site
 from caveatlib.experiments import ALL
 
 pytestmark = pytest.mark.parametrize("experiment", ALL, ids=[e.NAME for e in ALL])

@@ -3,7 +3,8 @@
 import pytest
 
 from caveatlib import claims, frames, images
-from caveatlib.backends import fake_layers, generated
+from caveatlib.backends.fakes import fake_layers
+from caveatlib.backends.layers import generated
 from caveatlib.errors import DataError
 from caveatlib.experiments import layers, layers_work
 

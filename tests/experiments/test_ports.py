@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from caveatlib import frames
-from caveatlib.backends import site, traffic
+from caveatlib.backends.network import site, traffic
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments import ports

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from caveatlib import frames
-from caveatlib.backends.cgroup import Stat
-from caveatlib.backends.fake_limits import FakeLimitedPlace
-from caveatlib.backends.load import Load
+from caveatlib.backends.cpu.cgroup import Stat
+from caveatlib.backends.cpu.load import Load
+from caveatlib.backends.fakes.fake_limits import FakeLimitedPlace
 from caveatlib.errors import MeasurementError, UsageError
 from caveatlib.experiments import quota, quota_model
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from caveatlib import claims, frames, trials
-from caveatlib.backends import fake, process
+from caveatlib.backends import process
 from caveatlib.backends.base import Workload
+from caveatlib.backends.fakes import fake
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import startup
 from caveatlib.experiments import startup_work as work

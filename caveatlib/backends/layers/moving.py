@@ -18,9 +18,11 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from caveatlib.backends import answers, building, cache, generated, leases
-from caveatlib.backends.private_engine import private_engine
-from caveatlib.backends.registry_server import (
+from caveatlib.backends import building, cache, leases
+from caveatlib.backends.engines import answers
+from caveatlib.backends.engines.private_engine import private_engine
+from caveatlib.backends.layers import generated
+from caveatlib.backends.layers.registry_server import (
     BURST_BYTES,
     CHUNK_BYTES,
     CONGESTION,

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from caveatlib.backends import accel, guest, qemu
 from caveatlib.backends import cache as kept
 from caveatlib.backends.base import Ability, Workload
+from caveatlib.backends.machines import accel, guest, qemu
 from caveatlib.errors import CaveatError, UsageError
 
 KINDS = ("microvm", "full-vm", "inception")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from caveatlib.backends.cgroupfs import (
+from caveatlib.backends.cpu.cgroupfs import (
     ROOT,
     Location,
     locate,

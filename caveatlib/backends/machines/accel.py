@@ -16,10 +16,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from caveatlib.backends import cache, guest
+from caveatlib.backends import cache
 from caveatlib.backends.base import Ability, Place, Workload
+from caveatlib.backends.machines import guest
+from caveatlib.backends.machines.qemu import Guest, Machine, readable
 from caveatlib.backends.process import process_place
-from caveatlib.backends.qemu import Guest, Machine, readable
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 
 DEVICE = "/dev/kvm"

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from caveatlib.backends import cache, cpio, guest
+from caveatlib.backends import cache
 from caveatlib.backends.base import Workload
+from caveatlib.backends.machines import cpio, guest
 from caveatlib.backends.process import Handle, connect_local, signal_number
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from caveatlib.backends import process
 from caveatlib.backends.base import Workload
-from caveatlib.backends.fake_layers import FakeMoving, FakeWeb
-from caveatlib.backends.fake_limits import FakeLimitedPlace
-from caveatlib.backends.fake_site import FakeSite
+from caveatlib.backends.fakes.fake_layers import FakeMoving, FakeWeb
+from caveatlib.backends.fakes.fake_limits import FakeLimitedPlace
+from caveatlib.backends.fakes.fake_site import FakeSite
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
 START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.01}

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.backends.base import Ability
-from caveatlib.backends.cgroupfs import ROOT, locate, read_counters, read_number, read_quota
+from caveatlib.backends.cpu.cgroupfs import ROOT, locate, read_counters, read_number, read_quota
 from caveatlib.errors import DataError, MeasurementError, Unavailable, UsageError
 
 ABILITY = "cgroup-cpu"

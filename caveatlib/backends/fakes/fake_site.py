@@ -1,6 +1,6 @@
 """A fake site: answers by what the real one was seen to do, at once.
 
-Stands in for `caveatlib.backends.traffic` in tests of the experiment `ports`;
+Stands in for `caveatlib.backends.network.traffic` in tests of the experiment `ports`;
 never makes a number that is shown.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from caveatlib.backends.site import PATHS
+from caveatlib.backends.network.site import PATHS
 
 BROKEN_WITHOUT = ("loopback-ipv6", "other-network")
 PROXIED = ("loopback", "loopback-ipv6", "hairpin", "self", "other-network")

@@ -18,7 +18,7 @@ from caveatlib.backends.process import connect_local, signal_number
 from caveatlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from caveatlib.backends.engine import Engine
+    from caveatlib.backends.engines.engine import Engine
 
 
 _DOCKERFILE = b"FROM scratch\nCOPY files /\n"

@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from caveatlib.backends import leases, procfs, rootfs, supervisor
+from caveatlib.backends import leases, procfs, rootfs
 from caveatlib.backends.base import Ability
-from caveatlib.backends.endpoint import Endpoint
-from caveatlib.backends.engine import Engine
+from caveatlib.backends.engines import supervisor
+from caveatlib.backends.engines.endpoint import Endpoint
+from caveatlib.backends.engines.engine import Engine
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 
 START_S = 30.0

@@ -9,7 +9,7 @@ import random
 
 import pandas as pd
 
-from caveatlib.backends import generated
+from caveatlib.backends.layers import generated
 
 # Counts of an image: files, and what is among them.
 _COUNTS = {

@@ -10,8 +10,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from caveatlib.backends import accel
 from caveatlib.backends.base import Ability
+from caveatlib.backends.machines import accel
 
 PROGRAMS = {
     "kata": ("containerd-shim-kata-v2", "kata-runtime"),

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.backends import cache
-from caveatlib.backends.cgroup import Group
+from caveatlib.backends.cpu.cgroup import Group
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 
 TIMEOUT_S = 60.0

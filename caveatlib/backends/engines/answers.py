@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from caveatlib.backends import deadline, endpoint
+from caveatlib.backends.engines import deadline, endpoint
 from caveatlib.errors import EngineError, Unavailable, UsageError
 
 GROUP_FIX = 'sudo usermod -aG docker "$USER", then log in again'

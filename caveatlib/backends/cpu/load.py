@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caveatlib.backends import load_worker
-from caveatlib.backends.cgroup import Group, Stat
+from caveatlib.backends.cpu import load_worker
+from caveatlib.backends.cpu.cgroup import Group, Stat
 from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
 
 PATTERNS = ("steady", "bursts")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caveatlib.backends.deadline import BudgetSocket
+from caveatlib.backends.engines.deadline import BudgetSocket
 from caveatlib.errors import EngineError
 
 MAX_HEAD_BYTES = 64 << 10

@@ -18,8 +18,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from caveatlib.backends import answers, belongings, deadline, endpoint, netns, streams
+from caveatlib.backends import netns
 from caveatlib.backends.base import Ability
+from caveatlib.backends.engines import answers, belongings, deadline, endpoint, streams
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 
 SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
@@ -348,7 +349,7 @@ class Engine:
         host : mapping, optional
             As `create` takes it.
         """
-        from caveatlib.backends.containers import EnginePlace
+        from caveatlib.backends.engines.containers import EnginePlace
 
         return EnginePlace(self, runtime=runtime, host=host)
 

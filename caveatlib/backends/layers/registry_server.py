@@ -24,8 +24,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from caveatlib.backends import leases, netns, procfs, rootfs, served
+from caveatlib.backends import leases, netns, procfs, rootfs
 from caveatlib.backends.base import Ability
+from caveatlib.backends.network import served
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
 SERVER, CLIENT = "198.18.254.1", "198.18.254.2"

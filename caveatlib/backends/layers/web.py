@@ -27,9 +27,11 @@ from functools import cached_property
 from pathlib import Path
 
 from caveatlib import images
-from caveatlib.backends import belongings, building, cache, fanotify, leases, netns, rootfs
+from caveatlib.backends import building, cache, leases, netns, rootfs
 from caveatlib.backends.base import Ability
-from caveatlib.backends.private_engine import private_engine
+from caveatlib.backends.engines import belongings
+from caveatlib.backends.engines.private_engine import private_engine
+from caveatlib.backends.layers import fanotify
 from caveatlib.errors import DeadlineExceeded, EngineError, MeasurementError, UsageError
 
 BASES = {"full": (), "minimal": ("--variant=minbase",)}

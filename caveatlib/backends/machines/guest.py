@@ -16,8 +16,9 @@ import shutil
 import time
 from pathlib import Path
 
-from caveatlib.backends import building, cache, cpio, rootfs
+from caveatlib.backends import building, cache, rootfs
 from caveatlib.backends.cache import Artefact
+from caveatlib.backends.machines import cpio
 from caveatlib.errors import Unavailable
 
 PACKAGE = "linux-image-cloud-amd64"

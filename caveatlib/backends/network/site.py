@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path as File
 
-from caveatlib.backends import echo, iperf, netns, procfs, served
+from caveatlib.backends import netns, procfs
+from caveatlib.backends.network import echo, iperf, served
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
 IPERF_PORT, ECHO_PORT, UNHEARD_PORT = 5201, 5202, 5203
@@ -111,7 +112,7 @@ def site(*, userland_proxy: bool = True) -> Iterator[Site]:
     Unavailable
         If no private engine can run here, or iperf3 or ip is missing.
     """
-    from caveatlib.backends.private_engine import private_engine
+    from caveatlib.backends.engines.private_engine import private_engine
 
     servers: list[subprocess.Popen] = []
     try:

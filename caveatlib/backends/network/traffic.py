@@ -9,8 +9,9 @@ import subprocess
 import time
 from contextlib import suppress
 
-from caveatlib.backends import echo, iperf, netns, served
-from caveatlib.backends.site import (
+from caveatlib.backends import netns
+from caveatlib.backends.network import echo, iperf, served
+from caveatlib.backends.network.site import (
     CONNECT_TIMEOUT_S,
     ECHO_PORT,
     IPERF_PORT,

@@ -6,11 +6,12 @@ import platform
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from caveatlib.backends import answers, leases, rootfs
+from caveatlib.backends import leases, rootfs
+from caveatlib.backends.engines import answers
 from caveatlib.errors import EngineError, Unavailable
 
 if TYPE_CHECKING:
-    from caveatlib.backends.engine import Engine
+    from caveatlib.backends.engines.engine import Engine
 
 LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
 # Containers inherit their image's labels, so an image has labels of its own: a

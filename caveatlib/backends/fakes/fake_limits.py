@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from caveatlib import cfs
-from caveatlib.backends.cgroup import Stat
-from caveatlib.backends.load import Load
+from caveatlib.backends.cpu.cgroup import Stat
+from caveatlib.backends.cpu.load import Load
 from caveatlib.errors import MeasurementError
 
 CORES = 2

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caveatlib.backends import cgroup, procfs
-from caveatlib.backends.load import Chamber
+from caveatlib.backends import procfs
+from caveatlib.backends.cpu import cgroup
+from caveatlib.backends.cpu.load import Chamber
 from caveatlib.errors import MeasurementError, Unavailable
 
 if TYPE_CHECKING:
-    from caveatlib.backends.engine import Engine
+    from caveatlib.backends.engines.engine import Engine
 
 SLICE_FILE = Path("/proc/sys/kernel/sched_cfs_bandwidth_slice_us")
 _FOUND_WITHIN_S = 5.0

@@ -1,0 +1,1 @@
+"""CPU limits: control groups, load within them, and what tools believe."""

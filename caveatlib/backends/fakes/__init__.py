@@ -1,0 +1,1 @@
+"""Places that pretend, for tests of experiments and error paths."""

@@ -1,0 +1,1 @@
+"""Virtual machines: QEMU, what boots in it, and what accelerates it."""
