@@ -45,7 +45,6 @@ test: install ## every test that this machine can run, the notebooks included
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
 	$(BIN)/pytest -m slow
 	@$(HAND_BACK)
-	@$(HAND_BACK)
 
 bench: install ## ratios against peers, measured in the same run
 	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -1,7 +1,11 @@
 """Talking to an engine that stalls, drips, cuts or lies."""
 
+import contextlib
 import gc
+import http.server
+import json
 import os
+import socketserver
 import tempfile
 import threading
 import time
@@ -144,6 +148,38 @@ def test_dead_socket(path):
     """A socket file that nobody serves is named, with what to do."""
     with pytest.raises(Unavailable, match=r"s \(test\): no engine answers"):
         Engine(Endpoint(f"unix://{path}", "test"))
+
+
+def test_an_engine_that_ends_idle_connections(path):
+    """A connection that the engine closes when it is taken up again fails no call."""
+
+    class OnceEach(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        answered = False
+
+        def do_GET(self):
+            self.close_connection = self.answered or self.close_connection
+            if not self.answered:
+                self.answered = True
+                body = json.dumps(fake_engine.VERSION).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                if self.close_connection:  # asked for: said, as Go's server does
+                    self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with socketserver.ThreadingUnixStreamServer(str(path), OnceEach) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            with contextlib.closing(Engine(Endpoint(f"unix://{path}", "test"))) as engine:
+                assert [engine.info()["Version"] for _ in range(3)] == ["26.1.5"] * 3
+        finally:
+            server.shutdown()
 
 
 def test_engine_explains_itself(path):

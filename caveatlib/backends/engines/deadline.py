@@ -197,6 +197,8 @@ def mount_on(client, address: str | tuple[str, int]) -> None:
     client.mount("http+docker://", Adapter())
     client.hooks["response"].append(refuse_encoding)
     client.headers["Accept-Encoding"] = "identity"
+    # A connection for each call: one that is kept may be closed by the engine as it is taken up.
+    client.headers["Connection"] = "close"
     client.trust_env = False
     client.max_redirects = 0
 
