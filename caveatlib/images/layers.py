@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from caveatlib.errors import ImageError
-from caveatlib.images import codecs, names, tar
+from caveatlib.images import codecs, names, refills, tar
 from caveatlib.images.limits import Budget
 
 DATABASES = re.compile(
@@ -90,7 +90,7 @@ def scan(
     chunks_out = output()
     try:
         walk = tar.Walk(
-            tar.from_chunks(chunks_out),
+            refills.from_chunks(chunks_out),
             budget=budget,
             want=_want_all if hash_files else _want,
             heads=True,

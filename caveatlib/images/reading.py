@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from caveatlib.errors import UsageError
-from caveatlib.images import codecs, merge, stores, tar
+from caveatlib.images import codecs, merge, refills, stores, tar
 from caveatlib.images.assemble import load
 from caveatlib.images.find import Found, find, find_root, pick
 from caveatlib.images.image import Image, files_frame
@@ -121,9 +121,9 @@ def list_tar(path: str | os.PathLike, *, limits: Limits = DEFAULTS) -> pd.DataFr
     budget = Budget(limits)
     read_at, _, size = stores.open_readable(Path(path))
     budget.stored = size
-    walk = tar.Walk(tar.FromFile(read_at, size), budget=budget).run()
+    walk = tar.Walk(refills.FromFile(read_at, size), budget=budget).run()
     if not walk.complete:
-        raise tar.cut()
+        raise refills.cut()
     entries = walk.entries()
     return files_frame([entries], [merge.within(entries.paths, 0)], whiteouts=True)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from caveatlib.errors import ImageError, UsageError
-from caveatlib.images import codecs, layers, names, tar
+from caveatlib.images import codecs, layers, names, refills, tar
 from caveatlib.images.limits import Budget, OverLimit
 
 PLAIN_READ, PACKED_READ = 1 << 20, 1 << 17
@@ -89,7 +89,7 @@ def _chunks(read_at: Callable[[int, int], bytes], offset: int, size: int) -> Ite
     while size > 0:
         chunk = read_at(min(size, step or PACKED_READ), offset)
         if not chunk:
-            raise tar.cut()
+            raise refills.cut()
         step = step or (PLAIN_READ if codecs.sniff(chunk) == "plain" else PACKED_READ)
         offset += len(chunk)
         size -= len(chunk)
@@ -105,7 +105,7 @@ class Archive(_Files):
         outer = Budget(budget.limits)
         # A sparse member may be as large as the file that holds it, no more.
         outer.stored = size
-        walk = tar.Walk(tar.FromFile(read_at, size), budget=outer, want=lambda name: True)
+        walk = tar.Walk(refills.FromFile(read_at, size), budget=outer, want=lambda name: True)
         self._files, self._links = {}, {}
         for member in walk:
             path = _outer_path(member, self._files, self._links, budget)
@@ -220,7 +220,7 @@ class Stream:
         self._links: dict[str, str] = {}
         kept = 0
         walk = tar.Walk(
-            tar.from_chunks(chunks), budget=Budget(budget.limits), want=lambda name: True
+            refills.from_chunks(chunks), budget=Budget(budget.limits), want=lambda name: True
         )
         for member in walk:
             path = _outer_path(member, self._files, self._links, budget)

@@ -12,7 +12,7 @@ their size field says, and global PAX headers state nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from caveatlib.images.batches import HARD_LINK as HARD_LINK
 from caveatlib.images.batches import SYMLINK as SYMLINK
 from caveatlib.images.limits import Budget
 from caveatlib.images.names import escape
+from caveatlib.images.refills import FromFile, Refill, cut
 
 BLOCK = 512
 BATCH = 2048
@@ -41,9 +42,6 @@ _DATALESS = frozenset(b"123456")
 _DATA = frozenset(b"\x0007S")
 _META = frozenset(b"xgLK")
 _META_RUN = 8
-
-Refill = Callable[[int], tuple[bytes, int]]
-"""Skip so many bytes, then return (chunk, position in it); (b"", 0) at the end."""
 
 
 @dataclass(slots=True)
@@ -80,57 +78,6 @@ class Member:
     offset: int
     link: bytes
     sparse: bool
-
-
-def cut() -> ImageError:
-    """Return the error of an archive that ends too early."""
-    return ImageError("Archive is cut off: it ends within an entry. Must be complete.")
-
-
-def from_chunks(chunks: Iterable[bytes]) -> Refill:
-    """Return a refill over consecutive chunks of bytes."""
-    iterator = iter(chunks)
-
-    def refill(skip: int) -> tuple[bytes, int]:
-        for chunk in iterator:
-            if len(chunk) > skip:
-                return chunk, skip
-            skip -= len(chunk)
-        if skip:
-            raise cut()
-        return b"", 0
-
-    return refill
-
-
-class FromFile:
-    """A refill that reads only near headers.
-
-    Parameters
-    ----------
-    read_at : callable
-        ``read_at(size, offset)``, as `os.pread` without its descriptor. (Not a
-        memory map: a file that shrinks under one kills the process.)
-    size : int
-        Bytes of the file.
-    window : int, optional
-        Bytes per read: a page, which is a few headers of small files.
-    """
-
-    def __init__(self, read_at: Callable[[int, int], bytes], size: int, *, window: int = 4096):
-        self.read_at, self.size, self.window = read_at, size, window
-        self.offset = 0
-
-    def __call__(self, skip: int) -> tuple[bytes, int]:
-        """Skip so many bytes and return the next few."""
-        self.offset += skip
-        if self.offset > self.size:
-            raise cut()
-        chunk = self.read_at(min(self.window, self.size - self.offset), self.offset)
-        if not chunk and self.offset < self.size:
-            raise cut()
-        self.offset += len(chunk)
-        return chunk, 0
 
 
 class Walk:

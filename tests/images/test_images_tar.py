@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from caveatlib.errors import ImageError
-from caveatlib.images import names, tar
+from caveatlib.images import names, refills, tar
 from caveatlib.images.limits import Budget, Limits
 
 
@@ -20,9 +20,9 @@ def entries_of(data: bytes, *, limits=None, chunk=None, **options):
     """Walk an archive as a file, or as a stream of chunks; return the walk."""
     budget = Budget(limits or Limits())
     if chunk is None:
-        refill = tar.FromFile(lambda size, offset: data[offset : offset + size], len(data))
+        refill = refills.FromFile(lambda size, offset: data[offset : offset + size], len(data))
     else:
-        refill = tar.from_chunks(data[i : i + chunk] for i in range(0, len(data), chunk))
+        refill = refills.from_chunks(data[i : i + chunk] for i in range(0, len(data), chunk))
     return tar.Walk(refill, budget=budget, **options).run()
 
 
@@ -357,7 +357,7 @@ def test_members_come_with_their_data():
     files = {f"d/{'n' * (n * 30)}{n}": struct.pack(">I", n) * (n * 40) for n in range(1, 10)}
     data = build.tar([build.file(name, content) for name, content in files.items()])
     for chunk in (100, 5000):
-        refill = tar.from_chunks(data[i : i + chunk] for i in range(0, len(data), chunk))
+        refill = refills.from_chunks(data[i : i + chunk] for i in range(0, len(data), chunk))
         walk = tar.Walk(refill, budget=Budget(), want=lambda name: True)
         found = {}
         for row, member in enumerate(walk):
