@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -125,17 +126,22 @@ def mounts(folder: Path) -> list[str]:
     return [line for line in lines if str(folder) in line]
 
 
-def here() -> dict:
+def here() -> Counter:
     """Return what this very process holds: threads, children, descriptors."""
-    descriptors = {}
+    found = Counter(("thread", t.name) for t in threading.enumerate())
+    found.update(("child", pid) for pid in procfs.children(os.getpid()))
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-    return {
-        "threads": sorted(t.name for t in threading.enumerate()),
-        "children": sorted(procfs.children(os.getpid())),
-        "descriptors": sorted(t for t in descriptors.values() if "/proc/" not in t),
-    }
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if "/proc/" not in target:
+                found["descriptor", target] += 1
+    return found
+
+
+def more(before: Counter) -> Counter:
+    """Return what this process holds and did not before; a thread may take a moment to end."""
+    until(lambda: not here() - before)
+    return here() - before
 
 
 def until(condition, seconds: float = GONE_S):
