@@ -75,6 +75,8 @@ SWAP = ("place", FULL, SCRATCH)
 """Two images whose exchange in the data must change what is said (contract tests)."""
 BLOCKS = 10
 """Sessions by default: eight effects judged together need at least nine."""
+VERDICT_S = 800
+"""About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 2 * 2**30
 """Room for two Debians in engines, a registry's storage and disks (in the user's cache)."""
 

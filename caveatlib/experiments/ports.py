@@ -54,6 +54,8 @@ SWAP = ("place", PROXY, HAIRPIN)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
 BLOCKS = 10
 """Sessions by default: six comparisons judged together need at least eight."""
+VERDICT_S = 800
+"""About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 500 * 2**20
 """Room for the empty data folders of three engines, and a journal."""
 

@@ -43,6 +43,8 @@ __all__ = ["CLAIMS", "answer", "tools", "verdicts"]  # beside what is defined he
 NAME = "quota"
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
 BLOCKS = 8
+VERDICT_S = 180
+"""About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 50 * 2**20
 SWAP = ("period_s", 0.01, 0.1)
 """Two arms whose exchange in the data must change what is said (contract tests)."""

@@ -70,6 +70,8 @@ __all__ = [
 NAME = "startup"
 QUESTION = "How fast do containers start and stop, and what of that is the container?"
 BLOCKS = 20
+VERDICT_S = 60
+"""About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 500 * 2**20
 """Room for an engine's empty data folder, its image, a disk that is built, and a journal."""
 
