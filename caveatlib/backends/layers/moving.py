@@ -5,8 +5,9 @@ are loaded into an engine and pushed to a real registry. Each session starts an
 engine that has none of them, and a registry that serves that storage.
 
 A disk is moved when it lies in a file, unpacked where it was packed; an image
-when the engine has said that the pull is complete. Neither waits for the
-storage device.
+when the engine has said that the pull is complete. A pull does more: the engine
+checks digests, unpacks into a file system and syncs its own records, while the
+fetch writes one file, checks its length and leaves the rest to the page cache.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def _recipe() -> dict[str, str]:
     return {
         "sizes_mib": " ".join(map(str, SIZES_MIB)),
         "files": f"{generated.PARTS} of {generated.FILE_BYTES} per MiB",
+        "content": f"{generated.HALF} random bytes, each twice",
         "disk": "mkfs.ext4 -b 4096 -m 0",
         "registry": REGISTRY,
     }
@@ -157,8 +159,11 @@ class Moving:
                 while left and (chunk := sock.recv(min(left, CHUNK_BYTES))):
                     left -= len(chunk)
                     target.write(unpack.decompress(chunk) if unpack else chunk)
-            if left or out.stat().st_size != (self._files / name).stat().st_size:
-                raise MeasurementError(f"The disk {name!r} did not come whole.")
+            came, whole = out.stat().st_size, (self._files / name).stat().st_size
+            if left or came != whole:
+                raise MeasurementError(f"Disk {name!r} came as {came} bytes. Must be {whole}.")
+        except isal_zlib.error as error:
+            raise MeasurementError(f"Disk {name!r} cannot be unpacked: {error}.") from None
         finally:
             out.unlink(missing_ok=True)
         return found
