@@ -233,8 +233,11 @@ def test_unknown_words_are_refused(make, message):
 
 
 def test_repr_is_deterministic_and_plain():
-    """Two lines of text, the same every time, without an address of an object."""
-    text = "C99 holds. Faster: 8.2x [7.5, 9.0] (20 blocks).\n  (startup, recorded, m)"
+    """Three lines of text, the same every time, without an address of an object."""
+    text = (
+        "C99 holds. Faster: 8.2x [7.5, 9.0] (20 blocks).\n"
+        f"  What decides: {FAST.decides}.\n  (startup, recorded, m)"
+    )
     assert repr(decide(row())) == repr(decide(row())) == text
     assert decide(row())._repr_html_() == decide(row())._repr_html_()
 
@@ -277,7 +280,7 @@ PAYLOADS = [
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_cards_escape_everything(payload):
     """Whatever text comes from outside, no tag, quote or entity of it survives as markup."""
-    names = "claim experiment machine source because quote kind unit"
+    names = "claim experiment machine source because quote kind decides unit"
     verdict = claims.Verdict(**dict.fromkeys(names.split(), payload), verdict=HOLDS)
     card = claims.ThenAndNow(*[payload] * 6)
     plain = claims.Verdict(**dict.fromkeys(names.split(), "x"), verdict=HOLDS)
@@ -292,7 +295,7 @@ def test_nothing_steers_the_terminal():
     """Escape sequences, line ends and direction marks from outside are spelled out."""
     said = claims.not_measured(FAST, "evil \x1b[2J\u202egnp.exe\nC99 holds.", machine="m")
     assert "\\x1b[2J\\u202egnp.exe\\nC99 holds." in repr(said)
-    assert repr(said).count("\n") == 1
+    assert repr(said).count("\n") == 2
     assert "\u202e" not in said._repr_html_()
 
 

@@ -59,8 +59,8 @@ class Verdict:
     machine, source : str
     because : str
         Sentences, the size of the effect first.
-    quote, kind : str
-        Of the claim; shown on the card only.
+    quote, kind, decides : str
+        Of the claim; shown, not stored.
     """
 
     claim: str
@@ -76,6 +76,7 @@ class Verdict:
     because: str = ""
     quote: str = ""
     kind: str = ""
+    decides: str = ""
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:
@@ -87,18 +88,24 @@ class Verdict:
 
     def as_dict(self) -> dict:
         """Return the verdict as JSON takes it; what is not finite is None."""
-        names = [f.name for f in fields(self) if f.name not in ("quote", "kind")]
+        names = [f.name for f in fields(self) if f.name not in _SHOWN]
         return {name: _plain(getattr(self, name)) for name in names}
 
     def __repr__(self):
         origin = ", ".join(part for part in (self.experiment, self.source, self.machine) if part)
-        said = visible(f"{self.claim} {self.verdict}. {self.because}")
-        return f"{said}\n  ({visible(origin)})"
+        lines = [f"{self.claim} {self.verdict}. {self.because}"]
+        lines += [f"  What decides: {self.decides}."] if self.decides else []
+        return "\n".join(visible(line) for line in [*lines, f"  ({origin})"])
 
     def _repr_html_(self):
         origin = " · ".join(p for p in (self.experiment, self.source, self.machine) if p)
         quote = f"“{self.quote}” ({self.kind})" if self.quote else ""
-        return card(f"{self.claim} {self.verdict}", quote, [self.because], origin, self.verdict)
+        asked = f"What decides: {self.decides}." if self.decides else ""
+        title = f"{self.claim} {self.verdict}"
+        return card(title, quote, [self.because], origin, self.verdict, asked=asked)
+
+
+_SHOWN = ("quote", "kind", "decides")
 
 
 class Verdicts(list):
@@ -143,12 +150,14 @@ def _plain(value):
 _COLOURS = {HOLDS: "#2e9e5b", FAILS: "#d1495b", OPEN: "#b8860b", NOT_MEASURED: "#7a7f87"}
 
 
-def card(title: str, quote: str, lines: list[str], origin: str, verdict: str = "") -> str:
+def card(
+    title: str, quote: str, lines: list[str], origin: str, verdict: str = "", asked: str = ""
+) -> str:
     """Return a small card as HTML; all text is escaped, colours work on light and dark."""
     colour = _COLOURS.get(verdict, "#4c78a8")
     small = '<div style="font-size:0.85em;opacity:0.75">'
     body = "".join(f"<div>{_markup(line)}</div>" for line in lines)
-    said = f"{small}{_markup(quote)}</div>" if quote else ""
+    said = "".join(f"{small}{_markup(text)}</div>" for text in (quote, asked) if text)
     return (
         f'<div style="border:1px solid {colour};border-left:6px solid {colour};'
         'border-radius:4px;padding:6px 10px;margin:4px 0;color:inherit;background:transparent">'

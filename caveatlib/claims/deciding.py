@@ -165,6 +165,7 @@ def _base(claim: Claim, machine: str, source: str) -> dict:
         "source": source,
         "quote": claim.text,
         "kind": claim.kind,
+        "decides": claim.decides,
     }
 
 
