@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from caveatlib.backends import leases
 from caveatlib.errors import MeasurementError, Unavailable
 
 
@@ -36,7 +38,13 @@ def run(*command: str, cwd: Path | None = None, timeout_s: float = 300) -> str:
     """Run a program, return its output; a failure is one line of its last words."""
     try:
         return subprocess.run(
-            command, cwd=cwd, check=True, timeout=timeout_s, capture_output=True, text=True
+            command,
+            cwd=cwd,
+            env=os.environ | leases.mark(),  # if we are killed a sweep finds it
+            check=True,
+            timeout=timeout_s,
+            capture_output=True,
+            text=True,
         ).stdout
     except subprocess.CalledProcessError as error:
         words = (error.stderr or error.stdout or "").strip().splitlines() or ["no message"]
