@@ -9,7 +9,7 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.ve
 HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} +; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help system install report lab notebooks test test-slow bench check format record clean
+.PHONY: help system install report lab talk notebooks test test-slow bench check format record clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ report: install ## measure what this machine can, replay the rest, write report/
 	@$(HAND_BACK)
 
 lab: install ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+talk: install ## the same with a button that makes slides of a notebook
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[talk]'
 	$(BIN)/jupyter lab notebooks
 
 notebooks: install ## run every notebook on the recorded data and keep its outputs
