@@ -1,8 +1,11 @@
-"""Bare namespaces: what the kernel's own part of a container costs.
+"""Bare namespaces: a container without network, overlay mount and control group of its own.
 
 util-linux `unshare` makes new pid, mount, UTS and IPC namespaces (and a user
 namespace for who is not root) and the workload is the first process in them.
-The network is the host's, so a workload's port is reached on 127.0.0.1.
+That is one part of what the kernel does for a container: an engine also has it
+make a network namespace, a veth pair, NAT rules, an overlay mount and control
+groups. Here the network is the host's, so a workload's port is reached on
+127.0.0.1.
 """
 
 from __future__ import annotations

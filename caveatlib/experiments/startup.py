@@ -8,15 +8,17 @@ everywhere: as a bare process, in fresh namespaces, under an OCI runtime alone,
 and under Docker with one runtime or another.
 
 Every session opens a fresh engine, warms each place up once (kept apart), and
-runs each design's arms once per block in random order, so a block is the unit
+runs blocks of each design in it, each arm once per block in random order. Arms
+are compared within a block, where they share the engine, so a block is the unit
 of replication for every comparison.
 
 What would mislead you: comparing a managed stack (Docker) with a bare virtual
 machine; taking Docker's answer to the start call for the start (the first
 output is often there before it); taking the first accepted connection for an
-answer (docker-proxy accepts before anybody listens); emulated machines, whose
-times say nothing about virtualisation; and a process that is PID 1 and ignores
-SIGTERM, which makes a stop look like ten seconds.
+answer (docker-proxy accepts before anybody listens); knocking before the
+container is there, which by itself makes Docker's first answer a second late;
+emulated machines, whose times say nothing about virtualisation; and a process
+that is PID 1 and ignores SIGTERM, which makes a stop look like ten seconds.
 """
 
 from __future__ import annotations
@@ -31,10 +33,14 @@ from caveatlib.experiments import startup_work as work
 from caveatlib.experiments.startup_judged import (
     CLAIMS,
     answer,
-    answers,
-    idle,
     known_answers,
     like_with_like,
+    verdicts,
+)
+from caveatlib.experiments.startup_shown import (
+    answers,
+    builds,
+    idle,
     phases,
     plot,
     plot_at_once,
@@ -42,7 +48,6 @@ from caveatlib.experiments.startup_judged import (
     slowdown,
     stubborn,
     summarize,
-    verdicts,
 )
 from caveatlib.experiments.startup_work import SLEEP_S
 
@@ -52,6 +57,7 @@ __all__ = [
     "Trials",
     "answer",
     "answers",
+    "builds",
     "check",
     "idle",
     "known_answers",
@@ -82,7 +88,18 @@ PLACES = (*QUICK, *MACHINES)
 SWAP = ("place", "namespaces", "docker-runc")
 """Two places whose exchange in the data must change what is said (contract tests)."""
 
-WORKLOADS = ("nonce", "idle", "http", "stubborn", "nested", "marks", "slowdown", "build")
+WORKLOADS = (
+    "nonce",
+    "idle",
+    "http",
+    "http-after",
+    "stubborn",
+    "nested",
+    "marks",
+    "slowdown",
+    "build",
+)
+"""``http`` knocks from before the start, ``http-after`` once the start call has returned."""
 
 
 class Trials(frames.Trials):
@@ -125,55 +142,72 @@ def _arms(places, **conditions) -> tuple[Arm, ...]:
     return tuple(Arm(place, base | conditions) for place in places)
 
 
+SERVERS = ("process", "namespaces", "runc", "docker-runc", "docker-crun")
+
 DESIGNS = (
-    Design("start", _arms(QUICK) + _arms(["docker-runc"], replicate=1), block_s=2.5, warmup=True),
+    Design(
+        "start",
+        _arms(QUICK) + _arms(["docker-runc"], replicate=1),
+        block_s=2,
+        blocks_per_session=2,
+        warmup=True,
+    ),
     Design(
         "known-answer",
         _arms(["docker-runc"]) + _arms(["docker-runc"], sleep_s=SLEEP_S),
         block_s=1,
+        blocks_per_session=3,
         spare=True,
     ),
     Design(
         "machine",
         _arms(["runc", "docker-runc", "microvm", "full-vm"])
         + _arms(["inception"], workload="nested"),
-        block_s=25,
+        block_s=18,
         spare=True,
     ),
     Design(
         "answer",
-        _arms(("process", "namespaces", "runc", "docker-runc", "docker-crun"), workload="http"),
-        block_s=2,
+        _arms(SERVERS, workload="http-after") + _arms(SERVERS, workload="http"),
+        block_s=4,
         every=2,
         spare=True,
     ),
     Design(
-        "build", _arms(["docker-runc", "full-vm"], workload="build"), block_s=4, every=2, spare=True
+        "build",
+        _arms(["docker-runc", "full-vm"], workload="build")
+        + _arms(["docker-runc"], workload="build", replicate=1),
+        block_s=7,
+        spare=True,
     ),
     Design(
         "at-once",
         tuple(a for k in (1, 2, 4, 8) for a in _arms(QUICK, workload="idle", at_once=k))
         + tuple(a for k in (1, 2) for a in _arms(["microvm"], workload="idle", at_once=k)),
-        block_s=35,
-        every=4,
+        block_s=25,
+        every=3,
         spare=True,
     ),
     Design(
         "emulator",
         _arms(["microvm"], workload="slowdown") + _arms(["microvm"], workload="marks"),
-        block_s=20,
-        every=4,
+        block_s=12,
+        every=2,
         spare=True,
     ),
     Design(
         "stubborn",
-        _arms(("process", "namespaces", "runc", "docker-runc", "docker-crun"), workload="stubborn"),
+        _arms(SERVERS, workload="stubborn"),
         block_s=42,
         sessions=1,
         spare=True,
     ),
 )
-"""``start`` is measured first; the others wait under a time budget."""
+"""``start`` is measured first; the others wait under a time budget.
+
+In `BLOCKS` sessions every design but ``stubborn`` gets 7 blocks or more, of which
+an interval needs 6.
+"""
 
 
 def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
@@ -200,7 +234,8 @@ def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
     measure = {
         "nonce": lambda: work.once(place, conditions["sleep_s"]),
         "idle": lambda: work.idle(place, conditions["at_once"]),
-        "http": lambda: work.answered(place),
+        "http": lambda: work.answered(place, early=True),
+        "http-after": lambda: work.answered(place, early=False),
         "stubborn": lambda: work.stubborn(place),
         "marks": lambda: work.marked(place),
         "slowdown": lambda: work.slowdown(place),
@@ -224,4 +259,6 @@ def check(trials: pd.DataFrame) -> None:
     plausibility.increasing(trials, ["created_s", "first_output_s", "exited_s", "removed_s"])
     plausibility.increasing(trials, ["first_output_s", "container_output_s"])
     plausibility.increasing(trials, ["first_accept_s", "first_answer_s"])
+    patient = trials[trials["workload"] == "http-after"]
+    plausibility.increasing(patient, ["start_returned_s", "first_accept_s"])
     plausibility.no_zeros(trials, ["first_output_s", "first_answer_s", "stop_s", "build_s"])

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from caveatlib import claims, frames, trials
+from caveatlib import claims, designs, frames, trials
 from caveatlib.backends import process
 from caveatlib.backends.base import Workload
+from caveatlib.backends.engines import containers
 from caveatlib.backends.fakes import fake
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import startup
@@ -22,15 +23,16 @@ SECONDS = {
 }  # fmt: skip
 
 
-def made_up(accel="kvm", **seconds):
+def made_up(accel="kvm", build_noise=0.01, **seconds):
     """Return trials of all claims with made-up times; places differ, blocks a little."""
     rng, rows = np.random.default_rng(3), []
     for design in startup.DESIGNS:
         if design.name not in ("start", "machine", "build"):
             continue
+        noise = build_noise if design.name == "build" else 0.01
         for block in range(BLOCKS):
             for position, arm in enumerate(design.arms):
-                took = (SECONDS | seconds)[arm.place] * np.exp(rng.normal(0, 0.01))
+                took = (SECONDS | seconds)[arm.place] * np.exp(rng.normal(0, noise))
                 row = {
                     "run": "r", "source": "live", "machine": "m", "session": block,
                     "design": design.name, "block": block, "position": position,
@@ -64,6 +66,113 @@ def test_a_slow_container_does_not_hold():
     rows = made_up("kvm", runc=2.0)
     assert verdict(rows, "C23").verdict == claims.FAILS
     assert verdict(rows, "C23").because.startswith("Slower: 2.")
+
+
+def test_builds_are_judged_by_the_noise_of_builds():
+    """C21 has its own null arm: noisy builds decide nothing, a lost null arm neither."""
+    small = {"docker-runc": 1.0, "full-vm": 1.3}
+    assert verdict(made_up(**small), "C21").verdict == claims.HOLDS
+    assert verdict(made_up(build_noise=0.5, **small), "C21").verdict == claims.OPEN
+    rows = made_up(**small)
+    rows = rows[(rows["design"] != "build") | (rows["replicate"] == 0)]
+    assert verdict(rows, "C21").verdict == claims.OPEN
+    assert "noise is not known" in verdict(rows, "C21").because
+
+
+def test_a_build_verdict_says_what_was_built():
+    """An image and a disk without a system are no like for like; the card says so."""
+    because = verdict(made_up(), "C21").because
+    assert "disk without an operating system" in because
+    assert "classic builder" in because
+
+
+def test_builds_say_what_was_made():
+    """One row per place, the null arm left out, with words for what was made."""
+    rows = made_up()
+    rows.loc[rows["replicate"] == 1, "build_s"] = 1000.0
+    table = startup.builds(rows)
+    assert list(table.index) == ["docker-runc", "full-vm"]
+    assert (table["n"] == BLOCKS).all()
+    assert table.loc["docker-runc", "build_s_median"] == pytest.approx(0.25, rel=0.05)
+    assert "without an operating system" in table.loc["full-vm", "made"]
+
+
+def test_known_answers_say_whether_they_meet_their_bar():
+    """An interval beyond 5 %, a reading beyond 10 ms and a missing one are told apart."""
+    found = startup.known_answers(made_up()).set_index("check")["within_bar"]
+    assert found["docker-runc over itself"] == "yes"
+    assert found["a build over itself"] == "yes"
+    assert found["0.1 s of sleep added to docker-runc"] == "not known"
+    noisy = startup.known_answers(made_up(build_noise=0.5)).set_index("check")["within_bar"]
+    assert noisy["a build over itself"] == "no"
+    assert noisy["docker-runc over itself"] == "yes"
+    assert startup.known_answers(slept(0.109))["within_bar"].iloc[0] == "yes"
+    assert startup.known_answers(slept(0.111))["within_bar"].iloc[0] == "no"
+
+
+def slept(added_s):
+    """Return made-up trials in which the sleep in docker-runc added so many seconds."""
+    rows = made_up()
+    rows = rows[(rows["design"] == "start") & (rows["place"] == "docker-runc")]
+    return rows.assign(
+        design="known-answer", sleep_s=0.1 * rows["replicate"], replicate=0,
+        first_output_s=1.0 + added_s * rows["replicate"],
+    )  # fmt: skip
+
+
+def at_once(available, place="docker-runc", accel=None):
+    """Return made-up trials of idle instances with these drops of available memory."""
+    rows = made_up().head(len(available)).assign(design="at-once", place=place, accel=accel)
+    rows["block"] = rows["session"] = range(len(rows))
+    return rows.assign(workload="idle", last_output_s=1.0, available_bytes=available)
+
+
+def test_memory_lost_in_the_noise_is_not_shown():
+    """A drop that is negative, not clear of zero or hardly repeated is blank; another is not."""
+    for lost in ([-1.0] * 7, [-1.0, 5, 5, 5, 5, 5, 5], [5.0] * 3):
+        assert startup.idle(at_once(lost))["available_bytes"].isna().all()
+    assert startup.idle(at_once([5.0] * 7))["available_bytes"].tolist() == [5.0]
+
+
+def test_memory_of_an_emulated_guest_is_labelled():
+    """The emulator's own memory stands in a row that says it was emulated."""
+    rows = pd.concat([at_once([5.0] * 6), at_once([9.0] * 6, "microvm", "tcg")])
+    assert startup.idle(rows)["accel"].droplevel("at_once").to_dict() == {
+        "docker-runc": "", "microvm": "tcg",
+    }  # fmt: skip
+
+
+def test_the_patient_client_comes_first():
+    """Answers to both clients are apart, those of the patient one first."""
+    early = made_up().head(4).assign(
+        design="answer", workload="http", first_accept_s=0.1, first_answer_s=1.0
+    )  # fmt: skip
+    patient = early.assign(workload="http-after", first_answer_s=0.2)
+    table = startup.answers(pd.concat([early, patient]))
+    clients = list(dict.fromkeys(table.index.get_level_values("client")))
+    assert clients == ["knocks when the start call has returned", "knocks from the beginning"]
+    assert set(table.loc[clients[0], "first_answer_s"]) == {0.2}
+    assert set(table.loc[clients[1], "first_answer_s"]) == {1.0}
+
+
+def test_an_interval_for_every_design():
+    """In a full recording all have the blocks of an interval, quick arms 20; it ends in time."""
+    last = startup.BLOCKS - 1
+    blocks = {d.name: d.blocks_by(last) for d in startup.DESIGNS}
+    assert blocks["start"] >= 20
+    assert blocks["machine"] >= 20
+    assert {n for n, count in blocks.items() if count < designs.ENOUGH} == {"stubborn"}
+    count = {d.name: d.blocks_by(last) + d.warmup * startup.BLOCKS for d in startup.DESIGNS}
+    assert sum(d.block_s * count[d.name] for d in startup.DESIGNS) < 35 * 60
+
+
+def test_a_minute_is_enough_for_the_quick_arms():
+    """Half of a budget of 60 s has the blocks of an interval, the other opens engines."""
+    (start,) = (d for d in startup.DESIGNS if not d.spare)
+    assert {arm.place for arm in start.arms} == set(startup.QUICK)
+    sessions = -(-designs.ENOUGH // start.blocks_per_session)
+    blocks = sessions * (start.blocks_per_session + start.warmup)
+    assert blocks * start.block_s <= 30
 
 
 def test_an_emulated_machine_decides_nothing():
@@ -131,6 +240,14 @@ def test_the_start_call_may_return_after_the_first_output():
     startup.check(row.assign(start_returned_s=2.0, first_output_s=1.0, stop_s=1.0))
 
 
+def test_a_patient_client_knocks_after_the_start():
+    """Its connection cannot be accepted before the start call returned; an early one's can."""
+    row = made_up().head(1).assign(start_returned_s=2.0, first_accept_s=1.0, stop_s=1.0)
+    startup.check(row.assign(workload="http"))
+    with pytest.raises(DataError, match="first_accept_s"):
+        startup.check(row.assign(workload="http-after"))
+
+
 def test_a_zero_is_no_measurement():
     """Nothing starts in no time."""
     with pytest.raises(DataError, match="first_output_s"):
@@ -173,14 +290,49 @@ def test_a_process_is_measured_for_real():
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_web_server_answers(require):
+@pytest.mark.parametrize("workload", ["http", "http-after"])
+def test_a_web_server_answers(require, workload):
     """First accept, then first answer."""
     require("busybox")
     with process.process_place() as place:
         marks = startup.trial(
-            place, {"workload": "http", "at_once": 1, "sleep_s": 0.0, "replicate": 0}, seed=1
+            place, {"workload": workload, "at_once": 1, "sleep_s": 0.0, "replicate": 0}, seed=1
         ).measures
     assert 0 < marks["first_accept_s"] <= marks["first_answer_s"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_when_the_client_first_knocks(monkeypatch, early):
+    """An early client tries while the start call runs, a patient one not before it returned."""
+    knocked = []
+    connect = fake.FakeInstance.connect
+    monkeypatch.setattr(
+        fake.FakeInstance,
+        "connect",
+        lambda *args: knocked.append(time.monotonic()) or connect(*args),
+    )
+    before = time.monotonic()
+    marks = work.answered(fake.FakePlace("runc"), early=early)
+    returned = before + marks["start_returned_s"]
+    assert (knocked[0] < returned) == early
+    assert marks["first_answer_s"] > marks["start_returned_s"]
+
+
+def test_packing_the_build_context_is_not_timed(monkeypatch, tmp_path):
+    """The clock of a build starts from a packed context, and takes the whole build."""
+    (tmp_path / "file").write_bytes(b"x")
+    opened = containers.tarfile.open
+    monkeypatch.setattr(
+        containers.tarfile, "open", lambda **named: time.sleep(0.3) or opened(**named)
+    )
+
+    class Engine:
+        def build(self, name, context, *, timeout_s):
+            assert b"COPY files" in context
+            time.sleep(0.05)
+
+    took = containers.EnginePlace(Engine(), runtime=None, host=None).build(tmp_path)
+    assert 0.05 <= took < 0.3
 
 
 def test_one_failure_among_several_at_once_removes_all():

@@ -1,0 +1,174 @@
+"""What the trials of `startup` show: tables and figures, frame in, frame or axes out."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import plots, stats
+
+MACHINES = ("microvm", "full-vm")
+SLOWDOWNS = {
+    "integer_slowdown": "integer work",
+    "memory_slowdown": "copying",
+    "syscall_slowdown": "system calls",
+    "fault_slowdown": "page faults",
+}
+MARKS = ("created_s", "start_returned_s", "first_output_s", "stop_s", "removed_s")
+CLIENTS = {
+    "http-after": "knocks when the start call has returned",
+    "http": "knocks from the beginning",
+}
+MADE = {
+    "docker-runc": "image, by the classic builder",
+    "full-vm": "disk without an operating system, by mkfs.ext4",
+}
+
+
+def _starts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the starts and stops of single workloads, the null arm left out.
+
+    Containers and processes are those of the design "start", virtual machines
+    those of the design "machine".
+    """
+    alone = (trials["design"] == "start") & (trials["replicate"] == 0)
+    machines = (trials["design"] == "machine") & trials["place"].isin(MACHINES)
+    return trials[alone | machines]
+
+
+def summarize(trials: pd.DataFrame) -> pd.DataFrame:
+    """Summarise starts and stops, one row per place, fastest first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `stats.summarize`: n, failed, and for each mark in seconds the
+        median with its interval and quantiles.
+    """
+    table = stats.summarize(_starts(trials), list(MARKS))
+    if table.empty:
+        return table
+    return table.sort_values("first_output_s_median", kind="stable")
+
+
+def phases(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the median marks in seconds since t0, one row per place, fastest first."""
+    good = _starts(trials)
+    table = good[good["ok"]].groupby("place")[list(MARKS)].median()
+    return table.sort_values("first_output_s")
+
+
+def builds(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return, per place, what it made of the same files and in how many seconds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `made` in words, then n, failed and the median with its interval and
+        quantiles, as `stats.summarize`, the null arm left out.
+    """
+    rows = trials[(trials["design"] == "build") & (trials["replicate"] == 0)]
+    table = stats.summarize(rows, "build_s")
+    places = table.index.get_level_values("place")
+    table.insert(0, "made", [MADE.get(place, "") for place in places])
+    return table
+
+
+def answers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return when a web server was first heard of, by when its client began to knock.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by client, the patient one first, and place, fastest first.
+        Median seconds since t0 until the start call returned, a connection was
+        accepted, and a request was answered.
+    """
+    web = trials[(trials["design"] == "answer") & trials["ok"]]
+    columns = ["start_returned_s", "first_accept_s", "first_answer_s"]
+    tables = {
+        words: web[web["workload"] == workload]
+        .groupby("place")[columns]
+        .median()
+        .sort_values("first_answer_s")
+        for workload, words in CLIENTS.items()
+    }
+    return pd.concat(tables, names=["client"])
+
+
+def idle(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return, per place and number at once, the time until all are up and their memory.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What runs a guest, ``""`` where there is none: a guest that is emulated
+        counts the emulator's buffer of translated code as its memory. Medians:
+        seconds until the last first output; bytes per idle instance as PSS of
+        its host processes, as its memory cgroup, and as drop of the host's
+        available memory. The drop is NaN unless its 95 % interval lies above
+        zero: the host frees and takes memory of its own meanwhile, so the drop
+        of a few small instances is often lost in that, or negative.
+    """
+    together = trials[(trials["design"] == "at-once") & trials["ok"]]
+    columns = ["last_output_s", "pss_bytes", "cgroup_bytes", "available_bytes"]
+    described = stats.summarize(together, columns, by=["place", "at_once"])
+    table = described[[f"{name}_median" for name in columns]].set_axis(columns, axis=1)
+    # The low end is NaN, and so not above zero, where there are too few blocks for an interval.
+    table["available_bytes"] = table["available_bytes"].where(described["available_bytes_low"] > 0)
+    guests = together.groupby(described.index.names)["accel"].first()
+    table.insert(0, "accel", guests.reindex(table.index).fillna(""))
+    return table
+
+
+def stubborn(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return, per place, the seconds to stop a workload that handles no SIGTERM."""
+    rows = trials[(trials["design"] == "stubborn") & trials["ok"]]
+    return rows.groupby("place")[["stop_s"]].median().sort_values("stop_s")
+
+
+def slowdown(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return how many times longer the same work takes in the guest, median per kind of work."""
+    rows = trials[(trials["workload"] == "slowdown") & trials["ok"]]
+    return rows.groupby(["place", "accel"])[list(SLOWDOWNS)].median()
+
+
+def plot(trials: pd.DataFrame, ax=None):
+    """Draw the time until the first output, one dot per trial, one row per place."""
+    return plots.dots(
+        _starts(trials),
+        "first_output_s",
+        by="place",
+        unit="s",
+        label="Time until the workload's first output",
+        log=True,
+        ax=ax,
+    )
+
+
+def plot_phases(trials: pd.DataFrame, ax=None):
+    """Draw what a start and a stop are made of: median marks, one bar per place.
+
+    Emulated machines are left out: beside their bars no other could be seen.
+    """
+    table = phases(trials[trials["accel"] != "tcg"])
+    steps = {
+        "prepare": table["created_s"],
+        "start": table["first_output_s"] - table["created_s"],
+        "stop": table["stop_s"],
+    }
+    return plots.stacked(pd.DataFrame(steps), unit="s", label="Median time", ax=ax)
+
+
+def plot_at_once(trials: pd.DataFrame, ax=None):
+    """Draw the time until the last of several instances has spoken."""
+    return plots.lines(
+        trials[(trials["design"] == "at-once") & trials["ok"]],
+        "at_once",
+        "last_output_s",
+        by="place",
+        unit="s",
+        xlabel="instances asked for at once",
+        ylabel="time until all had spoken",
+        log=True,
+        ax=ax,
+    )
