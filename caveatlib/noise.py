@@ -19,7 +19,7 @@ import pandas as pd
 from pandera.typing.pandas import Series
 from scipy.stats import binom
 
-from caveatlib import frames, stats, store, trials
+from caveatlib import frames, stats, store
 from caveatlib.backends.base import Outcome, Place
 from caveatlib.designs import Arm, Design
 from caveatlib.experiments import startup_work
@@ -60,11 +60,6 @@ DESIGNS = tuple(
 def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
     """Start one workload and stop it, whichever of the two arms it is."""
     return Outcome({MEASURE: startup_work.once(place, 0)[MEASURE]})
-
-
-def verdicts(measured: pd.DataFrame) -> list:
-    """Return nothing: no claim is decided."""
-    return []
 
 
 def comparisons(measured: pd.DataFrame) -> pd.DataFrame:
@@ -146,8 +141,5 @@ def floor(*, version: int | None = None) -> pd.DataFrame:
     UsageError
         If nothing is recorded.
     """
-    import sys
-
     newest = max(store.versions(NAME), default=1)
-    here = sys.modules[__name__]
-    return summarize(trials.get(here, source="recorded", version=version or newest))
+    return summarize(store.load(NAME, version=version or newest, model=Trials))

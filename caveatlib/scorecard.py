@@ -13,24 +13,24 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from caveatlib import claims, store, trials
-from caveatlib.errors import CaveatError, Unavailable, UsageError
+from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
 
 NOT_YET = "not measured yet"
-LIVE_BUDGET_S = 60.0
 COLUMNS = ("claim", "quote", "kind", "experiment", "verdict", "effect", "machine", "source")
 
 
-def table(source: str | os.PathLike | Mapping = "recorded") -> pd.DataFrame:
+def table(source: str | os.PathLike | Mapping | None = None) -> pd.DataFrame:
     """Return every row of the ledger, and our own claims, with their verdicts.
 
     Parameters
     ----------
     source : {"recorded", "live"} or path, optional
-        Where the trials come from, see `trials.get`. Live measures each
-        experiment for `LIVE_BUDGET_S`; in a folder, an experiment that the run
-        left out stays without a verdict. A mapping gives each experiment's name
-        a source of its own.
+        Where the trials come from, see `trials.get`; default
+        ``$CAVEATLIB_SOURCE`` or recorded. Live measures each experiment for its
+        ``VERDICT_S``; in a folder given here, an experiment that the run left
+        out stays without a verdict. A mapping gives each experiment's name a
+        source of its own.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def table(source: str | os.PathLike | Mapping = "recorded") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def verdicts(source: str | os.PathLike | Mapping = "recorded") -> list[claims.Verdict]:
+def verdicts(source: str | os.PathLike | Mapping | None = None) -> list[claims.Verdict]:
     """Return the verdicts of all experiments that have trials in this source."""
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
     return [v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME])]
@@ -113,27 +113,15 @@ def _html_row(row: dict) -> str:
 
 def _of(experiment, source) -> list[claims.Verdict]:
     versions = store.versions(experiment.NAME)
-    if source == "recorded" and not versions:
+    source = trials.source_of(experiment, source)
+    if source is None or (source == "recorded" and not versions):
         return []
+    budget = {"budget_s": experiment.VERDICT_S} if source == "live" else {}
     try:
-        measured = trials.get(
-            experiment,
-            source=source,
-            version=max(versions, default=1),
-            **({"budget_s": LIVE_BUDGET_S} if source == "live" else {}),
-        )
+        measured = trials.get(experiment, source=source, version=max(versions, default=1), **budget)
     except Unavailable:
         return []
-    except UsageError:
-        if _is_run(source):
-            return []
-        raise
     return experiment.verdicts(measured)
-
-
-def _is_run(source) -> bool:
-    """Whether a folder holds a run of any experiment; one that it left out is no error."""
-    return any(os.path.isdir(os.path.join(source, e.NAME)) for e in ALL)
 
 
 def _row(name: str, quote: str, kind: str, claim: dict, verdict: claims.Verdict | None) -> dict:

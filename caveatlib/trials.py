@@ -21,15 +21,26 @@ from types import ModuleType
 import pandas as pd
 from tqdm.auto import tqdm
 
-from caveatlib import frames, host, store
+from caveatlib import frames, host, packages, store
+from caveatlib.backends import cache
 from caveatlib.backends import places as real_places
 from caveatlib.designs import Arm, Design, model_of, tables_of
 from caveatlib.errors import Unavailable, UsageError
 from caveatlib.journal import Journal, read
 from caveatlib.loop import Loop, write_fact, write_missing
-from caveatlib.paths import shown
+from caveatlib.paths import cannot, shown
 
-__all__ = ["Arm", "Design", "arms_here", "cost", "finish", "from_journal", "get", "measure"]
+__all__ = [
+    "Arm",
+    "Design",
+    "arms_here",
+    "cost",
+    "finish",
+    "from_journal",
+    "get",
+    "measure",
+    "source_of",
+]
 
 
 def get(
@@ -49,7 +60,8 @@ def get(
     source : {"recorded", "live"} or path, optional
         ``"recorded"`` reads the versioned data that ship with caveatlib,
         ``"live"`` measures on this machine, a folder is one that
-        ``caveatlib measure`` wrote. Default: ``$CAVEATLIB_SOURCE`` or recorded.
+        ``caveatlib measure`` wrote. Default: ``$CAVEATLIB_SOURCE`` or recorded;
+        an experiment that the variable's folder lacks is recorded, too.
     version : int
         Version of the recorded data; live data have none.
     table : str, optional
@@ -66,22 +78,70 @@ def get(
     Raises
     ------
     UsageError
-        If the source is neither of the words nor a folder.
+        If the source is neither of the words nor a folder with such a run.
     Unavailable
         If it is to be live and nothing of it can run here.
     """
     model = model_of(experiment, table)
-    source = os.fspath(source or os.environ.get("CAVEATLIB_SOURCE") or "recorded")
+    given, source = source, source_of(experiment, source)
+    if source is None:
+        raise UsageError(
+            f"No run of {experiment.NAME!r} in {shown(given)!r}. Must be a folder that "
+            f"`caveatlib measure {experiment.NAME}` wrote."
+        )
     if source == "recorded":
         return store.load(experiment.NAME, version=version, table=table, model=model)
     if source == "live":
         return store.load_run(_live(experiment, options), experiment.NAME, table=table, model=model)
-    if not Path(source).is_dir():
-        raise UsageError(
-            f"Unknown source {source!r}. Must be 'recorded', 'live' or a folder that "
-            "`caveatlib measure` wrote."
-        )
     return store.load_run(source, experiment.NAME, table=table, model=model)
+
+
+def source_of(experiment: ModuleType, source: str | os.PathLike | None = None) -> str | None:
+    """Return where an experiment's trials come from.
+
+    Parameters
+    ----------
+    experiment : module
+    source : {"recorded", "live"} or path, optional
+        Default: ``$CAVEATLIB_SOURCE`` or recorded.
+
+    Returns
+    -------
+    str or None
+        ``"recorded"``, ``"live"``, or the folder of a run. A run of other
+        experiments only is None; if the variable names it, ``"recorded"``,
+        because it is meant for all notebooks at once.
+
+    Raises
+    ------
+    UsageError
+        If the source is neither of the words nor the folder of a run.
+    """
+    named = source is not None and os.fspath(source) != ""
+    source = os.fspath(source) if named else os.environ.get("CAVEATLIB_SOURCE") or "recorded"
+    if source in ("recorded", "live"):
+        return source
+    folder = Path(source)
+    try:
+        if (folder / packages.FILE).is_file():  # one experiment's part of a run
+            held = {packages.read(folder)["name"]}
+        else:
+            held = {f.name for f in folder.iterdir() if _holds_run(f)} if folder.is_dir() else set()
+    except OSError as error:
+        raise cannot("read", folder, error) from None
+    if experiment.NAME in held:
+        return source
+    if held:
+        return None if named else "recorded"
+    raise UsageError(
+        f"Unknown source {shown(source)!r}. Must be 'recorded', 'live' or a folder that "
+        "`caveatlib measure` wrote."
+    )
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether a folder is an experiment's in a run, finished or not."""
+    return (folder / packages.FILE).is_file() or (folder / "journal.jsonl").is_file()
 
 
 _LIVE: dict[tuple, str] = {}
@@ -237,9 +297,10 @@ def measure(
     if not runnable:
         reasons = "; ".join(f"{place}: {why}" for place, why in missing.items())
         raise Unavailable(f"Nothing of {experiment.NAME!r} can run here. {reasons}")
+    made = _first_missing(folder)
     store.make_folder(folder)
     sessions = blocks or (None if budget_s else experiment.BLOCKS)
-    with Journal(journal_path) as journal:
+    with _handed_back(made), Journal(journal_path) as journal:
         if not resume:
             seed = secrets.randbelow(2**31) if seed is None else seed
             header = _header(experiment, seed, places, engine)
@@ -256,7 +317,24 @@ def measure(
             with contextlib.suppress(Exception):  # what ended the run says more
                 finish(experiment, out)
             raise
-    return finish(experiment, out)
+        return finish(experiment, out)
+
+
+def _first_missing(folder: Path) -> Path:
+    """Return the topmost of a folder and its parents that is still to be made."""
+    while not folder.parent.exists():
+        folder = folder.parent
+    return folder
+
+
+@contextlib.contextmanager
+def _handed_back(made: Path) -> Iterator[None]:
+    """Give what is measured under sudo to whoever called it, however it ends."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a file system without owners, say
+            cache.hand_back(made)
 
 
 def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
@@ -270,6 +348,7 @@ def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
     folder = Path(out) / experiment.NAME
     tables = from_journal(experiment, folder / "journal.jsonl")
     trials = tables["trials"]
+    judge = getattr(experiment, "verdicts", lambda _: [])  # the noise floor decides no claim
     store.write_run(
         folder,
         experiment.NAME,
@@ -277,7 +356,7 @@ def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
         tables_of(experiment),
         title=experiment.QUESTION,
         summary=experiment.summarize(trials) if len(trials) else pd.DataFrame(),
-        verdicts=[v.as_dict() for v in experiment.verdicts(trials)] if len(trials) else [],
+        verdicts=[v.as_dict() for v in judge(trials)] if len(trials) else [],
     )
     return folder
 

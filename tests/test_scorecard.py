@@ -97,7 +97,7 @@ def test_each_experiment_may_have_its_own_source(monkeypatch):
 
 def experiment(verdicts):
     """Return what stands for an experiment."""
-    return SimpleNamespace(NAME="startup", verdicts=verdicts)
+    return SimpleNamespace(NAME="startup", VERDICT_S=33, verdicts=verdicts)
 
 
 def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
@@ -113,6 +113,7 @@ def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
     assert scorecard._of(little, "live") == []
     monkeypatch.undo()
     (tmp_path / "quota").mkdir()
+    (tmp_path / "quota" / "datapackage.json").write_text("{}")
     assert scorecard._of(startup, str(tmp_path)) == []
     with pytest.raises(UsageError, match="'nowhere'"):
         scorecard._of(startup, "nowhere")
@@ -130,7 +131,7 @@ def test_damaged_data_are_an_error_and_no_silence(monkeypatch):
 
 
 def test_live_has_a_budget_and_recorded_the_newest_version(monkeypatch):
-    """Live measures for its budget; recorded is read in its newest version."""
+    """Live measures until there can be verdicts; recorded is read in its newest version."""
     asked = []
 
     def get(experiment, **options):
@@ -141,8 +142,39 @@ def test_live_has_a_budget_and_recorded_the_newest_version(monkeypatch):
     monkeypatch.setattr(scorecard.store, "versions", lambda name: [1, 2, 10])
     assert scorecard._of(experiment(lambda rows: [rows]), "live") == ["rows"]
     scorecard._of(experiment(lambda rows: [rows]), "recorded")
-    assert asked[0]["budget_s"] == scorecard.LIVE_BUDGET_S
+    assert asked[0]["budget_s"] == 33
     assert asked[1] == {"source": "recorded", "version": 10}
+
+
+def test_the_default_is_the_variables_source(monkeypatch, tmp_path):
+    """As `trials.get`: the variable's run; what it left out is recorded, never a silence."""
+    (tmp_path / "quota").mkdir()
+    (tmp_path / "quota" / "datapackage.json").write_text("{}")
+    asked = []
+
+    def get(experiment, *, source, version):
+        asked.append((experiment.NAME, source))
+        raise Unavailable("nothing is read here")
+
+    monkeypatch.setattr(scorecard.trials, "get", get)
+    monkeypatch.setenv("CAVEATLIB_SOURCE", str(tmp_path))
+    scorecard.table()
+    assert dict(asked) == {e.NAME: "recorded" for e in ALL} | {"quota": str(tmp_path)}
+    asked.clear()
+    scorecard.table(str(tmp_path))
+    assert dict(asked) == {"quota": str(tmp_path)}
+    monkeypatch.delenv("CAVEATLIB_SOURCE")
+    asked.clear()
+    scorecard.table()
+    assert {source for _, source in asked} == {"recorded"}
+
+
+def test_a_run_that_is_unfinished_is_no_silence(tmp_path):
+    """Its claims are not "not measured yet": it says how to end the run."""
+    (tmp_path / "startup").mkdir()
+    (tmp_path / "startup" / "journal.jsonl").touch()
+    with pytest.raises(UsageError, match="unfinished"):
+        scorecard.table(str(tmp_path))
 
 
 def test_an_effect_without_a_number_is_no_nan(given):

@@ -1,15 +1,20 @@
 """The measuring loop, on fake places."""
 
+import contextlib
 import json
+import os
+import pwd
 from types import SimpleNamespace
 
 import pytest
 
 from caveatlib import designs, frames, trials
+from caveatlib.backends import cache
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.fakes import fake
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
+from caveatlib.experiments import startup
 from caveatlib.journal import Journal, read
 
 
@@ -282,6 +287,78 @@ def test_get_refuses_an_unknown_source():
     """A source is one of two words or a folder."""
     with pytest.raises(UsageError, match="'nowhere'"):
         trials.get(experiment(steady), source="nowhere", version=1)
+
+
+def test_a_source_is_one_thing_for_all(tmp_path, monkeypatch):
+    """Recorded, live, a run that has the experiment, one that left it out, or an error."""
+    little, other = experiment(steady), experiment(steady, NAME="other")
+    run(little, tmp_path / "r", blocks=1)
+    folder = tmp_path / "r"
+    (tmp_path / "empty").mkdir()
+    for word in ("recorded", "live"):
+        assert trials.source_of(other, word) == word
+    assert trials.source_of(little, folder) == str(folder)
+    assert trials.source_of(little, folder / "little") == str(folder / "little")
+    assert trials.source_of(other, folder) is None
+    assert trials.source_of(other, folder / "little") is None
+    for nothing in ("nowhere", tmp_path / "empty"):
+        with pytest.raises(UsageError, match=r"Unknown source .*Must be"):
+            trials.source_of(little, nothing)
+    monkeypatch.delenv("CAVEATLIB_SOURCE", raising=False)
+    assert trials.source_of(other) == "recorded"
+    monkeypatch.setenv("CAVEATLIB_SOURCE", str(folder))
+    assert trials.source_of(little) == str(folder)
+    assert trials.source_of(other) == trials.source_of(other, None) == "recorded"
+    assert trials.source_of(other, folder) is None
+    monkeypatch.setenv("CAVEATLIB_SOURCE", "nowhere")
+    with pytest.raises(UsageError, match="'nowhere'"):
+        trials.source_of(other)
+
+
+def test_what_the_variables_run_lacks_is_recorded(tmp_path, monkeypatch):
+    """The variable is meant for all notebooks; who names a folder is told that it is not there."""
+    run(experiment(steady), tmp_path, blocks=1)
+    monkeypatch.setenv("CAVEATLIB_SOURCE", str(tmp_path))
+    for name in ("trials", "conditions"):
+        rows = trials.get(startup, version=1, table=name)
+        assert len(rows)
+    assert set(trials.get(startup, version=1)["source"]) == {"recorded"}
+    assert set(trials.get(experiment(steady), version=1)["source"]) == {"live"}
+    with pytest.raises(UsageError, match="No run of 'startup'"):
+        trials.get(startup, source=tmp_path, version=1)
+
+
+@pytest.mark.parametrize("ends", [None, KeyboardInterrupt, ZeroDivisionError])
+def test_a_run_under_sudo_is_handed_back(tmp_path, monkeypatch, ends):
+    """All that was made, its new parents too, and nothing else, however the run ends."""
+    changed = {}
+
+    def chown(path, uid, gid, *, follow_symlinks=True):
+        changed[str(path)] = (uid, gid, follow_symlinks)
+
+    def trial(place, conditions, *, seed):
+        if ends:
+            raise ends
+        return steady(place, conditions, seed=seed)
+
+    monkeypatch.setattr(cache.os, "chown", chown)
+    monkeypatch.setattr(cache.os, "geteuid", lambda: 0)
+    me = pwd.getpwuid(os.getuid())
+    monkeypatch.setenv("SUDO_UID", str(me.pw_uid))
+    (tmp_path / "mine").touch()
+    with pytest.raises(ends) if ends else contextlib.nullcontext():
+        run(experiment(trial), tmp_path / "runs" / "first", blocks=1)
+    made = {str(p) for p in (tmp_path / "runs").rglob("*")} | {str(tmp_path / "runs")}
+    assert str(tmp_path / "runs" / "first" / "little" / "trials.csv") in made
+    assert changed == dict.fromkeys(made, (me.pw_uid, me.pw_gid, False))
+
+
+def test_what_has_no_claims_needs_no_verdicts(tmp_path):
+    """The noise floor is measured by the same loop."""
+    little = experiment(steady)
+    del little.verdicts
+    run(little, tmp_path, blocks=1)
+    assert json.loads((tmp_path / "little" / "verdicts.json").read_text()) == []
 
 
 def test_conditions_name_the_machine_by_class_only(tmp_path):
