@@ -230,8 +230,8 @@ def report(
     from caveatlib import report as page
     from caveatlib import scorecard as card
 
-    path, sources = page.write(out, source=source, say=_say)
-    for line in card.lines(card.table(sources)):
+    path, _, found = page.write(out, source=source, say=_say)
+    for line in card.lines(found):
         _say(line)
     _say(f"Written: {path}")
 

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caveatlib import scorecard, shipped, store, trials
-from caveatlib.errors import CaveatError, DataError, Unavailable, UsageError
-from caveatlib.experiments import ALL
+from caveatlib.errors import CaveatError, DataError, Unavailable
+from caveatlib.experiments import ALL, by_name
 from caveatlib.paths import cannot
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 BUDGET_S = 75.0
-"""Seconds of measuring per experiment when the report measures by itself."""
+"""Seconds of measuring per experiment at least, when the report measures by itself."""
+LIMIT_S = 180.0
+"""An experiment whose verdicts need longer than so many seconds is replayed."""
+ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
+"""The line of the answer in a notebook's first cell."""
 CELL_TIMEOUT_S = 600
 INTERACTIVE = "interactive"
 """Tag of cells whose output is a widget; a static figure stands before each."""
@@ -29,16 +38,17 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def write(
     out: str | os.PathLike = "report", *, source: str = "auto", say: Callable = print
-) -> tuple[Path, dict[str, str]]:
+) -> tuple[Path, dict[str, str], pd.DataFrame]:
     """Write ``out/index.html``.
 
     Parameters
     ----------
     out : path, optional
     source : {"auto", "live", "recorded"} or path, optional
-        ``auto`` measures what this machine can for `BUDGET_S` per experiment
-        and replays the rest; ``live`` fails where nothing can be measured; a
-        folder is one that ``caveatlib measure`` wrote.
+        ``auto`` measures what this machine can, each experiment for its
+        ``VERDICT_S`` and at least `BUDGET_S`, and replays the rest, also what
+        needs more than `LIMIT_S`; ``live`` measures that, too, and fails where
+        nothing can be measured; a folder is one that ``caveatlib measure`` wrote.
     say : callable, optional
         Is told in a sentence what happens.
 
@@ -47,6 +57,8 @@ def write(
     page : pathlib.Path
     sources : dict
         Experiment -> the source of its numbers, "recorded" or a folder.
+    card : pandas.DataFrame
+        The scorecard on the page, see `scorecard.table`.
 
     Raises
     ------
@@ -62,20 +74,21 @@ def write(
     out = store.make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
         raise cannot("write to", out, PermissionError(13, "Permission denied"))
-    sources = given or _measured(out, source, say)
+    sources, reasons = (given, {}) if given else _measured(out, source, say)
+    card = scorecard.table(sources)
     sections = []
     for path in notebooks():
-        sections.append(_section(path, sources, say))
+        sections.append(_section(path, sources, reasons, say))
     # A link from one notebook to another is one to its section here.
     for number, path in enumerate(notebooks()):
         here = (f'href="{path.name}"', f'href="#s{number}"')
         sections = [(title, banner, body.replace(*here)) for title, banner, body in sections]
-    card = scorecard.Scorecard(scorecard.table(sources))
     page = out / "index.html"
     partial = out / ".index.html.partial"
-    partial.write_text(_page(card._repr_html_(), sections), encoding="utf-8")
+    shown = scorecard.Scorecard(card)._repr_html_()
+    partial.write_text(_page(shown, sections), encoding="utf-8")
     partial.replace(page)
-    return page, sources
+    return page, sources, card
 
 
 def notebooks() -> list[Path]:
@@ -114,47 +127,62 @@ def execute(path: Path, source: str):
 
 def _given(source: str) -> dict[str, str]:
     """Return where every experiment's numbers come from, empty if they are to be measured."""
-    recorded = {e.NAME: "recorded" for e in ALL}
-    if source == "recorded":
-        return recorded
     if source in ("auto", "live"):
         return {}
-    found = {e.NAME: source for e in ALL if (Path(source) / e.NAME).is_dir()}
-    if not found:
-        raise UsageError(
-            f"Unknown source {source!r}. Must be 'auto', 'live', 'recorded' or a folder "
-            "that `caveatlib measure` wrote."
-        )
-    return recorded | found
+    return {e.NAME: trials.source_of(e, source) or "recorded" for e in ALL}
 
 
-def _measured(out: Path, source: str, say: Callable) -> dict[str, str]:
-    """Measure what can be measured here; the rest is recorded, and it is said why."""
+def _measured(out: Path, source: str, say: Callable) -> tuple[dict[str, str], dict[str, str]]:
+    """Measure what can be measured here; the rest is recorded, and it is said why.
+
+    Returns
+    -------
+    sources : dict
+        Experiment -> "recorded" or the run's folder.
+    reasons : dict
+        Experiment -> why it takes too long here, to be said above its notebook.
+    """
     folder = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    sources, reasons = {e.NAME: "recorded" for e in ALL}, []
+    sources, reasons, errors = {e.NAME: "recorded" for e in ALL}, {}, []
     for experiment in ALL:
+        name = experiment.NAME
+        if source == "auto" and experiment.VERDICT_S > LIMIT_S:
+            minutes = f"{experiment.VERDICT_S / 60:.0f} minutes"
+            reasons[name] = (
+                f"verdicts need about {minutes} of measuring here, `caveatlib measure {name}`"
+            )
+            say(f"Replaying {name} from recorded data: {reasons[name]}.")
+            continue
         try:
-            say(f"Measuring {experiment.NAME} for about {BUDGET_S:.0f} s.")
-            trials.measure(experiment, out=folder, budget_s=BUDGET_S)
-            sources[experiment.NAME] = str(folder.resolve())
+            budget_s = max(BUDGET_S, experiment.VERDICT_S)
+            say(f"Measuring {name} for about {budget_s:.0f} s.")
+            trials.measure(experiment, out=folder, budget_s=budget_s)
+            sources[name] = str(folder.resolve())
         except CaveatError as error:
-            reasons.append(str(error))
-            say(f"Replaying {experiment.NAME} from recorded data: {error}")
-    if source == "live" and "recorded" in sources.values() and len(reasons) == len(ALL):
-        raise Unavailable(f"Nothing can be measured live here. {reasons[0]}")
-    return sources
+            errors.append(str(error))
+            say(f"Replaying {name} from recorded data: {error}")
+    if source == "live" and len(errors) == len(ALL):
+        raise Unavailable(f"Nothing can be measured live here. {errors[0]}")
+    return sources, reasons
 
 
-def _section(path: Path, sources: dict[str, str], say: Callable) -> tuple[str, str, str]:
+def _section(
+    path: Path, sources: dict[str, str], reasons: dict[str, str], say: Callable
+) -> tuple[str, str, str]:
     """Return title, banner and body of one notebook, live where that works."""
     import nbformat
 
     about = nbformat.read(path, as_version=4).metadata.get("caveatlib", {})
-    source = sources.get(about.get("experiment"), "recorded")
-    banner = "Measured on this machine." if source != "recorded" else "Replayed from recorded data."
+    name = about.get("experiment")
+    source = sources.get(name, "recorded")
+    banner = "Measured on this machine."
+    if source == "recorded":
+        banner = f"Replayed from recorded data{': ' + reasons[name] if name in reasons else ''}."
     say(f"Running {path.name}.")
     try:
         notebook = execute(path, source)
+        if source != "recorded":
+            _answer_live(notebook, name, source)
     except Exception as error:  # a cell's own, a time limit, or a kernel that died
         what = getattr(error, "ename", type(error).__name__)
         if source == "recorded":
@@ -164,6 +192,27 @@ def _section(path: Path, sources: dict[str, str], say: Callable) -> tuple[str, s
         notebook = execute(path, "recorded")
     title = about.get("title") or path.stem
     return title, banner, _body(notebook)
+
+
+def put_answer(notebook, line: str) -> None:
+    """Let the line of the answer in a notebook's first cell be this one, if it has any."""
+    first = notebook.cells[0]
+    first.source = ANSWER.sub(lambda _: line, first.source)
+
+
+def _answer_live(notebook, name: str, source: str) -> None:
+    """Let a notebook's text say what the trials of this run say, not the recorded ones."""
+    if not ANSWER.search(notebook.cells[0].source):
+        return
+    experiment = by_name(name)
+    said = experiment.answer(trials.get(experiment, source=source, version=1))
+    put_answer(notebook, f"**Answer, measured on this machine:** {_as_text(said)}")
+
+
+def _as_text(text: str) -> str:
+    """Return text that Markdown and HTML show as it is, on one line."""
+    plain = re.sub(r"\s+", " ", text)
+    return re.sub(r"[^\w .,;%-]|_", lambda found: f"&#{ord(found[0])};", plain)
 
 
 def _body(notebook) -> str:

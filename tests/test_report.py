@@ -3,6 +3,7 @@
 Seen to fail: with the policy left out of `report._page`.
 """
 
+import html
 import re
 from html.parser import HTMLParser
 
@@ -10,9 +11,9 @@ import browser as browsers
 import nbformat
 import pytest
 
-from caveatlib import report, store
+from caveatlib import report, scorecard, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
-from caveatlib.experiments import ALL
+from caveatlib.experiments import ALL, startup
 
 HTML = """
 from IPython.display import HTML, Image
@@ -73,10 +74,10 @@ def assert_self_contained(text: str) -> None:
     assert not [v for v in page.links if v.startswith("http")], "a link leads away"
 
 
-def book(path, *cells, title="One & <two>", experiment="startup"):
+def book(path, *cells, title="One & <two>", experiment="startup", text="# Title"):
     """Write a notebook."""
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("# Title"), *map(nbformat.v4.new_code_cell, cells)],
+        cells=[nbformat.v4.new_markdown_cell(text), *map(nbformat.v4.new_code_cell, cells)],
         metadata={"caveatlib": {"experiment": experiment, "title": title}},
     )
     nbformat.write(notebook, path)
@@ -97,6 +98,7 @@ def books(tmp_path, monkeypatch):
 def live(tmp_path):
     """Return a folder that looks like a run of `startup`, which nothing can be read from."""
     (tmp_path / "run" / "startup").mkdir(parents=True)
+    (tmp_path / "run" / "startup" / "datapackage.json").write_text("{}")
     return tmp_path / "run"
 
 
@@ -112,7 +114,7 @@ def test_a_live_notebook_that_fails_is_replayed(tmp_path, books, live, no_verdic
     book(books / "02-works.ipynb", SHOWN)
     book(books / "03-other.ipynb", SHOWN, experiment="quota")
     said = []
-    path, sources = report.write(tmp_path / "out", source=str(live), say=said.append)
+    path, sources, _ = report.write(tmp_path / "out", source=str(live), say=said.append)
     text = path.read_text(encoding="utf-8")
     banners = re.findall(r'<p class="banner">(.*?)</p>', text)
     assert banners == [
@@ -131,8 +133,49 @@ def test_a_kernel_that_dies_is_replayed(tmp_path, books, live, no_verdicts):
     book(
         books / "01-dies.ipynb", SHOWN + "\nif 'run' in os.environ['CAVEATLIB_SOURCE']: os._exit(1)"
     )
-    path, _ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    path, *_ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
     assert "Replayed from recorded data: the live run ended in" in path.read_text(encoding="utf-8")
+
+
+RECORDED = "# Title\n\n**Answer, from the recorded trials:** Thirteen.\n\nMore *words*."
+
+
+def answers(path) -> list[str]:
+    """Return the lines of the answer in a page, as they are shown."""
+    text = path.read_text(encoding="utf-8")
+    return [re.sub("<.*?>", "", html.unescape(a)) for a in re.findall("<p>(.*?Answer.*)</p>", text)]
+
+
+def test_a_live_answer_is_this_runs(tmp_path, books, live, no_verdicts, monkeypatch):
+    """Under "Measured on this machine." no recorded answer stands; elsewhere it says recorded."""
+    asked = []
+
+    def get(experiment, *, source, version):
+        asked.append((experiment.NAME, source))
+        return "rows"
+
+    monkeypatch.setattr(trials, "get", get)
+    monkeypatch.setattr(startup, "answer", lambda rows: f"Here 7 s, of {rows} <b>*x*</b> a_b_c.")
+    book(books / "01-live.ipynb", SHOWN, text=RECORDED)
+    book(books / "02-fails.ipynb", FAILS_LIVE, text=RECORDED)
+    book(books / "03-other.ipynb", SHOWN, experiment="quota", text=RECORDED)
+    path, *_ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    assert "<em>words</em>" in path.read_text(encoding="utf-8")
+    assert asked == [("startup", str(live))]
+    recorded = "Answer, from the recorded trials: Thirteen."
+    text = html.unescape(path.read_text(encoding="utf-8"))
+    assert "Answer, measured on this machine:</strong> Here 7 s, of rows <b>*x*</b> a_b_c." in text
+    assert "&lt;b&gt;" in path.read_text(encoding="utf-8")
+    assert answers(path)[1:] == [recorded, recorded]
+
+
+def test_an_answer_that_cannot_be_given_is_replayed(tmp_path, books, live, no_verdicts):
+    """A run that cannot be read has no answer: the notebook is the recorded one, and says so."""
+    book(books / "01-live.ipynb", SHOWN, text=RECORDED)
+    path, *_ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    text = path.read_text(encoding="utf-8")
+    assert "Replayed from recorded data: the live run ended in DataError." in text
+    assert answers(path) == ["Answer, from the recorded trials: Thirteen."]
 
 
 def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_verdicts):
@@ -147,7 +190,7 @@ def test_the_environment_is_as_before(tmp_path, books, no_verdicts, monkeypatch)
     """The report tells its kernels their source, and nobody else."""
     monkeypatch.setenv("CAVEATLIB_SOURCE", "elsewhere")
     book(books / "01-a.ipynb", SHOWN)
-    path, _ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    path, *_ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
     import os
 
     assert os.environ["CAVEATLIB_SOURCE"] == "elsewhere"
@@ -159,7 +202,7 @@ def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
     """Pictures are in the page, the policy stands first; a browser asks for nothing."""
     require(browsers.PROGRAM)
     book(books / "01-a.ipynb", SHOWN, HTML, PICTURE)
-    path, _ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    path, *_ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
     text = path.read_text(encoding="utf-8")
     assert_self_contained(text)
     assert 'alt="Nothing &amp; &lt;nothing&gt;."' in text
@@ -182,7 +225,7 @@ def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
 def test_the_recorded_report_loads_nothing(require, tmp_path, bars):
     """All notebooks on recorded data: every picture shown, every cell's words, no request."""
     require(browsers.PROGRAM)
-    path, sources = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    path, sources, _ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
     assert set(sources.values()) == {"recorded"}
     text = path.read_text(encoding="utf-8")
     assert_self_contained(text)
@@ -224,16 +267,57 @@ def test_nothing_can_be_measured_live(tmp_path, books, monkeypatch):
 
 
 def test_auto_says_what_it_replays(tmp_path, books, no_verdicts, monkeypatch):
-    """What cannot be measured here is replayed, and the reason told."""
+    """What cannot be measured here, or would take too long, is replayed, and the reason told."""
+    asked = {}
 
     def measure(experiment, *, out, budget_s):
+        asked[experiment.NAME] = budget_s
         if experiment.NAME != "startup":
             raise Unavailable("no such place")
         (out / "startup").mkdir(parents=True)
 
     monkeypatch.setattr(report.trials, "measure", measure)
     book(books / "01-a.ipynb", SHOWN)
+    book(books / "02-b.ipynb", SHOWN, experiment="ports")
     said = []
-    _, sources = report.write(tmp_path / "out", source="auto", say=said.append)
+    path, sources, _ = report.write(tmp_path / "out", source="auto", say=said.append)
     assert {n for n, s in sources.items() if s == "recorded"} == {e.NAME for e in ALL} - {"startup"}
     assert "Replaying quota from recorded data: no such place" in said
+    assert asked == {
+        e.NAME: max(e.VERDICT_S, report.BUDGET_S) for e in ALL if e.VERDICT_S <= report.LIMIT_S
+    }
+    assert {"startup", "quota"} == set(asked)
+    why = "verdicts need about 13 minutes of measuring here, `caveatlib measure ports`."
+    assert f"Replaying ports from recorded data: {why}" in said
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r'<p class="banner">(.*?)</p>', text) == [
+        "Measured on this machine.",
+        f"Replayed from recorded data: {why}",
+    ]
+
+
+def test_live_measures_until_there_can_be_verdicts(tmp_path, books, no_verdicts, monkeypatch):
+    """Asked for live numbers, what takes long is measured, too."""
+    asked = {}
+
+    def measure(experiment, *, out, budget_s):
+        asked[experiment.NAME] = budget_s
+
+    monkeypatch.setattr(report.trials, "measure", measure)
+    _, sources, _ = report.write(tmp_path / "out", source="live", say=lambda _: None)
+    assert asked == {e.NAME: max(e.VERDICT_S, report.BUDGET_S) for e in ALL}
+    assert "recorded" not in sources.values()
+
+
+def test_the_scorecard_is_made_once(tmp_path, books, monkeypatch):
+    """What the page shows is what the caller is given."""
+    made = []
+
+    def table(sources):
+        made.append(sources)
+        return scorecard.pd.DataFrame(columns=list(scorecard.COLUMNS))
+
+    monkeypatch.setattr(report.scorecard, "table", table)
+    _, sources, card = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    assert made == [sources]
+    assert list(card.columns) == list(scorecard.COLUMNS)

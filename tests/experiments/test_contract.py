@@ -43,6 +43,7 @@ def test_names_and_words(experiment):
     assert experiment.CLAIMS
     assert {c.experiment for c in experiment.CLAIMS} == {experiment.NAME}
     assert "mislead" in experiment.__doc__
+    assert experiment.VERDICT_S >= 30  # seconds of measuring until verdicts are possible
 
 
 def test_places_are_known(experiment):
