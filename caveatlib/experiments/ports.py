@@ -44,10 +44,18 @@ from caveatlib.experiments.ports_judged import (
     contrast,
     verdicts,
 )
+from caveatlib.experiments.ports_words import controls, paths
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
 
-__all__ = ["CLAIMS", "NAME", "answer", "verdicts"]  # beside what is defined here
+__all__ = [
+    "CLAIMS",
+    "NAME",
+    "answer",
+    "controls",
+    "paths",
+    "verdicts",
+]  # beside what is defined here
 
 PLACES = (PROXY, HAIRPIN, AGAIN)
 SWAP = ("place", PROXY, HAIRPIN)

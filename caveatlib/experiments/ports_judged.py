@@ -7,6 +7,7 @@ import pandas as pd
 from caveatlib import claims, stats
 from caveatlib.backends.network.site import PATHS
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, Verdict
+from caveatlib.designs import UNAVAILABLE
 
 NAME = "ports"
 PROXY, HAIRPIN, AGAIN = "engine-proxy", "engine-hairpin", "engine-proxy-again"
@@ -201,7 +202,7 @@ def _missing(rows: pd.DataFrame, path: str) -> str:
         if not _of(rows, path, place, "reachable"):
             tried = rows[(rows["path"] == path) & (rows["place"] == place)]
             error = tried["error"].iloc[0] if len(tried) else "it was not asked for"
-            return f"No {place}: {error.removeprefix('unavailable: ')}."
+            return f"No {place}: {error.removeprefix(UNAVAILABLE).rstrip('.')}."
     return "No session in which both settings were tried."
 
 

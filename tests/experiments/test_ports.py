@@ -10,8 +10,9 @@ import pytest
 from caveatlib import frames
 from caveatlib.backends.network import site, traffic
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN
+from caveatlib.designs import UNAVAILABLE
 from caveatlib.errors import MeasurementError
-from caveatlib.experiments import ports
+from caveatlib.experiments import ports, ports_words
 from caveatlib.experiments.ports_judged import AGAIN, HAIRPIN, PAIRED, PROXY
 
 PROXIED = ("loopback", "hairpin", "self", "other-network", "loopback-ipv6")
@@ -210,11 +211,11 @@ def test_nothing_could_run():
     frame.loc[off, frames.measures(ports.Trials)] = np.nan
     frame.loc[off, ["served_by", "source_class", "refusal"]] = np.nan
     frame.loc[off, "ok"] = False
-    frame.loc[off, "error"] = "unavailable: private-engine: no dockerd"
+    frame.loc[off, "error"] = f"{UNAVAILABLE}private-engine: no dockerd."
     found = judged(frame)
     del found["ports-accepts-early"]  # asks for the proxy's engine only
     assert {v.verdict for v in found.values()} == {NOT_MEASURED}
-    assert "no dockerd" in found["C17"].because
+    assert found["C17"].because == f"No {HAIRPIN}: private-engine: no dockerd."
 
 
 def test_verdicts_and_claims_match():
@@ -222,6 +223,29 @@ def test_verdicts_and_claims_match():
     found = ports.verdicts(trials(cores=8))
     assert sorted(v.claim for v in found) == sorted(c.id for c in ports.CLAIMS)
     assert [repr(v) for v in found] == [repr(v) for v in ports.verdicts(trials(cores=8))]
+
+
+def test_every_path_has_words():
+    """Who calls, which address, and what for; in the order of the paths, nothing too much."""
+    table = ports.paths()
+    assert list(table.index) == list(site.PATHS) == list(ports_words.MEANINGS)
+    assert {p.client for p in site.PATHS.values()} == set(ports_words.CLIENTS)
+    assert {p.target for p in site.PATHS.values()} == set(ports_words.TARGETS)
+    assert table["meaning"].is_unique
+    assert table.loc["self", "client"] == "the serving container itself"
+    baselines = set(table.index[~table["published"]])
+    assert baselines == {"direct", "host-network"}
+
+
+def test_congestion_control_is_told_from_the_trials():
+    """What the paths had, and what the machine has; exchanged in the data, exchanged here."""
+    frame = trials()
+    frame.loc[frame["congestion"] == "default", "algorithm"] = "bbr"
+    assert ports.controls(frame).loc["m"].tolist() == ["reno", "bbr"]
+    frame["algorithm"] = frame["algorithm"].replace({"reno": "bbr", "bbr": "cubic"})
+    assert ports.controls(frame).loc["m"].tolist() == ["bbr", "cubic"]
+    without = frame[frame["design"] != "congestion"]
+    assert ports.controls(without).loc["m"].tolist() == ["bbr", ""]
 
 
 def test_tables():
