@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -77,6 +78,27 @@ def test_data_and_notebooks_are_in_the_wheel(wheel):
         shipped = {p.relative_to(there) for p in there.rglob("*") if p.is_file()}
         ignored = {p for p in here if {".ipynb_checkpoints", "__pycache__"} & set(p.parts)}
         assert shipped >= here - ignored
+
+
+def test_what_the_makefile_calls_is_in_the_sdist(tmp_path):
+    """Who unpacks it can run the commands that README names."""
+    python("-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(ROOT))
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    called = set(re.findall(r"\btools/[\w.]+", (ROOT / "Makefile").read_text()))
+    assert len(called) >= 3
+    assert called <= held
+    assert {"Makefile", "constraints.txt", "pyproject.toml", "environment.yml"} <= held
+
+
+def test_readme_names_commands_as_they_are_typed():
+    """The command is in .venv/bin: sudo, and a shell before it is activated, find no other."""
+    text = (ROOT / "README.md").read_text()
+    assert "sudo caveatlib" not in text
+    assert "sudo .venv/bin/caveatlib measure" in text
+    assert ". .venv/bin/activate" in text
+    # Kernels run in notebooks/, where a relative folder is another.
+    assert re.findall(r"CAVEATLIB_SOURCE=(.{6})", text) == ['"$PWD/']
 
 
 def test_environment_yml_agrees_with_pyproject():
