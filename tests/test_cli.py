@@ -3,9 +3,10 @@
 import json
 import sys
 
+import pandas as pd
 import pytest
 
-from caveatlib import cli, trials
+from caveatlib import cli, report, scorecard, trials
 from caveatlib.backends import places
 from caveatlib.errors import MeasurementError
 
@@ -179,6 +180,25 @@ def test_a_wrong_checksum_is_one_line(run, tmp_path):
     status, _, err = run("scorecard", "--source", "r")
     assert (status, err.count("\n")) == (2, 1)
     assert "trials.csv" in err
+
+
+def test_report_prints_the_scorecard_of_its_page(run, monkeypatch):
+    """What is printed is what the page shows, not made again from other trials."""
+    row = dict.fromkeys(scorecard.COLUMNS, "x") | {"claim": "C99", "verdict": "holds"}
+
+    def write(out, *, source, say):
+        return out / "index.html", {}, pd.DataFrame([row])
+
+    def table(source):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(report, "write", write)
+    monkeypatch.setattr(scorecard, "table", table)
+    status, out, _ = run("report", "--out", "here")
+    assert status == 0
+    first, last = out.splitlines()
+    assert first.startswith("C99")
+    assert last == "Written: here/index.html"
 
 
 def test_clean_is_harmless_twice(run):
