@@ -29,8 +29,8 @@ MEANINGS = {
     "self": "a container calls its own published port: the packets return to where they came from",
     "other-network": "a container calls one of another network by the host's address",
     "outside": "what users of a server do",
-    "direct": "no published port is involved: what the bridge alone costs",
-    "host-network": "the server shares the host's network, no published port: what nothing costs",
+    "direct": "the baseline of a bridge alone: no published port on the way",
+    "host-network": "the baseline of no bridge either: the server shares the host's network",
 }
 
 
