@@ -10,10 +10,12 @@ is on average.
 Requests of 5 ms of CPU time arrive open-loop, steadily or in bursts, at a share
 of the quota; latency counts from the scheduled time. A burst is as many
 requests as it takes to spend 0.2 s of the quota, whatever the period, so that
-periods are compared under the same load. Generator and collector live outside
-of the limited group. All limited groups have a high weight, so that other work
-on the machine disturbs them as little as the kernel allows. The tools are asked
-inside the group how many CPUs they may use.
+periods are compared under the same load; so each burst exceeds the quota of a
+period by design, which shows how throttling comes about, not how often it does.
+The same bursts once more without any limit say what the limit costs. Generator
+and collector live outside of the group. All groups have a high weight, so that
+other work on the machine disturbs them as little as the kernel allows. The tools
+are asked inside the group how many CPUs they may use.
 
 What would mislead you: closed-loop load, which never sees a stall it caused; a
 quota near the number of cores, where generator and load fight; ``throttled_s``,
@@ -55,8 +57,9 @@ REQUESTS = 200
 MANY = 1000
 """Requests from which on a p99 is shown."""
 FULL_S = 1.0
-STARVED = 0.9
-"""Under full load a quota throttles every period; fewer say that neighbours took the CPU."""
+STARVED, UNUSED = 0.9, 0.95
+"""Under full load a quota throttles every period; where it throttles fewer of them, and
+less than the quota was used, neighbours took the CPU."""
 LITTLE_LOAD = 0.2
 SAMPLE_S = 0.01
 WEIGHT = 10_000
@@ -65,7 +68,9 @@ BURST_S = 0.2
 CORE_QUOTAS, CORE_PERIODS, CORE_WORKERS = (0.25, 0.5, 1.0, 2.0), (0.01, 0.1), (1, 4)
 GRID_VARIABLE = "CAVEATLIB_QUOTA_GRID"
 """Set to 1, this environment variable adds the large grid to the designs."""
-PATTERNS = ("full", "steady", "bursts", "beside-busy", "weights", "tool")
+UNLIMITED = "bursts-unlimited"
+"""The bursts of `quota_cpus` in a group that has no quota."""
+PATTERNS = ("full", "steady", "bursts", UNLIMITED, "beside-busy", "weights", "tool")
 
 
 class Trials(frames.Trials):
@@ -159,9 +164,10 @@ def arm(place: str = "cgroup", *, cores: int, **conditions) -> Arm:
 def designs(cores: int) -> tuple[Design, ...]:
     """Return the designs that fit a machine: quota and generator stay below its cores.
 
-    ``claims`` is what the verdicts are drawn from; ``tools`` and ``once`` (a
-    timeline) are done once; the others wait under a time budget. The large grid comes in if
-    the environment variable `GRID_VARIABLE` is 1.
+    ``claims`` is what most verdicts are drawn from, ``limit`` has the same bursts
+    with a limit and without; ``tools`` and ``once`` (a timeline) are done once; the
+    others wait under a time budget. The large grid comes in if the environment
+    variable `GRID_VARIABLE` is 1.
     """
 
     def arms(place="cgroup", **conditions):
@@ -186,6 +192,7 @@ def designs(cores: int) -> tuple[Design, ...]:
         arms(pattern="beside-busy", load=0.4),
         arms(pattern="beside-busy", load=0.4, period_s=0.01),
     )
+    limit = (arms(), arms(pattern=UNLIMITED), arms(pattern=UNLIMITED, replicate=1))
     once = (arms(load=LITTLE_LOAD, sampled_s=SAMPLE_S),)
     asked = {
         place: tuple(
@@ -199,6 +206,7 @@ def designs(cores: int) -> tuple[Design, ...]:
     known = arms(pattern="steady", workers=1)
     found = (
         Design("claims", decisive, block_s=22, blocks_per_session=4),
+        Design("limit", limit, block_s=_block_s(limit)),
         Design("tools", asked["cgroup"], block_s=5, sessions=1),
         Design("once", once, block_s=5, sessions=1),
         Design("tools-docker", asked["docker"], block_s=8, sessions=1, spare=True),
@@ -253,13 +261,15 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
         return Outcome({"share_ratio": _fight(place, conditions["weight_ratio"])})
     period_us = round(conditions["period_s"] * 1e6)
     quota_us = round(conditions["quota_cpus"] * period_us)
+    if conditions["pattern"] == UNLIMITED:
+        quota_us = None
     with place.limited(quota_us=quota_us, period_us=period_us, weight=WEIGHT) as chamber:
         if conditions["pattern"] == "tool":
             belief = ask(conditions["tool"], chamber.group)
             return Outcome({"cpus_seen": belief.cpus, "tool_version": belief.version})
         if conditions["pattern"] == "full":
             done = chamber.saturate(workers=conditions["workers"], duration_s=FULL_S)
-            _not_starved(done)
+            _not_starved(done, conditions["quota_cpus"])
         else:
             done = chamber.serve(
                 arrivals(conditions, seed=seed),
@@ -271,13 +281,17 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
     return Outcome(measures_of(done, conditions), _tables(done, conditions))
 
 
-def _not_starved(done: Load) -> None:
-    """Refuse a full load that did not get what its quota allows: it says nothing of the quota."""
-    used = done.used
-    if used.nr_throttled < STARVED * used.nr_periods:
+def _not_starved(done: Load, quota_cpus: float) -> None:
+    """Refuse a full load that others kept from its quota: it says nothing of the quota.
+
+    One that used its quota, or more, counts however little it was throttled.
+    """
+    used, ratio = done.used, done.used.usage_s / (quota_cpus * done.window_s)
+    if used.nr_throttled < STARVED * used.nr_periods and ratio < UNUSED:
         raise MeasurementError(
-            f"Only {used.nr_throttled} of {used.nr_periods} periods were throttled under full "
-            "load: other work took the CPU. Measure on a quiet machine."
+            f"Only {ratio:.0%} of the quota was used and {used.nr_throttled} of "
+            f"{used.nr_periods} periods were throttled under full load: other work took the "
+            "CPU. Measure on a quiet machine."
         )
 
 
@@ -285,7 +299,7 @@ def arrivals(conditions: dict, *, seed: int) -> np.ndarray:
     """Return when the requests of a trial are due, in seconds; see `load.schedule`."""
     quota = conditions["quota_cpus"]
     return schedule(
-        "bursts" if conditions["pattern"] == "bursts" else "steady",
+        "bursts" if conditions["pattern"] in ("bursts", UNLIMITED) else "steady",
         rate_per_s=conditions["load"] * quota / COST_S,
         requests=REQUESTS,
         burst=round(BURST_S * quota / COST_S),
@@ -296,6 +310,8 @@ def arrivals(conditions: dict, *, seed: int) -> np.ndarray:
 def measures_of(done: Load, conditions: dict) -> dict:
     """Return the measures of a load: what it used, how it was throttled, its latencies.
 
+    What only a quota has (its use, its periods) is left out where there is none.
+
     Raises
     ------
     MeasurementError
@@ -303,15 +319,18 @@ def measures_of(done: Load, conditions: dict) -> dict:
     """
     used = done.used
     measures = {
-        "used_ratio": used.usage_s / (conditions["quota_cpus"] * done.window_s),
         "used_s": used.usage_s,
         "window_s": done.window_s,
-        "periods": used.nr_periods,
-        "throttled_share": used.nr_throttled / used.nr_periods if used.nr_periods else 0.0,
-        "throttled_s": used.throttled_s,
         "generator_cpu_s": done.generator_cpu_s,
         "generator_lag_s": done.generator_lag_s,
     }
+    if conditions["pattern"] != UNLIMITED:
+        measures |= {
+            "used_ratio": used.usage_s / (conditions["quota_cpus"] * done.window_s),
+            "periods": used.nr_periods,
+            "throttled_share": used.nr_throttled / used.nr_periods if used.nr_periods else 0.0,
+            "throttled_s": used.throttled_s,
+        }
     count = len(done.scheduled_s)
     if not count:
         return measures
@@ -357,10 +376,10 @@ def loads(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _label(row: dict) -> str:
     load = "" if row["pattern"] == "full" else f" at {row['load']:.0%}"
-    return (
-        f"{row['place']} {row['pattern']}{load}: {row['quota_cpus']:g} CPU per "
-        f"{row['period_s'] * 1e3:g} ms, {row['workers']} workers"
-    )
+    limit = f"{row['quota_cpus']:g} CPU per {row['period_s'] * 1e3:g} ms"
+    if row["pattern"] == UNLIMITED:
+        load, limit = f"{load} of {row['quota_cpus']:g} CPU", "no limit"
+    return f"{row['place']} {row['pattern']}{load}: {limit}, {row['workers']} workers"
 
 
 def summarize(trials: pd.DataFrame) -> pd.DataFrame:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from caveatlib import claims, stats
+from caveatlib.backends.cpu.tools import TOOLS
+from caveatlib.designs import UNAVAILABLE
 
 NAME = "quota"
-UNAVAILABLE = "unavailable: "
-"""How `caveatlib.trials` begins the error of an arm that could not be tried."""
 LITTLE = 0.5
 """A service that used more of its quota than this was not far below it."""
+NEARLY_ALL = 0.8
+"""A quota of which more than this was used was nearly used up."""
+
+
+def _tool_claim(tool: str) -> claims.Claim:
+    decides = "whether it reports fewer CPUs when the quota is below the machine's; holds if not"
+    return claims.Claim(
+        f"C07/{tool}", f"{tool} does not see its CPU limit", "derived", decides, NAME
+    )
 
 
 CLAIMS = (
@@ -24,14 +32,27 @@ CLAIMS = (
         "CPU time under contention against the weights, within 10 %",
     ),
     claims.from_ledger(
-        "C07", decides="holds for a tool that does not see its limit: asked inside, one by one"
+        "C07",
+        decides="whether each tool reports fewer CPUs when the quota is below the machine's; "
+        "holds if none does",
     ),
+    *map(_tool_claim, TOOLS),
     claims.Claim(
         "quota-bursts",
         "a service that uses a fifth of its quota on average is throttled when its work comes "
-        "in bursts",
+        "in bursts larger than the quota of a period",
         kind="ours",
-        decides="share of throttled periods above 0.01",
+        decides="share of the periods with work that were throttled, above 0.01; it demonstrates "
+        "how this comes about, since each burst is sized to need twice the quota of a 100 ms "
+        "period",
+        experiment=NAME,
+    ),
+    claims.Claim(
+        "quota-latency",
+        "a CPU limit that is not used up on average makes bursts wait",
+        kind="ours",
+        decides="p90 of the same bursts with the limit over without any, above 1, where at most "
+        f"{NEARLY_ALL:.0%} of the limit was used",
         experiment=NAME,
     ),
     claims.Claim(
@@ -74,7 +95,7 @@ def tools(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Decide the claims, machine by machine; C07 once per tool and version."""
+    """Decide the claims, machine by machine; C07 as a whole, then per tool and version."""
     found = claims.Verdicts()
     for _, part in trials.groupby("machine", sort=True):
         rows = _rows(part)
@@ -86,6 +107,8 @@ _FULL = {"design": "claims", "pattern": "full"}
 _BURSTS = {"design": "claims", "place": "cgroup", "pattern": "bursts", "load": 0.5}
 _BUSY = {"design": "claims", "place": "cgroup", "pattern": "beside-busy"}
 _IDLE = {"design": "claims", "place": "cgroup", "pattern": "bursts", "load": 0.2}
+_LIMITED = {"design": "limit", "place": "cgroup", "pattern": "bursts"}
+_FREE = {"design": "limit", "place": "cgroup", "pattern": "bursts-unlimited"}
 
 
 def _rows(trials: pd.DataFrame) -> dict[str, dict]:
@@ -97,6 +120,7 @@ def _rows(trials: pd.DataFrame) -> dict[str, dict]:
         *([_used("docker", {"place": "docker"})] if "docker" in set(trials["place"]) else []),
         *(_got(float(ratio)) for ratio in sorted(weighed)),
         stats.Contrast("idle", "throttled_share", _IDLE, None, threshold=0.01, kind="difference"),
+        stats.Contrast("latency", "p90_s", _LIMITED, _FREE | {"replicate": 0}),
         _shorter("bursts", _BURSTS | {"replicate": 0}),
         _shorter("busy", _BUSY),
     ]
@@ -137,22 +161,26 @@ def _equal(row: dict, tolerance: float, what: str) -> claims.Verdict:
 
 def _none(trials: pd.DataFrame, claim: str, row: dict) -> claims.Verdict | None:
     """Return the verdict of a contrast whose place could not be tried here, with the reason."""
-    place = "docker" if row["name"] == "docker" else "cgroup"
-    errors = trials.loc[(trials["place"] == place) & ~trials["ok"], "error"]
-    reasons = errors[errors.str.startswith(UNAVAILABLE)]
-    if row["n"] or reasons.empty:
+    reason = _missing(trials, "docker" if row["name"] == "docker" else "cgroup")
+    if row["n"] or not reason:
         return None
-    reason = f"No {place}: {reasons.iloc[0].removeprefix(UNAVAILABLE)}."
     return claims.not_measured(_CLAIM[claim], reason, machine=row["machine"], source=row["source"])
 
 
+def _missing(trials: pd.DataFrame, place: str) -> str:
+    """Return why a place could not be tried here; empty if it could."""
+    errors = trials.loc[(trials["place"] == place) & ~trials["ok"], "error"]
+    reasons = errors[errors.str.startswith(UNAVAILABLE)]
+    return f"No {place}: {reasons.iloc[0].removeprefix(UNAVAILABLE)}." if len(reasons) else ""
+
+
 def _effects(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict]:
-    found = [_none(trials, "quota-bursts", rows["idle"]) or _little(trials, rows["idle"])]
+    found = [
+        _none(trials, "quota-bursts", rows["idle"]) or _little(trials, rows["idle"]),
+        _none(trials, "quota-latency", rows["latency"]) or _waiting(trials, rows["latency"]),
+    ]
     again = _BURSTS | {"period_s": 0.1}
-    null = stats.null_band(
-        trials,
-        stats.Contrast("again", "p90_s", again | {"replicate": 1}, again | {"replicate": 0}),
-    )
+    null = _noise(trials, again)
     for name in ("bursts", "busy"):
         claim, words = f"quota-period-{name}", ("Slower", "Faster")
         found.append(
@@ -162,47 +190,115 @@ def _effects(trials: pd.DataFrame, rows: dict[str, dict]) -> list[claims.Verdict
     return found
 
 
+def _noise(trials: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """Return the null band of an arm and its replicate."""
+    again, once = where | {"replicate": 1}, where | {"replicate": 0}
+    return stats.null_band(trials, stats.Contrast("again", "p90_s", again, once))
+
+
+def _used_of(trials: pd.DataFrame, where: dict) -> float:
+    """Return the median share of its quota that an arm used."""
+    mine = np.logical_and.reduce([trials[name] == value for name, value in where.items()])
+    return trials.loc[mine & trials["ok"], "used_ratio"].median()
+
+
 def _little(trials: pd.DataFrame, row: dict) -> claims.Verdict:
     """Decide the claim on bursts, unless the service was not far below its quota."""
-    mine = trials[np.logical_and.reduce([trials[k] == v for k, v in _IDLE.items()]) & trials["ok"]]
-    used = mine["used_ratio"].median()
+    claim, used = _CLAIM["quota-bursts"], _used_of(trials, _IDLE)
     if used > LITTLE:
         reason = f"Used {used:.0%} of its quota: not far below it."
-        return claims.not_measured(
-            _CLAIM["quota-bursts"], reason, machine=row["machine"], source=row["source"]
-        )
-    words = ("Throttled", "Throttled")
-    found = claims.by_effect(
-        _CLAIM["quota-bursts"], row, direction="greater", words=words, unit="of periods"
-    )
+        return claims.not_measured(claim, reason, machine=row["machine"], source=row["source"])
+    words, unit = ("Throttled", "Throttled"), "of the periods with work"
+    found = claims.by_effect(claim, row, direction="greater", words=words, unit=unit)
     return replace(found, because=f"Throttled in {found.because}") if row["n"] else found
 
 
+def _waiting(trials: pd.DataFrame, row: dict) -> claims.Verdict:
+    """Decide the claim on latency, unless the limit was nearly used up or nothing had none."""
+    claim, where = _CLAIM["quota-latency"], {"machine": row["machine"], "source": row["source"]}
+    if not (trials["design"] == "limit").any():
+        reason = "These trials have no bursts without a limit to compare with."
+        return claims.not_measured(claim, reason, **where)
+    used = _used_of(trials, _LIMITED)
+    if used > NEARLY_ALL:
+        reason = f"Used {used:.0%} of its quota: nearly used up on average."
+        return claims.not_measured(claim, reason, **where)
+    null, words = _noise(trials, _FREE), ("Longer with the limit", "Shorter with the limit")
+    found = claims.by_effect(claim, row, direction="greater", words=words, null=null)
+    said = f"{found.because} {used:.0%} of the limit was used on average."
+    return replace(found, because=said) if row["n"] else found
+
+
 def _of_tools(trials: pd.DataFrame) -> list[claims.Verdict]:
-    found = []
-    keys = ["machine", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen", "sees_it"]
-    for key, group in tools(trials).groupby(keys, sort=True):
-        row = dict(zip(keys, key, strict=True))
-        origin = {"machine": row["machine"], "source": trials["source"].iloc[0]}
-        said = (
-            f"{row['tool']} {row['tool_version']} says {row['cpus_seen']:.0f} of {row['cores']} "
-            f"CPUs under a quota of {row['quota_cpus']:g} ({', '.join(group['place'])})"
-        )
-        if row["cores"] <= math.ceil(row["quota_cpus"]):
-            reason = f"{said}: with so few CPUs it says the same whether it sees the quota or not."
-            found.append(claims.not_measured(_CLAIM["C07"], reason, **origin))
-            continue
-        sees = "it sees the limit" if row["sees_it"] else "it does not see the limit"
-        found.append(
-            claims.by_fact(
-                _CLAIM["C07"],
-                not row["sees_it"],
-                evidence=f"{said}: {sees}.",
-                n=len(group),
-                **origin,
+    """Judge C07 as a whole, then tool by tool and version."""
+    where = {"machine": trials["machine"].iloc[0], "source": trials["source"].iloc[0]}
+    asked = tools(trials)
+    telling = asked[asked["cores"] > np.ceil(asked["quota_cpus"])]
+    parts = []
+    for tool in TOOLS:
+        mine = asked[asked["tool"] == tool]
+        if mine.empty:
+            parts.append(
+                claims.not_measured(_CLAIM[f"C07/{tool}"], _unasked(trials, tool), **where)
             )
-        )
-    return found
+        for version, answers in mine.groupby("tool_version"):
+            parts.append(_of_tool(f"{tool} {version}", _CLAIM[f"C07/{tool}"], answers, where))
+    if telling.empty:
+        none = _missing(trials, "cgroup") or "No tool was asked, or none answered."
+        reason = _too_few(asked) if len(asked) else none
+        return [claims.not_measured(_CLAIM["C07"], reason, **where), *parts]
+    return [_all_tools(telling, where), *parts]
+
+
+def _all_tools(telling: pd.DataFrame, where: dict) -> claims.Verdict:
+    """Say how many tools do not see the limit, and name all of them."""
+    names = telling["tool"] + " " + telling["tool_version"]
+    sees = telling.groupby(names)["sees_it"].agg(["any", "all"])
+    blind, seeing = list(sees.index[~sees["any"]]), list(sees.index[sees["all"]])
+    only_in_part = list(sees.index[sees["any"] & ~sees["all"]])
+    said = (
+        f"{len(blind)} of {len(sees)} tools do not see the limit: {_names(blind)}; "
+        f"sees it: {_names(seeing)}"
+    )
+    said += f"; in some places only: {_names(only_in_part)}" if only_in_part else ""
+    pure = len(sees) in (len(blind), len(seeing))
+    evidence, fact = (f"{said}.", bool(blind)) if pure else (f"Mixed. {said}.", None)
+    return claims.by_fact(_CLAIM["C07"], fact, evidence=evidence, n=len(sees), **where)
+
+
+def _of_tool(name: str, claim: claims.Claim, answers: pd.DataFrame, where: dict) -> claims.Verdict:
+    """Judge one tool of one version by what it says in every place."""
+    said = "; ".join(
+        f"{name} says {row['cpus_seen']:.0f} of {row['cores']} CPUs under a quota of "
+        f"{row['quota_cpus']:g} ({', '.join(group['place'])})"
+        for _, group in answers.groupby(["cores", "quota_cpus", "cpus_seen"])
+        for row in group.head(1).to_dict("records")
+    )
+    telling = answers[answers["cores"] > np.ceil(answers["quota_cpus"])]
+    if telling.empty:
+        return claims.not_measured(claim, f"{said}. {_too_few(answers)}", **where)
+    mixed = telling["sees_it"].nunique() > 1
+    sees = bool(telling["sees_it"].iloc[0])
+    words = f"it {'sees' if sees else 'does not see'} the limit" if not mixed else "it differs"
+    fact = None if mixed else not sees
+    return claims.by_fact(claim, fact, evidence=f"{said}: {words}.", n=len(telling), **where)
+
+
+def _too_few(asked: pd.DataFrame) -> str:
+    return (
+        f"On {asked['cores'].max()} CPU a tool says the same whether it sees a quota of "
+        f"{asked['quota_cpus'].min():g} or not."
+    )
+
+
+def _unasked(trials: pd.DataFrame, tool: str) -> str:
+    """Return why there is no answer of a tool."""
+    failed = trials[(trials["tool"] == tool) & ~trials["ok"]]
+    if len(failed):
+        return f"{tool} gave no answer: {failed['error'].iloc[0].removeprefix(UNAVAILABLE)}"
+    if tools(trials).empty and (reason := _missing(trials, "cgroup")):
+        return reason
+    return f"{tool} was not asked: each tool is asked where it is installed."
 
 
 def answer(trials: pd.DataFrame) -> str:
@@ -214,7 +310,12 @@ def answer(trials: pd.DataFrame) -> str:
         sentences = [
             _sentence(rows["whole"], "A quota over 100 ms was used to {:.1%} under full load"),
             _sentence(
-                rows["idle"], "bursts at a fifth of a quota met throttling in {:.0%} of periods"
+                rows["idle"],
+                "bursts at a fifth of a quota met throttling in {:.0%} of the periods with work",
+            ),
+            _sentence(
+                rows["latency"],
+                "bursts at half of a quota have a p90 {:.2g} times that without the limit",
             ),
             _sentence(rows["bursts"], "periods of 10 ms change the p90 of bursts {:.2g}-fold"),
             _sentence(rows["busy"], "and beside a busy thread {:.2g}-fold"),

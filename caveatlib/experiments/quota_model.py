@@ -20,6 +20,7 @@ from caveatlib.experiments.quota import (
     CONDITIONS,
     COST_S,
     FULL_S,
+    UNLIMITED,
     Trials,
     arm,
     arrivals,
@@ -27,7 +28,7 @@ from caveatlib.experiments.quota import (
     measures_of,
 )
 
-MODELLED = ("full", "steady", "bursts", "beside-busy")
+MODELLED = ("full", "steady", "bursts", UNLIMITED, "beside-busy")
 COMPARED = ("used_ratio", "throttled_share", "throttled_s", "p50_s", "p90_s")
 CLOSE = 0.1
 """Relative residual up to which the model explains a measure."""
@@ -90,7 +91,7 @@ def _simulated(conditions: dict, tick_s: float, *, seed: int) -> dict:
     settle_s = 0.3 if full else 0.0
     done = cfs.simulate(
         due,
-        quota_cpus=conditions["quota_cpus"],
+        quota_cpus=math.inf if conditions["pattern"] == UNLIMITED else conditions["quota_cpus"],
         period_s=conditions["period_s"],
         cores=conditions["cores"],
         threads=0 if full else conditions["workers"],
@@ -284,7 +285,8 @@ def what_if(
     -------
     pandas.DataFrame
         One row per request, as `cfs.Simulation.requests`, and
-        ``throttled_share``, the share of periods throttled, in every row.
+        ``throttled_share``, the share of the periods with work that were
+        throttled, in every row.
     """
     rate = load * quota_cpus / COST_S
     due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
@@ -299,7 +301,9 @@ def what_if(
 def plot_what_if(ax=None, **machine):
     """Draw how many requests of `what_if` stay below a latency, with the limit and without."""
     bound, free = what_if(**machine), what_if(**machine, limited=False)
-    share = f"with the quota, {bound['throttled_share'].iloc[0]:.0%} of periods throttled"
+    share = (
+        f"with the quota, {bound['throttled_share'].iloc[0]:.0%} of the periods with work throttled"
+    )
     return plots.lines(
         pd.concat([_cumulated(bound, share), _cumulated(free, "without")]),
         "share",

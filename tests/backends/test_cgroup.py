@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from caveatlib.backends.cpu import cgroup, cgroupfs
@@ -103,7 +104,7 @@ def test_sweep_takes_the_dead_and_leaves_the_living(groups):
     """A killed maker's group is removed with what runs in it; a living maker's is not."""
     code = (
         "import os, signal\n"
-        "from caveatlib.backends import cgroup\n"
+        "from caveatlib.backends.cpu import cgroup\n"
         "with cgroup.temporary() as group:\n"
         "    argv = ['sh', '-c', 'echo; exec sleep 60 > /dev/null']\n"
         "    sleeper = group.spawn(argv, stdout=-1)\n"
@@ -141,7 +142,7 @@ def test_a_group_that_cannot_be_made(groups, monkeypatch):
 @pytest.mark.engine
 def test_own_limits_inside(groups):
     """A process reads its own quota, and does so from within a cgroup namespace too."""
-    read = "from caveatlib.backends import own_limits; print(own_limits.read()[0].value)"
+    read = "from caveatlib.backends.cpu import own_limits; print(own_limits.read()[0].value)"
     python = [sys.executable, "-c", read]
     mount = "mount -t tmpfs t /mnt && mkdir /mnt/c && mount -t cgroup -o cpu c /mnt/c"
     if cgroup.of_process().version == 2:
@@ -201,6 +202,16 @@ def test_below_the_quota_is_never_throttled(groups):
     assert done.used.nr_periods >= 10
     assert done.used.nr_throttled == 0
     assert done.used.usage_s == pytest.approx(75 * 0.005, rel=0.05)
+
+
+@pytest.mark.engine
+def test_without_a_quota_there_are_no_periods(groups):
+    """A burst in a group without a quota is counted, in no period and with no throttling."""
+    with cgroup.temporary(weight=10_000) as group:
+        done = Chamber(group).serve(np.zeros(20), cost_s=0.005, workers=4, sample_every_s=0.01)
+    assert (done.used.nr_periods, done.used.nr_throttled, done.used.throttled_s) == (0, 0, 0)
+    assert done.used.usage_s == pytest.approx(20 * 0.005, rel=0.1)
+    assert len(done.samples) >= 3
 
 
 @pytest.mark.engine

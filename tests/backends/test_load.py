@@ -138,7 +138,7 @@ def test_no_worker_outlives_its_parent():
     """A burning worker ends when whoever started it is killed."""
     code = (
         "import os, subprocess, sys, time\n"
-        "from caveatlib.backends import load_worker as w\n"
+        "from caveatlib.backends.cpu import load_worker as w\n"
         "r, end = os.pipe()\n"
         "p = subprocess.Popen([sys.executable, '-I', '-S', w.__file__], stdin=r, stdout=2)\n"
         "os.write(end, w.REQUEST.pack(0, 1e9))\n"

@@ -37,9 +37,9 @@ def _design(name, cores=2):
     return next(d for d in quota.designs(cores) if d.name == name)
 
 
-def _measure(name, blocks):
-    place = FakeLimitedPlace("cgroup")
-    arms = _design(name).arms
+def _measure(name, blocks, *, leak=1.0, pattern=None):
+    place = FakeLimitedPlace("cgroup", leak=leak)
+    arms = [a for a in _design(name).arms if pattern in (None, a.conditions["pattern"])]
     return [
         _row(
             name, arm, block, i, **quota.trial(place, arm.conditions, seed=100 * block + i).measures
@@ -51,8 +51,12 @@ def _measure(name, blocks):
 
 @pytest.fixture(scope="module")
 def runs():
-    """Return eight blocks of what the claims are decided by, and two of weights."""
-    return frames.from_rows(_measure("claims", 8) + _measure("weights", 2), quota.Trials)
+    """Return nine blocks of what the claims are decided by, and two of weights.
+
+    Seven comparisons have no adjusted interval below nine blocks.
+    """
+    rows = _measure("claims", 9) + _measure("weights", 2) + _measure("limit", 9)
+    return frames.from_rows(rows, quota.Trials)
 
 
 def _by_claim(trials):
@@ -90,14 +94,15 @@ def test_grid_on_request(monkeypatch):
 
 
 def test_all_verdicts_within_three_minutes():
-    """Eight blocks of the claims fit into 180 s beside what is done once."""
-    once = sum(d.block_s for d in quota.designs(2) if d.sessions and not d.spare)
+    """The eighth block of the claims begins within 180 s, after the first session's others."""
+    main = [d for d in quota.designs(2) if not d.spare and d.name != "claims"]
+    others = sum(d.block_s * d.blocks_per_session for d in main if d.due(0))
     engine_s = 2 * 2.5  # brought up and down in two sessions
-    assert 7 * _design("claims").block_s + once + engine_s < 180
+    assert 7 * _design("claims").block_s + others + engine_s < 180
 
 
 def test_verdicts(runs):
-    """Eight blocks decide each claim; bursts are slower by a shorter period, a neighbour is not."""
+    """Nine blocks decide each claim; bursts are slower by a shorter period, a neighbour is not."""
     found = _by_claim(runs)
     assert [v.verdict for v in found["C08"]][:3] == ["holds"] * 3
     assert [v.verdict for v in found["quota-bursts"]] == ["holds"]
@@ -106,6 +111,66 @@ def test_verdicts(runs):
     assert found["quota-period-bursts"][0].because.startswith("Slower: 1.")
     assert found["quota-period-busy"][0].because.startswith("Faster: ")
     assert found["quota-bursts"][0].because.startswith("Throttled in 0.3")
+
+
+def test_a_limit_makes_bursts_wait(runs):
+    """Bursts wait longer under a limit than without; with the two exchanged the words turn."""
+    (verdict,) = _by_claim(runs)["quota-latency"]
+    assert verdict.verdict == "holds"
+    assert verdict.because.startswith("Longer with the limit: 1.")
+    assert "51% of the limit was used on average." in verdict.because
+    assert "times that without the limit" in quota.answer(runs)
+    free = {"bursts": quota.UNLIMITED, quota.UNLIMITED: "bursts"}
+    mine = runs["design"] == "limit"
+    swapped = runs.assign(pattern=runs["pattern"].where(~mine, runs["pattern"].replace(free)))
+    once = swapped[~(mine & (swapped["replicate"] == 1))]
+    again = once[(once["design"] == "limit") & (once["pattern"] == quota.UNLIMITED)]
+    rows = once.to_dict("records") + again.assign(replicate=1).to_dict("records")
+    (verdict,) = _by_claim(frames.from_rows(rows, quota.Trials))["quota-latency"]
+    assert verdict.verdict == "does not hold"
+    assert verdict.because.startswith("Shorter with the limit: 1.")
+
+
+def test_without_a_limit_there_is_no_quota(runs):
+    """The same bursts come without a limit; what only a quota has is left empty."""
+    limit = runs[runs["design"] == "limit"]
+    free = limit[limit["pattern"] == quota.UNLIMITED]
+    none = ["used_ratio", "periods", "throttled_share", "throttled_s"]
+    assert free[none].isna().all(axis=None)
+    assert limit.loc[limit["pattern"] == "bursts", none].notna().all(axis=None)
+    assert free["used_s"].median() == pytest.approx(quota.REQUESTS * quota.COST_S)
+    conditions = free.iloc[0].to_dict()
+    due = quota.arrivals(conditions, seed=3)
+    assert (due == quota.arrivals(conditions | {"pattern": "bursts"}, seed=3)).all()
+    assert set(free["replicate"]) == {0, 1}
+
+
+def test_sampled_without_a_limit():
+    """The counters of a group without a limit make a valid timeline, with no periods."""
+    conditions = quota.arm(cores=2, pattern=quota.UNLIMITED, sampled_s=0.01).conditions
+    outcome = quota.trial(FakeLimitedPlace("cgroup"), conditions, seed=1)
+    key = {"run": "r", "design": "limit", "block": 0, "place": "cgroup"}
+    rows = [key | row for row in outcome.tables["timeline"]]
+    assert set(frames.from_rows(rows, quota.Timeline)["nr_periods"]) == {0}
+
+
+def test_data_without_the_comparison(runs):
+    """Data that lack the design say so; a limit nearly used up answers another question."""
+    (verdict,) = _by_claim(runs[runs["design"] != "limit"])["quota-latency"]
+    assert verdict.verdict == "not measured here"
+    assert "no bursts without a limit" in verdict.because
+    assert "without the limit" not in quota.answer(runs[runs["design"] != "limit"])
+    (verdict,) = _by_claim(runs.assign(used_ratio=0.9))["quota-latency"]
+    assert verdict.verdict == "not measured here"
+    assert "90%" in verdict.because
+
+
+def test_the_comparison_alone(runs):
+    """A run of that design alone is judged, summarised and put into words."""
+    alone = runs[runs["design"] == "limit"]
+    assert _by_claim(alone)["quota-latency"][0].verdict == "holds"
+    assert "without the limit" in quota.answer(alone)
+    assert len(quota.summarize(alone)) == 2
 
 
 def test_prose_follows_data(runs):
@@ -132,6 +197,16 @@ def test_a_leaking_quota_does_not_hold(runs):
     """A quota that lets a tenth more through is found out."""
     leaking = runs.assign(used_ratio=runs["used_ratio"] * 1.1)
     assert [v.verdict for v in _by_claim(leaking)["C08"]][:3] == ["does not hold"] * 3
+
+
+def test_a_leak_is_measured_not_refused():
+    """A quota that leaks throttles little; its trials count, and C08 says what they show."""
+    leaking = frames.from_rows(_measure("claims", 9, leak=1.3, pattern="full"), quota.Trials)
+    assert leaking["ok"].all()
+    assert (leaking["throttled_share"] < 0.2).all()
+    judged = _by_claim(leaking)["C08"][:3]
+    assert [v.verdict for v in judged] == ["does not hold"] * 3
+    assert all("1.3" in v.because for v in judged)
 
 
 def test_not_far_below_the_quota(runs):
@@ -167,27 +242,70 @@ def test_few_blocks_decide_nothing(runs):
     assert "Too few" in found["quota-period-busy"][0].because
 
 
-def _asked(seen, cores=2, place="cgroup"):
-    arm = quota.arm(place, cores=cores, pattern="tool", tool="nproc", workers=0, quota_cpus=0.5)
-    return _row("tools", arm, 0, cpus_seen=seen, tool_version="9.7")
+def _asked(seen, cores=2, place="cgroup", tool="nproc", version="9.7"):
+    arm = quota.arm(place, cores=cores, pattern="tool", tool=tool, workers=0, quota_cpus=0.5)
+    return _row("tools", arm, 0, cpus_seen=seen, tool_version=version)
+
+
+def _judged(*rows):
+    return _by_claim(frames.from_rows(list(rows), quota.Trials))
 
 
 def test_tools_see_or_do_not():
-    """C07 has one verdict per tool, version and answer, naming every place that was asked."""
+    """Each tool has one verdict per version, naming every answer and place."""
     rows = [_asked(2.0), _asked(2.0, place="docker")]
-    trials = frames.from_rows(rows, quota.Trials)
-    (verdict,) = _by_claim(trials)["C07"]
+    found = _judged(*rows)
+    (verdict,) = found["C07/nproc"]
     assert verdict.verdict == "holds"
     assert "nproc 9.7 says 2 of 2 CPUs under a quota of 0.5 (cgroup, docker)" in verdict.because
-    (verdict,) = _by_claim(frames.from_rows([_asked(1.0)], quota.Trials))["C07"]
+    assert "node" in found["C07/node os.cpus"][0].because
+    assert found["C07/node os.cpus"][0].verdict == "not measured here"
+    (verdict,) = _judged(_asked(1.0))["C07/nproc"]
     assert verdict.verdict == "does not hold"
-    assert list(quota.tools(trials)["sees_it"]) == [False, False]
+    assert list(quota.tools(frames.from_rows(rows, quota.Trials))["sees_it"]) == [False, False]
+    (verdict,) = _judged(_asked(1.0), _asked(2.0, place="docker"))["C07/nproc"]
+    assert verdict.verdict == "inconclusive"
+    versions = _judged(_asked(1.0), _asked(2.0, version="10"))["C07/nproc"]
+    assert [v.verdict for v in versions] == ["holds", "does not hold"]
+
+
+def test_tools_as_a_whole():
+    """C07 itself has one verdict: holds if no tool sees its limit, fails if all do, else mixed."""
+    java = {"tool": "java availableProcessors", "version": "17"}
+    (verdict,) = _judged(_asked(2.0), _asked(2.0, place="docker"), _asked(1.0, **java))["C07"]
+    assert verdict.verdict == "inconclusive"
+    assert verdict.because == (
+        "Mixed. 1 of 2 tools do not see the limit: nproc 9.7; sees it: java availableProcessors 17."
+    )
+    assert [v.verdict for v in _judged(_asked(2.0), _asked(2.0, **java))["C07"]] == ["holds"]
+    assert [v.verdict for v in _judged(_asked(1.0), _asked(1.0, **java))["C07"]] == [
+        "does not hold"
+    ]
+    (verdict,) = _judged(_asked(1.0), _asked(2.0, place="docker"))["C07"]
+    assert verdict.because.startswith("Mixed. 0 of 1 tools")
+    assert "in some places only: nproc 9.7" in verdict.because
+
+
+def test_a_tool_that_failed():
+    """A tool that was asked and gave no answer says why."""
+    failed = _asked(None) | {"ok": False, "error": "No version in ''.", "tool_version": None}
+    (verdict,) = _judged(failed)["C07/nproc"]
+    assert verdict.verdict == "not measured here"
+    assert verdict.because == "nproc gave no answer: No version in ''."
+
+
+def test_every_claim_is_judged_without_tools(runs):
+    """Where no tool was asked each has a verdict all the same."""
+    assert set(_by_claim(runs)) == {c.id for c in quota.CLAIMS}
 
 
 def test_tools_on_one_core():
     """On one CPU nobody can tell whether a tool sees its quota."""
-    (verdict,) = _by_claim(frames.from_rows([_asked(1.0, cores=1)], quota.Trials))["C07"]
-    assert verdict.verdict == "not measured here"
+    found = _judged(_asked(1.0, cores=1))
+    for claim in ("C07", "C07/nproc"):
+        (verdict,) = found[claim]
+        assert verdict.verdict == "not measured here"
+        assert "On 1 CPU" in verdict.because
 
 
 def _load(due, ended, throttled=0, periods=10):
@@ -222,7 +340,7 @@ def test_starved_load():
             return _load([], [], throttled=5)
 
     conditions = quota.arm(cores=2, pattern="full", load=0.0).conditions
-    with pytest.raises(MeasurementError, match="5 of 10 periods were throttled"):
+    with pytest.raises(MeasurementError, match="50% of the quota was used and 5 of 10 periods"):
         quota.trial(Starved(), conditions, seed=1)
 
 
@@ -273,6 +391,11 @@ def test_residuals(runs):
     part = runs[runs["design"] == "claims"]
     simulated = quota_model.simulate(part, repeats=8)
     assert set(simulated["source"]) == {"simulated"}
+    limit = runs[runs["design"] == "limit"]
+    free = quota_model.residuals(limit, quota_model.simulate(limit, repeats=8))
+    free = free[free["pattern"] == quota.UNLIMITED].set_index("measure")
+    assert set(free.index) == {"p50_s", "p90_s"}
+    assert free["explained"].all()
     table = quota_model.residuals(part, simulated)
     assert table["explained"].mean() > 0.75
     slower = quota_model.residuals(part.assign(p90_s=part["p90_s"] * 1.5), simulated)

@@ -212,3 +212,6 @@ _TOOLS: dict[str, tuple[Callable[[], bool], Callable]] = {
     "java availableProcessors": (_program("java"), _java),
     "go GOMAXPROCS": (_program("go"), _go),
 }
+
+TOOLS = tuple(_TOOLS)
+"""Names of all tools that can be asked where they are installed, in fixed order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,10 +23,14 @@ SETTLE_S = 0.3
 
 
 class FakeLimitedPlace:
-    """A place whose chambers simulate; the so-manieth chambers in `fails` cannot be made."""
+    """A place whose chambers simulate; the so-manieth chambers in `fails` cannot be made.
 
-    def __init__(self, name: str, *, fails: Iterable[int] = ()):
-        self.name, self.fails = name, set(fails)
+    With a `leak` of 1.3 a quota lets 1.3 times its CPU time through, and throttles
+    in few of the periods.
+    """
+
+    def __init__(self, name: str, *, fails: Iterable[int] = (), leak: float = 1.0):
+        self.name, self.fails, self.leak = name, set(fails), leak
         self.created = 0
         self.alive: set[FakeChamber] = set()
 
@@ -37,7 +42,7 @@ class FakeLimitedPlace:
         self.created += 1
         if self.created in self.fails:
             raise MeasurementError(f"{self.name} was told to fail at creation {self.created}.")
-        chamber = FakeChamber(quota_us, period_us, weight, seed=self.created)
+        chamber = FakeChamber(quota_us, period_us, weight, seed=self.created, leak=self.leak)
         self.alive.add(chamber)
         try:
             yield chamber
@@ -52,11 +57,13 @@ class FakeLimitedPlace:
 class FakeChamber:
     """Stands for `load.Chamber`; its group runs programs without any limit."""
 
-    def __init__(self, quota_us: int | None, period_us: int, weight: int, *, seed: int):
+    def __init__(
+        self, quota_us: int | None, period_us: int, weight: int, *, seed: int, leak: float = 1.0
+    ):
         self.group = self
-        self._weight, self._seed = weight, seed
+        self._weight, self._seed, self._leaks = weight, seed, leak > 1
         self._period_s = period_us / 1e6
-        self._quota = float("inf") if quota_us is None else quota_us / period_us
+        self._quota = float("inf") if quota_us is None else leak * quota_us / period_us
 
     def spawn(self, argv: list[str], **popen) -> subprocess.Popen:
         """Start a program as it is."""
@@ -100,4 +107,7 @@ class FakeChamber:
         end_s, end = samples[-1]
         times = (done.requests[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s"))
         spent = np.full(len(due_s), options.get("cost_s", 0.0))
-        return Load(*times, spent, end.since(begun), end_s - begun_s, samples[:-1], 0.001, 0.0)
+        used = end.since(begun)
+        if self._leaks:
+            used = replace(used, nr_throttled=used.nr_throttled // 10)
+        return Load(*times, spent, used, end_s - begun_s, samples[:-1], 0.001, 0.0)
