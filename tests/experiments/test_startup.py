@@ -106,6 +106,11 @@ def test_known_answers_say_whether_they_meet_their_bar():
     noisy = startup.known_answers(made_up(build_noise=0.5)).set_index("check")["within_bar"]
     assert noisy["a build over itself"] == "no"
     assert noisy["docker-runc over itself"] == "yes"
+    for shifted in (0.9, 1.1):
+        rows = made_up()
+        rows.loc[rows["replicate"] == 1, "first_output_s"] *= shifted
+        found = startup.known_answers(rows).set_index("check")["within_bar"]
+        assert found["docker-runc over itself"] == "no"
     assert startup.known_answers(slept(0.109))["within_bar"].iloc[0] == "yes"
     assert startup.known_answers(slept(0.111))["within_bar"].iloc[0] == "no"
 
@@ -167,12 +172,13 @@ def test_an_interval_for_every_design():
 
 
 def test_a_minute_is_enough_for_the_quick_arms():
-    """Half of a budget of 60 s has the blocks of an interval, the other opens engines."""
+    """The blocks of an interval leave a quarter of a budget of 60 s to a busier machine."""
     (start,) = (d for d in startup.DESIGNS if not d.spare)
     assert {arm.place for arm in start.arms} == set(startup.QUICK)
     sessions = -(-designs.ENOUGH // start.blocks_per_session)
     blocks = sessions * (start.blocks_per_session + start.warmup)
-    assert blocks * start.block_s <= 30
+    opening_s = 5  # of an engine with every place, as recorded
+    assert blocks * start.block_s + sessions * opening_s <= 45
 
 
 def test_an_emulated_machine_decides_nothing():
@@ -315,7 +321,7 @@ def test_when_the_client_first_knocks(monkeypatch, early):
     marks = work.answered(fake.FakePlace("runc"), early=early)
     returned = before + marks["start_returned_s"]
     assert (knocked[0] < returned) == early
-    assert marks["first_answer_s"] > marks["start_returned_s"]
+    assert early or marks["first_answer_s"] > marks["start_returned_s"]
 
 
 def test_packing_the_build_context_is_not_timed(monkeypatch, tmp_path):
