@@ -173,7 +173,7 @@ def test_a_run_that_is_unfinished_is_no_silence(tmp_path):
     """Its claims are not "not measured yet": it says how to end the run."""
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup" / "journal.jsonl").touch()
-    with pytest.raises(UsageError, match="unfinished"):
+    with pytest.raises(UsageError, match="is unfinished"):
         scorecard.table(str(tmp_path))
 
 
