@@ -16,7 +16,7 @@ from caveatlib.backends.fakes import fake
 def made_up(trial, **changes):
     """Return the noise module with another trial."""
     names = ("NAME", "QUESTION", "BLOCKS", "DISK_BYTES", "PLACES", "Trials", "DESIGNS")
-    attributes = {name: getattr(noise, name) for name in (*names, "summarize", "verdicts")}
+    attributes = {name: getattr(noise, name) for name in (*names, "summarize")}
     return SimpleNamespace(**attributes | {"trial": trial} | changes)
 
 
