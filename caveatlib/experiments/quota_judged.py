@@ -320,7 +320,8 @@ def answer(trials: pd.DataFrame) -> str:
             _sentence(rows["bursts"], "periods of 10 ms change the p90 of bursts {:.2g}-fold"),
             _sentence(rows["busy"], "and beside a busy thread {:.2g}-fold"),
         ]
-        told = ", ".join(filter(None, sentences)) or "Nothing could be compared"
+        told = ", ".join(filter(None, sentences)) or "nothing could be compared"
+        told = told[0].upper() + told[1:]
         asked = tools(part)
         if len(asked):
             blind = sorted(set(asked.loc[~asked["sees_it"], "tool"]))
