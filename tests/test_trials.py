@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from caveatlib import designs, frames, trials
+from caveatlib import designs, frames, runs, trials
 from caveatlib.backends import cache
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.fakes import fake
@@ -377,7 +377,7 @@ def test_a_kill_between_trials_loses_nothing(tmp_path):
     path = tmp_path / "little" / "journal.jsonl"
     records = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(records[:-4]))
-    tables = trials.from_journal(little, path)
+    tables = runs.from_journal(little, path)
     assert len(tables["trials"]) == 8
     assert len(tables["interrupted"]) == 4 - 1
     assert json.loads(records[0].split(b" ", 1)[1])["kind"] == "run"

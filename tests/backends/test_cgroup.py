@@ -63,7 +63,7 @@ def test_not_writable(monkeypatch):
     monkeypatch.setattr(cgroup.os, "geteuid", lambda: 1000)
     ability = cgroup.probe()
     assert not ability.available
-    assert ability.fix == "sudo caveatlib measure quota" or "No cpu controller" in ability.reason
+    assert ability.fix == "run it as root" or "No cpu controller" in ability.reason
 
 
 @pytest.mark.engine

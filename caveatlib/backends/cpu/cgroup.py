@@ -179,7 +179,7 @@ def probe() -> Ability:
         with temporary(quota_us=50_000) as group:
             group.stat()
     except (Unavailable, DataError, MeasurementError, UsageError) as error:
-        fix = "" if os.geteuid() == 0 else "sudo caveatlib measure quota"
+        fix = "" if os.geteuid() == 0 else "run it as root"
         return Ability(ABILITY, False, str(error), fix)
     return Ability(ABILITY, True, f"cgroup version {group.version}")
 

@@ -55,7 +55,7 @@ def probe() -> Ability:
     if missing:
         return Ability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
     if os.geteuid() != 0:
-        return Ability(name, False, "needs root", "run it as root: sudo caveatlib measure ...")
+        return Ability(name, False, "needs root", "run it as root")
     if not procfs.hierarchies():
         return Ability(name, False, "no control groups mounted")
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from caveatlib.backends.base import Ability
 from caveatlib.errors import MeasurementError, Unavailable
 
-FIX = "run it as root: sudo caveatlib measure ..."
+FIX = "run it as root"
 
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE = 0x1, 0x2, 0x10
 _MARK_ADD, _MARK_FILESYSTEM = 0x1, 0x100
