@@ -43,7 +43,8 @@ class Design:
     warmup : bool
         Whether each session begins with a trial of each arm that is kept apart.
     spare : bool
-        Under a time budget it waits until the others have `ENOUGH` blocks.
+        Under a time budget it waits until the others have `ENOUGH` blocks, and
+        no block of it begins that would end after it.
     """
 
     name: str

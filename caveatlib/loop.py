@@ -80,8 +80,11 @@ class Loop:
                     self._trial("warmup", design, arm, handles, session, 0, 0)
         for design in due:
             for _ in range(design.blocks_per_session):
-                if deadline and may_stop and time.monotonic() >= deadline:
+                now = time.monotonic()
+                if deadline and may_stop and now >= deadline:
                     return False
+                if deadline and design.spare and now + design.block_s > deadline:
+                    break  # what waited until now does not carry the run past its budget
                 if self.done[design.name] < design.blocks_by(self.ended):
                     self._block(design, handles, session)
         self.journal.append("session", {"session": session})

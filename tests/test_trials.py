@@ -234,6 +234,16 @@ def test_spare_designs_wait_under_a_budget(tmp_path):
     assert table(little, tmp_path / "b").query("design == 'spare'")["session"].min() == 0
 
 
+def test_a_spare_block_that_does_not_fit_is_left_out(tmp_path):
+    """Under a budget no spare block begins that would end after it; the others go on."""
+    main = experiment(steady).DESIGNS[0]
+    long = Design("long", main.arms[:1], block_s=2000, spare=True)
+    run(experiment(steady, DESIGNS=(main, long)), tmp_path, blocks=8, budget_s=1000)
+    rows = table(experiment(steady, DESIGNS=(main, long)), tmp_path)
+    assert set(rows["design"]) == {main.name}
+    assert rows["session"].nunique() == 8
+
+
 def test_designs_take_part_in_some_sessions():
     """`every` and `sessions` say in which."""
     design = Design("d", (), block_s=1, every=3, sessions=2)
