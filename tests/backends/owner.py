@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from caveatlib.backends import namespaces, process, runc
 from caveatlib.backends.base import Workload
 from caveatlib.backends.engines import private_engine
+from caveatlib.backends.machines import vm
 
 SCRIPT = "echo up; httpd -p 8765 -h www; while :; do sleep 1; done"
 
@@ -58,6 +59,7 @@ KINDS = {
     "process": _spawned(process.process_place),
     "namespaces": _spawned(namespaces.namespaces_place),
     "runc": _spawned(runc.runc_place),
+    "microvm": _spawned(lambda: vm.vm_place("microvm")),
 }
 
 if __name__ == "__main__":

@@ -188,7 +188,9 @@ def test_thirty_interrupts(require, state):
         _interrupt_and_check(state, instants.uniform(0.2, 2.5))
 
 
-@pytest.mark.parametrize("kind", ["process", "namespaces", "runc"])
+@pytest.mark.parametrize(
+    "kind", ["process", "namespaces", "runc", pytest.param("microvm", marks=pytest.mark.vm)]
+)
 def test_killed_owner_of_workload(require, state, kind):
     """A sweep ends the workload of a killed owner, and leaves a living owner's alone."""
     require("busybox")
