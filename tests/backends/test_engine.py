@@ -215,7 +215,7 @@ def test_member_of_the_group(engine):
     """An unprivileged member of the socket's group runs a container; others are told why not."""
     as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups"]
     script = """
-from caveatlib.backends import engine
+from caveatlib.backends.engines import engine
 from caveatlib.backends.base import Workload
 print(engine.probe().reason)
 with engine.own_engine() as mine:

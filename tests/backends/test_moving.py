@@ -96,7 +96,7 @@ def test_a_disk_that_is_short_is_no_number(place, monkeypatch, tmp_path):
     """A disk of another length than the served one is an error."""
     (tmp_path / "2.raw").write_bytes(b"x" * 4096)
     monkeypatch.setattr(place, "_files", tmp_path)
-    with pytest.raises(MeasurementError, match="did not come whole"):
+    with pytest.raises(MeasurementError, match=r"came as \d+ bytes. Must be \d+"):
         place.fetch(2, 0, packed=False)
 
 

@@ -129,7 +129,7 @@ NUMBERS = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from caveatlib.backends import qemu
+from caveatlib.backends.machines import qemu
 from caveatlib.backends.base import Workload
 import fake_qemu
 folder = Path(sys.argv[1])
@@ -168,7 +168,7 @@ OWNER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from caveatlib.backends import qemu
+from caveatlib.backends.machines import qemu
 from caveatlib.backends.base import Workload
 import fake_qemu
 folder = Path(sys.argv[1])
