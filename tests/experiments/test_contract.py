@@ -13,7 +13,7 @@ from caveatlib.backends.fakes import fake, fake_site
 from caveatlib.experiments import ALL
 
 pytestmark = pytest.mark.parametrize("experiment", ALL, ids=[e.NAME for e in ALL])
-BLOCKS = 8
+BLOCKS = 6
 
 
 @pytest.fixture(scope="module")
