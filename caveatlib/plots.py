@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 """Told apart with every common kind of colour blindness (Okabe and Ito, 2008)."""
@@ -68,7 +69,7 @@ def dots(
     ax.set_yticks(range(len(groups)), [literal(g) for g in groups])
     ax.invert_yaxis()
     if log:
-        ax.set_xscale("log")
+        _logarithmic(ax, "x")
     else:
         ax.set_xlim(left=0)
     ax.set_xlabel(f"{label} ({name})" if name else label)
@@ -106,7 +107,7 @@ def lines(
             f"{line.iloc[-1]:.3g} {name} at {line.index[-1]:g}"
         )
     if log:
-        ax.set_yscale("log")
+        _logarithmic(ax, "y")
     else:
         ax.set_ylim(bottom=0)
     ax.set_xlabel(xlabel)
@@ -183,7 +184,7 @@ def effects(
         ax.plot(line["estimate"], row, "o", color=colour(0))
         words.append(f"{name} {line['estimate']:.3g} [{line['low']:.3g}, {line['high']:.3g}]")
     ax.axvline(threshold, color="#222222", lw=1, ls=":")
-    ax.set_xscale("log")
+    _logarithmic(ax, "x")
     ax.set_yticks(range(len(shown)), [literal(n) for n in shown.index])
     ax.invert_yaxis()
     ax.set_xlabel(label)
@@ -236,6 +237,17 @@ def show(ax: Axes) -> None:
 
     display(ax.figure, metadata={"image/png": {"alt": describe(ax)}})
     plt.close(ax.figure)
+
+
+def _logarithmic(ax: Axes, which: str) -> None:
+    """Make an axis of drawn data logarithmic, with plain numbers at its ticks."""
+    axis = getattr(ax, f"{which}axis")
+    getattr(ax, f"set_{which}scale")("log")
+    low, high = axis.get_view_interval()
+    # Within a decade powers of ten are too few.
+    axis.set_major_locator(MaxNLocator(6) if high < 10 * low else LogLocator(subs=(1, 3)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _plain(ax: Axes) -> None:
