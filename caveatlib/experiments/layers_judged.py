@@ -107,9 +107,11 @@ def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
         by_disk = [_by_disk(rows, effects, link, where) for link in LINKS]
         grows = [_grows(rows, effects, link, where) for link in LINKS]
         found += [_olive(rows, where)]
-        found += [_whole("C22", by_disk, _beside(rows), where), *by_disk]
+        lead = "A whole image against a gzipped disk of the same files"
+        found += [_whole("C22", by_disk, lead, _beside(rows), where), *by_disk]
         found += [_never_opened(rows, where)]
-        found += [_whole("C28", grows, _prices(rows), where), *grows]
+        lead = "What grows with the bytes of a pull"
+        found += [_whole("C28", grows, lead, _prices(rows), where), *grows]
         found += [_surface(rows, where), _owned(rows, where), _static(rows, where)]
         found += [_base(rows, effects, where)]
     return found
@@ -176,7 +178,9 @@ def _grows(rows: pd.DataFrame, effects: dict, link: str, where: dict) -> claims.
     return claims.by_effect(_CLAIM[f"C28/{link}"], row, direction="greater", words=words, unit=unit)
 
 
-def _whole(claim: str, parts: list[claims.Verdict], said: str, where: dict) -> claims.Verdict:
+def _whole(
+    claim: str, parts: list[claims.Verdict], lead: str, said: str, where: dict
+) -> claims.Verdict:
     """Return a claim's verdict over all links: that of each, if they agree."""
     agreed = {part.verdict for part in parts}
     if agreed == {claims.NOT_MEASURED}:
@@ -186,7 +190,7 @@ def _whole(claim: str, parts: list[claims.Verdict], said: str, where: dict) -> c
     by_link = "; ".join(
         f"{part.claim.partition('/')[2]}: {part.because.rstrip('.')}" for part in parts
     )
-    evidence = f"{'Mixed. ' if mixed else ''}{by_link}. {said}".strip()
+    evidence = f"{'Mixed. ' if mixed else ''}{lead}: {by_link}. {said}".strip()
     n = max(part.n for part in parts)
     return claims.by_fact(_CLAIM[claim], fact, evidence=evidence, n=n, **where)
 

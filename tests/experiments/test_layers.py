@@ -85,7 +85,7 @@ def test_links_that_disagree_are_mixed(trials):
     mixed = trials.assign(moved_s=trials["moved_s"].where(~moved, trials["moved_s"] / 10))
     assert parts(mixed, "C22")[2].verdict == claims.HOLDS
     assert one(mixed, "C22").verdict == claims.OPEN
-    assert one(mixed, "C22").because.startswith("Mixed. unshaped: Slower")
+    assert one(mixed, "C22").because.startswith("Mixed. A whole image against")
 
 
 def test_no_verdict_within_the_noise(trials):
