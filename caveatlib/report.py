@@ -121,6 +121,7 @@ def execute(path: Path, source: str):
                 kernel_name="python3",
                 resources={"metadata": {"path": folder}},
                 record_timing=False,
+                extra_arguments=["--log-level=ERROR"],  # or each kernel warns of its transport
             ).execute()
     return notebook
 
