@@ -1,10 +1,12 @@
 """A real engine: containers' lives, settings, and what is left on it."""
 
 import contextlib
+import io
 import os
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +16,8 @@ import pytest
 
 from caveatlib.backends import leases, netns, procfs
 from caveatlib.backends.base import Workload
+from caveatlib.backends.engines import belongings, private_engine
 from caveatlib.backends.engines import engine as engines
-from caveatlib.backends.engines import private_engine
 from caveatlib.errors import (
     DeadlineExceeded,
     EngineError,
@@ -104,6 +106,36 @@ def test_a_life(engine, require, runtime):
     while any(procfs.start_time(p) and not procfs.is_zombie(p) for p in pids):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def _images(engine):
+    return sorted(thing["Id"] for thing in engine.api.images(all=True))
+
+
+def test_builds_leave_no_image(engine, tmp_path):
+    """Two builds under one name leave neither image, the unnamed one included."""
+    (tmp_path / "file").write_bytes(b"x")
+    before = _images(engine)
+    for _ in range(2):
+        assert engine.place().build(tmp_path) > 0
+    assert _images(engine) == before
+
+
+def test_an_image_that_lost_its_name_is_removed(engine):
+    """What a killed run built twice is found by its label, though the first has no name left."""
+    before = _images(engine)
+    with io.BytesIO() as context:
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            text = b"FROM scratch\nCOPY Dockerfile /\n"
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+        named = {engine.build("twice", context.getvalue()) for _ in range(2)}
+    assert len(named) == 1
+    assert len(_images(engine)) >= len(before) + 2
+    belongings.remove(engine, lambda labels: labels.get(belongings.RUN_LABEL) == engine.run)
+    engine._image = None  # the busybox went, too
+    assert set(_images(engine)) <= set(before)
 
 
 def test_facts(engine):

@@ -125,7 +125,12 @@ def _remove_images(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool])
             if name.startswith(IMAGE_PREFIX)
         }
         # By the names that were given here: any other name of it stays.
-        for name in thing.get("RepoTags") or []:
+        names = [name for name in thing.get("RepoTags") or [] if name != "<none>:<none>"]
+        if not names and is_ours(found):  # one whose name a later build took
+            with answers.ignoring(404, 409):
+                engine.call("image", engine.api.remove_image, answers.text(thing, "Id"))
+                removed.append(f"image {thing['Id'][7:19]}")
+        for name in names:
             ours = name.startswith(REPOSITORIES) and name.endswith(f":{found.get(RUN_LABEL)}")
             if ours and is_ours(found):
                 with answers.ignoring(409):  # somebody else's container uses it

@@ -280,16 +280,17 @@ class Engine:
                 raise deadline.translate(error, budget, "exec") from error
         return status, output
 
-    def build(self, name: str, context: bytes, *, timeout_s: float = CALL_S) -> None:
-        """Build the image ``caveatlib/<name>:<run>`` from a tar of a build context.
+    def build(self, name: str, context: bytes, *, timeout_s: float = CALL_S) -> str:
+        """Build an image from a tar of a build context; return ``caveatlib/<name>:<run>``.
 
         Raises
         ------
         EngineError
             If a step of the Dockerfile fails.
         """
+        tag = f"{belongings.REPOSITORIES}{name}:{self.run}"
         wanted = {
-            "tag": f"{belongings.REPOSITORIES}{name}:{self.run}",
+            "tag": tag,
             "labels": belongings.image_labels(self.run),
             "fileobj": io.BytesIO(context),
             "custom_context": True,
@@ -302,6 +303,7 @@ class Engine:
         for step in map(answers.as_dict, steps):
             if "error" in step:
                 raise EngineError(f"build: {answers.word(step['error'])}")
+        return tag
 
     def saved(self, name: str, *, timeout_s: float = SAVE_S) -> Iterator[bytes]:
         """Yield an image as ``docker save`` writes it, never more than a chunk in memory.

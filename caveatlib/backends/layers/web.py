@@ -217,8 +217,7 @@ class WebPlace:
                 entry = tarfile.TarInfo(path)
                 entry.mode, entry.size = mode, len(data)
                 tar.addfile(entry, io.BytesIO(data))
-        self._engine.build(name, context.getvalue(), timeout_s=LOAD_S)
-        return f"{belongings.REPOSITORIES}{name}:{self._engine.run}"
+        return self._engine.build(name, context.getvalue(), timeout_s=LOAD_S)
 
 
 @contextmanager
