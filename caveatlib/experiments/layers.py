@@ -115,26 +115,27 @@ class Trials(frames.Trials):
     moved_bytes: Series[float] = frames.measure("sent over the link", "B")
 
 
-class Packages(frames.Table):
-    """The packages that an image says it has."""
+class _OfImage(frames.Table):
+    """The columns that say which trial a row of a further table belongs to."""
 
     run: Series[str] = frames.field("the run, as its start in UTC")
     design: Series[str] = frames.field("the design within the experiment")
     block: Series[int] = frames.field("complete block, counted within the design", ge=0)
     place: Series[str] = frames.field("the image")
+
+
+class Packages(_OfImage):
+    """The packages that an image says it has."""
+
     manager: Series[str] = frames.field("who installed it")
     name: Series[str] = frames.field("name of the package, percent-escaped")
     version: Series[str] = frames.field("version, percent-escaped")
     installed_bytes: Series[float] = frames.measure("size as its database states it", "B")
 
 
-class Opened(frames.Table):
+class Opened(_OfImage):
     """The files of an image that were opened."""
 
-    run: Series[str] = frames.field("the run, as its start in UTC")
-    design: Series[str] = frames.field("the design within the experiment")
-    block: Series[int] = frames.field("complete block, counted within the design", ge=0)
-    place: Series[str] = frames.field("the image")
     path: Series[str] = frames.field("path in the image, percent-escaped")
     size_bytes: Series[int] = frames.field("size of the file", "B", ge=0)
 
