@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 
 from caveatlib import frames, host
 from caveatlib.backends.base import Outcome
@@ -116,7 +118,7 @@ class Loop:
             outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
             row["stolen_share"] = host.stolen_share(before, host.cpu_ticks())
             measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
-            _check(measured, self.experiment)
+            _check(measured, outcome.measures, self.experiment)
             row = measured
         except (CaveatError, OSError, subprocess.SubprocessError) as error:
             outcome = Outcome({})
@@ -179,20 +181,22 @@ def _noting(interrupts: list[int]) -> Iterator[None]:
         signal.signal(signal.SIGINT, default)
 
 
-def _check(row: dict, experiment) -> None:
-    """Hold a row against its model and its experiment's guards; what breaks them is no number.
+def _check(row: dict, stated: Mapping, experiment) -> None:
+    """Hold what a trial stated against its model, its row against its experiment's guards.
+
+    What breaks them is no number.
 
     Raises
     ------
     DataError
         Names column, value and rule.
     """
-    frame = frames.from_rows([row], experiment.Trials)
-    for name in frames.measures(experiment.Trials):
-        if np.isinf(frame[name].iloc[0]):
-            raise DataError(f"Value inf of {name!r}. Must be finite, or empty.")
+    frames.check_values(dict(stated), experiment.Trials)
+    for name, value in stated.items():
+        if isinstance(value, float) and math.isinf(value):
+            raise DataError(f"Value {value} of {name!r}. Must be finite, or empty.")
     if hasattr(experiment, "check"):
-        experiment.check(frame)
+        experiment.check(pd.DataFrame([row], columns=list(frames.columns(experiment.Trials))))
 
 
 def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
