@@ -86,7 +86,7 @@ def measure(
     out: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
 ) -> None:
     """Measure experiments on this machine."""
-    from caveatlib import trials
+    from caveatlib import runs, trials
     from caveatlib.experiments import by_name
 
     if resume and out:
@@ -94,40 +94,42 @@ def measure(
     experiments = [by_name(name) for name in names]
     folder = resume or out or Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     chosen = [p.strip() for p in places.split(",") if p.strip()] if places else None
+    again = f" --engine {engine}" if engine and "://" in engine else ""
     for experiment in experiments:
-        _announce(experiment, folder, chosen, blocks, budget_s, engine)
+        settings = {"places": chosen, "engine": engine}
+        if resume:  # else an engine that is none of the run's would be asked and shown
+            held = runs.begun(experiment, folder, engine=engine)
+            settings = {name: held[name] for name in settings}
+        _announce(experiment, folder, blocks=blocks, budget_s=budget_s, **settings)
         try:
             trials.measure(
                 experiment,
                 out=folder,
-                places=chosen,
                 blocks=blocks,
                 budget_s=budget_s,
                 seed=seed,
-                engine=engine,
                 resume=resume is not None,
+                **settings,
             )
         except KeyboardInterrupt:
             _say(
                 "",
                 f"Interrupted; what was measured is kept. Go on with: caveatlib measure "
-                f"{experiment.NAME} --resume {folder}",
+                f"{experiment.NAME} --resume {folder}{again}",
                 err=True,
             )
             raise
         _results(experiment, folder)
 
 
-def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
+def _announce(experiment, folder, *, places, blocks, budget_s, engine) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
     from caveatlib.backends import places as catalogue
-    from caveatlib.backends.engines import endpoint
 
     kind = catalogue.check_engine(engine)
     if kind not in ("private", catalogue.NO_ENGINE):
-        where = endpoint.resolve(None if kind == "own" else kind)
-        _say(f"Engine: {where.url} ({where.origin})")
+        _say_engine(None if kind == "own" else kind)
     seconds, disk = trials.cost(
         experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
     )
@@ -135,6 +137,14 @@ def _announce(experiment, folder, places, blocks, budget_s, engine) -> None:
         f"{experiment.NAME}: about {_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
         f"results in {folder / experiment.NAME}"
     )
+
+
+def _say_engine(named: str | None = None, *, err: bool = False) -> None:
+    """Print where an engine listens, and what named it; this is stored nowhere."""
+    from caveatlib.backends.engines import endpoint
+
+    where = endpoint.resolve(named)
+    _say(f"Engine: {where.url} ({where.origin})", err=err)
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""From a run's journal to its data package."""
+"""From a run's journal: how the run began, and the data package that it becomes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,57 @@ import pandas as pd
 
 from caveatlib import frames, store
 from caveatlib.designs import tables_of
+from caveatlib.errors import UsageError
 from caveatlib.journal import read
+from caveatlib.paths import shown
+
+NAMED = "named"
+"""Stands for an engine that was named by its URL: an address is never stored."""
+
+
+def begun(experiment: ModuleType, out: str | os.PathLike, *, engine: str | None = None) -> dict:
+    """Return what an interrupted run began with, and so goes on with.
+
+    Parameters
+    ----------
+    experiment : module
+    out : path
+        Folder of the run.
+    engine : {"own", "private"} or URL, optional
+        Default the run's own, unless that was named by its URL: then it must be
+        named again.
+
+    Returns
+    -------
+    dict
+        ``places``, ``seed``, ``engine`` and the other settings of the run.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run, or the engine is not of the run's kind.
+    """
+    path = Path(out) / experiment.NAME / "journal.jsonl"
+    records = read(path).records if path.is_file() else []
+    if not records:
+        raise UsageError(
+            f"Nothing to resume in {shown(out)!r}. Must hold a run of {experiment.NAME!r}."
+        )
+    header = records[0].data
+    kind = kind_of(header["engine"])
+    if kind == NAMED and (engine is None or kind_of(engine) != NAMED):
+        raise UsageError(
+            f"Run {shown(out)!r} was on an engine named by its URL, which is not stored. "
+            "Must be named again: --engine URL"
+        )
+    if engine is not None and kind_of(engine) != kind:
+        raise UsageError(f"Engine {engine!r} for a run on {kind!r}. Must be the same, or left out.")
+    return header | {"engine": engine or kind}
+
+
+def kind_of(engine: str) -> str:
+    """Return what may be stored of an engine: one that is named by its URL is only `NAMED`."""
+    return NAMED if "://" in engine else engine
 
 
 def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:

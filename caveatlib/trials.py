@@ -21,15 +21,14 @@ from types import ModuleType
 import pandas as pd
 from tqdm.auto import tqdm
 
-from caveatlib import host, packages, store
+from caveatlib import host, packages, runs, store
 from caveatlib.backends import cache
 from caveatlib.backends import places as real_places
 from caveatlib.designs import Arm, Design, model_of
 from caveatlib.errors import Unavailable, UsageError
-from caveatlib.journal import Journal, read
+from caveatlib.journal import Journal
 from caveatlib.loop import Loop, write_fact, write_missing
 from caveatlib.paths import cannot, shown
-from caveatlib.runs import finish
 
 __all__ = [
     "Arm",
@@ -250,11 +249,13 @@ def measure(
     budget_s : float, optional
         Seconds after which no further block begins. At least one session runs.
     seed : int, optional
-        Seed of every random order; default a fresh one, stored either way.
+        Seed of every random order, from 0 to 2**32 - 1; default a fresh one,
+        stored either way.
     engine : {"own", "private"} or URL, optional
         Which Docker engine; default a private one where possible.
     resume : bool, optional
-        Go on with the interrupted run in `out`, with its seed and places.
+        Go on with the interrupted run in `out`, with its seed, places and
+        engine, see `runs.begun`.
     catalogue : module, optional
         Knows and opens places; tests hand in `caveatlib.backends.fakes.fake`.
     progress : bool, optional
@@ -268,7 +269,8 @@ def measure(
     Raises
     ------
     UsageError
-        If a number is out of range, or there is nothing to resume.
+        If a number is out of range, there is nothing to resume, or the run to
+        resume was on another engine.
     Unavailable
         If none of the places can run here.
     MeasurementError
@@ -278,16 +280,12 @@ def measure(
         raise UsageError(f"Invalid number of blocks {blocks}. Must be >= 1.")
     if budget_s is not None and budget_s <= 0:
         raise UsageError(f"Invalid budget {budget_s} s. Must be > 0.")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"Invalid seed {seed}. Must be from 0 to {2**32 - 1}.")
     folder = Path(out) / experiment.NAME
-    journal_path = folder / "journal.jsonl"
     if resume:
-        records = read(journal_path).records if journal_path.is_file() else []
-        if not records:
-            raise UsageError(
-                f"Nothing to resume in {shown(out)!r}. Must hold a run of {experiment.NAME!r}."
-            )
-        header = records[0].data
-        places, seed, engine = header["places"], header["seed"], header["engine"]
+        header = runs.begun(experiment, out, engine=engine)
+        places, engine = header["places"], header["engine"]
     elif folder.exists():
         raise UsageError(f"Folder {shown(folder)!r} exists. Choose another, or --resume it.")
     engine = catalogue.check_engine(engine)
@@ -299,12 +297,14 @@ def measure(
     made = _first_missing(folder)
     store.make_folder(folder)
     sessions = blocks or (None if budget_s else experiment.BLOCKS)
-    with _handed_back(made), Journal(journal_path) as journal:
+    with _handed_back(made), Journal(folder / "journal.jsonl") as journal:
         if not resume:
             seed = secrets.randbelow(2**31) if seed is None else seed
             header = _header(experiment, seed, places, engine)
             journal.append("run", header)
-            for name, value in host.describe().items():
+            # A package leaves its journal behind, and must say by itself how to repeat it.
+            repeat = {"caveatlib": header["caveatlib"], "seed": header["seed"]}
+            for name, value in (repeat | host.describe()).items():
                 write_fact(journal, header, "", name, value)
             write_missing(journal, header, designs, missing)
         loop = Loop(experiment, journal, header, designs, missing, engine, catalogue)
@@ -314,9 +314,9 @@ def measure(
             journal.append("end", {})
         except BaseException:
             with contextlib.suppress(Exception):  # what ended the run says more
-                finish(experiment, out)
+                runs.finish(experiment, out)
             raise
-        return finish(experiment, out)
+        return runs.finish(experiment, out)
 
 
 def _first_missing(folder: Path) -> Path:
@@ -346,7 +346,7 @@ def _header(experiment, seed, places, engine) -> dict:
         "machine": host.machine(),
         "seed": seed,
         "places": places,
-        "engine": engine,
+        "engine": runs.kind_of(engine),
     }
 
 

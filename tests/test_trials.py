@@ -4,11 +4,12 @@ import contextlib
 import json
 import os
 import pwd
+import re
 from types import SimpleNamespace
 
 import pytest
 
-from caveatlib import designs, frames, runs, trials
+from caveatlib import __version__, designs, frames, runs, trials
 from caveatlib.backends import cache
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.fakes import fake
@@ -180,7 +181,10 @@ def test_interruption_keeps_whole_blocks_and_the_exception(tmp_path, at):
 
 
 def test_resume_counts_no_block_twice(tmp_path):
-    """A resumed run has the blocks, and the order, of one that was never interrupted."""
+    """A resumed run has the blocks and the order of one that was never interrupted.
+
+    Its own seed decides, whichever is given when it goes on.
+    """
     calls = []
 
     def broken(place, conditions, *, seed):
@@ -192,7 +196,7 @@ def test_resume_counts_no_block_twice(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(experiment(broken), tmp_path / "a", blocks=4)
     little = experiment(steady)
-    run(little, tmp_path / "a", blocks=4, resume=True)
+    run(little, tmp_path / "a", blocks=4, resume=True, seed=99)
     run(little, tmp_path / "b", blocks=4)
     resumed, whole = table(little, tmp_path / "a"), table(little, tmp_path / "b")
     columns = ["block", "position", "place", "size"]
@@ -200,6 +204,53 @@ def test_resume_counts_no_block_twice(tmp_path):
     assert len(table(little, tmp_path / "a", "interrupted")) == 2
     assert not table(little, tmp_path / "a", "conditions").duplicated(["place", "name"]).any()
     assert read(tmp_path / "a" / "little" / "journal.jsonl").complete
+
+
+URL = "tcp://engine.invalid:2375"
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """Let the fake places take any engine; return those that were asked for."""
+    asked = []
+    monkeypatch.setattr(fake, "check_engine", lambda kind: asked.append(kind) or kind or "private")
+    return asked
+
+
+def test_the_address_of_an_engine_is_written_nowhere(tmp_path, engines):
+    """A run on an engine named by its URL uses it and keeps only that it was named."""
+    run(experiment(steady), tmp_path, blocks=1, engine=URL)
+    assert set(engines) == {URL}
+    header = read(tmp_path / "little" / "journal.jsonl").records[0].data
+    assert header["engine"] == "named"
+    for path in tmp_path.rglob("*.*"):
+        assert b"engine.invalid" not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("begun", "given", "used"),
+    [
+        (URL, URL, URL),
+        (URL, None, "which is not stored. Must be named again: --engine URL"),
+        (URL, "own", "which is not stored. Must be named again: --engine URL"),
+        ("own", None, "own"),
+        ("own", "own", "own"),
+        ("own", URL, f"Engine '{URL}' for a run on 'own'. Must be the same, or left out."),
+        (None, None, "private"),
+        (None, URL, f"Engine '{URL}' for a run on 'private'. Must be the same, or left out."),
+        (None, "own", "Engine 'own' for a run on 'private'. Must be the same, or left out."),
+    ],
+)
+def test_a_run_is_resumed_on_its_own_kind_of_engine(tmp_path, engines, begun, given, used):
+    """A named engine must be named again; no other is asked, a remote one least of all."""
+    little = experiment(steady)
+    run(little, tmp_path, blocks=1, engine=begun)
+    engines.clear()
+    refused = used.endswith((".", "URL"))
+    with pytest.raises(UsageError, match=re.escape(used)) if refused else contextlib.nullcontext():
+        run(little, tmp_path, blocks=2, engine=given, resume=True)
+    assert engines == ([] if refused else [used])
+    assert table(little, tmp_path)["block"].nunique() == (1 if refused else 2)
 
 
 def test_further_tables_follow_their_block(tmp_path):
@@ -275,6 +326,8 @@ def test_nothing_can_run(tmp_path, monkeypatch):
     [
         ({"blocks": 0}, "Invalid number of blocks 0"),
         ({"budget_s": -1}, "Invalid budget -1"),
+        ({"seed": -1}, "Invalid seed -1"),
+        ({"seed": 2**32}, "Invalid seed 4294967296"),
         ({"places": ["dockr"]}, "Unknown place 'dockr'"),
         ({"resume": True}, "Nothing to resume"),
     ],
@@ -378,6 +431,19 @@ def test_conditions_name_the_machine_by_class_only(tmp_path):
     facts = table(little, tmp_path, "conditions")
     assert not facts.duplicated(["place", "name"]).any()
     assert {"cpus", "kernel", "cgroup"} <= set(facts["name"])
+
+
+@pytest.mark.parametrize("seed", [7, None])
+def test_a_package_says_how_to_repeat_it(tmp_path, seed):
+    """The facts of a run hold caveatlib's version and the seed, a drawn one too."""
+    little = experiment(steady)
+    run(little, tmp_path / "a", blocks=3, seed=seed)
+    facts = table(little, tmp_path / "a", "conditions").set_index("name")["value"]
+    assert facts["caveatlib"] == __version__
+    assert seed is None or facts["seed"] == str(seed)
+    run(little, tmp_path / "b", blocks=3, seed=int(facts["seed"]))
+    columns = ["block", "position", "place", "size"]
+    assert table(little, tmp_path / "a")[columns].equals(table(little, tmp_path / "b")[columns])
 
 
 def test_a_kill_between_trials_loses_nothing(tmp_path):
