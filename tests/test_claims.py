@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,9 @@ def row(estimate=8.2, low=7.5, high=9.0, *, n=20, **more):
     } | more  # fmt: skip
 
 
-def null(width):
+def null(width, note="Too noisy."):
     """Build what `stats.null_band` gives for a null interval of 1 / width to width."""
-    band = {"n": 20, "estimate": 1.0, "low": 1 / width, "high": width, "note": "Too noisy."}
+    band = {"n": 20, "estimate": 1.0, "low": 1 / width, "high": width, "note": note}
     band |= {"band_low": 1 / width, "band_high": width}
     return pd.DataFrame([band], index=pd.Index(["m"], name="machine"))
 
@@ -79,14 +80,63 @@ def test_no_verdict_inside_the_null_band(low, high, width, verdict):
 
 
 def test_the_null_band_explains_itself():
-    """Where only the band stands in the way the card says so; otherwise it keeps silent."""
-    inside = decide(row(1.03, 1.02, 1.04), null=null(1.05))
-    assert "Inside the band in which the same arm twice moves. Too noisy." in inside.because
-    assert "noisy" not in decide(row(1.03, 0.9, 1.2), null=null(1.05)).because
-    assert "noisy" not in decide(row(), null=null(1.05)).because
+    """Every card says that its null band is wide; a narrow one is named where it is in the way."""
+    for found in (row(), row(1.03, 0.9, 1.2), row(1.03, 1.02, 1.04)):
+        assert decide(found, null=null(1.06)).because.endswith(" Too noisy.")
+        assert "Too noisy" not in decide(found, null=null(1.05, note="")).because
+    inside = decide(row(1.03, 1.02, 1.04), null=null(1.05, note=""))
+    assert inside.because.startswith("No difference found beyond the harness's own noise: 1.03x [")
+    assert inside.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+    reaches_in = decide(row(1.2, 1.04, 1.4), null=null(1.05, note=""))
+    assert reaches_in.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+    below = decide(row(0.97, 0.96, 0.98), null=null(1.05, note=""))
+    assert below.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+    for found in (row(), row(1.03, 0.9, 1.2)):
+        assert "twice" not in decide(found, null=null(1.05, note="")).because
     unknown = decide(row(machine="other"), null=null(1.05))
     assert unknown.verdict == OPEN
+    assert unknown.because.startswith("Undecided: 8.2x [7.5, 9.0] (20 blocks). ")
     assert "own noise was not measured" in unknown.because
+
+
+def test_power_counts_the_null_band():
+    """What would have been found must clear the band with its whole interval."""
+    found = row(1.02, 0.98, 1.06, detectable=1.07)
+    words = "would have been found in four of five such runs."
+    assert f"one of 1.07x {words}" in decide(found).because
+    assert f"one of 1.16x {words}" in decide(found, null=null(1.08)).because
+    against = row(2.0, 1.9, 2.1, threshold=2.0, detectable=2.2)
+    said = decide(against, null=null(1.10)).because
+    assert said.startswith(
+        f"Undecided: 2.0x [1.9, 2.1] against 2x (20 blocks); one of 2.42x {words}"
+    )
+    seconds = row(0.0, -0.1, 0.1, kind="difference", threshold=0.0, detectable=0.15)
+    assert f"one of 0.15 s {words}" in decide(seconds, unit="s").because
+
+
+@pytest.mark.parametrize("width", [1.02, 1.08, 1.2])
+def test_what_is_called_detectable_is_found(width):
+    """In four of five simulated runs with that effect the verdict is "holds", band and all."""
+    rng = np.random.default_rng(1)
+    contrast = stats.Contrast("c", "x_s", {"place": "b"}, {"place": "a"})
+
+    def run(ratio):
+        values = {"a": rng.lognormal(0, 0.05, 12), "b": ratio * rng.lognormal(0, 0.05, 12)}
+        rows = [
+            {
+                "run": "r", "source": "live", "machine": "m", "session": 0, "design": "d",
+                "block": block, "place": place, "ok": True, "x_s": value,
+            }
+            for place, each in values.items()
+            for block, value in enumerate(each)
+        ]  # fmt: skip
+        return stats.contrasts(pd.DataFrame(rows), [contrast]).iloc[0].to_dict()
+
+    promised = re.compile(r"one of ([\d.]+)x would")
+    told = [promised.search(decide(run(1.0), null=null(width)).because) for _ in range(15)]
+    ratio = float(np.median([float(m[1]) for m in told if m]))
+    share = np.mean([decide(run(ratio), null=null(width)).verdict == HOLDS for _ in range(150)])
+    assert 0.68 <= share <= 0.92
 
 
 def test_the_band_moves_with_the_threshold():
@@ -101,7 +151,7 @@ def test_few_pairs_are_inconclusive_and_said():
     """Fewer than six pairs: inconclusive, with the words of the note."""
     verdict = decide(row(8.2, math.nan, math.nan, n=3, note="Too few: 3 blocks."))
     assert verdict.verdict == OPEN
-    assert verdict.because == "Faster: 8.2x (3 blocks). Too few: 3 blocks."
+    assert verdict.because == "Undecided: 8.2x (3 blocks). Too few: 3 blocks."
 
 
 def test_nothing_to_compare_is_not_measured():
@@ -118,6 +168,33 @@ def test_the_card_leads_with_the_size():
     assert slower.effect == pytest.approx(1 / 8.2)
     against = decide(row(threshold=2.0, unit="session", n=8))
     assert against.because == "8.2x [7.5, 9.0] against 2x (8 sessions)."
+
+
+@pytest.mark.parametrize("noise", [None, 1.01, 1.3])
+@pytest.mark.parametrize(("low", "high"), [(0.98, 1.09), (0.5, 1.2), (1.0, 1.1)])
+def test_only_what_is_decided_leads_with_a_direction(noise, low, high):
+    """Neither word stands in a card whose interval does not decide between them."""
+    said = decide(row(1.02, low, high), null=noise and null(noise)).because
+    assert said.startswith("No difference found: 1.0")
+    assert "Faster" not in said
+    assert "Slower" not in said
+
+
+def test_failures_are_told_whatever_was_found():
+    """Failed trials are counted on decided and undecided cards alike."""
+    for found in (row(), row(1.0, 0.9, 1.1)):
+        said = decide(found | {"failed_arm": 1, "failed_baseline": 2}).because
+        assert said.endswith(" 1 trial of the arm failed. 2 trials of the baseline failed.")
+
+
+def test_bytes_are_told_in_megabytes():
+    """Bytes are what is stored, MB what is read."""
+    found = row(-226046464, -226500000, -225700000, kind="difference", threshold=0.0)
+    less = claims.by_effect(
+        FAST, found, direction="less", words=("More memory", "Less memory"), unit="B"
+    )
+    assert less.because == "Less memory: 226.0 MB [225.7, 226.5] (20 blocks)."
+    assert (less.effect, less.unit) == (-226046464, "B")
 
 
 def test_a_difference_has_its_unit():

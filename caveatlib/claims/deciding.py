@@ -32,9 +32,11 @@ def by_effect(
         Side of the threshold on which the claim holds.
     words : tuple of two str
         What an effect above and below no effect is called, ``("Faster",
-        "Slower")``; the card leads with the one that the data show.
+        "Slower")``; the card leads with the one that the data show, but only
+        where they decide.
     null : pandas.DataFrame, optional
-        From `stats.null_band`; no verdict is drawn inside its band.
+        From `stats.null_band`; no verdict is drawn inside its band, and the
+        card says so where the band is wide or stands in the way.
     unit : str
         Of a difference; a ratio has ``"x"``.
 
@@ -49,20 +51,18 @@ def by_effect(
     base = _base(claim, row["machine"], row["source"]) | {"n": int(row["n"]), "unit": unit}
     if not row["n"]:
         return Verdict(**base, verdict=NOT_MEASURED, because=row["note"])
-    base |= {"effect": row["estimate"], "low": row["low_adjusted"], "high": row["high_adjusted"]}
-    said = [_size(row, words, unit), row["note"]]
-    if math.isnan(row["low_adjusted"]):
+    low, high = row["low_adjusted"], row["high_adjusted"]
+    base |= {"effect": row["estimate"], "low": low, "high": high}
+    if math.isnan(low):
+        said = [f"Undecided: {_counted(row, unit)}.", row["note"]]
         return Verdict(**base, verdict=OPEN, because=_join(said))
     below, above, noise = _band(row, null)
-    if math.isnan(above):
-        return Verdict(**base, verdict=OPEN, because=_join([*said, noise]))
-    low, high, threshold = row["low_adjusted"], row["high_adjusted"], row["threshold"]
-    if below <= high and low <= above:
-        if low > threshold or high < threshold:
-            said.append(f"Inside the band in which the same arm twice moves. {noise}".rstrip())
-        return Verdict(**base, verdict=OPEN, because=_join(said))
-    holds = (low > above) == (direction == "greater")
-    return Verdict(**base, verdict=HOLDS if holds else FAILS, because=_join(said))
+    if low > above or high < below:
+        holds = (low > above) == (direction == "greater")
+        said = [_size(row, words, unit), _failures(row), noise]
+        return Verdict(**base, verdict=HOLDS if holds else FAILS, because=_join(said))
+    said = [_undecided(row, unit, above), _failures(row), noise]
+    return Verdict(**base, verdict=OPEN, because=_join(said))
 
 
 def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> Verdict:
@@ -170,23 +170,31 @@ def _base(claim: Claim, machine: str, source: str) -> dict:
 
 
 def _band(row: dict, null: pd.DataFrame | None) -> tuple[float, float, str]:
+    """Return within which ends nothing is decided, and the sentence on the harness's noise."""
     threshold = row["threshold"]
     if null is None or row["kind"] != "ratio":
         return threshold, threshold, ""
     if row["machine"] not in null.index:
         return math.nan, math.nan, "The harness's own noise was not measured."
     band = null.loc[row["machine"]]
-    return threshold * band["band_low"], threshold * band["band_high"], str(band["note"])
+    below, above = threshold * band["band_low"], threshold * band["band_high"]
+    low, high = row["low_adjusted"], row["high_adjusted"]
+    stands_in_the_way = threshold < low <= above or below <= high < threshold
+    noise = str(band["note"])
+    if stands_in_the_way and not noise:
+        noise = (
+            f"The same arm twice reads {band['estimate']:.2f}x "
+            f"[{band['low']:.2f}, {band['high']:.2f}]."
+        )
+    return below, above, noise
 
 
 def _size(row: dict, words: tuple[str, str], unit: str) -> str:
     """Return ``Faster: 8.2x [7.5, 9.0] (20 blocks).``, from 1x upwards."""
     ratio = row["kind"] == "ratio"
-    none = 1.0 if ratio else 0.0
-    plural = "" if row["n"] == 1 else "s"
+    none = _none(row)
     if row["threshold"] != none:  # turned round, it would be laid against another threshold
-        against = f"{row['threshold']:.3g}{'x' if ratio else f' {unit}'}"
-        return f"{_interval(row, unit)} against {against} ({row['n']} {row['unit']}{plural})."
+        return f"{_counted(row, unit)}."
     word, shown = words[0] if row["estimate"] >= none else words[1], row
     if row["estimate"] < none:
         turn = (lambda v: 1 / v) if ratio else (lambda v: -v)
@@ -195,24 +203,78 @@ def _size(row: dict, words: tuple[str, str], unit: str) -> str:
             "low_adjusted": turn(row["high_adjusted"]),
             "high_adjusted": turn(row["low_adjusted"]),
         }
-    return f"{word}: {_interval(shown, unit)} ({row['n']} {row['unit']}{plural})."
+    return f"{word}: {_counted(shown, unit)}."
+
+
+def _undecided(row: dict, unit: str, above: float) -> str:
+    """Return what was not found, and how large it would have had to be.
+
+    A verdict needs the whole interval outside of the null band, so the band's
+    width comes on top of what the spread allows to detect.
+    """
+    if math.isnan(above):
+        return f"Undecided: {_counted(row, unit)}."
+    detectable = row["detectable"] + above - row["threshold"]
+    if row["kind"] == "ratio":
+        detectable = row["detectable"] * above / row["threshold"]
+    found = f"one of {_value(detectable, unit)} would have been found in four of five such runs"
+    if row["threshold"] != _none(row):
+        return f"Undecided: {_counted(row, unit)}; {found}."
+    inside = row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]
+    beyond = "" if inside else " beyond the harness's own noise"
+    return f"No difference found{beyond}: {_counted(row, unit)}, {found}."
+
+
+def _none(row: dict) -> float:
+    return 1.0 if row["kind"] == "ratio" else 0.0
+
+
+def _counted(row: dict, unit: str) -> str:
+    """Return ``8.2x [7.5, 9.0] against 2x (20 blocks)``; against no effect is not said."""
+    against = ""
+    if row["threshold"] != _none(row):
+        against = f" against {_value(row['threshold'], unit)}"
+    units = row["unit"] + ("" if row["n"] == 1 else "s")
+    return f"{_interval(row, unit)}{against} ({row['n']} {units})"
+
+
+def _failures(row: dict) -> str:
+    said = []
+    for arm in ("arm", "baseline"):
+        if failed := row[f"failed_{arm}"]:
+            said.append(f"{failed} trial{'s' * (failed > 1)} of the {arm} failed.")
+    return " ".join(said)
 
 
 def _interval(row: dict, unit: str, marks=()) -> str:
     """Return ``8.2x [7.5, 9.0]`` with as many digits as the interval is worth."""
-    low, high = row["low_adjusted"], row["high_adjusted"]
-    mark = "x" if unit == "x" else f" {unit}" if unit else ""
+    factor, mark = _mark(row["estimate"], unit)
+    estimate, low, high = (
+        row[name] / factor for name in ("estimate", "low_adjusted", "high_adjusted")
+    )
     if math.isnan(low):
-        return f"{row['estimate']:.3g}{mark}"
-    width = (high - low) / 2 or abs(row["estimate"]) / 100
+        return f"{estimate:.3g}{mark}"
+    width = (high - low) / 2 or abs(estimate) / 100
     digits = max(0, min(9, -math.floor(math.log10(width)))) if width else 0
     # a bound that is not the threshold must not be rounded to it
     for bound in (low, high):
-        for edge in (row["threshold"], *marks):
+        for edge in (row["threshold"] / factor, *marks):
             while digits < 9 and bound != edge and round(bound, digits) == round(edge, digits):
                 digits += 1
-    estimate, low, high = (f"{v:,.{digits}f}" for v in (row["estimate"], low, high))
+    estimate, low, high = (f"{v:,.{digits}f}" for v in (estimate, low, high))
     return f"{estimate}{mark} [{low}, {high}]"
+
+
+def _value(value: float, unit: str) -> str:
+    factor, mark = _mark(value, unit)
+    return f"{value / factor:.3g}{mark}"
+
+
+def _mark(value: float, unit: str) -> tuple[float, str]:
+    """Return the divisor and the mark with which a value of a unit is best read."""
+    if unit == "B" and abs(value) >= 1e6:
+        return 1e6, " MB"
+    return 1.0, "x" if unit == "x" else f" {unit}" if unit else ""
 
 
 def _join(sentences: list[str]) -> str:

@@ -136,7 +136,8 @@ def contrasts(
         there are too few pairs. `n` counts pairs, `failed_arm` and
         `failed_baseline` failed trials. `detectable` is the smallest ratio (or
         difference) above the threshold that would have been found with 80 %
-        power at this spread and n. `note` says in a sentence what limits the row.
+        power at this spread and n; a verdict that a null band stands before needs
+        that much beyond the band. `note` says in a sentence what limits the row.
     """
     _check(trials)
     rows = []
@@ -209,19 +210,19 @@ def null_band(trials: pd.DataFrame, contrast: Contrast, *, level: float = 0.95) 
     table = table[["n", "estimate", "low", "high", "note"]]
     table["band_high"] = np.maximum(table["high"], 1 / table["low"])
     table["band_low"] = 1 / table["band_high"]
-    table["note"] = [_noise(row, contrast.unit) for row in table.itertuples()]
+    table["note"] = [_noise(row) for row in table.itertuples()]
     return table
 
 
-def _noise(row, unit: str) -> str:
+def _noise(row) -> str:
     if math.isnan(row.low):
         return f"The harness's own noise is not known. {row.note}"
     if row.low >= 1 - NULL_TOLERANCE and row.high <= 1 + NULL_TOLERANCE:
         return ""
     return (
         f"Too noisy for effects below {row.band_high:.2f}x: the same arm twice reads "
-        f"{row.estimate:.2f}x [{row.low:.2f}, {row.high:.2f}] over {row.n} {unit}s, "
-        f"not within 1 +- {NULL_TOLERANCE:.0%}."
+        f"{row.estimate:.2f}x [{row.low:.2f}, {row.high:.2f}], not within 1 +- "
+        f"{NULL_TOLERANCE:.0%}."
     )
 
 
