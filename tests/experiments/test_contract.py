@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from caveatlib import claims, frames, plots, stats, store, trials
 from caveatlib.backends import places
 from caveatlib.backends.fakes import fake, fake_site
+from caveatlib.backends.machines import accel
 from caveatlib.experiments import ALL
 
 pytestmark = pytest.mark.parametrize("experiment", ALL, ids=[e.NAME for e in ALL])
@@ -20,6 +21,9 @@ BLOCKS = 6
 def measured(tmp_path_factory):
     """Return the trials of each experiment, measured once on fakes."""
     found, patch = {}, pytest.MonkeyPatch()
+    # The fake guest does the emulator's work for real: a hundredth of it will do.
+    small = {kind: re.sub(r"(\d{3,})00\b", r"\1", script) for kind, script in accel.KINDS.items()}
+    patch.setattr(accel, "KINDS", small)
 
     def get(experiment):
         if experiment.NAME not in found:

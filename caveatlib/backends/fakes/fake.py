@@ -23,10 +23,10 @@ from caveatlib.backends.fakes.fake_limits import FakeLimitedPlace
 from caveatlib.backends.fakes.fake_site import FakeSite
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 
-START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.01}
+START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.005}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
-OTHER_S = 0.03
-MACHINE_S = 0.05
+OTHER_S = 0.01
+MACHINE_S = 0.02
 
 
 class FakePlace:
