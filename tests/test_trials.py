@@ -5,8 +5,13 @@ import json
 import os
 import pwd
 import re
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import left
+import pandas as pd
 import pytest
 
 from caveatlib import __version__, designs, frames, runs, trials
@@ -204,6 +209,55 @@ def test_resume_counts_no_block_twice(tmp_path):
     assert len(table(little, tmp_path / "a", "interrupted")) == 2
     assert not table(little, tmp_path / "a", "conditions").duplicated(["place", "name"]).any()
     assert read(tmp_path / "a" / "little" / "journal.jsonl").complete
+
+
+ORDER = ["design", "block", "position", "place", "workload", "at_once"]
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
+    """A real run, SIGKILLed in a block and again when it goes on: each acknowledged trial, once."""
+    folder = tmp_path / "killed" / "startup"
+    with left.state():
+        acknowledged = _killed(folder, "--seed", "8", "--out", "killed")
+        acknowledged |= _killed(folder, "--seed", "99", "--resume", "killed")
+        with _measuring(tmp_path, "--seed", "99", "--resume", "killed") as running:
+            assert running.wait(timeout=60) == 0
+        trials.measure(startup, out=tmp_path, places=["process"], blocks=2, seed=8, progress=False)
+    killed, cut, warmups = (
+        table(startup, folder, name) for name in ("trials", "interrupted", "warmups")
+    )
+    assert killed[ORDER].equals(table(startup, tmp_path)[ORDER])
+    assert len(cut) > 0
+    assert acknowledged <= set(pd.concat([killed, cut, warmups])["started_at"])
+    assert read(folder / "journal.jsonl").complete
+
+
+def _measuring(folder, *words) -> subprocess.Popen:
+    """Start the command, as a reader would."""
+    command = ["measure", "startup", "--places", "process", "--blocks", "2", *words]
+    return subprocess.Popen(
+        [sys.executable, "-m", "caveatlib.cli", *command],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _killed(folder, *words) -> set[str]:
+    """Kill the command within its next block of four arms; return when the trials kept began."""
+    path = folder / "journal.jsonl"
+
+    def idle():  # only the trials of that block are
+        return path.read_bytes().count(b'"workload":"idle"') if path.is_file() else 0
+
+    before = idle()
+    with _measuring(folder.parents[1], *words) as running:
+        assert left.until(lambda: idle() >= before + 2, 60)
+        running.kill()
+    assert running.returncode == -signal.SIGKILL
+    kept = [r.data for r in read(path).records if r.kind in ("trial", "warmup")]
+    assert len(kept) >= before + 2
+    return {row["started_at"] for row in kept}
 
 
 URL = "tcp://engine.invalid:2375"
