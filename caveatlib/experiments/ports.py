@@ -42,6 +42,7 @@ from caveatlib.experiments.ports_judged import (
     PROXY,
     answer,
     contrast,
+    known_answers,
     verdicts,
 )
 from caveatlib.experiments.ports_words import controls, paths
@@ -53,6 +54,7 @@ __all__ = [
     "NAME",
     "answer",
     "controls",
+    "known_answers",
     "paths",
     "verdicts",
 ]  # beside what is defined here
@@ -335,10 +337,26 @@ def plot(trials: pd.DataFrame, ax=None):
 
 
 def plot_effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb", ax=None):
-    """Draw the effect of disabling the proxy on a measure, path by path."""
+    """Draw the effect of disabling the proxy on a measure, path by path.
+
+    The intervals are those that the verdicts use, over the bands in which the
+    same setting twice moves: what meets its band is not decided.
+    """
     what = frames.columns(Trials)[measure].metadata["meaning"]
-    label = f"{what}: without the proxy over with it"
-    return plots.effects(effects(trials, measure), label=label, ax=ax)
+    table = effects(trials, measure)
+    judged = table.assign(low=table["low_adjusted"], high=table["high_adjusted"])
+    label = f"{what}: without the proxy over with it, adjusted intervals"
+    ax = plots.effects(judged, label=label, ax=ax)
+    words = []
+    for row, path in enumerate(judged.index[judged["estimate"].notna()]):
+        band = stats.null_band(trials, contrast(path, measure, arm=AGAIN)).iloc[0]
+        ends = [band["band_low"], band["band_high"]]
+        ax.plot(ends, [row, row], **_BAND)
+        words.append(f"{path} {ends[0]:.3g} to {ends[1]:.3g}")
+    return plots.say(ax, f"Grey, where the proxy over itself moves: {', '.join(words)}.")
+
+
+_BAND = {"color": "#888888", "alpha": 0.35, "lw": 12, "solid_capstyle": "butt", "zorder": 0}
 
 
 def plot_prices(trials: pd.DataFrame, ax=None):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pandas as pd
 
 from caveatlib import claims, stats
+from caveatlib.backends.network.iperf import CPU_BOUND_SHARE
 from caveatlib.backends.network.site import PATHS
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, Verdict
 from caveatlib.designs import UNAVAILABLE
+from caveatlib.experiments.ports_words import controls
 
 NAME = "ports"
 PROXY, HAIRPIN, AGAIN = "engine-proxy", "engine-hairpin", "engine-proxy-again"
@@ -43,7 +48,9 @@ def _claim(path: str, aspect: str) -> Claim:
 
 
 OVERALL = claims.from_ledger(
-    "C17", decides="gains and losses over all paths: it holds if there are gains and no losses"
+    "C17",
+    decides="gains and losses over all paths, with reno in every namespace: it holds if there "
+    "are gains and no losses",
 )
 MEMORY = Claim(
     "C17/memory",
@@ -68,12 +75,40 @@ CLAIMS = (
 _BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
-def contrast(path: str, measure: str, *, arm: str = HAIRPIN) -> stats.Contrast:
-    """Return the comparison of a setting with the proxy on, over one path."""
-    where = {"design": "paths", "path": path}
+def contrast(
+    path: str, measure: str, *, arm: str = HAIRPIN, design: str = "paths"
+) -> stats.Contrast:
+    """Return the comparison of a setting with the proxy on, over one path.
+
+    Engines are what is started afresh for every session, so sessions are compared.
+    """
+    where = {"design": design, "path": path}
     return stats.Contrast(
         path, measure, {**where, "place": arm}, {**where, "place": PROXY}, unit="session"
     )
+
+
+def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what the harness reads where the truth is fixed beforehand.
+
+    `AGAIN`, a second engine with the proxy, over the first; and a path that no
+    setting touches, since no published port lies on it, without the proxy over
+    with it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `stats.same_twice`.
+    """
+    measures = {"CPU": "cpu_s_per_gb", "throughput": "rate_bit_per_s"}
+    wanted = {
+        f"{path} with the proxy, over itself: {words}": contrast(path, measure, arm=AGAIN)
+        for words, measure in measures.items()
+        for path in PAIRED
+    }
+    untouched = "direct, which meets no proxy, without over with: CPU"
+    wanted[untouched] = contrast("direct", measures["CPU"])
+    return stats.same_twice(trials, wanted)
 
 
 _PRICE = {"design": "many-ports", "published": PRICED}
@@ -221,10 +256,56 @@ def _effects(rows: pd.DataFrame, where: dict) -> dict[str, Verdict]:
         _, path, aspect = name.split("/")
         measure, direction, words = _EFFECTS[aspect]
         null = stats.null_band(rows, contrast(path, measure, arm=AGAIN))
-        found[name] = claims.by_effect(
-            _BY_ID[name], row, direction=direction, words=words, null=null
-        )
+        decided = claims.by_effect(_BY_ID[name], row, direction=direction, words=words, null=null)
+        found[name] = _with(decided, _controlled(rows, path, aspect), _bound(rows, path, aspect))
     return found | (_shown(rows, where) if few else {})
+
+
+def _with(verdict: Verdict, *sentences: str) -> Verdict:
+    """Return the verdict with sentences that qualify it; one without numbers needs none."""
+    if not verdict.n:
+        return verdict
+    return replace(verdict, because=" ".join(filter(None, (verdict.because, *sentences))))
+
+
+def _elsewhere(rows: pd.DataFrame, path: str, measure: str) -> tuple[str, float]:
+    """Return the machine's own congestion control and the effect under it, NaN if not tried."""
+    control = controls(rows).iloc[0]
+    tried = (rows["design"] == "congestion") & (rows["path"] == path)
+    if not tried.any() or control["machines_default"] in ("", control["paths_measured_under"]):
+        return "", math.nan
+    row = stats.contrasts(rows, [contrast(path, measure, design="congestion")]).iloc[0]
+    return control["machines_default"], row["estimate"]
+
+
+def _controlled(rows: pd.DataFrame, path: str, aspect: str) -> str:
+    """Say under which congestion control that was, and what it was under the machine's own."""
+    used = controls(rows).iloc[0]["paths_measured_under"]
+    other, effect = _elsewhere(rows, path, _EFFECTS[aspect][0])
+    if math.isnan(effect):
+        return f"With {used}."
+    return f"With {used}; with {other}, the machine's own, {_changed(effect)}, which is not judged."
+
+
+def _changed(effect: float) -> str:
+    """Return ``1.52x less`` for 0.66."""
+    return f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'}"
+
+
+def _bound(rows: pd.DataFrame, path: str, aspect: str) -> str:
+    """Say where client and server alone used the cores up: there the rate is the CPU's."""
+    if aspect != "throughput":
+        return ""
+    counts = []
+    for place, words in ((PROXY, "with the proxy"), (HAIRPIN, "without")):
+        flags = [v for v in _of(rows, path, place, "cpu_bound") if v == v]
+        if any(flags):
+            counts.append(f"{int(sum(flags))} of {len(flags)} trials {words}")
+    if not counts:
+        return ""
+    return (
+        f"Client and server alone used {CPU_BOUND_SHARE:.0%} of the cores in {', '.join(counts)}."
+    )
 
 
 def _shown(rows: pd.DataFrame, where: dict) -> dict[str, Verdict]:
@@ -240,7 +321,9 @@ def _shown(rows: pd.DataFrame, where: dict) -> dict[str, Verdict]:
         if row["n"]:
             reason += f": {row['estimate']:.2f}x without the proxy ({row['n']} sessions)"
         seen = {"effect": row["estimate"], "n": int(row["n"]), "unit": "x"}
-        found[claim.id] = claims.not_measured(claim, f"{reason}.", **where, **seen)
+        shown = claims.not_measured(claim, f"{reason}.", **where, **seen)
+        qualified = (f(rows, row["name"], "throughput") for f in (_controlled, _bound))
+        found[claim.id] = _with(shown, *qualified)
     return found
 
 
@@ -280,11 +363,21 @@ def _overall(rows: pd.DataFrame, parts: dict[str, Verdict], where: dict) -> Verd
         said.append(f"No verdict on CPU for {', '.join(open_paths)}.")
     if rows["cores"].max() < FEW_CORES:
         said.append(f"Throughput is not judged on {rows['cores'].max():.0f} cores.")
+    said.append(_all_controlled(rows, parts))
     n = max(v.n for v in measured)
-    return Verdict(
-        "C17", NAME, verdict, n=n, because=" ".join(said), quote=OVERALL.text, kind="quoted",
-        **where,
-    )  # fmt: skip
+    whole = claims.by_fact(OVERALL, None, evidence=" ".join(filter(None, said)), n=n, **where)
+    return replace(whole, verdict=verdict)
+
+
+def _all_controlled(rows: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    """Say what the CPU was under the machine's own congestion control, where it was judged."""
+    decided = [p for p in PAIRED if parts[f"C17/{p}/cpu"].verdict in (HOLDS, FAILS)]
+    found = {p: _elsewhere(rows, p, "cpu_s_per_gb") for p in decided}
+    told = [f"{p} {_changed(effect)}" for p, (_, effect) in found.items() if effect == effect]
+    if not told:
+        return ""
+    other = next(name for name, effect in found.values() if effect == effect)
+    return f"CPU per byte with {other}, the machine's own, not judged: {', '.join(told)}."
 
 
 def _open(verdict: Verdict) -> bool:
@@ -308,7 +401,8 @@ def _sides(rows: pd.DataFrame, parts: dict[str, Verdict]) -> tuple[list[str], li
                 if (name := f"C17/{p}/{aspect}") in parts and parts[name].verdict == decided
             ]
             if found:
-                sides[side].append(f"{words[side]} ({', '.join(found)})")
+                used = controls(rows).iloc[0]["paths_measured_under"]
+                sides[side].append(f"{words[side]} (with {used}: {', '.join(found)})")
     memory = parts["C17/memory"]
     if memory.verdict in (HOLDS, FAILS):
         side = memory.verdict == FAILS

@@ -7,18 +7,22 @@ session is what was started afresh.
 """
 
 from caveatlib.stats.contrasts import (
+    KNOWN_COLUMNS,
     MIN_PAIRS,
     NULL_TOLERANCE,
     Contrast,
     compare,
     contrasts,
+    met,
     null_band,
     pairs,
+    same_twice,
 )
 from caveatlib.stats.describe import quality, summarize
 from caveatlib.stats.ranks import hodges_lehmann, holm, share, signed_rank_p
 
 __all__ = [
+    "KNOWN_COLUMNS",
     "MIN_PAIRS",
     "NULL_TOLERANCE",
     "Contrast",
@@ -26,9 +30,11 @@ __all__ = [
     "contrasts",
     "hodges_lehmann",
     "holm",
+    "met",
     "null_band",
     "pairs",
     "quality",
+    "same_twice",
     "share",
     "signed_rank_p",
     "summarize",

@@ -110,12 +110,24 @@ def test_contradictions(received):
         iperf.parse(changed(**received))
 
 
-def test_cpu_bound():
-    """A test is CPU-bound from 95 % of the cores on."""
-    report = iperf.parse(sample("normal-1-stream.json"))
-    used = report.client_cpu + report.server_cpu
-    assert report.cpu_bound(1) == (used >= 0.95)
-    assert not report.cpu_bound(64)
+@pytest.mark.parametrize(
+    ("client", "server", "cores", "bound"),
+    [
+        (94.9, 0.0, 1, False),
+        (95.0, 0.0, 1, True),
+        (47.5, 47.4, 1, False),
+        (47.5, 47.5, 1, True),
+        (95.0, 94.8, 2, False),
+        (95.0, 95.0, 2, True),
+        (95.0, 95.0, 4, False),
+    ],
+)
+def test_cpu_bound(client, server, cores, bound):
+    """A test is CPU-bound from 95 % of all cores on, by client and server together."""
+    data = json.loads(sample("normal-1-stream.json"))
+    cpu = data["end"]["cpu_utilization_percent"]
+    cpu.update(host_total=client, remote_total=server)
+    assert iperf.parse(json.dumps(data)).cpu_bound(cores) is bound
 
 
 @pytest.mark.parametrize("name", ["normal-1-stream.json", "normal-4-streams.json",

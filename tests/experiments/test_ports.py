@@ -1,13 +1,14 @@
 """`ports`: what its verdicts say follows the trials, path by path."""
 
 import itertools
+import re
 from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from caveatlib import frames
+from caveatlib import frames, plots
 from caveatlib.backends.network import site, traffic
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN
 from caveatlib.designs import UNAVAILABLE
@@ -128,7 +129,9 @@ def test_mixed_answer():
     whole = judged(trials())["C17"]
     gains, losses = whole.because.split("Without the proxy you lose: ")
     assert whole.verdict == OPEN
-    assert gains.startswith("Mixed. Without the proxy you gain: less CPU per byte (loopback 2")
+    assert gains.startswith(
+        "Mixed. Without the proxy you gain: less CPU per byte (with reno: loopback 2"
+    )
     assert "less memory (100 MB with 100 published ports)" in gains
     assert "the client's own address (hairpin)" in gains
     assert "the client's own address (own-address)" in losses
@@ -139,10 +142,10 @@ def test_swapped_arms_flip_everything():
     """With the settings swapped in the data, gains are losses and every verdict turns."""
     before, after = judged(trials()), judged(swapped(trials()))
     gained, _ = before["C17"].because.split("Without the proxy you lose: ")
-    assert "less CPU per byte (loopback" in gained
+    assert "less CPU per byte (with reno: loopback" in gained
     gains, losses = after["C17"].because.split("Without the proxy you lose: ")
     assert "paths that connect (loopback-ipv6, other-network)" in gains
-    assert "more CPU per byte (loopback" in losses
+    assert "more CPU per byte (with reno: loopback" in losses
     assert "more memory" in losses
     for name in ("C17/loopback/cpu", "C17/hairpin/cpu", "C17/self/cpu", "C17/memory",
                  "C17/hairpin/address"):  # fmt: skip
@@ -161,6 +164,90 @@ def test_gains_alone_hold_and_losses_alone_do_not():
     assert judged(frame[frame["path"].isin(LOST)])["C17"].verdict == FAILS
 
 
+def with_own_control(frame, factor=1.0, name="bbr"):
+    """Let the machine's own congestion control be another, under which the CPU changes so."""
+    own = frame["congestion"] == "default"
+    off = own & (frame["place"] == HAIRPIN)
+    cpu = frame["cpu_s_per_gb"].where(~off, frame["cpu_s_per_gb"] * factor)
+    return frame.assign(
+        algorithm=frame["algorithm"].where(~own, name),
+        cpu_s_per_gb=cpu,
+        rate_bit_per_s=frame["rate_bit_per_s"].where(~off, frame["rate_bit_per_s"] / factor),
+    )
+
+
+def test_every_size_names_its_congestion_control():
+    """A size holds for one algorithm; that of the machine's own stands beside it, unjudged."""
+    found = judged(with_own_control(trials(), factor=1.6))
+    assert "(with reno: loopback 2" in found["C17"].because
+    whole = "CPU per byte with bbr, the machine's own, not judged: loopback 1.2"
+    assert whole in found["C17"].because
+    cpu = found["C17/loopback/cpu"].because
+    assert cpu.endswith("x less, which is not judged.")
+    assert "With reno; with bbr, the machine's own, 1.2" in cpu
+    shown = found["C17/loopback/throughput"].because
+    assert shown.endswith("x more, which is not judged.")
+    assert found["C17/self/cpu"].because.endswith(" With reno.")  # not tried under another
+    turned = judged(with_own_control(trials(), factor=3.0))["C17/loopback/cpu"].because
+    assert turned.endswith("x more, which is not judged.")
+    alike = judged(with_own_control(trials(), name="reno"))
+    assert alike["C17/loopback/cpu"].because.endswith(" With reno.")
+    assert "the machine's own" not in alike["C17"].because
+
+
+def test_the_whole_says_what_decides_it():
+    """The card of the whole is as complete as those of its parts."""
+    whole = judged(trials())["C17"]
+    claim = next(c for c in ports.CLAIMS if c.id == "C17")
+    assert (whole.decides, whole.kind, whole.quote) == (claim.decides, claim.kind, claim.text)
+    assert "reno" in whole.decides
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_cpu_bound_throughput_is_said(cores):
+    """Where client and server used up the cores, the throughput card says so, and no other."""
+    frame = trials(cores=cores).assign(cpu_bound=0.0)
+    words = "Client and server alone used 95% of the cores in"
+    assert not any(words in v.because for v in ports.verdicts(frame))
+    on = (frame["path"] == "loopback") & (frame["place"] == PROXY) & (frame["design"] == "paths")
+    frame.loc[on & (frame["session"] < 3), "cpu_bound"] = 1.0
+    found = judged(frame)
+    assert f"{words} 3 of 10 trials with the proxy." in found["C17/loopback/throughput"].because
+    assert sum(words in v.because for v in found.values()) == 1
+    frame.loc[frame["place"] == HAIRPIN, "cpu_bound"] = 1.0
+    said = judged(frame)["C17/loopback/throughput"].because
+    assert f"{words} 3 of 10 trials with the proxy, 10 of 10 trials without." in said
+
+
+def test_known_answers():
+    """Each judged path is measured twice, and one path meets no proxy: all should read 1."""
+    table = ports.known_answers(trials()).set_index("check")
+    assert len(table) == 2 * len(PAIRED) + 1
+    assert set(table["within_bar"]) == {"yes"}
+    frame = trials()
+    again = (frame["place"] == AGAIN) & (frame["path"] == "self")
+    frame.loc[again, "cpu_s_per_gb"] *= 1.1
+    off = ports.known_answers(frame).set_index("check")
+    assert list(off.index[off["within_bar"] == "no"]) == ["self with the proxy, over itself: CPU"]
+    assert off["note"].str.startswith("Too noisy for effects below 1.1").sum() == 1
+    few = ports.known_answers(trials(sessions=3))
+    assert set(few["within_bar"]) == {"not known"}
+
+
+def test_the_figure_draws_what_decides():
+    """The figure of effects has the adjusted intervals, over the bands of the null arm."""
+    frame = trials()
+    ax = ports.plot_effects(frame)
+    table = ports.effects(frame)
+    drawn = {tuple(np.round(line.get_xdata(), 9)) for line in ax.lines}
+    for row in table.itertuples():
+        assert tuple(np.round([row.low_adjusted, row.high_adjusted], 9)) in drawn
+        assert tuple(np.round([row.low, row.high], 9)) not in drawn
+    words = plots.describe(ax)
+    assert "adjusted intervals" in words
+    assert re.search(r"Grey, where the proxy over itself moves: loopback 0\.\d+ to 1\.\d+", words)
+
+
 def test_few_cores_judge_no_throughput():
     """On fewer than 4 cores throughput is shown and not judged; on 4 it is."""
     few, many = judged(trials(cores=3)), judged(trials(cores=4))
@@ -168,7 +255,7 @@ def test_few_cores_judge_no_throughput():
     assert few["C17/loopback/throughput"].effect == pytest.approx(2, rel=0.02)
     assert "3 cores" in few["C17/loopback/throughput"].because
     assert many["C17/loopback/throughput"].verdict == HOLDS
-    assert "more throughput (loopback 2" in many["C17"].because
+    assert "more throughput (with reno: loopback 2" in many["C17"].because
     assert "more throughput" not in few["C17"].because
 
 
