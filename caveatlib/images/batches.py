@@ -16,7 +16,6 @@ from caveatlib.images import pax
 FILE, HARD_LINK, SYMLINK, DIRECTORY = 48, 49, 50, 53
 _META = np.frombuffer(b"xgLK", np.uint8)
 _POWERS = 8.0 ** np.arange(10, -1, -1)
-_USTAR = np.frombuffer(b"ustar\0", np.uint8)
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ def parse(
     sizes = np.where(files, sizes, 0)
     holes = _widen(sizes, files, over)
     found = texts(raw[:, :100])
-    for row in np.flatnonzero((raw[:, 345] != 0) & (raw[:, 257:263] == _USTAR).all(axis=1)):
+    for row in np.flatnonzero(raw[:, 345]):
         found[row] = name(raw[row].tobytes())
     for row, changes in over.items():
         found[row] = changes.get("name") or found[row]
@@ -148,7 +147,10 @@ def octal(field: np.ndarray, what: str) -> np.ndarray:
     digits = field - np.uint8(48)
     out = np.zeros(len(field), np.int64)
     left = np.arange(len(field))
-    for count in (field.shape[1] - 1, field.shape[1] - 2):
+    # All headers of one writer look alike: begin with what the first one shows.
+    longest = field.shape[1] - 1
+    widths = (longest, longest - 1) if digits[0, longest - 1] < 8 else (longest - 1, longest)
+    for count in widths:
         part, end = digits[left, :count], field[left, count:]
         good = (part < 8).all(axis=1) & ((end == 0) | (end == 32)).all(axis=1)
         # 8 ** 11 fits into the 53 bits of a float, and floats have a fast product.
