@@ -37,6 +37,7 @@ DEFAULT_WEIGHT = 100
 _NAME = re.compile(r"caveatlib-(\d+)-(\d+)-(\d+)")
 _counter = itertools.count()
 _REMOVE_WITHIN_S = 5.0
+_AS_ROOT = " Run as root."
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,13 @@ def parent(*, root: Path = ROOT) -> Group:
     own = of_process(root=root)
     if own.version == 1:
         if not (os.access(own.cpu, os.W_OK) and os.access(own.acct, os.W_OK)):
-            raise Unavailable(f"{own.cpu} cannot be written. Run as root.")
+            raise Unavailable(f"{own.cpu} cannot be written.{_AS_ROOT}")
         return own
     for folder in locate("cpu", root=root).chain():
         hands_down = (folder / "cgroup.subtree_control").read_text().split()
         if "cpu" in hands_down:
             if not os.access(folder / "cgroup.procs", os.W_OK):
-                raise Unavailable(f"{folder} cannot be written. Run as root.")
+                raise Unavailable(f"{folder} cannot be written.{_AS_ROOT}")
             return Group(2, folder, folder)
     raise Unavailable(
         "No group above this process hands the cpu controller down. "
@@ -179,8 +180,9 @@ def probe() -> Ability:
         with temporary(quota_us=50_000) as group:
             group.stat()
     except (Unavailable, DataError, MeasurementError, UsageError) as error:
+        # An ability says what is missing apart from what would mend it, and root is root already.
         fix = "" if os.geteuid() == 0 else "run it as root"
-        return Ability(ABILITY, False, str(error), fix)
+        return Ability(ABILITY, False, str(error).removesuffix(_AS_ROOT), fix)
     return Ability(ABILITY, True, f"cgroup version {group.version}")
 
 
@@ -218,7 +220,7 @@ def temporary(
             try:
                 folder.mkdir()
             except OSError as error:
-                raise Unavailable(f"{folder}: {error.strerror}. Run as root.") from None
+                raise Unavailable(f"{folder}: {error.strerror}.{_AS_ROOT}") from None
         _limit(group, quota_us, period_us, weight)
         yield group
     finally:
