@@ -11,7 +11,8 @@ FULL, MINIMAL, SCRATCH, REGISTRY = "app-full", "app-minimal", "app-scratch", "re
 IMAGES = {FULL: "full Debian", MINIMAL: "minimal Debian", SCRATCH: "scratch"}
 LINKS = {"unshaped": 0.0, "1 Gbit/s": 1e9, "100 Mbit/s": 1e8}
 MOVES = {
-    "pull": "image, nothing there",
+    "pull": "image, most in one layer",
+    "pull-even": "image, eight even layers",
     "pull-base-there": "image, base layer there",
     "disk": "disk as it is",
     "disk-gzip": "disk packed",

@@ -83,4 +83,5 @@ def moved(place, work: str, content_bytes: int, rate_bit_per_s: float) -> dict:
     size = content_bytes // generated.content_bytes(1)
     if work.startswith("disk"):
         return place.fetch(size, rate_bit_per_s, packed=work == "disk-gzip")
-    return place.pull(size, rate_bit_per_s, base_there=work == "pull-base-there")
+    kind = "even" if work == "pull-even" else "whole"
+    return place.pull(size, rate_bit_per_s, kind=kind, base_there=work == "pull-base-there")

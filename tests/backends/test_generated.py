@@ -7,7 +7,7 @@ import pytest
 from caveatlib import images
 from caveatlib.backends.layers import generated
 
-NAMES = {"base": "there/2:base", "whole": "there/2:whole"}
+NAMES = {kind: f"there/2:{kind}" for kind in generated.DEPTHS}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,16 @@ def test_sizes_as_the_reader_sees_them(archive):
     assert sum(generated.content_bytes(2, part) for part in generated.PARTS) == 2 << 20
 
 
+def test_even_layers_hold_the_same_files(archive):
+    """Eight layers of as many bytes, together the files of the two."""
+    even, whole = (images.read_stream([archive], name=NAMES[kind]) for kind in ("even", "whole"))
+    share = generated.content_bytes(2) // generated.EVEN
+    assert even.layers["size_bytes"].tolist() == [share] * generated.EVEN
+    both = [image.files[image.files["type"] == "file"] for image in (even, whole)]
+    one, other = (dict(zip(f["path"], f["size_bytes"], strict=True)) for f in both)
+    assert one == other
+
+
 def test_the_same_everywhere(archive):
     """The same bytes each time, other bytes in another layer or size."""
     assert generated.archive(2, NAMES) == archive
@@ -38,7 +48,7 @@ def test_compressibility_does_not_depend_on_size():
     """Half of each layer compresses away, within a few percent."""
     shares = []
     for size, part in ((1, "rest"), (1, "base"), (3, "base")):
-        data = generated.layer(size, part)
+        data = generated.layers(size)["whole"][list(generated.PARTS).index(part)]
         shares.append(len(gzip.compress(data, 6)) / generated.content_bytes(size, part))
     assert all(0.48 < share < 0.56 for share in shares)
     assert max(shares) / min(shares) < 1.01

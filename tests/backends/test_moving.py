@@ -1,7 +1,11 @@
 """Pulls and disks over a real shaped link: known answers, and nothing left behind."""
 
+import ctypes
+import errno
 import os
 import subprocess
+import time
+import zlib
 
 import pytest
 
@@ -55,7 +59,7 @@ def test_a_disk_takes_what_the_link_takes(place):
 
 def test_a_pull_takes_at_least_what_the_link_takes(place):
     """N bytes over 100 Mbit/s take at least N * 8 / 1e8 / 0.957 s, the burst apart."""
-    found = place.pull(16, MBIT_100, base_there=False)
+    found = place.pull(16, MBIT_100)
     sent = found["moved_bytes"] - registry_server.BURST_BYTES
     assert found["moved_s"] >= sent * 8 / MBIT_100
     # about half of what was generated compresses away
@@ -68,9 +72,47 @@ def test_the_base_layer_is_not_moved_again(place):
     assert base["moved_bytes"] / nothing["moved_bytes"] == pytest.approx(1 / 8, rel=0.1)
 
 
-def test_a_pull_leaves_nothing_there(place):
+def test_even_layers_are_as_many_bytes(place):
+    """Spread over eight layers the same files take as much of the link."""
+    even, whole = (place.pull(16, 0, kind=kind)["moved_bytes"] for kind in ("even", "whole"))
+    assert even == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.parametrize("move", ["pull", "fetch"])
+def test_both_ends_are_durable(place, monkeypatch, move):
+    """What came is on the disk when the clock stops, so flushing is part of the time."""
+    flushed, flush = [], moving._flush
+
+    def slowly(folder):
+        flushed.append(os.stat(folder).st_dev)
+        flush(folder)
+        time.sleep(len(flushed))  # 1 s before the clock starts, 2 s before it stops
+
+    monkeypatch.setattr(moving, "_flush", slowly)
+    found = place.pull(2, 0) if move == "pull" else place.fetch(2, 0, packed=True)
+    data = place._engine.call("info", place._engine.api.info)["DockerRootDir"]
+    assert flushed == [os.stat(data).st_dev] * 2  # the engine's data are in that file system
+    assert 2 <= found["moved_s"] < 3
+
+
+def test_a_flush_that_fails(tmp_path, monkeypatch):
+    """A file system that cannot be flushed is an error that says why."""
+
+    class Full:
+        def syncfs(self, descriptor):
+            ctypes.set_errno(errno.ENOSPC)
+            return -1
+
+    moving._flush(tmp_path)
+    monkeypatch.setattr(moving, "_libc", Full())
+    with pytest.raises(MeasurementError, match="No space left on device"):
+        moving._flush(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["whole", "even"])
+def test_a_pull_leaves_nothing_there(place, kind):
     """The second pull of the same image moves as many bytes as the first."""
-    first, second = (place.pull(2, 0, base_there=False)["moved_bytes"] for _ in range(2))
+    first, second = (place.pull(2, 0, kind=kind)["moved_bytes"] for _ in range(2))
     assert second == pytest.approx(first, rel=0.05)
     assert place._engine.call("images", place._engine.api.images) == []
 
@@ -87,9 +129,10 @@ def test_pulled_layers_are_exact(place):
 
 
 def test_a_packed_disk_is_unpacked(place):
-    """A packed disk moves about half of the files' bytes and is as long as the plain one."""
+    """A packed disk moves half of the bytes, is as long, and says with what it was unpacked."""
     packed, plain = (place.fetch(16, 0, packed=packed) for packed in (True, False))
     assert packed["moved_bytes"] < 0.6 * plain["moved_bytes"]
+    assert place.facts()["disk_unpacked_by"] == f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
 
 
 def test_a_disk_that_is_short_is_no_number(place, monkeypatch, tmp_path):
@@ -105,7 +148,7 @@ def test_what_is_not_there(place):
     with pytest.raises(MeasurementError, match="404"):
         place.fetch(3, 0, packed=False)
     with pytest.raises(MeasurementError, match="pull"):
-        place.pull(3, 0, base_there=False)
+        place.pull(3, 0)
 
 
 def test_the_disk_holds_the_files(place):

@@ -1,4 +1,9 @@
-"""Generated content to move: images of known size in two layers, and disks of the same files.
+"""Generated content to move: images of known size and layers, and disks of the same files.
+
+The same files make two images. Seven eighths of ``whole`` lie in one layer, as
+where a base image is most of it; ``even`` spreads them over eight layers alike.
+An engine unpacks a layer while it downloads the next, so how bytes are spread
+decides how much of the unpacking hides behind the link.
 
 Half of every kilobyte is random and half repeats it, so whatever compresses
 takes about half of every image, whatever its size. Files have the mean size of
@@ -14,7 +19,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +29,10 @@ from caveatlib.images.find import default_platform
 FILE_BYTES = 32 * 1024
 PARTS = {"base": 28, "rest": 4}
 """Files per MiB of an image in its lower and in its upper layer."""
+EVEN = 8
+"""Layers of the image whose files are spread evenly."""
+DEPTHS = {"base": 1, "whole": 2, "even": EVEN}
+"""Layers of each image that is made of a size."""
 HALF = 512
 
 
@@ -43,15 +52,21 @@ def files(size_mib: int, part: str) -> Iterator[tuple[str, bytes]]:
         yield f"{part}/{number // 64:03}/{number:05}", once.repeat(2, axis=1).tobytes()
 
 
-def layer(size_mib: int, part: str) -> bytes:
-    """Return a layer as a tar."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, data in files(size_mib, part):
-            entry = tarfile.TarInfo(path)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
+def layers(size_mib: int) -> dict[str, list[bytes]]:
+    """Return the layers of each image of a size as tars, those of `DEPTHS`.
+
+    Returns
+    -------
+    dict
+        ``"base"``: the lower layer alone, ``"whole"``: both, ``"even"``: the
+        same files in the same order, spread evenly.
+    """
+    parts = [list(files(size_mib, part)) for part in PARTS]
+    lower, upper = map(_tar, parts)
+    every = [file for part in parts for file in part]
+    share = len(every) // EVEN
+    spread = [_tar(every[i * share : (i + 1) * share]) for i in range(EVEN)]
+    return {"base": [lower], "whole": [lower, upper], "even": spread}
 
 
 def archive(size_mib: int, names: Mapping[str, str]) -> bytes:
@@ -61,28 +76,26 @@ def archive(size_mib: int, names: Mapping[str, str]) -> bytes:
     ----------
     size_mib : int
     names : mapping
-        ``"base"`` -> name of the image of the lower layer alone, ``"whole"``
-        -> name of the image of both.
+        Image, one of `DEPTHS` -> its name.
     """
-    layers = {f"{part}.tar": layer(size_mib, part) for part in PARTS}
-    diff_ids = [f"sha256:{hashlib.sha256(data).hexdigest()}" for data in layers.values()]
     system, machine = default_platform().split("/")[:2]
-    documents, manifest = {}, []
-    for name, depth in (("base", 1), ("whole", 2)):
-        rootfs = {"type": "layers", "diff_ids": diff_ids[:depth]}
+    blobs, documents, manifest = {}, {}, []
+    for name, tars in layers(size_mib).items():
+        digests = [hashlib.sha256(data).hexdigest() for data in tars]
+        paths = [f"{digest}.tar" for digest in digests]
+        blobs |= zip(paths, tars, strict=True)  # what images share is there once
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}
         config = {"architecture": machine, "os": system, "config": {}, "rootfs": rootfs}
         documents[f"{name}.json"] = json.dumps(config).encode()
-        manifest.append(
-            {
-                "Config": f"{name}.json",
-                "RepoTags": [names[name]],
-                "Layers": list(layers)[:depth],
-            }
-        )
+        manifest.append({"Config": f"{name}.json", "RepoTags": [names[name]], "Layers": paths})
     documents["manifest.json"] = json.dumps(manifest).encode()
+    return _tar((documents | blobs).items())
+
+
+def _tar(entries: Iterable[tuple[str, bytes]]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, data in (documents | layers).items():
+        for path, data in entries:
             entry = tarfile.TarInfo(path)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
