@@ -206,7 +206,7 @@ def test_pax_header_of_a_mebibyte_takes_linear_time():
     assert seconds(800_000) < 5 * seconds(20_000)
 
 
-def test_200_header_corruptions_are_noticed():
+def test_200_header_corruptions_are_noticed(bars):
     """A changed byte in any header is an error, wherever it stands (seeded)."""
     rng = random.Random(4)
     items = [build.file(f"f{n}", bytes(rng.randrange(2000))) for n in range(30)]
@@ -223,6 +223,7 @@ def test_200_header_corruptions_are_noticed():
         changed[place] = value
         with pytest.raises(ImageError):
             entries_of(bytes(changed))
+    bars.append(("image: header corruptions noticed", "200 of 200", "200"))
 
 
 def test_one_zero_block_is_no_end():
@@ -231,7 +232,7 @@ def test_one_zero_block_is_no_end():
     assert entries_of(build.tar([build.file("f")])).complete
 
 
-def test_200_cuts_are_noticed():
+def test_200_cuts_are_noticed(bars):
     """A cut anywhere is an error or shows as missing end-of-archive blocks (seeded)."""
     rng = random.Random(5)
     data = build.tar([build.file(f"f{n}", bytes(rng.randrange(2000))) for n in range(30)])
@@ -242,6 +243,7 @@ def test_200_cuts_are_noticed():
             except ImageError:
                 continue
             assert not complete, size
+    bars.append(("image: cut layers noticed", "200 of 200", "200"))
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
@@ -304,6 +306,7 @@ def test_real_limits_are_those_of_the_trusted_readers():
     assert limits.manifest_json_bytes == limits.header_bytes == 1 << 20
     assert limits.zstd_window_log == 27
     assert limits.entries == 2_000_000
+    assert limits.output_ratio == 250
 
 
 def test_names_survive_as_bytes():
