@@ -16,6 +16,9 @@ from pathlib import Path
 
 LONGEST = 300
 """Characters of an error that are kept; more is the output of a program."""
+_LONG = 5
+_NOBODY = frozenset(["ci", "dev", "host", "kvm", "node", "pc", "pi", "root", "test", "user", "vm"])
+"""Names of machines and users that name nobody, and stand in ordinary sentences and paths."""
 
 _PATTERNS = (
     (re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\",)]+", re.I), "<url>"),
@@ -60,26 +63,37 @@ def scrub(text: object) -> str:
         At most `LONGEST` characters, without line breaks or control characters.
     """
     line = " ".join(str(text).split())
-    for value, replacement in _known():
-        line = line.replace(value, replacement)
-    for pattern, replacement in _PATTERNS:
+    for pattern, replacement in (*_known(), *_PATTERNS):
         line = pattern.sub(replacement, line)
     line = "".join(c for c in line if c.isprintable())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 @cache
-def _known() -> tuple[tuple[str, str], ...]:
-    found = {
+def _known() -> tuple[tuple[re.Pattern, str], ...]:
+    """Return what is private on this machine, the longest first: it may hold another."""
+    host = socket.gethostname()
+    folders = {
         os.path.expanduser("~"): "~",
         os.environ.get("HOME", ""): "~",
-        socket.gethostname(): "<host>",
         os.environ.get("XDG_CACHE_HOME", ""): "<cache>",
         os.environ.get("XDG_RUNTIME_DIR", ""): "<runtime>",
         str(Path.cwd()): "<folder>",
     }
+    names = {
+        host: "<host>",
+        host.partition(".")[0]: "<host>",
+        os.environ.get("SUDO_USER", ""): "<user>",
+    }
     with contextlib.suppress(KeyError, OSError):
-        found[getpass.getuser()] = "<user>"
-    # "root" and "vm" say nothing about anybody and stand in ordinary sentences.
-    usable = [(k, v) for k, v in found.items() if len(k) > 4 and k not in ("/root", "root")]
-    return tuple(sorted(usable, key=lambda pair: -len(pair[0])))
+        names[getpass.getuser()] = "<user>"
+    found = {k: v for k, v in folders.items() if len(k) >= _LONG and k != "/root"}
+    # A name that is a number would take figures out.
+    found |= {k: v for k, v in names.items() if k not in _NOBODY and re.search(r"[^\W\d]", k)}
+    return tuple((_pattern(k), found[k]) for k in sorted(found, key=len, reverse=True))
+
+
+def _pattern(value: str) -> re.Pattern:
+    # Of a short name only the whole word: "ann" stands in "cannot" and "channel", too.
+    exact = re.escape(value)
+    return re.compile(exact if len(value) >= _LONG else rf"(?<!\w){exact}(?!\w)")

@@ -33,15 +33,51 @@ def test_known_shapes_are_taken_out(secret):
     assert text.endswith("today")
 
 
-def test_this_machine_is_not_named(monkeypatch):
+@pytest.fixture
+def names(monkeypatch):
+    """Return a function that gives machine, user and whoever called sudo their names."""
+
+    def name(host, user, caller=""):
+        monkeypatch.setattr(socket, "gethostname", lambda: host)
+        monkeypatch.setattr(getpass, "getuser", lambda: user)
+        monkeypatch.setenv("SUDO_USER", caller)
+        privacy._known.cache_clear()
+
+    yield name
+    privacy._known.cache_clear()
+
+
+def test_this_machine_is_not_named(names, monkeypatch):
     """Host, user and home are replaced wherever they stand."""
-    monkeypatch.setattr(socket, "gethostname", lambda: "buildhost77")
-    monkeypatch.setattr(getpass, "getuser", lambda: "janedoe")
     monkeypatch.setenv("HOME", "/home/janedoe")
-    privacy._known.cache_clear()
+    names("buildhost77", "janedoe")
     text = privacy.scrub("/home/janedoe/x of janedoe on buildhost77")
-    privacy._known.cache_clear()
     assert not {"janedoe", "buildhost77"} & set(text.replace("/", " ").split())
+
+
+def test_short_names_are_taken_out_as_whole_words(names):
+    """They go wherever they stand alone, and no word that only holds one is torn."""
+    names("nas1", "ann", "bob")
+    text = "ann: /home/ann/x, 'bob' at nas1-2 (nas1.fritz.box): cannot be bobbed by Hannah, annual."
+    assert privacy.scrub(text) == (
+        "<user>: /home/<user>/x, '<user>' at <host>-2 (<host>.fritz.box): "
+        "cannot be bobbed by Hannah, annual."
+    )
+
+
+def test_the_first_part_of_a_machines_whole_name_is_its_name_too(names):
+    """A machine that calls itself by its domain is not named without it either."""
+    names("buildhost77.corp.example", "root")
+    assert privacy.scrub("buildhost77.corp.example, buildhost77") == "<host>, <host>"
+
+
+def test_names_of_nobody_stay(names):
+    """What a thousand machines and users are called is no secret, and figures are none."""
+    names("vm", "root", "dev")
+    text = "Not 2: /dev/kvm cannot be opened in the vm. Run as root."
+    assert privacy.scrub(text) == text
+    names("2", "user")
+    assert privacy.scrub(text) == text
 
 
 def test_one_short_line_without_control_characters():
