@@ -12,8 +12,9 @@ of the quota; latency counts from the scheduled time. A burst is as many
 requests as it takes to spend 0.2 s of the quota, whatever the period, so that
 periods are compared under the same load; so each burst exceeds the quota of a
 period by design, which shows how throttling comes about, not how often it does.
-The same bursts once more without any limit say what the limit costs. Generator
-and collector live outside of the group. All groups have a high weight, so that
+The same bursts once more without any limit say what the limit costs. Each trial
+makes its group and its workers afresh, so a block is the unit of replication.
+Generator and collector live outside of the group. All groups have a high weight, so that
 other work on the machine disturbs them as little as the kernel allows. The tools
 are asked inside the group how many CPUs they may use.
 
@@ -38,9 +39,24 @@ from caveatlib.backends.cpu.load import Load, schedule
 from caveatlib.backends.cpu.tools import ask, installed
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError
-from caveatlib.experiments.quota_judged import CLAIMS, answer, tools, usual_quota, verdicts
+from caveatlib.experiments.quota_judged import (
+    CLAIMS,
+    answer,
+    known_answers,
+    limit_effect,
+    tools,
+    usual_quota,
+    verdicts,
+)
 
-__all__ = ["CLAIMS", "answer", "tools", "verdicts"]  # beside what is defined here
+__all__ = [
+    "CLAIMS",
+    "answer",
+    "known_answers",
+    "limit_effect",
+    "tools",
+    "verdicts",
+]  # beside what is defined here
 
 NAME = "quota"
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"

@@ -1,6 +1,7 @@
 """The quota experiment on a place that simulates: designs, guards, verdicts, residuals."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from caveatlib.backends.cpu.cgroup import Stat
 from caveatlib.backends.cpu.load import Load
 from caveatlib.backends.fakes.fake_limits import FakeLimitedPlace
 from caveatlib.errors import MeasurementError, UsageError
-from caveatlib.experiments import quota, quota_model
+from caveatlib.experiments import quota, quota_judged, quota_model
 
 MACHINE = "test, 2 CPUs"
 
@@ -119,7 +120,7 @@ def test_a_limit_makes_bursts_wait(runs):
     assert verdict.verdict == "holds"
     assert verdict.because.startswith("Longer with the limit: 1.")
     assert "51% of the limit was used on average." in verdict.because
-    assert "times that without the limit" in quota.answer(runs)
+    assert "times as long (p90) as without it" in quota.answer(runs)
     free = {"bursts": quota.UNLIMITED, quota.UNLIMITED: "bursts"}
     mine = runs["design"] == "limit"
     swapped = runs.assign(pattern=runs["pattern"].where(~mine, runs["pattern"].replace(free)))
@@ -159,7 +160,7 @@ def test_data_without_the_comparison(runs):
     (verdict,) = _by_claim(runs[runs["design"] != "limit"])["quota-latency"]
     assert verdict.verdict == "not measured here"
     assert "no bursts without a limit" in verdict.because
-    assert "without the limit" not in quota.answer(runs[runs["design"] != "limit"])
+    assert "as without it" not in quota.answer(runs[runs["design"] != "limit"])
     (verdict,) = _by_claim(runs.assign(used_ratio=0.9))["quota-latency"]
     assert verdict.verdict == "not measured here"
     assert "90%" in verdict.because
@@ -169,7 +170,8 @@ def test_the_comparison_alone(runs):
     """A run of that design alone is judged, summarised and put into words."""
     alone = runs[runs["design"] == "limit"]
     assert _by_claim(alone)["quota-latency"][0].verdict == "holds"
-    assert quota.answer(alone).startswith("Bursts at half of a quota have a p90 1.")
+    words = "With a limit that is half used on average, bursts wait 1."
+    assert quota.answer(alone).startswith(words)
     assert len(quota.summarize(alone)) == 2
 
 
@@ -191,6 +193,52 @@ def test_prose_follows_data(runs):
     assert found["quota-period-bursts"][0].verdict == "holds"
     assert found["quota-period-busy"][0].because.startswith("Slower: ")
     assert found["quota-period-busy"][0].verdict == "does not hold"
+
+
+def test_the_answer_names_what_helps_and_what_harms(runs):
+    """The words but and only come from the data: with both periods alike there is neither."""
+    told = quota.answer(runs)
+    assert re.search(
+        r"bursts wait 1\.\d times as long, but requests beside a busy thread only 0", told
+    )
+    assert re.search(r"the group used \d+\.\d% of its quota", told)
+    busy = (runs["pattern"] == "beside-busy") & (runs["period_s"] == 0.01)
+    both = quota.answer(runs.assign(p90_s=runs["p90_s"].where(~busy, runs["p90_s"] * 100)))
+    assert re.search(r"bursts wait 1\.\d times as long, and requests beside a busy thread \d", both)
+
+
+def test_noise_of_another_arm_is_named(runs):
+    """No null arm runs beside a busy thread: the card says whose noise it borrows."""
+    found = _by_claim(runs)
+    assert found["quota-period-busy"][0].because.endswith(quota_judged.BORROWED)
+    assert quota_judged.BORROWED not in found["quota-period-bursts"][0].because
+    assert quota_judged.BORROWED not in found["quota-latency"][0].because
+    assert not any(a.conditions["pattern"] == "beside-busy" and a.conditions["replicate"] == 1
+                   for d in quota.designs(2) for a in d.arms)  # fmt: skip
+
+
+def test_known_answers(runs):
+    """What should read 1 or a half does, or the table says no and why."""
+    again = (runs["design"] == "claims") & (runs["replicate"] == 1)
+    once = (runs["design"] == "claims") & (runs["pattern"] == "bursts") & (runs["replicate"] == 0)
+    once &= (runs["load"] == 0.5) & (runs["period_s"] == 0.1)
+    calm = runs.copy()
+    calm.loc[again, "p90_s"] = runs.loc[once, "p90_s"].to_numpy()  # nine noisy pairs are too few
+    table = quota.known_answers(calm)
+    assert list(table["truth"]) == [1.0, 0.5, 1.0, 1.0]
+    assert set(table["within_bar"]) == {"yes"}
+    assert set(table["note"].iloc[[0, 2, 3]]) == {""}  # of the weights there are two blocks
+    leak = quota.known_answers(calm.assign(used_ratio=calm["used_ratio"] * 1.06))
+    assert list(leak["within_bar"]) == ["no", "no", "yes", "yes"]
+    free = (runs["pattern"] == quota.UNLIMITED) & (runs["replicate"] == 1)
+    noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
+    table = quota.known_answers(noisy)
+    assert list(table["within_bar"]) == ["yes", "yes", "yes", "no"]
+    assert table["note"].iloc[3].startswith("Too noisy for effects below 1.20x")
+    assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
+    gone = quota.known_answers(calm[calm["design"] != "weights"])
+    assert list(gone["within_bar"]) == ["yes", "not known", "yes", "yes"]
+    assert gone["note"].iloc[1].startswith("Nothing to compare")
 
 
 def test_a_leaking_quota_does_not_hold(runs):
@@ -275,7 +323,8 @@ def test_tools_as_a_whole():
     (verdict,) = _judged(_asked(2.0), _asked(2.0, place="docker"), _asked(1.0, **java))["C07"]
     assert verdict.verdict == "inconclusive"
     assert verdict.because == (
-        "Mixed. 1 of 2 tools do not see the limit: nproc 9.7; sees it: java availableProcessors 17."
+        "Mixed. 1 of 2 tools do not see the limit: nproc 9.7; "
+        "sees it: java 17 (availableProcessors)."
     )
     assert [v.verdict for v in _judged(_asked(2.0), _asked(2.0, **java))["C07"]] == ["holds"]
     assert [v.verdict for v in _judged(_asked(1.0), _asked(1.0, **java))["C07"]] == [
@@ -283,7 +332,26 @@ def test_tools_as_a_whole():
     ]
     (verdict,) = _judged(_asked(1.0), _asked(2.0, place="docker"))["C07"]
     assert verdict.because.startswith("Mixed. 0 of 1 tools")
-    assert "in some places only: nproc 9.7" in verdict.because
+    assert "in part only: nproc 9.7" in verdict.because
+
+
+def test_a_tool_is_a_program_not_a_function():
+    """Three functions of one program are one tool; one that differs makes it see in part."""
+    names = ("os.cpu_count", "os.process_cpu_count", "os.sched_getaffinity")
+    python = [_asked(2.0, tool=f"python {name}", version="3.13.5") for name in names]
+    (verdict,) = _judged(*python, _asked(2.0))["C07"]
+    assert (verdict.verdict, verdict.n) == ("holds", 2)
+    assert verdict.because == (
+        "2 of 2 tools do not see the limit: nproc 9.7, "
+        f"python 3.13.5 ({', '.join(names)}); sees it: none."
+    )
+    aware = [*python[:2], _asked(1.0, tool=f"python {names[2]}", version="3.13.5")]
+    (verdict,) = _judged(*aware, _asked(2.0))["C07"]
+    assert verdict.because.startswith("Mixed. 1 of 2 tools do not see the limit: nproc 9.7; ")
+    assert "in part only: python 3.13.5" in verdict.because
+    assert [v.verdict for v in _judged(*aware)[f"C07/python {names[2]}"]] == ["does not hold"]
+    told = quota.answer(frames.from_rows([*aware, _asked(2.0)], quota.Trials))
+    assert told == "The limit is seen by none, in part by python 3.13.5, not by nproc 9.7."
 
 
 def test_a_tool_that_failed():
