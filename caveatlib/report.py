@@ -33,6 +33,8 @@ ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 CELL_TIMEOUT_S = 600
 INTERACTIVE = "interactive"
 """Tag of cells whose output is a widget; a static figure stands before each."""
+ON_THE_PAGE = "on-the-page"
+"""Tag of cells that the page has no need of: it begins with its own scorecard."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -219,6 +221,7 @@ def _as_text(text: str) -> str:
 def _body(notebook) -> str:
     from nbconvert import HTMLExporter
 
+    notebook.cells = [c for c in notebook.cells if ON_THE_PAGE not in c.metadata.get("tags", [])]
     for cell in notebook.cells:
         if INTERACTIVE in cell.metadata.get("tags", []):
             cell.outputs = []  # a page without scripts has no sliders
@@ -248,9 +251,8 @@ def _page(card: str, sections: list[tuple[str, str, str]]) -> str:
         f"<title>caveatlib report</title><style>{_STYLE}</style></head><body>"
         f"<header><h1>Docker caveats, checked on a machine</h1>"
         f'<nav><a href="#scorecard">Scorecard</a>{links}</nav></header>'
-        f"{bodies}"
         f'<section id="scorecard"><h2>Scorecard</h2>{card}</section>'
-        f"</body></html>\n"
+        f"{bodies}</body></html>\n"
     )
 
 
@@ -293,6 +295,7 @@ td,th{padding:.2rem .5rem;border-bottom:1px solid #8884;text-align:right;vertica
 .scorecard td,.scorecard th{text-align:left}
 img{max-width:100%;height:auto;background:#fff}
 .scorecard b{white-space:nowrap}
+.not-measured-yet{opacity:.6}
 .holds b{color:#0a7d4f}.does-not-hold b{color:#c2410c}
 @media (prefers-color-scheme:dark){.holds b{color:#4ade80}.does-not-hold b{color:#fb923c}}
 """

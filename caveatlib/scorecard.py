@@ -16,7 +16,8 @@ from caveatlib import claims, store, trials
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
 
-NOT_YET = "not measured yet"
+NOT_YET, HISTORY = "not measured yet", "then and now"
+SEVERAL = "with several answers"
 COLUMNS = ("claim", "quote", "kind", "experiment", "verdict", "effect", "machine", "source")
 
 
@@ -79,13 +80,36 @@ class Scorecard:
         return "\n".join(lines(self.frame))
 
     def _repr_html_(self):
-        rows = "".join(_html_row(row) for row in self.frame.to_dict("records"))
         head = "".join(
             f'<th style="text-align:left;min-width:{width}em">{name}</th>' for name, width in HEADS
         )
+        rows, before = "", None
+        for row in self.frame.to_dict("records"):
+            rows += _html_row(row, again=row["claim"] == before)
+            before = row["claim"]
         return (
-            f'<table class="scorecard"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+            f'<p>{html.escape(tally(self.frame))}</p><table class="scorecard">'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
         )
+
+
+def tally(frame: pd.DataFrame) -> str:
+    """Say in a sentence how many statements of the post hold, do not, or are open."""
+    answers = frame.groupby("claim", sort=False)["verdict"].unique()
+    answers = answers.map(lambda found: found[0] if len(found) == 1 else SEVERAL)
+    own = answers.index.isin(frame.loc[frame["kind"] == "ours", "claim"])
+    said = [
+        f"{len(part)} {whose}: " + ", ".join(f"{v} {n}" for v, n in _counted(part))
+        for part, whose in ((answers[~own], "statements of the post"), (answers[own], "of ours"))
+        if len(part)
+    ]
+    return f"{'; '.join(said)}."
+
+
+def _counted(answers: pd.Series) -> list[tuple[str, int]]:
+    order = (*claims.VERDICTS, SEVERAL, HISTORY, NOT_YET)
+    counts = answers.value_counts()
+    return [(verdict, int(counts[verdict])) for verdict in order if verdict in counts.index]
 
 
 def lines(frame: pd.DataFrame) -> Iterable[str]:
@@ -93,16 +117,23 @@ def lines(frame: pd.DataFrame) -> Iterable[str]:
     for row in frame.to_dict("records"):
         effect = f": {row['effect']}" if row["effect"] else ""
         where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
-        line = f'{row["claim"]:<14} {row["verdict"]}{effect}{where}  "{row["quote"]}"'
+        line = f"{row['claim']:<20} {row['verdict']:<18} {_quoted(row)}{effect}{where}"
         yield claims.visible(line)
 
 
-def _html_row(row: dict) -> str:
+def _quoted(row: Mapping) -> str:
+    """Return the statement, and whose it is unless the post says it in these words."""
+    whose = f" ({row['kind']})" if row["kind"] in ("derived", "ours") else ""
+    return f"“{row['quote']}”{whose}"
+
+
+def _html_row(row: dict, *, again: bool) -> str:
+    """Return a row of the page; a claim with several verdicts is named once."""
     texts = {name: html.escape(str(value)) for name, value in row.items()}
     where = "<br>".join(t for t in (texts["source"], texts["machine"]) if t)
     cells = (
-        texts["claim"],
-        f"“{texts['quote']}”" + (" (ours)" if row["kind"] == "ours" else ""),
+        "" if again else texts["claim"],
+        "" if again else html.escape(_quoted(row)),
         f"<b>{texts['verdict']}</b>",
         texts["effect"],
         where,
@@ -141,7 +172,7 @@ def _row(name: str, quote: str, kind: str, claim: dict, verdict: claims.Verdict 
         card = None
     if card is not None:
         return row | {
-            "verdict": "then and now",
+            "verdict": HISTORY,
             "effect": f"{card.now} ({card.source})",
             "machine": "",
             "source": "literature",

@@ -186,6 +186,18 @@ def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_the_scorecard_stands_first_and_once(tmp_path, books, no_verdicts):
+    """Before the notebooks; what a notebook says of it on its own is left out."""
+    notebook = nbformat.read(book(books / "01-a.ipynb", "'this stays'", "'this goes'"), 4)
+    notebook.cells[2].metadata["tags"] = [report.ON_THE_PAGE]
+    nbformat.write(notebook, books / "01-a.ipynb")
+    path, *_ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    text = path.read_text(encoding="utf-8")
+    assert "this stays" in text
+    assert "this goes" not in text
+    assert text.index('id="scorecard"') < text.index('id="s0"')
+
+
 def test_the_environment_is_as_before(tmp_path, books, no_verdicts, monkeypatch):
     """The report tells its kernels their source, and nobody else."""
     monkeypatch.setenv("CAVEATLIB_SOURCE", "elsewhere")

@@ -80,6 +80,35 @@ def test_text_and_page_say_the_same(given):
     assert page.count('<tr class="not-measured-here">') == 1
 
 
+def test_the_tally_counts_statements_and_not_rows(given):
+    """A statement with two answers counts once; those of ours are counted apart."""
+    ours = next(c.id for c in startup.CLAIMS if c.kind == "ours")
+    given(
+        verdict("C08"),
+        verdict("C08", "b"),
+        verdict("C23"),
+        verdict("C23", "b", claims.FAILS),
+        verdict(ours, kind=claims.OPEN),
+    )
+    table = scorecard.table({"startup": "x"})
+    history = sum(table["verdict"] == scorecard.HISTORY)
+    assert scorecard.tally(table) == (
+        f"37 statements of the post: holds 1, {scorecard.SEVERAL} 1, then and now {history}, "
+        f"not measured yet {35 - history}; 1 of ours: inconclusive 1."
+    )
+
+
+def test_words_that_are_not_the_posts_say_so(given):
+    """What the post only suggests, and what is ours, is marked; a claim's name comes once."""
+    given(verdict("C08"), verdict("C08", "b"))
+    table = scorecard.table({"startup": "x"})
+    text = {row["claim"]: line for row, line in
+            zip(table.to_dict("records"), scorecard.lines(table), strict=True)}  # fmt: skip
+    assert "(derived)" in text["C25"]
+    assert "(" not in text["C24"].split("”")[-1]
+    assert scorecard.Scorecard(table)._repr_html_().count(">C08<") == 1
+
+
 def test_each_experiment_may_have_its_own_source(monkeypatch):
     """A mapping names them; an experiment that it leaves out has no verdicts."""
     asked = []
