@@ -10,6 +10,21 @@ EXEMPT = frozenset({"kvm", "cgroup-v2", "kata", "firecracker", "cloud-hypervisor
 """Abilities of hardware and kernel, which no installation can mend."""
 
 
+def _lacking(reason: str) -> None:
+    if os.environ.get("CAVEATLIB_REQUIRE") == "all":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def lacking():
+    """Return what a test calls, with the reason, that finds out only later that it cannot judge.
+
+    It skips; with ``CAVEATLIB_REQUIRE=all`` it fails.
+    """
+    return _lacking
+
+
 @pytest.fixture(scope="session")
 def require():
     """Return a check for what a test needs: a program, a path, or an ability by name.
@@ -28,9 +43,9 @@ def require():
         if ability.available if ability else (shutil.which(name) or os.path.exists(name)):
             return
         reason = f"{name} is missing: {ability.reason if ability else 'not found'}"
-        if os.environ.get("CAVEATLIB_REQUIRE") == "all" and name not in EXEMPT:
-            pytest.fail(reason)
-        pytest.skip(reason)
+        if name in EXEMPT:
+            pytest.skip(reason)
+        _lacking(reason)
 
     return check
 

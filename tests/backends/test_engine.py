@@ -179,6 +179,23 @@ def test_host_settings(engine):
         instance.remove()
 
 
+@pytest.mark.parametrize("limit", [5, 40])
+def test_pids_limit_gives_exactly_so_many_tasks(engine, limit, bars):
+    """Forking until the kernel refuses, a container sees as many processes as its limit says."""
+    # The count is a builtin, which needs no process: the last one stands.
+    count = "while :; do set -- /proc/[0-9]*; echo $#; sleep 100 >/dev/null 2>&1 & done"
+    instance = engine.place(host={"pids_limit": limit}).create(Workload("sleep 100"))
+    try:
+        instance.start()
+        status, said = engine.exec(instance.id, ["sh", "-c", f"exec 2>&1; {count}"])
+    finally:
+        instance.remove()
+    *counts, last = said.decode().splitlines()
+    assert (status, last) == (2, "sh: can't fork: Resource temporarily unavailable")
+    assert [int(count) for count in counts] == list(range(2, limit + 1))  # it and PID 1 are two
+    bars.append((f"pids limit {limit}: tasks", counts[-1], limit))
+
+
 def test_eight_at_once(engine):
     """Eight containers live side by side from threads."""
     place = engine.place()
@@ -243,7 +260,7 @@ def test_socket_is_for_its_group_only(engine):
     assert found.st_gid != 0
 
 
-def test_member_of_the_group(engine):
+def test_member_of_the_group(engine, lacking):
     """An unprivileged member of the socket's group runs a container; others are told why not."""
     as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups"]
     script = """
@@ -267,7 +284,7 @@ with engine.own_engine() as mine:
         )
 
     if subprocess.run([*as_user, "daemon", sys.executable, "-c", "import caveatlib"]).returncode:
-        pytest.skip("this Python is not readable for other users")
+        lacking("this Python is not readable for other users")
     member, stranger = run("daemon"), run("mail")
     assert member.stdout.split("\n")[1] == "7", member.stderr
     assert stranger.stdout == "this user may not open its socket\n"
