@@ -149,7 +149,7 @@ def _outer_path(member: tar.Member, files: dict, links: dict, budget: Budget) ->
 
 def _resolve(path: str, files: dict, links: dict, budget: Budget) -> str | None:
     path = names.normalise(path)
-    for _ in range(budget.limits.link_hops):
+    for _ in range(budget.limits.link_hops + 1):
         if path in files:
             return path
         if path not in links:
