@@ -1,6 +1,7 @@
 """What holds for every experiment, on fake places."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -164,11 +165,93 @@ def test_swapped_arms_swap_the_words(experiment, measured):
     assert experiment.answer(swapped) != experiment.answer(rows)
 
 
-def test_recorded_data_are_sound(experiment):
-    """Every recorded version loads, by its checksums and its model, and is judged."""
+@cache
+def _recorded(experiment):
     versions = store.versions(experiment.NAME)
     assert versions, "an experiment ships with recorded data"
-    rows = trials.get(experiment, source="recorded", version=max(versions))
+    return trials.get(experiment, source="recorded", version=max(versions))
+
+
+def _effects(experiment, rows) -> dict:
+    """Judge the trials; return per claim that an effect decides its verdict and its contrast."""
+    estimates, asked = {}, {}
+    contrasts, by_effect = stats.contrasts, claims.by_effect
+
+    def estimating(trials, wanted, **options):
+        table = contrasts(trials, wanted, **options)
+        assert len(table) == len(wanted), "these trials are of one machine"
+        for contrast, row in zip(wanted, table.to_dict("records"), strict=True):
+            estimates[row["name"], row["measure"], row["estimate"]] = contrast
+        return table
+
+    def deciding(claim, row, **options):
+        asked[claim.id] = estimates.get((row["name"], row.get("measure"), row.get("estimate")))
+        return by_effect(claim, row, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stats, "contrasts", estimating)
+        patch.setattr(claims, "by_effect", deciding)
+        judged = {v.claim: v for v in experiment.verdicts(rows)}
+    return {name: (judged[name], contrast) for name, contrast in asked.items() if contrast}
+
+
+def _null_arm(rows) -> pd.Series:
+    """Return which trials are the same arm again."""
+    return rows["replicate"] == 1 if "replicate" in rows else rows["place"].str.endswith("again")
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.3, 50])
+def test_no_verdict_where_the_same_arm_twice_differs_as_much(experiment, factor):
+    """With a null arm that is off, no effect of that size is decided, and the card says why."""
+    rows = _recorded(experiment)
+    measures = [name for name in frames.measures(experiment.Trials) if name != "cores"]
+    noisy = rows.copy()
+    noisy.loc[_null_arm(rows), measures] *= factor
+    before, judged = _effects(experiment, rows), _effects(experiment, noisy)
+    ratios = [name for name, (v, _) in judged.items() if v.unit == "x" and v.n]
+    assert ratios
+    for name in ratios:
+        verdict, contrast = judged[name]
+        ends = np.log([verdict.low / contrast.threshold, verdict.high / contrast.threshold])
+        away = 0.0 if ends[0] < 0 < ends[1] else np.abs(ends).min()
+        if away < np.log(0.95 * factor):  # the null arm read 0.95 to 1.05 before
+            assert verdict.verdict == claims.OPEN, name
+            assert "same arm twice" in verdict.because
+        elif away > np.log(1.3 * factor):
+            assert verdict.verdict == before[name][0].verdict, name
+
+
+def _exchanged(rows, contrast) -> pd.DataFrame:
+    """Return the trials with the two arms of a contrast exchanged."""
+    swapped = rows.copy()
+    for mine, other in ((contrast.arm, contrast.baseline), (contrast.baseline, contrast.arm)):
+        rows_of = np.logical_and.reduce([rows[name] == value for name, value in mine.items()])
+        for name in set(mine) & set(other):
+            swapped.loc[rows_of, name] = other[name]
+    return swapped
+
+
+def test_each_decided_claim_depends_on_its_own_arms(experiment):
+    """Exchange the two arms of any claim in the recorded data: its verdict or first words turn."""
+    rows = _recorded(experiment)
+    decided = {
+        name: (verdict, contrast)
+        for name, (verdict, contrast) in _effects(experiment, rows).items()
+        if verdict.verdict in (claims.HOLDS, claims.FAILS) and contrast.baseline is not None
+    }
+    assert decided
+    for name, (verdict, contrast) in decided.items():
+        swapped = _exchanged(rows, contrast)
+        assert not swapped.equals(rows)
+        after = {v.claim: v for v in experiment.verdicts(swapped)}[name]
+        first = [(v.verdict, v.because.split(":")[0]) for v in (verdict, after)]
+        assert first[0] != first[1], name
+        assert after.verdict != verdict.verdict, name
+
+
+def test_recorded_data_are_sound(experiment):
+    """Every recorded version loads, by its checksums and its model, and is judged."""
+    rows = _recorded(experiment)
     assert set(rows["source"]) == {"recorded"}
     assert experiment.verdicts(rows)
     assert stats.summarize(rows, [], by="place")["n"].sum() == len(rows)
