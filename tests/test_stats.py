@@ -1,6 +1,7 @@
 """Statistics on small tables whose answer is known."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -537,9 +538,95 @@ def test_just_inside_is_not_doubted(values, options):
     assert stats.quality(trials({"a": values}), "x_s", **options) == []
 
 
+def _far(mads, *, first=False):
+    """Ten values whose median is 1, one of them so many median absolute deviations away."""
+    below = 5 if mads > 0 else 4
+    usual = [0.999] * below + [1.001] * (9 - below)
+    return [1 + mads / 1000, *usual] if first else [*usual, 1 + mads / 1000]
+
+
+def _spread(share):
+    """Ten values whose standard deviation is this share of their mean."""
+    return 1 + share * np.sqrt(9 / 10) * np.array([-1, 1] * 5)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "words"),
+    [
+        ((_spread(0.099), {}), (_spread(0.101), {}), "a: x_s is spread out"),
+        ((_far(14.7), {}), (_far(14.9), {}), "far outliers"),
+        ((_far(-14.7), {}), (_far(-14.9), {}), "far outliers"),
+        ((_far(14.7, first=True), {}), (_far(14.9, first=True), {}), "the first sample"),
+        ((CALM, {"overhead_s": 1 / 10.1}), (CALM, {"overhead_s": 1 / 9.9}), "a: x_s is short"),
+        (
+            ([1.0] * 9 + [1.147], {"tick_s": 0.01}),
+            ([1.0] * 9 + [1.149], {"tick_s": 0.01}),
+            "far outliers",
+        ),
+    ],
+)
+def test_the_figures_of_the_doubts(inside, outside, words):
+    """CV 10 %, 14.8 MADs (or ticks), 10 overheads: silent just before, said just beyond."""
+    for (values, options), said in ((inside, False), (outside, True)):
+        doubts = stats.quality(trials({"a": values}), "x_s", **options)
+        assert any(words in doubt for doubt in doubts) is said, doubts
+
+
+def _sessions(factors, seed=3, sd=0.03):
+    """Two arms, three blocks a session, all of a session slower by its factor."""
+    rng = np.random.default_rng(seed)
+    session = np.repeat(range(len(factors)), 3)
+    noise = {p: rng.lognormal(0, sd, len(session)) for p in "ab"}
+    by_block = np.repeat(factors, 3)
+    return trials(
+        {"a": by_block * noise["a"], "b": 20 * by_block * noise["b"]}, session=list(session)
+    )
+
+
+def test_drift_between_sessions_is_said():
+    """Later sessions that are slower than earlier ones, in every arm, make one sentence."""
+    (said,) = stats.quality(_sessions(np.linspace(1, 1.25, 10)), "x_s")
+    assert re.fullmatch(
+        r"The machine: x_s drifted over 10 sessions, the later half reads 1\d% more than the "
+        r"earlier half\.",
+        said,
+    )
+    (turned,) = stats.quality(_sessions(np.linspace(1.25, 1, 10)), "x_s")
+    assert re.search(r"the later half reads \d+% less than", turned)
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [
+        np.ones(10),
+        np.linspace(1, 1.06, 10),  # in order, but small
+        [1, 1.2] * 5,  # large, but in no order
+        np.linspace(1, 1.5, 5),  # too few sessions
+    ],
+)
+def test_no_drift_is_no_sentence(factors):
+    """Neither order alone nor distance alone is a drift."""
+    assert not any("drifted" in said for said in stats.quality(_sessions(factors), "x_s"))
+
+
+def test_drift_is_rarely_seen_where_there_is_none():
+    """Of 300 runs without drift, at 10 % noise per session, at most 1 % are said to drift."""
+    rng = np.random.default_rng(11)
+    flagged = sum(
+        any(
+            "drifted" in s
+            for s in stats.quality(_sessions(rng.lognormal(0, 0.1, 9), seed=i), "x_s")
+        )
+        for i in range(300)
+    )
+    assert flagged <= 3
+
+
 @pytest.mark.parametrize(
     ("conditions", "words"),
     [
+        ({"stolen_share": 0.009}, []),
+        ({"stolen_share": 0.011}, ["The machine: the hypervisor stole 1.1% of the CPU time"]),
         ({"stolen_share": 0.01}, ["The machine: the hypervisor stole 1.0% of the CPU time"]),
         ({"busy_per_cpu": 1.0}, ["The machine was busy: 1.0 other running tasks per CPU"]),
         ({"stolen_share": 0.0099, "busy_per_cpu": 0.95}, []),

@@ -70,6 +70,8 @@ DISK_BYTES = 500 * 2**20
 """Room for the empty data folders of three engines, and a journal."""
 
 COUNTS = (1, 10, PRICED)
+TICK_S = 0.01
+"""What ``/proc/stat`` counts CPU time in, on every Linux."""
 
 
 class Trials(frames.Trials):
@@ -318,6 +320,15 @@ def congestion(trials: pd.DataFrame) -> pd.DataFrame:
     both = rows.groupby("path")["algorithm"].transform("nunique") > 1
     table = rows[both].groupby(["path", "algorithm", "place"])["rate_bit_per_s"].median()
     return table.unstack().reindex(columns=[PROXY, HAIRPIN]).rename(columns=_SETTINGS)
+
+
+def cpu_tick(trials: pd.DataFrame) -> float:
+    """Return the resolution of `cpu_s_per_gb` in s/GB.
+
+    The kernel tells CPU time in hundredths of a second (USER_HZ); what one of
+    them makes per gigabyte is most where least was moved.
+    """
+    return TICK_S / (trials["rate_bit_per_s"].min() / 8 * traffic.STREAM_S / traffic.GB)
 
 
 def prices(trials: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from caveatlib.errors import UsageError
+from caveatlib.stats.contrasts import MIN_PAIRS
 
 SPREAD = 0.10
 """Coefficient of variation from which a group is called spread out."""
@@ -17,7 +18,12 @@ FAR = 14.8
 """Far outlier: |x - median| / MAD above this, 10 standard deviations if normal
 (the bound of hyperfine's warning)."""
 STOLEN = 0.01
+"""Share of the CPU time that the hypervisor stole from which it is said."""
 OVERHEADS = 10
+"""Multiple of the harness's overhead below which a sample counts as short."""
+DRIFT, DRIFT_P = 0.05, 0.01
+"""How far the later half of the sessions must lie from the earlier one, and how rare such an
+order of the sessions must be by chance (Kendall's rank correlation), to be called a drift."""
 QUANTILES = {"p10": (0.10, 10), "p90": (0.90, 10), "p99": (0.99, 1000)}
 """Quantile and the number of values below which it is not shown."""
 
@@ -105,6 +111,7 @@ def quality(
     _require(trials, [measure, by, *_QUALITY])
     good = trials[trials["ok"] & trials[measure].notna()]
     said = [doubt for rows in _by_machine(good) for doubt in _machine_doubts(*rows)]
+    said += [doubt for rows in _by_machine(good) for doubt in _drift(*rows, measure, by)]
     order = ["run", "session", "block", "position"]
     for (machine, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
         name = group if trials["machine"].nunique() == 1 else f"{group} on {machine}"
@@ -126,6 +133,31 @@ def _machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
     if (busy := rows["busy_per_cpu"].mean()) >= 1:
         said.append(f"{machine} was busy: {busy:.1f} other running tasks per CPU.")
     return said
+
+
+def _drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
+    """Say if later sessions read more, or less, than earlier ones, whatever the group.
+
+    Each value is taken over its group's median, and each session by the median of these.
+    Pairs within a session are not touched by it; medians over all sessions are.
+    """
+    values = rows[measure].astype(float)
+    if not (values > 0).all():
+        return []
+    relative = values / values.groupby(rows[by]).transform("median")
+    sessions = relative.groupby([rows["run"], rows["session"]]).median().to_numpy()
+    if len(sessions) < MIN_PAIRS:
+        return []
+    from scipy.stats import kendalltau
+
+    half = len(sessions) // 2
+    change = np.median(sessions[-half:]) / np.median(sessions[:half]) - 1
+    if abs(change) < DRIFT or not kendalltau(range(len(sessions)), sessions).pvalue < DRIFT_P:
+        return []
+    return [
+        f"{machine}: {measure} drifted over {len(sessions)} sessions, the later half reads "
+        f"{abs(change):.0%} {'more' if change > 0 else 'less'} than the earlier half."
+    ]
 
 
 def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> list[str]:
