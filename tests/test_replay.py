@@ -48,7 +48,7 @@ assert len(repr(scorecard.Scorecard(scorecard.table("recorded"))).splitlines()) 
 
 
 @pytest.fixture(scope="module")
-def nobody(require, tmp_path_factory):
+def nobody(require, lacking, tmp_path_factory):
     """Return a function that runs a command as nobody, and one that says what it connected to.
 
     The tree is a copy, owned by root; the process has its own empty network
@@ -60,9 +60,7 @@ def nobody(require, tmp_path_factory):
         require(program)
     with tempfile.TemporaryDirectory(prefix="caveatlib-replay-") as folder, _tree(folder) as run:
         if run([sys.executable, "-c", "import pandas"]).returncode:
-            if os.environ.get("CAVEATLIB_REQUIRE") == "all":
-                pytest.fail("this Python is not readable for other users")
-            pytest.skip("this Python is not readable for other users")
+            lacking("this Python is not readable for other users")
         yield run
 
 
