@@ -185,6 +185,7 @@ def image(
     if name == source:
         found = images.read(source, olives=True)
     else:
+        _say_engine(err=True)
         with engine.own_engine() as own:
             found = images.read_stream(own.saved(name), olives=True)
     frame = getattr(found, table.value)
@@ -212,6 +213,7 @@ def why(
 
     listed: list = []
     try:
+        _say_engine(err=True)
         with engine.own_engine() as own:
             listed = own.call("containers", own.api.containers)
     except (MeasurementError, Unavailable, UsageError):

@@ -1,14 +1,29 @@
 """The command line: what it prints, and how every mistake ends."""
 
+import csv
+import hashlib
+import io
 import json
+import socket
+import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
+import imagebuild as build
+import left
 import pandas as pd
 import pytest
 
-from caveatlib import cli, report, scorecard, trials
+from caveatlib import cli, images, report, scorecard, trials
 from caveatlib.backends import places
 from caveatlib.errors import MeasurementError
+
+SAMPLES = Path(__file__).parents[1] / "data" / "images"
+COLUMNS = (
+    "layer,digest,diff_id,created_by,media_type,compressed_bytes,size_bytes,files,wasted_bytes,"
+    "verified"
+)
 
 
 @pytest.fixture
@@ -44,6 +59,10 @@ BAD = [
     (["measure", "startup", "--resume", "nowhere"], "'nowhere'"),
     (["measure", "startup", "--resume", "a", "--out", "b"], "'a'"),
     (["measure", "startup", "--places", "process", "--out", "/proc/nowhere"], "startup"),
+    (["measure", "startup", "--seed", "-1"], "-1"),
+    (["image", "nowhere.tar"], "'nowhere.tar'"),
+    (["image", "x", "--table", "bytes"], "'bytes'"),
+    (["why", "8080"], "'8080'"),
     (["scorecard", "--source", "nowhere"], "'nowhere'"),
     (["report", "--source", "nowhere"], "'nowhere'"),
     (["record", "startup", "--from", "nowhere", "--version", "99"], "nowhere"),
@@ -206,3 +225,216 @@ def test_clean_is_harmless_twice(run):
     assert run("clean")[0] == 0
     status, out, _ = run("clean")
     assert (status, out) == (0, "Nothing was left behind.\n")
+
+
+def rows_by_others(path):
+    """Return what `image --table layers` must print for a `docker save` archive, told by tarfile.
+
+    Only for an archive of ours: `tarfile` is not safe with those of strangers.
+    """
+    with tarfile.open(path) as archive:
+        (item,) = json.load(archive.extractfile("manifest.json"))
+        settings = json.load(archive.extractfile(item["Config"]))
+        blobs = [archive.extractfile(name).read() for name in item["Layers"]]
+    commands = [h["created_by"] for h in settings["history"] if not h.get("empty_layer")]
+    rows, size_of = [], {}
+    for number, blob in enumerate(blobs):
+        with tarfile.open(fileobj=io.BytesIO(blob)) as layer:
+            members = {m.name: m for m in layer.getmembers()}
+        kept = {name: m.size for name, m in members.items() if "/.wh." not in name}
+        for name in {name.replace("/.wh.", "/") for name in members} & size_of.keys():
+            below, size = size_of.pop(name)
+            rows[below]["wasted_bytes"] += size
+        size_of |= {name: (number, size) for name, size in kept.items()}
+        rows.append(
+            {
+                "layer": number,
+                "digest": f"sha256:{hashlib.sha256(blob).hexdigest()}",
+                "diff_id": settings["rootfs"]["diff_ids"][number],
+                "created_by": commands[number],
+                "media_type": "application/vnd.docker.image.rootfs.diff.tar",
+                "compressed_bytes": len(blob),
+                "size_bytes": sum(kept.values()),
+                "files": len(kept),
+                "wasted_bytes": 0,
+                "verified": "true",
+            }
+        )
+    return rows
+
+
+def test_image_is_exact_to_the_byte(run):
+    """The layers as CSV and as JSON are what `tarfile` and `hashlib` say of the same archive."""
+    path = SAMPLES / "bloated.tar"
+    expected = rows_by_others(path)
+    assert sum(row["wasted_bytes"] for row in expected) > 0
+    status, out, err = run("image", path, "--table", "layers", "--format", "csv")
+    assert (status, err) == (0, "")
+    header, *_ = out.splitlines()
+    assert header == COLUMNS
+    texts = [{name: str(value) for name, value in row.items()} for row in expected]
+    assert list(csv.DictReader(io.StringIO(out))) == texts
+    status, out, err = run("image", path, "--table", "layers", "--format", "json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == expected
+
+
+@pytest.mark.parametrize("table", ["layers", "files", "packages", "summary"])
+def test_image_speaks_json(run, table):
+    """Every table is a list of objects with the columns that its CSV has."""
+    _, text, _ = run("image", SAMPLES / "lean.tar", "--table", table, "--format", "csv")
+    status, out, err = run("image", SAMPLES / "lean.tar", "--table", table, "--format", "json")
+    assert (status, err) == (0, "")
+    columns = text.splitlines()[0].split(",")
+    assert all(list(row) == columns for row in json.loads(out))
+
+
+def test_the_olive_is_named(run):
+    """Whichever table is asked for, the shell that is a script is named apart, and what changed."""
+    status, out, err = run("image", SAMPLES / "olive.tar", "--table", "summary")
+    assert status == 0
+    assert "olive: /usr/bin/dash: expected /bin/sh leads to an ELF program, found" in err
+    assert "olive: /usr/bin/ls: expected md5:" in err
+    assert "expected" not in out
+    assert run("image", SAMPLES / "bloated.tar")[2] == ""
+
+
+BAD_IMAGES = {
+    "tampered": (None, "Layer 2, unpacked, has the digest sha256:"),
+    "cut": (None, "Archive is cut off"),
+    "bomb": (build.bomb, "Must be at most 250 times what is stored."),
+    "cycle": (build.cycle, "has the digest sha256:"),
+    "null": (lambda: {"index.json": b'{"manifests": null}'}, "index.json names no image."),
+}
+COSTS = """
+import atexit, pathlib, re, sys, time
+from caveatlib import cli, images
+
+def tell():
+    # Not ru_maxrss: a child starts with its parent's at the fork.
+    status = pathlib.Path("/proc/self/status").read_text()
+    kib = re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1)
+    pathlib.Path("costs").write_text(f"{time.process_time() - start} {kib}")
+
+images.read(sys.argv.pop(1), olives=True)  # imports all that reading needs
+start = time.process_time()
+atexit.register(tell)
+cli.main()
+"""
+"""Runs the command and writes down what it cost: seconds without imports, KiB with them."""
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_a_bad_image_is_one_line_and_costs_little(name, tmp_path):
+    """Status 2, no traceback, at most 2 s of processor time for reading and 256 MiB."""
+    files, words = BAD_IMAGES[name]
+    path = SAMPLES / f"{name}.tar"
+    if files:
+        path = tmp_path / "bad.tar"
+        path.write_bytes(build.archive(files()))
+    for _ in range(3):  # what shares this machine's CPUs may slow one down
+        done = subprocess.run(
+            [sys.executable, "-c", COSTS, str(SAMPLES / "lean.tar"), "image", str(path)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("caveatlib: ")
+        assert words in done.stderr
+        seconds, kib = map(float, (tmp_path / "costs").read_text().split())
+        assert kib < 256 * 1024
+        if seconds < 2:
+            break
+    assert seconds < 2
+
+
+EVIL = "x\x1b[2J\r\n\x07\x9b\u202e%"
+
+
+@pytest.mark.parametrize("table", ["layers", "files", "summary"])
+@pytest.mark.parametrize("as_format", ["table", "csv", "json"])
+def test_no_name_steers_the_terminal(run, tmp_path, table, as_format):
+    """Names of files, image and command are percent-escaped; nothing but line ends is obeyed."""
+    files = build.oci(
+        [{"name": EVIL, "layers": [[build.file(EVIL, b"1")]], "commands": [f"RUN {EVIL}"]}]
+    )
+    (tmp_path / "evil.tar").write_bytes(build.archive(files))
+    status, out, err = run("image", "evil.tar", "--table", table, "--format", as_format)
+    assert (status, err) == (0, "")
+    assert out.replace("\n", "").isprintable()
+    assert images.escape(EVIL) in out
+
+
+def test_no_source_steers_the_terminal(run):
+    """Nor does the name of an image that is not there."""
+    status, _, err = run("image", EVIL)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("caveatlib: ")
+    assert "[2J" in err
+    assert err.removesuffix("\n").isprintable()
+
+
+@pytest.fixture(scope="module")
+def own(require):
+    """Return an engine that stands for the reader's own."""
+    require("private-engine")
+    with left.reader_engine() as running:
+        yield running
+
+
+@pytest.mark.engine
+def test_the_engine_is_shown(run, own):
+    """Whoever asks the reader's engine says first which: on stderr where a table is printed."""
+    shown = f"Engine: {own.where.url} (DOCKER_HOST)\n"
+    words = ["measure", "startup", "--places", "process", "--blocks", "1"]
+    _, out, err = run(*words, "--engine", "own", "--out", "a")
+    assert (out.count("Engine: "), err) == (1, "")
+    assert out.startswith(shown)
+    _, out, err = run("image", f"docker://{own.image()}", "--format", "csv")
+    assert err == shown
+    assert out.startswith(COLUMNS)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        status, out, err = run("why", f"127.0.0.1:{port}")
+    assert (status, err) == (0, shown)
+    assert out.startswith(f"127.0.0.1:{port} called from this machine: ")
+
+
+@pytest.mark.engine
+def test_the_address_of_a_named_engine_is_shown_and_not_kept(run, own, tmp_path):
+    """To go on it must be named again; until then no engine is asked."""
+    words = ["measure", "startup", "--places", "process", "--blocks", "1"]
+    _, out, _ = run(*words, "--engine", own.where.url, "--out", "a")
+    assert out.startswith(f"Engine: {own.where.url} (named)\n")
+    kept = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(kept) > 5
+    for path in kept:
+        assert own.where.address.encode() not in path.read_bytes(), path.name
+    status, out, err = run("measure", "startup", "--resume", "a")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "'a' was on an engine named by its URL" in err
+    status, out, _ = run(
+        "measure", "startup", "--resume", "a", "--blocks", "1", "--engine", own.where.url
+    )
+    assert status == 0
+    assert out.startswith(f"Engine: {own.where.url} (named)\n")
+
+
+def test_no_engine_but_the_runs_own_is_asked(run):
+    """A run without an engine's URL is not resumed on one that has it, which is not called."""
+    run("measure", "startup", "--places", "process", "--blocks", "1", "--out", "a")
+    status, out, err = run("measure", "startup", "--resume", "a", "--engine", "tcp://far.invalid:1")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "Engine 'tcp://far.invalid:1' for a run on" in err
+
+
+def test_why_asks_no_remote_engine(run, monkeypatch):
+    """Where only a remote engine is configured, what the kernel shows is enough."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://production.invalid:2375")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        status, out, err = run("why", f"127.0.0.1:{server.getsockname()[1]}")
+    assert (status, err) == (0, "")
+    assert "called from this machine" in out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 from dataclasses import dataclass, field
 
@@ -262,3 +263,30 @@ def write_layout(files: dict[str, bytes], folder) -> None:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+
+
+def cycle() -> dict[str, bytes]:
+    """Return a layout of two indexes that name each other; their digests cannot be right."""
+    kind = OCI + ".index.v1+json"
+    one, two = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+    def index(digest):
+        return {"manifests": [{"mediaType": kind, "digest": digest, "size": 100}]}
+
+    return {
+        "index.json": dumps(index(one)),
+        "blobs/sha256/" + "1" * 64: dumps(index(two)),
+        "blobs/sha256/" + "2" * 64: dumps(index(one)),
+    }
+
+
+def bomb() -> dict[str, bytes]:
+    """Return a layout of 2 MB whose layer unpacks to 2 GiB of zeros."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=9, mtime=0) as file:
+        file.write(header("zeros", size=1 << 31))
+    blob = buffer.getvalue() + gzip.compress(bytes(1 << 24), 9, mtime=0) * 128
+    settings = config([b""])
+    manifest = dumps({"config": descriptor(settings, ""), "layers": [descriptor(blob, "")]})
+    files = {"index.json": dumps({"manifests": [descriptor(manifest, "")]})}
+    return files | {"blobs/" + digest(b).replace(":", "/"): b for b in (manifest, settings, blob)}
