@@ -69,11 +69,14 @@ def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
     Raises
     ------
     DataError
-        If the journal is damaged in its middle.
+        If the journal is damaged in its middle, or the trials break a guard of
+        the experiment; the journal stays.
     """
     folder = Path(out) / experiment.NAME
     tables = from_journal(experiment, folder / "journal.jsonl")
     trials = tables["trials"]
+    if hasattr(experiment, "check"):  # each row was held alone; some guards lay rows side by side
+        experiment.check(trials)
     judge = getattr(experiment, "verdicts", lambda _: [])  # the noise floor decides no claim
     store.write_run(
         folder,

@@ -37,13 +37,14 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib import frames, plausibility
+from caveatlib import frames, plausibility, stats
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.layers import generated, moving
 from caveatlib.backends.layers.registry_server import BURST_BYTES
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import DataError
-from caveatlib.experiments.layers_judged import CLAIMS, NAME, answer, verdicts
+from caveatlib.experiments.layers_judged import answer, verdicts
+from caveatlib.experiments.layers_known import SLOW, arm, known_answers
 from caveatlib.experiments.layers_shown import (
     FULL,
     LINKS,
@@ -58,6 +59,7 @@ from caveatlib.experiments.layers_shown import (
     plot_opened,
     summarize,
 )
+from caveatlib.experiments.layers_words import CLAIMS, NAME
 from caveatlib.experiments.layers_work import INSIDE, counts, moved, packages, planted, served
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "NAME",
     "answer",
     "contents",
+    "known_answers",
     "moves",
     "opened",
     "plot",
@@ -214,15 +217,30 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
     return Outcome(moved(place, work, conditions["content_bytes"], conditions["link_bit_per_s"]))
 
 
+COLD = stats.Contrast(
+    "nothing there over the base there",
+    "slope_s_per_gb",
+    arm("pull", SLOW),
+    arm("pull-base-there", SLOW),
+    unit="session",
+)
+
+
 def check(trials: pd.DataFrame) -> None:
-    """Hold that nothing moved faster than its link, and that what moved took time.
+    """Hold that nothing moved faster than its link or in no time, and cold no faster than warm.
+
+    The last is held where a run's table is finished: a row alone has no other to
+    be laid beside.
 
     Raises
     ------
     DataError
-        Names the row: the link was not shaped, or the bytes are another trial's.
+        Names the row: the link was not shaped, the bytes are another trial's,
+        or what should not have been there was.
     """
     plausibility.no_zeros(trials, ["moved_s", "moved_bytes", "size_bytes", "files"])
+    if len(trials) > 1:
+        plausibility.cold_not_faster(moves(trials), COLD)
     shaped = trials[trials["ok"] & (trials["link_bit_per_s"] > 0) & trials["moved_s"].notna()]
     least = (shaped["moved_bytes"] - BURST_BYTES) * 8 / shaped["link_bit_per_s"]
     for row in shaped.index[shaped["moved_s"] < least][:1]:

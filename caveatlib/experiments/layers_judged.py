@@ -1,4 +1,4 @@
-"""The claims of `layers`, and what its trials decide."""
+"""What the trials of `layers` decide of its claims."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, plots, stats
 from caveatlib.designs import UNAVAILABLE
+from caveatlib.experiments.layers_known import NULLS, SLOW, arm
 from caveatlib.experiments.layers_shown import (
     FULL,
     IMAGES,
@@ -15,133 +16,66 @@ from caveatlib.experiments.layers_shown import (
     SCRATCH,
     moves,
 )
-
-NAME = "layers"
-SLOW = LINKS["100 Mbit/s"]
-MOSTLY = 0.5
-"""Share of an image's bytes below which most of it is never opened (ours)."""
-MORE = {
-    "setuid_files": "Setuid files",
-    "shells": "shells",
-    "executables": "executables",
-    "packages": "packages",
-}
-
-_MOVED = "are moved around easily"
-_DEPLOYED = "bloat the images, causing slow deployment times"
-BASE_THERE = claims.Claim(
-    "layers-base-there",
-    "with its base layer there already, an image moves faster than a disk",
-    "ours",
-    "seconds per GB of files at 100 Mbit/s: an image whose base layer (seven eighths of it) is "
-    "there, over a gzipped disk with the same files, below 1",
-    NAME,
-)
-CLAIMS = (
-    claims.from_ledger(
-        "C12",
-        decides="a script planted as /bin/sh of a built image is found by reading the image, in "
-        "which nothing was found before",
-    ),
-    claims.from_ledger(
-        "C22",
-        decides="seconds per GB of files to pull a whole image, over fetching a gzipped disk with "
-        "the same files, below 1 on every link",
-    ),
-    *(
-        claims.Claim(
-            f"C22/{link}",
-            f"{_MOVED} (link: {link})",
-            "quoted",
-            "the same on this link",
-            NAME,
-        )
-        for link in LINKS
-    ),
-    claims.from_ledger(
-        "C27",
-        decides="share of the full Debian image's bytes in files that the application opens, "
-        f"below {MOSTLY:g} (ours); one image, one page asked for",
-    ),
-    claims.from_ledger(
-        "C28",
-        decides="share of the time of a pull (of the largest image measured) that grows with its "
-        f"bytes, above {MOSTLY:g} (ours) on every link",
-    ),
-    *(
-        claims.Claim(
-            f"C28/{link}",
-            f"{_DEPLOYED} (link: {link})",
-            "quoted",
-            "the same on this link",
-            NAME,
-        )
-        for link in LINKS
-    ),
-    claims.from_ledger(
-        "C29",
-        decides="the full Debian image has more setuid files, shells, executables and packages "
-        "than the one on scratch (counts, not attacks)",
-    ),
-    claims.from_ledger(
-        "C30", decides=f"packages own more than {MOSTLY:g} (ours) of the bytes of both Debians"
-    ),
-    claims.from_ledger(
-        "C32", decides="a static program on an image with nothing else serves its page"
-    ),
+from caveatlib.experiments.layers_words import (
     BASE_THERE,
+    CLAIMS,
+    MORE,
+    MOSTLY,
+    PLANTED,
+    SPREADS,
+    WORDS,
 )
+
 _CLAIM = {claim.id: claim for claim in CLAIMS}
 
 
 def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
     """Decide the claims, machine by machine; C22 and C28 as a whole and link by link.
 
-    The effects are adjusted together: on each link the image against the disk
+    The effects are adjusted together: on each link both images against the disk
     and the share that grows with the bytes, and the base layer there.
     """
     found = claims.Verdicts()
     for machine, rows in trials.groupby("machine", sort=True):
         where = {"machine": machine, "source": rows["source"].iloc[0]}
-        effects = _effects(rows)
-        by_disk = [_by_disk(rows, effects, link, where) for link in LINKS]
-        grows = [_grows(rows, effects, link, where) for link in LINKS]
-        found += [_olive(rows, where)]
+        table = moves(rows)
+        effects = _effects(table)
+        nulls = {link: stats.null_band(table, null) for link, null in NULLS.items()}
+        by_disk = {
+            f"{link}, {words}": _by_disk(rows, effects, nulls, link, spread, where)
+            for link in LINKS
+            for spread, words in WORDS.items()
+        }
+        grows = {link: _grows(rows, effects, link, where) for link in LINKS}
+        planted = _planted(rows, where)
+        found += [_olives(planted, where), planted]
         lead = "A whole image against a gzipped disk of the same files"
-        found += [_whole("C22", by_disk, lead, _beside(rows), where), *by_disk]
+        found += [_whole("C22", by_disk, lead, _beside(rows), where), *by_disk.values()]
         found += [_never_opened(rows, where)]
         lead = "What grows with the bytes of a pull"
-        found += [_whole("C28", grows, lead, _prices(rows), where), *grows]
+        found += [_whole("C28", grows, lead, _prices(rows), where), *grows.values()]
         found += [_surface(rows, where), _owned(rows, where), _static(rows, where)]
-        found += [_base(rows, effects, where)]
+        found += [_base(rows, effects, nulls, where)]
     return found
-
-
-def _of(work: str, rate: float, replicate: int = 0) -> dict:
-    return {"work": work, "link_bit_per_s": rate, "replicate": replicate}
 
 
 def _ratio(name: str, arm: dict, baseline: dict) -> stats.Contrast:
     return stats.Contrast(name, "slope_s_per_gb", arm, baseline, unit="session")
 
 
-def _effects(rows: pd.DataFrame) -> dict[str, dict]:
-    """Return the contrasts of one machine by name, adjusted together."""
-    table = moves(rows)
+def _effects(table: pd.DataFrame) -> dict[str, dict]:
+    """Return the contrasts of one machine's moves by name, adjusted together."""
     if table.empty:
         return {}
-    wanted = [_ratio("base", _of("pull-base-there", SLOW), _of("disk-gzip", SLOW))]
+    wanted = [_ratio("base", arm("pull-base-there", SLOW), arm("disk-gzip", SLOW))]
     least = {"threshold": MOSTLY, "unit": "session", "kind": "difference"}
     for link, rate in LINKS.items():
         wanted += [
-            _ratio(f"disk {link}", _of("pull", rate), _of("disk-gzip", rate)),
-            stats.Contrast(f"bytes {link}", "byte_share", _of("pull", rate), None, **least),
+            _ratio(f"{spread} {link}", arm(work, rate), arm("disk-gzip", rate))
+            for spread, work in SPREADS.items()
         ]
+        wanted += [stats.Contrast(f"bytes {link}", "byte_share", arm("pull", rate), None, **least)]
     return {row["name"]: row for row in stats.contrasts(table, wanted).to_dict("records")}
-
-
-def _null(rows: pd.DataFrame, rate: float) -> pd.DataFrame:
-    return stats.null_band(moves(rows), _ratio("again", _of("pull", rate, 1), _of("pull", rate)))
 
 
 def _unmeasured(claim: str, rows: pd.DataFrame, work: tuple, places: tuple, where: dict, n: int):
@@ -156,16 +90,15 @@ def _unmeasured(claim: str, rows: pd.DataFrame, work: tuple, places: tuple, wher
     return claims.not_measured(_CLAIM[claim], reason, **where) if reason else None
 
 
-def _by_disk(rows: pd.DataFrame, effects: dict, link: str, where: dict) -> claims.Verdict:
-    row = effects.get(f"disk {link}", {"n": 0})
-    claim = f"C22/{link}"
-    none = _unmeasured(claim, rows, ("pull", "disk-gzip"), (REGISTRY,), where, row["n"])
+def _by_disk(
+    rows: pd.DataFrame, effects: dict, nulls: dict, link: str, spread: str, where: dict
+) -> claims.Verdict:
+    row = effects.get(f"{spread} {link}", {"n": 0})
+    claim = f"C22/{link}/{spread}"
+    work = (SPREADS[spread], "disk-gzip")
+    none = _unmeasured(claim, rows, work, (REGISTRY,), where, row["n"])
     return none or claims.by_effect(
-        _CLAIM[claim],
-        row,
-        direction="less",
-        words=("Slower", "Faster"),
-        null=_null(rows, LINKS[link]),
+        _CLAIM[claim], row, direction="less", words=("Slower", "Faster"), null=nulls[link]
     )
 
 
@@ -179,19 +112,20 @@ def _grows(rows: pd.DataFrame, effects: dict, link: str, where: dict) -> claims.
 
 
 def _whole(
-    claim: str, parts: list[claims.Verdict], lead: str, said: str, where: dict
+    claim: str, parts: dict[str, claims.Verdict], lead: str, said: str, where: dict
 ) -> claims.Verdict:
-    """Return a claim's verdict over all links: that of each, if they agree."""
-    agreed = {part.verdict for part in parts}
+    """Return a claim's verdict over all its parts: that of each, if they agree."""
+    agreed = {part.verdict for part in parts.values()}
     if agreed == {claims.NOT_MEASURED}:
-        return claims.not_measured(_CLAIM[claim], parts[0].because, **where)
+        first = next(iter(parts.values()))
+        return claims.not_measured(_CLAIM[claim], first.because, **where)
     fact = {claims.HOLDS: True, claims.FAILS: False}.get(*agreed) if len(agreed) == 1 else None
     mixed = {claims.HOLDS, claims.FAILS} <= agreed
-    by_link = "; ".join(
-        f"{part.claim.partition('/')[2]}: {part.because.rstrip('.')}" for part in parts
-    )
-    evidence = f"{'Mixed. ' if mixed else ''}{lead}: {by_link}. {said}".strip()
-    n = max(part.n for part in parts)
+    # its first sentence, the size: what else there is to say is on the part's own card
+    sizes = {name: part.because.partition(". ")[0].rstrip(".") for name, part in parts.items()}
+    by_part = "; ".join(f"{name}: {size}" for name, size in sizes.items())
+    evidence = f"{'Mixed. ' if mixed else ''}{lead}: {by_part}. {said}".strip()
+    n = max(part.n for part in parts.values())
     return claims.by_fact(_CLAIM[claim], fact, evidence=evidence, n=n, **where)
 
 
@@ -202,7 +136,10 @@ def _beside(rows: pd.DataFrame) -> str:
         return ""
     unpacked = _times(medians["pull"] / medians["disk"])
     base = _times(medians["pull-base-there"] / medians["disk-gzip"])
-    return f"Over the disk as it is: {unpacked}. With the base there, over the gzipped: {base}."
+    return (
+        f"Most in one layer, over the disk as it is: {unpacked}. With that layer there, over the "
+        f"gzipped: {base}."
+    )
 
 
 def _prices(rows: pd.DataFrame) -> str:
@@ -211,7 +148,10 @@ def _prices(rows: pd.DataFrame) -> str:
         return ""
     said = ", ".join(f"{value:.3g} s ({link})" for link, value in medians["pull"].items())
     measured = f"{sizes.min() / 1e6:.0f} to {sizes.max() / 1e6:.0f} MB"
-    return f"Per GB of files, measured over {measured}: {said}."
+    return (
+        f"Per GB of files, measured over {measured}, most of an image in one layer: {said}. "
+        f"The share is that of the largest image; of a smaller one it is less."
+    )
 
 
 def _times(ratios: pd.Series) -> str:
@@ -229,12 +169,16 @@ def _medians(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reindex([link for link in LINKS if link in table.index])
 
 
-def _base(rows: pd.DataFrame, effects: dict, where: dict) -> claims.Verdict:
+def _base(rows: pd.DataFrame, effects: dict, nulls: dict, where: dict) -> claims.Verdict:
     row = effects.get("base", {"n": 0})
     work = ("pull-base-there", "disk-gzip")
     none = _unmeasured(BASE_THERE.id, rows, work, (REGISTRY,), where, row["n"])
     return none or claims.by_effect(
-        BASE_THERE, row, direction="less", words=("Slower", "Faster"), null=_null(rows, SLOW)
+        BASE_THERE,
+        row,
+        direction="less",
+        words=("Slower", "Faster"),
+        null=nulls["100 Mbit/s"],
     )
 
 
@@ -248,7 +192,8 @@ def _never_opened(rows: pd.DataFrame, where: dict) -> claims.Verdict:
     evidence = (
         f"Opened: {share.median():.1%} of the bytes of the full Debian image (files counted "
         f"whole) and {files:.2%} of its files, {share.min():.1%} to {share.max():.1%} of the bytes "
-        f"in {len(share)} session{'' if len(share) == 1 else 's'}, against {MOSTLY:.0%}."
+        f"in {len(share)} session{'' if len(share) == 1 else 's'}, against {MOSTLY:.0%}. "
+        "Of one image of our making, asked for one page."
     )
     return claims.by_fact(_CLAIM["C27"], bool(share.max() < MOSTLY), evidence=evidence, **where)
 
@@ -263,11 +208,19 @@ def _one(rows: pd.DataFrame, work: str, place: str, column: str) -> float | None
     return float(values.iloc[-1]) if len(values) else None
 
 
-def _olive(rows: pd.DataFrame, where: dict) -> claims.Verdict:
+def _olives(planted: claims.Verdict, where: dict) -> claims.Verdict:
+    """Say that finding what was planted does not show how common it is."""
+    if planted.verdict == claims.NOT_MEASURED:
+        return claims.not_measured(_CLAIM["C12"], planted.because, **where)
+    reason = "Images that people publish were not read. Of our own: "
+    return claims.not_measured(_CLAIM["C12"], f"{reason}{planted.because}", **where)
+
+
+def _planted(rows: pd.DataFrame, where: dict) -> claims.Verdict:
     planted = _one(rows, "planted", MINIMAL, "shell_olives")
     before = _one(rows, "contents", MINIMAL, "olives")
     known = planted is not None and before is not None
-    none = _unmeasured("C12", rows, ("contents", "planted"), (MINIMAL,), where, int(known))
+    none = _unmeasured(PLANTED.id, rows, ("contents", "planted"), (MINIMAL,), where, int(known))
     if none:
         return none
     others = {
@@ -281,7 +234,7 @@ def _olive(rows: pd.DataFrame, where: dict) -> claims.Verdict:
         f"Files that differ from what their packages say, nothing planted: {said}."
     )
     fact = None if planted and before else bool(planted)  # one that cries always has found nothing
-    return claims.by_fact(_CLAIM["C12"], fact, evidence=evidence, **where)
+    return claims.by_fact(PLANTED, fact, evidence=evidence, **where)
 
 
 def _surface(rows: pd.DataFrame, where: dict) -> claims.Verdict:
@@ -299,10 +252,18 @@ def _surface(rows: pd.DataFrame, where: dict) -> claims.Verdict:
     )
     evidence = (
         f"{said} ({', '.join(IMAGES[p] for p in shown)}). Counts, not attacks; shells by name: "
-        "the one program on scratch, busybox, has one built in."
+        f"the one program on scratch, busybox, has one built in.{_tied(shown)}"
     )
     more = all(counts[FULL][name] > counts[SCRATCH][name] for name in MORE)
     return claims.by_fact(_CLAIM["C29"], more, evidence=evidence, **where)
+
+
+def _tied(counts: dict) -> str:
+    """Say in what a minimal Debian has no less than a full one."""
+    if not {FULL, MINIMAL} <= counts.keys():
+        return ""
+    same = [w.lower() for name, w in MORE.items() if counts[FULL][name] == counts[MINIMAL][name]]
+    return f" Full and minimal Debian tie in {_listed(same)}." if same else ""
 
 
 def _owned(rows: pd.DataFrame, where: dict) -> claims.Verdict:
@@ -313,7 +274,10 @@ def _owned(rows: pd.DataFrame, where: dict) -> claims.Verdict:
     if none:
         return none
     said = ", ".join(f"{IMAGES[place]} {share:.1%}" for place, share in known.items())
-    evidence = f"Share of the bytes that a package owns: {said}. Nothing names the rest."
+    evidence = (
+        f"Share of the bytes that a package owns: {said}. Nothing names the rest. Both Debians "
+        "were made of packages, and a page was added."
+    )
     return claims.by_fact(_CLAIM["C30"], min(debians) > MOSTLY, evidence=evidence, **where)
 
 
@@ -355,7 +319,7 @@ def _told_opened(rows: pd.DataFrame) -> str:
         if len(share) and share.median():
             total = plots.in_words(size.median() / share.median(), "B")
             parts.append(f"{share.median():.1%} of the {total} on {name}")
-    return f"Files that a web server opens make {_listed(parts)}." if parts else ""
+    return f"Files that a web server opens make up {_listed(parts)}." if parts else ""
 
 
 def _told_moves(rows: pd.DataFrame) -> str:
@@ -363,15 +327,19 @@ def _told_moves(rows: pd.DataFrame) -> str:
     if "pull" not in medians.columns:
         return ""
     prices = _listed([f"{value:.3g} s ({link})" for link, value in medians["pull"].items()])
-    said = [f"A pull takes {prices} per GB of files"]
+    said = [f"Pulling an image with most of its bytes in one layer takes {prices} per GB of files"]
     slow = medians.loc["100 Mbit/s"] if "100 Mbit/s" in medians.index else {}
     if {"pull-base-there", "disk-gzip"} <= set(slow.keys()):
-        ratios = {way: slow[way] / slow["disk-gzip"] for way in ("pull", "pull-base-there")}
+        ratios = {way: slow[way] / slow["disk-gzip"] for way in _TOLD if way in slow}
+        there = [f"{ratio:.2g} times {_TOLD[way]}" for way, ratio in ratios.items()]
         said.append(
-            f"at 100 Mbit/s that is {ratios['pull']:.2g} times as long as a gzipped disk of the "
-            f"same files, and {ratios['pull-base-there']:.2g} times once the base layer is there"
+            f"at 100 Mbit/s that is {slow['pull'] / slow['disk-gzip']:.2g} times as long as a "
+            f"gzipped disk of the same files, {_listed(there)}"
         )
     return f"{'; '.join(said)}."
+
+
+_TOLD = {"pull-even": "in eight even layers", "pull-base-there": "once that layer is there"}
 
 
 def _listed(parts: list[str]) -> str:

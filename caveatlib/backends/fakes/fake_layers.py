@@ -79,9 +79,9 @@ class FakeMoving:
     def pull(
         self, size_mib: int, rate_bit_per_s: float, *, kind: str = "whole", base_there: bool = False
     ) -> dict:
-        """Take 0.1 s and 5 s per GB, 3 in even layers, and the packed bytes over the link."""
+        """Take 0.1 s and 5 s per GB, 8 in even layers, and the packed bytes over the link."""
         content = generated.content_bytes(size_mib, "rest" if base_there else None)
-        unpacking = content * (3e-9 if kind == "even" else 5e-9)
+        unpacking = content * (8e-9 if kind == "even" else 5e-9)
         return self._moved(content / 2, rate_bit_per_s, 0.1 + unpacking)
 
     def fetch(self, size_mib: int, rate_bit_per_s: float, *, packed: bool) -> dict:

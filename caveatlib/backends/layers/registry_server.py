@@ -36,6 +36,8 @@ REGISTRY = f"{SERVER}:{REGISTRY_PORT}"
 PROGRAMS = ("docker-registry", "tc", "ip", "busybox", "mkfs.ext4")
 BURST_BYTES = 128 * 1024
 """What the bucket holds: so much passes unshaped at the beginning."""
+GOODPUT = 1448 / 1514
+"""Content of a full Ethernet frame (TCP with timestamps) over its length: 0.956."""
 QUEUE = "400ms"
 """Long enough that a short transfer is slowed down by the rate and not by losses."""
 CONGESTION = "reno"

@@ -1,0 +1,99 @@
+"""What `layers` reads where the truth is fixed beforehand, and its null arms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.backends.layers import generated
+from caveatlib.backends.layers.registry_server import GOODPUT
+from caveatlib.experiments.layers_shown import GB, LINKS, moves
+
+SLOW = LINKS["100 Mbit/s"]
+WITHIN = {"link": 0.02, "base": 0.1}
+"""How far a reading may be from its truth, relative."""
+
+
+def arm(work: str, rate_bit_per_s: float, replicate: int = 0) -> dict:
+    """Return the filter of one way to move over one link, as `moves` names them."""
+    return {"work": work, "link_bit_per_s": rate_bit_per_s, "replicate": replicate}
+
+
+NULLS = {
+    link: stats.Contrast(
+        f"an image over itself ({link})",
+        "slope_s_per_gb",
+        arm("pull", rate, 1),
+        arm("pull", rate),
+        unit="session",
+    )
+    for link, rate in LINKS.items()
+}
+"""The same pull twice in every session, on the image with most of its bytes in one layer."""
+
+
+def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what the harness reads where the truth is fixed beforehand.
+
+    A disk as it is takes what the headers of its frames leave of the link; with
+    the base layer there an eighth of the bytes is moved; a pull takes as long
+    as the same pull.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per check and machine: what it should read, what it reads with
+        its interval, the bar in words, whether that is met (``"yes"``,
+        ``"no"``, or ``"not known"`` without what the bar is about), and `note`.
+    """
+    table = moves(trials)
+    read = stats.contrasts(table, _known(trials)).rename(columns={"name": "check"})
+    read["truth"] = read["threshold"]
+    within = np.where(read["kind"] == "ratio", WITHIN["base"], WITHIN["link"])
+    read["bar"] = [
+        f"reads {truth:.3g} +- {share:.0%}"
+        for truth, share in zip(read["truth"], within, strict=True)
+    ]
+    met = (read["estimate"] / read["truth"] - 1).abs() <= within
+    read["within_bar"] = _words(met, read["estimate"])
+    # what is at its truth has no effect, and an interval that does is no doubt
+    read["note"] = read["note"].where(read["low"].isna(), "")
+    nulls = [stats.null_band(table, n).reset_index().assign(check=n.name) for n in NULLS.values()]
+    same = pd.concat(nulls).assign(truth=1.0, bar=f"interval within 1 +- {stats.NULL_TOLERANCE:g}")
+    inside = (same["low"] >= 1 - stats.NULL_TOLERANCE) & (same["high"] <= 1 + stats.NULL_TOLERANCE)
+    same["within_bar"] = _words(inside, same["low"])
+    columns = ["check", "machine", "truth", "estimate", "low", "high", "n"]
+    columns += ["bar", "within_bar", "note"]
+    return pd.concat([read, same])[columns].reset_index(drop=True)
+
+
+def _known(trials: pd.DataFrame) -> list[stats.Contrast]:
+    sizes = np.unique(trials.loc[trials["design"] == "moving", "content_bytes"])
+    mib = sizes // generated.content_bytes(1)
+    seconds = [(generated.disk_mib(size) << 20) * 8 / (SLOW * GOODPUT) for size in mib]
+    slope = np.polyfit(sizes / GB, seconds, 1)[0] if len(sizes) > 1 else np.nan
+    eighth = generated.content_bytes(1, "rest") / generated.content_bytes(1)
+    return [
+        stats.Contrast(
+            "a disk as it is at 100 Mbit/s, seconds per GB of files",
+            "slope_s_per_gb",
+            arm("disk", SLOW),
+            None,
+            threshold=float(slope),
+            unit="session",
+            kind="difference",
+        ),
+        stats.Contrast(
+            "bytes moved with the base layer there, over all of them",
+            "total_bytes",
+            arm("pull-base-there", SLOW),
+            arm("pull", SLOW),
+            threshold=eighth,
+            unit="session",
+        ),
+    ]
+
+
+def _words(met: pd.Series, known: pd.Series) -> pd.Series:
+    return met.map({True: "yes", False: "no"}).where(known.notna(), "not known")
