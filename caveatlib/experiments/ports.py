@@ -27,9 +27,10 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib import frames, host, plots, stats
+from caveatlib import frames, host, plausibility, plots, stats
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.network import site, traffic
+from caveatlib.backends.network.traffic import GB, STREAM_S
 from caveatlib.designs import Arm, Design
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.ports_judged import (
@@ -213,6 +214,28 @@ def trial(place: site.Site, conditions: dict, *, seed: int) -> Outcome:
     return Outcome(said, {"iperf3": reports})
 
 
+def check(trials: pd.DataFrame) -> None:
+    """Hold trials against what cannot be, one row or many.
+
+    Raises
+    ------
+    DataError
+        CPU time that the machine does not have (a lost unit of the rate or of
+        the ticks), quantiles out of order, a zero where nothing takes no time,
+        or, from 6 trials on, a clock of whole milliseconds.
+    """
+    gb_per_s = trials["rate_bit_per_s"] / 8 / GB
+    used = trials["cpu_s_per_gb"] * gb_per_s / trials["cores"]
+    plausibility.inside(trials.assign(share_of_cores=used), ["share_of_cores"], most=MOST_OF_CORES)
+    plausibility.increasing(trials, ["round_trip_p50_s", "round_trip_p99_s"])
+    plausibility.no_zeros(trials, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+    plausibility.finer_than(trials, ["round_trip_p50_s", "start_s", "stop_s"], tick=1e-3)
+
+
+MOST_OF_CORES = 1.1
+"""The machine's CPU time is read before and after the second that iperf3 measures."""
+
+
 def _columns(found: dict, streams: int, algorithm: str) -> dict:
     """Name a test's figures by its streams; the trial's algorithm must be what it used."""
     if found["algorithm"] != algorithm:
@@ -328,7 +351,7 @@ def cpu_tick(trials: pd.DataFrame) -> float:
     The kernel tells CPU time in hundredths of a second (USER_HZ); what one of
     them makes per gigabyte is most where least was moved.
     """
-    return TICK_S / (trials["rate_bit_per_s"].min() / 8 * traffic.STREAM_S / traffic.GB)
+    return TICK_S / (trials["rate_bit_per_s"].min() / 8 * STREAM_S / GB)
 
 
 def prices(trials: pd.DataFrame) -> pd.DataFrame:

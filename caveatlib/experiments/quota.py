@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib import frames, plots, stats
+from caveatlib import frames, plausibility, plots, stats
 from caveatlib.backends.base import Outcome
 from caveatlib.backends.cpu.load import Load, schedule
 from caveatlib.backends.cpu.tools import ask, installed
@@ -360,6 +360,31 @@ def measures_of(done: Load, conditions: dict) -> dict:
     if conditions["pattern"] != "beside-busy":  # there the neighbour's work is in the count
         quantiles["overhead_s"] = used.usage_s / count - burnt
     return measures | quantiles | {"requests": count, "request_cpu_s": burnt}
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Hold trials against what cannot be, one row or many.
+
+    Raises
+    ------
+    DataError
+        CPU time that contradicts its share of the quota (a lost unit of quota,
+        period or counter), more of it than the machine has, quantiles out of
+        order, or, from 6 trials on, a clock of whole milliseconds.
+    """
+    used_cpus = trials["used_ratio"] * trials["quota_cpus"]
+    share = trials["used_s"] / trials["window_s"] / trials["cores"]
+    frame = trials.assign(used_cpus=used_cpus, share_of_cores=share)
+    plausibility.rate_times_time(
+        frame, rate="used_cpus", seconds="window_s", amount="used_s", tolerance=0.001
+    )
+    plausibility.inside(frame, ["share_of_cores"], most=MOST_OF_CORES)
+    plausibility.increasing(trials, ["p50_s", "p90_s", "p99_s"])
+    plausibility.finer_than(trials, ["p50_s", "p90_s"], tick=1e-3)
+
+
+MOST_OF_CORES = 1.05
+"""Counters and the window's clock are not read at the same instant."""
 
 
 def _tables(done: Load, conditions: dict) -> dict[str, list[dict]]:

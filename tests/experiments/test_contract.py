@@ -1,6 +1,7 @@
 """What holds for every experiment, on fake places."""
 
 import re
+import time
 from functools import cache
 
 import numpy as np
@@ -253,5 +254,46 @@ def test_recorded_data_are_sound(experiment):
     """Every recorded version loads, by its checksums and its model, and is judged."""
     rows = _recorded(experiment)
     assert set(rows["source"]) == {"recorded"}
+    if hasattr(experiment, "check"):
+        experiment.check(rows)
     assert experiment.verdicts(rows)
     assert stats.summarize(rows, [], by="place")["n"].sum() == len(rows)
+
+
+def test_guards_cost_nothing(experiment):
+    """They run once in every trial, between measurements: a few milliseconds."""
+    if not hasattr(experiment, "check"):
+        return
+    rows = _recorded(experiment)
+    each = [rows.iloc[[i]].reset_index(drop=True) for i in range(0, len(rows), len(rows) // 20)]
+    took = []
+    for row in each:
+        start = time.perf_counter()
+        experiment.check(row)
+        took.append(time.perf_counter() - start)
+    assert np.median(took) < 0.02  # about 4 ms where nobody else works
+
+
+def test_no_drift_is_seen_in_the_recorded_data(experiment):
+    """What was kept was recorded on a quiet machine: no measure of any design drifts."""
+    rows = _recorded(experiment)
+    common = frames.columns(frames.Trials)
+    every = frames.columns(experiment.Trials).items()
+    keys = ["place", *(n for n, c in every if not c.nullable and n not in common)]
+    rows = rows.assign(arm=rows[keys].astype(str).agg(", ".join, axis=1))
+    for _, design in rows.groupby("design"):
+        for measure in frames.measures(experiment.Trials):
+            said = stats.quality(design, measure, by="arm")
+            assert not any("drifted" in sentence for sentence in said), said
+
+
+def test_a_drift_of_the_recorded_data_would_be_seen(experiment):
+    """The same data with sessions that grow slower are said to drift."""
+    rows = _recorded(experiment)
+    sessions = rows.groupby("design")["session"].nunique()
+    rows = rows[rows["design"] == sessions.idxmax()]
+    measure = max((m for m in frames.measures(experiment.Trials) if m.endswith("_s")),
+                  key=lambda m: rows[m].notna().sum())  # fmt: skip
+    slower = rows.assign(**{measure: rows[measure] * (1 + rows["session"] / sessions.max())})
+    said = stats.quality(slower, measure)
+    assert any(f"{measure} drifted over {sessions.max()} sessions" in s for s in said), said

@@ -12,7 +12,7 @@ from caveatlib import frames, plots
 from caveatlib.backends.network import site, traffic
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN
 from caveatlib.designs import UNAVAILABLE
-from caveatlib.errors import MeasurementError
+from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import ports, ports_words
 from caveatlib.experiments.ports_judged import AGAIN, HAIRPIN, PAIRED, PROXY
 
@@ -349,6 +349,35 @@ def test_tables():
     assert words.loc["other-network", "no proxy"] == "timed out"
     assert ports.effects(frame).loc["loopback", "estimate"] == pytest.approx(0.5, rel=0.02)
     assert ports.prices(frame).loc[(100, PROXY), "processes"] == 100
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("rate_bit_per_s", 8 * 2e10, "share_of_cores"),  # bytes taken for bits
+        ("cpu_s_per_gb", 0.0, "Value 0 of 'cpu_s_per_gb'"),
+        ("cpu_s_per_gb", 100.0, "share_of_cores"),  # ticks taken for seconds
+        ("stop_s", 0.0, "Value 0 of 'stop_s'"),
+        ("round_trip_p99_s", 1e-5, "'round_trip_p99_s'"),
+    ],
+)
+def test_impossible_trials_are_refused(column, value, words):
+    """Guards name what the machine cannot have done, in one row as in a table."""
+    rows = trials()
+    row = rows[rows["path"] == "loopback"].iloc[[0]].assign(
+        cpu_s_per_gb=0.3, rate_bit_per_s=2e10, round_trip_p50_s=5e-5, round_trip_p99_s=2e-4,
+        start_s=0.2, stop_s=0.3)  # fmt: skip
+    ports.check(row)
+    with pytest.raises(DataError, match=re.escape(words)):
+        ports.check(row.assign(**{column: value}))
+
+
+def test_a_coarse_clock_is_refused():
+    """Starts in whole milliseconds in every trial come from another clock."""
+    rows = trials()
+    rows.loc[rows["load"] == "price", ["start_s", "stop_s"]] = 0.25
+    with pytest.raises(DataError, match="finer clock"):
+        ports.check(rows.assign(cpu_s_per_gb=np.nan))
 
 
 def test_the_tick_of_cpu_time():

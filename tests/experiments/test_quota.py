@@ -10,7 +10,7 @@ from caveatlib import frames
 from caveatlib.backends.cpu.cgroup import Stat
 from caveatlib.backends.cpu.load import Load
 from caveatlib.backends.fakes.fake_limits import FakeLimitedPlace
-from caveatlib.errors import MeasurementError, UsageError
+from caveatlib.errors import DataError, MeasurementError, UsageError
 from caveatlib.experiments import quota, quota_judged, quota_model
 
 MACHINE = "test, 2 CPUs"
@@ -239,6 +239,35 @@ def test_known_answers(runs):
     gone = quota.known_answers(calm[calm["design"] != "weights"])
     assert list(gone["within_bar"]) == ["yes", "not known", "yes", "yes"]
     assert gone["note"].iloc[1].startswith("Nothing to compare")
+
+
+@pytest.mark.parametrize(
+    ("column", "factor", "words"),
+    [
+        ("used_s", 1000, "'used_cpus' in row 0 is 0.001 times"),  # microseconds for milliseconds
+        ("period_s", 1, ""),
+        ("quota_cpus", 10, "'used_cpus' in row 0 is 10 times"),
+        ("p90_s", 0.01, "'p90_s'"),
+        ("cores", 0.01, "share_of_cores"),
+    ],
+)
+def test_impossible_trials_are_refused(runs, column, factor, words):
+    """Guards name what cannot be, in one row as in a table; what was measured passes."""
+    row = runs[runs["pattern"] == "bursts"].iloc[[0]].reset_index(drop=True)
+    quota.check(row)
+    quota.check(runs)
+    changed = row.assign(**{column: row[column] * factor})
+    if not words:
+        return quota.check(changed)
+    with pytest.raises(DataError, match=re.escape(words)):
+        quota.check(changed)
+    return None
+
+
+def test_a_coarse_clock_is_refused(runs):
+    """Latencies in whole milliseconds in every trial come from another clock."""
+    with pytest.raises(DataError, match="finer clock"):
+        quota.check(runs.assign(p90_s=runs["p90_s"].round(3)))
 
 
 def test_a_leaking_quota_does_not_hold(runs):

@@ -8,7 +8,6 @@ each other never becomes a number.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import signal
@@ -17,9 +16,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
+from caveatlib import plausibility
 from caveatlib.backends import rootfs
 from caveatlib.backends.base import Ability
-from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
+from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError, Unavailable
 
 BUSY = "the server is busy running a test"
 """The server answers so for some milliseconds after a test; worth another try."""
@@ -199,12 +201,13 @@ def _plausible(report: Report) -> None:
         raise MeasurementError(
             f"iperf3 reports {report.received_bytes} bytes in {report.duration_s} s. Must be > 0."
         )
-    computed = report.received_bytes * 8 / report.duration_s
-    if not math.isclose(report.rate_bit_per_s, computed, rel_tol=0.01):
-        raise MeasurementError(
-            f"iperf3 reports {report.rate_bit_per_s:.4g} bit/s, but its bytes over its seconds "
-            f"are {computed:.4g} bit/s."
-        )
+    try:
+        plausibility.rate_times_time(
+            pd.DataFrame([vars(report)]), rate="rate_bit_per_s", seconds="duration_s",
+            amount="received_bytes", factor=8, tolerance=0.01,
+        )  # fmt: skip
+    except DataError as error:
+        raise MeasurementError(f"iperf3 contradicts itself. {error}") from None
 
 
 def strip(text: str) -> str:
