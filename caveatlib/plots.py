@@ -31,6 +31,7 @@ def dots(
     unit: str,
     label: str,
     order: list[str] | None = None,
+    hue: str | None = None,
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
@@ -48,6 +49,8 @@ def dots(
         What the value is, without unit.
     order : list of str, optional
         Groups from top to bottom; default by median.
+    hue : str, optional
+        Column whose values have a colour each; default every group its own.
     log : bool, optional
         Whether the axis is logarithmic.
     ax : matplotlib Axes, optional
@@ -59,12 +62,15 @@ def dots(
     shown = trials.dropna(subset=[value])
     medians = shown.groupby(by)[value].median().sort_values()
     groups = [g for g in (order or list(medians.index)) if g in medians.index]
+    hues = shown.groupby(by)[hue or by].first()
+    kinds = list(dict.fromkeys(hues[g] for g in groups))
     factor, name = scale(medians.max() if len(medians) else 1, unit)
     ax = ax or new_axes(height=0.9 + 0.45 * max(1, len(groups)))
     for row, group in enumerate(groups):
         values = shown.loc[shown[by] == group, value].to_numpy() / factor
         spread = (np.arange(len(values)) * 0.618) % 1 - 0.5
-        ax.plot(values, row + 0.5 * spread, "o", ms=4, alpha=0.6, mew=0, color=colour(row))
+        tint = colour(kinds.index(hues[group]))
+        ax.plot(values, row + 0.5 * spread, "o", ms=4, alpha=0.6, mew=0, color=tint)
         ax.plot([np.median(values)] * 2, [row - 0.38, row + 0.38], color="#222222", lw=2)
     ax.set_yticks(range(len(groups)), [literal(g) for g in groups])
     ax.invert_yaxis()
