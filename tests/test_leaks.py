@@ -4,10 +4,14 @@ The run has the facts as host name, user, home, folders, machine id, proxies and
 tokens of its environment, on the reader's own engine with a stranger's container
 that carries the rest (names, labels, environment, addresses, a registry's image).
 
+Its image is built with a build argument, which is what `image` is there to show: on the
+terminal, at request, and nowhere else.
+
 Seen to fail: an absolute path given as a source is named in the error, and was found.
 """
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -28,6 +32,15 @@ VALUES = PLANTED | {
     name: Path(PLANTED[name]).name for name in ("home", "working folder", "cache folder")
 }
 VALUES["label"] = PLANTED["label"].partition("=")[2]
+IMAGE = f"{VALUES['registry host']}/{VALUES['private image']}:1"
+PORT = 8123
+DOCKERFILE = f"""
+FROM {{base}}
+MAINTAINER {VALUES["full name"]}
+ARG {{argument}}
+ENV {PLANTED["container environment"]}
+RUN echo > /made
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +53,28 @@ def own(require):
 
 
 def _plant(engine) -> None:
-    """Put a stranger's image, container, network and volume on the engine."""
+    """Put a stranger's image, container with a published port, network and volume on the engine."""
     inspected = canaries.inspected(PLANTED)
-    image = f"{VALUES['registry host']}/{VALUES['private image']}"
-    engine.api.tag(engine.image(), image, "1")
+    name, _, value = PLANTED["build argument"].partition("=")
+    built = engine.api.build(
+        fileobj=io.BytesIO(DOCKERFILE.format(base=engine.image(), argument=name).encode()),
+        tag=IMAGE,
+        buildargs={name: value},
+        labels=inspected["Config"]["Labels"],
+        network_mode="none",
+        rm=True,
+    )
+    assert b"Successfully built" in b"".join(built)
     container = engine.api.create_container(
-        f"{image}:1",
+        IMAGE,
         ["sleep", "3600"],
         name=VALUES["container name"],
         hostname=VALUES["host name"],
         environment=inspected["Config"]["Env"],
         labels=inspected["Config"]["Labels"] | {"created_by": VALUES["build argument"]},
         working_dir=PLANTED["working folder"],
+        ports=[80],
+        host_config=engine.api.create_host_config(port_bindings={80: ("127.0.0.1", PORT)}),
     )
     engine.start(container["Id"])
     engine.api.create_network("nachtigall", labels={"owner": VALUES["full name"]})
@@ -108,7 +131,7 @@ def run(own, tmp_path):
         environment.pop(name, None)
     calls = []
 
-    def call(*words, status=0, timeout_s=60):
+    def call(*words, status=0, timeout_s=60, asked_for=()):
         argv = [
             *("unshare", "--uts", "--mount", "--propagation", "private", "sh", "-ec", IN_DISGUISE),
             *("sh", VALUES["host name"], machine_id),
@@ -126,19 +149,23 @@ def run(own, tmp_path):
         text = done.stdout + done.stderr
         # Where the reader's engine listens is shown to the reader, and nowhere kept.
         text = "\n".join(x for x in text.splitlines() if not x.startswith("Engine: unix://"))
+        for name in asked_for:
+            assert VALUES[name] in text
+            text = text.replace(VALUES[name], "")
         (said / f"{len(calls)}.txt").write_text(text)
         assert done.returncode == status, text
         return text
 
     call.folder, call.said, call.state, call.home = folder, said, state, home
+    call.engine = own.where
     yield call
     shutil.rmtree(base)
 
 
 def _assert_nothing_leaked(run) -> int:
-    searched = 0
+    searched, values = 0, VALUES | canaries.machine() | {"engine": run.engine.address}
     for place in (run.folder, run.said):
-        searched += canaries.assert_absent(place, VALUES | canaries.machine())
+        searched += canaries.assert_absent(place, values)
     assert not list(run.state.iterdir())
     return searched
 
@@ -187,6 +214,10 @@ def test_a_short_run_leaks_nothing(run, bars):
     """Measured, summarised, judged, diagnosed, refused: neither files nor words tell."""
     run("measure", "startup", "--engine", "own", "--places", "process,runc,docker-runc",
         "--budget-s", "0.1", "--out", "out")  # fmt: skip
+    run("measure", "startup", "--engine", run.engine.url, "--places", "process",
+        "--budget-s", "0.1", "--out", "named")  # fmt: skip
+    run("image", f"docker://{IMAGE}", asked_for=["build argument"])
+    run("why", f"127.0.0.1:{PORT}")
     run("doctor", "--json")
     run("scorecard", "--source", "out")
     run("measure", "startup", "--places", "nonesuch", status=2)
