@@ -246,12 +246,12 @@ def _phase(measured: pd.DataFrame, count: int, arm_of: pd.Series, seed: int):
 def plot_burst(shown: pd.DataFrame, ax=None):
     """Draw a burst from `burst`: CPU time over time, the model over the measurement."""
     return plots.lines(
-        shown,
-        "t_s",
-        "usage_s",
+        shown.assign(t_ms=(shown["t_s"] * 1e3).round(1), usage_ms=shown["usage_s"] * 1e3),
+        "t_ms",
+        "usage_ms",
         by="source",
-        unit="s",
-        xlabel="Time since the burst was due (s)",
+        unit="ms",
+        xlabel="Time since the burst was due (ms)",
         ylabel="CPU time used",
         ax=ax,
     )
@@ -304,7 +304,7 @@ def plot_what_if(ax=None, **machine):
     share = (
         f"with the quota, {bound['throttled_share'].iloc[0]:.0%} of the periods with work throttled"
     )
-    return plots.lines(
+    ax = plots.lines(
         pd.concat([_cumulated(bound, share), _cumulated(free, "without")]),
         "share",
         "latency_s",
@@ -314,6 +314,9 @@ def plot_what_if(ax=None, **machine):
         ylabel="latency",
         ax=ax,
     )
+    # beside the axes, so long a name would leave them a third of the width
+    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax
 
 
 def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:

@@ -393,7 +393,19 @@ def test_plots():
     frame = trials()
     assert "(s)" in ports.plot(frame).get_xlabel()
     assert len(ports.plot_effects(frame).get_yticks()) == len(PAIRED)
-    assert "B" in ports.plot_prices(frame).get_ylabel()
+    assert "(MB)" in ports.plot_prices(frame).get_ylabel()
+
+
+def test_colours_mean_settings():
+    """In the figure of paths a colour stands for a setting, not for a row."""
+    ax = ports.plot(trials())
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
+    colours = {}
+    for name, colour in zip(names, dots, strict=True):
+        colours.setdefault(name.split(", ")[1], set()).add(colour)
+    assert {name: len(found) for name, found in colours.items()} == {"proxy": 1, "no proxy": 1}
+    assert colours["proxy"] != colours["no proxy"]
 
 
 REACHED = {"reachable": 1, "refusal": "", "served_by": "nat", "source_class": "own",
