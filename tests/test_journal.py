@@ -157,24 +157,27 @@ def test_every_prefix_loads_and_can_be_continued(path):
 
 
 @pytest.mark.slow
-def test_every_wrong_byte_is_found_whatever_it_becomes(path):
+def test_every_wrong_byte_is_found_whatever_it_becomes(path, bars):
     """Each byte of a small journal, set to each other value, is an error with its line."""
-    check_flips(path, lambda byte: set(range(256)) - {byte})
+    check_flips(path, lambda byte: set(range(256)) - {byte}, bars)
 
 
-def test_every_wrong_byte_is_found(path):
+def test_every_wrong_byte_is_found(path, bars):
     """Each byte of a small journal, changed in a few telling ways, is an error with its line."""
-    check_flips(path, lambda byte: {byte ^ (1 << bit) for bit in range(8)} | {10, 0, 32} - {byte})
+    telling = {10, 0, 32}
+    check_flips(path, lambda byte: {byte ^ (1 << bit) for bit in range(8)} | telling, bars)
 
 
-def check_flips(path, values):
-    content = write(path, rows=2)
+def check_flips(path, values, bars):
+    content, count = write(path, rows=2), 0
     for at, byte in enumerate(content):
         line = content[:at].count(b"\n") + 1
         for value in values(byte) - {byte}:
             path.write_bytes(content[:at] + bytes([value]) + content[at + 1 :])
             with pytest.raises(DataError, match=rf"^Line {line} of 'journal.jsonl'"):
                 journal.read(path)
+            count += 1
+    bars.append(("journal: wrong bytes found, with their line", f"{count} of {count}", "all"))
 
 
 @pytest.mark.parametrize(
@@ -246,26 +249,28 @@ def kill_writers(path, lives, seed):
     return acknowledged, torn
 
 
-def check_kills(path, lives, seed):
+def check_kills(path, lives, seed) -> tuple[int, int]:
     acknowledged, torn = kill_writers(path, lives, seed)
     rows = [(r.data["life"], r.data["i"]) for r in journal.read(path).records]
     assert len({life for life, _ in acknowledged}) == lives
     assert acknowledged <= set(rows)
     assert len(rows) == len(set(rows))
     assert len(rows) - len(acknowledged) <= lives  # only a trial in flight may be extra
-    print(f"{lives} kills: {len(acknowledged)} rows acknowledged, 0 lost, {torn} torn tails")
+    return len(acknowledged), torn
 
 
-def test_kills_lose_nothing_acknowledged(path):
+def test_kills_lose_nothing_acknowledged(path, bars):
     """Twenty writers of one file, each killed at a random instant, lose no row."""
-    check_kills(path, lives=20, seed=1)
+    rows, torn = check_kills(path, lives=20, seed=1)
+    bars.append(("journal: 20 kills, rows lost", f"0 of {rows:,}, {torn} torn", "0"))
 
 
 @pytest.mark.slow
-def test_two_hundred_kills_lose_nothing_acknowledged(tmp_path):
+def test_two_hundred_kills_lose_nothing_acknowledged(tmp_path, bars):
     """Two hundred killed writers lose no acknowledged row."""
-    for part in range(10):
-        check_kills(tmp_path / f"journal-{part}.jsonl", lives=20, seed=100 + part)
+    parts = [check_kills(tmp_path / f"{n}.jsonl", lives=20, seed=100 + n) for n in range(10)]
+    rows, torn = map(sum, zip(*parts, strict=True))
+    bars.append(("journal: 200 kills, rows lost", f"0 of {rows:,}, {torn} torn", "0"))
 
 
 def test_four_writers_at_once(path):
@@ -337,16 +342,16 @@ def fill(command, path, kind):
     assert int(count) > 40
     assert exact == "True"
     assert after == f"{int(count) + 1} True"
-    return message
+    return message, int(count)
 
 
 def test_file_size_limit_keeps_earlier_rows(path):
     """A write cut by RLIMIT_FSIZE is a typed error; all earlier and later rows are readable."""
-    message = fill([], path, "limit")
+    message, _ = fill([], path, "limit")
     assert message.startswith("Cannot write 'journal.jsonl': ")
 
 
-def test_full_disk_keeps_earlier_rows(path, require):
+def test_full_disk_keeps_earlier_rows(path, require, bars):
     """A write to a full tmpfs is a typed error; all earlier and later rows are readable."""
     require("unshare")
     private = ["unshare", "--mount", "--propagation", "private"]
@@ -354,8 +359,9 @@ def test_full_disk_keeps_earlier_rows(path, require):
         private = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
         if subprocess.run([*private, "true"], capture_output=True, timeout=10).returncode:
             pytest.skip("needs root, or user namespaces, to mount a small tmpfs")
-    message = fill(private, path, "tmpfs")
+    message, rows = fill(private, path, "tmpfs")
     assert message.startswith("Cannot write 'journal.jsonl': ")
+    bars.append(("journal: full disk, earlier rows readable", f"{rows} of {rows}", "all"))
 
 
 def test_interrupted_append_leaves_the_journal_usable(path, monkeypatch):

@@ -184,12 +184,14 @@ def test_a_real_group_of_version_2(require):
 
 @pytest.mark.engine
 @pytest.mark.parametrize("period_us", [10_000, 100_000])
-def test_full_load_uses_the_quota(groups, period_us):
+def test_full_load_uses_the_quota(groups, period_us, bars):
     """Full load, workers > quota, quota < cores: used to 5 %, throttled in 90 % of periods."""
     quota = 0.5
     limits = {"quota_us": round(quota * period_us), "period_us": period_us, "weight": 10_000}
     with cgroup.temporary(**limits) as group:
         done = Chamber(group).saturate(workers=2, duration_s=2.0)
+    used = f"{done.used.usage_s / (quota * done.window_s):.1%}"
+    bars.append((f"quota over {period_us / 1e3:g} ms, full load: used of it", used, "95-105 %"))
     assert done.used.usage_s == pytest.approx(quota * done.window_s, rel=0.05)
     assert done.used.nr_throttled >= 0.9 * done.used.nr_periods
     assert done.used.nr_periods >= 0.9 * done.window_s / (period_us / 1e6)

@@ -102,7 +102,7 @@ def test_no_connection_is_a_finding(sites):
     assert found["refusal"]
 
 
-def test_token_bucket(sites):
+def test_token_bucket(sites, bars):
     """A link shaped to 1 Gbit/s reads the goodput that its headers leave, +- 2 %."""
     here = sites["off"]
     site.congest(here, "reno")  # fills the queue, so that the bucket is never idle
@@ -117,7 +117,10 @@ def test_token_bucket(sites):
     finally:
         control = ["tc", "qdisc", "del", "dev", "eth0", "root"]
         subprocess.run(netns.argv_in(peer, control), check=True, timeout=10)
-    assert report.rate_bit_per_s == pytest.approx(iperf.goodput_bit_per_s(1e9), rel=0.02)
+    found, expected = report.rate_bit_per_s, iperf.goodput_bit_per_s(1e9)
+    row = f"{found / 1e9:.3f} Gbit/s", f"{expected / 1e9:.3f} +- 2 %"
+    bars.append(("token bucket at 1 Gbit/s, read", *row))
+    assert found == pytest.approx(expected, rel=0.02)
 
 
 def test_congestion_control_reaches_both_legs(sites):
