@@ -8,17 +8,20 @@ everywhere: as a bare process, in fresh namespaces, under an OCI runtime alone,
 and under Docker with one runtime or another.
 
 Every session opens a fresh engine, warms each place up once (kept apart), and
-runs blocks of each design in it, each arm once per block in random order. Arms
-are compared within a block, where they share the engine, so a block is the unit
-of replication for every comparison.
+runs blocks of each design, each arm once per block in random order. Docker's
+arms live in that engine; processes, namespaces, runc and virtual machines are
+made anew for every trial. The engine is what is restarted least often, so the
+session is the unit of replication for every comparison.
 
-What would mislead you: comparing a managed stack (Docker) with a bare virtual
-machine; taking Docker's answer to the start call for the start (the first
-output is often there before it); taking the first accepted connection for an
-answer (docker-proxy accepts before anybody listens); knocking before the
-container is there, which by itself makes Docker's first answer a second late;
-emulated machines, whose times say nothing about virtualisation; and a process
-that is PID 1 and ignores SIGTERM, which makes a stop look like ten seconds.
+What would mislead you: taking what it costs to pack files into a disk that
+nothing boots from for what it costs to build a virtual machine; comparing a
+managed stack (Docker) with a bare virtual machine; taking Docker's answer to
+the start call for the start (the first output is often there before it); taking
+the first accepted connection for an answer (docker-proxy accepts before anybody
+listens); knocking before the container is there, which by itself makes Docker's
+first answer a second late; emulated machines, whose times say nothing about
+virtualisation; and a process that is PID 1 and ignores SIGTERM, which makes a
+stop look like ten seconds.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ __all__ = [
 NAME = "startup"
 QUESTION = "How fast do containers start and stop, and what of that is the container?"
 BLOCKS = 20
-VERDICT_S = 60
+VERDICT_S = 90
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 500 * 2**20
 """Room for an engine's empty data folder, its image, a disk that is built, and a journal."""
@@ -149,7 +152,6 @@ DESIGNS = (
         "start",
         _arms(QUICK) + _arms(["docker-runc"], replicate=1),
         block_s=2,
-        blocks_per_session=2,
         warmup=True,
     ),
     Design(

@@ -42,9 +42,9 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         As `stats.summarize`: n, failed, and for each mark in seconds the
-        median with its interval and quantiles.
+        median with its interval (of the medians of sessions) and quantiles.
     """
-    table = stats.summarize(_starts(trials), list(MARKS))
+    table = stats.summarize(_starts(trials), list(MARKS), unit="session")
     if table.empty:
         return table
     return table.sort_values("first_output_s_median", kind="stable")

@@ -122,8 +122,19 @@ def marked(place: Place) -> dict:
 
 
 def slowdown(place: Place) -> dict:
-    """Time the same work in the guest and on the host, each kind as a ratio."""
-    return {SLOWDOWNS[r["kind"]]: r["guest_s"] / r["host_s"] for r in accel.slowdown(place)}
+    """Time the same work in the guest and on the host, each kind as a ratio.
+
+    Raises
+    ------
+    MeasurementError
+        If a kind took no time: two marks came in one read, as on a busy host.
+    """
+    rows = accel.slowdown(place)
+    for row in rows:
+        if not (row["guest_s"] and row["host_s"]):
+            took = f"{row['guest_s']:g} s in the guest and {row['host_s']:g} s on the host"
+            raise MeasurementError(f"{row['kind'].capitalize()} took {took}. Must both be > 0.")
+    return {SLOWDOWNS[row["kind"]]: row["guest_s"] / row["host_s"] for row in rows}
 
 
 def idle(place: Place, at_once: int) -> dict:
