@@ -4,6 +4,7 @@ Seen to fail: with `html.escape` taken out of `claims.cards._markup`, of
 `scorecard._html_row` and of `report._page` in turn.
 """
 
+import ast
 import hashlib
 import html
 import http.server
@@ -14,6 +15,7 @@ import sys
 import tarfile
 import threading
 from html.parser import HTMLParser
+from pathlib import Path
 
 import browser as browsers
 import matplotlib.pyplot as plt
@@ -25,6 +27,7 @@ from caveatlib import claims, cli, frames, images, plots, report, scorecard, sta
 from caveatlib.designs import tables_of
 from caveatlib.experiments import startup
 
+ROOT = Path(__file__).parents[1]
 URL = "http://127.0.0.1:{port}/hit/{n}"
 SCRIPTS = (
     "<script>alert({n})</script>",
@@ -517,3 +520,32 @@ def test_html_escape_is_what_the_page_shows():
     """Titles and banners stand in the page as the text they are."""
     for text in ALL:
         assert _page(text).count(html.escape(text)) == 2
+
+
+def styled(code: str) -> list[int]:
+    """Return the lines of Python code that ask anything for its style, or name pandas' Styler."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(code))
+        if (isinstance(node, ast.Attribute) and node.attr in ("style", "Styler"))
+        or (isinstance(node, ast.alias) and "style" in node.name.lower())
+    ]
+
+
+def sources():
+    """Yield (file, code) of every module of the package and every cell of the notebooks."""
+    for path in ROOT.glob("caveatlib/**/*.py"):
+        yield path.name, path.read_text(encoding="utf-8")
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                yield path.name, cell.source
+
+
+def test_no_table_is_styled():
+    """`DataFrame.style` escapes nothing by default: neither the package nor a notebook uses it."""
+    assert styled("a\nframe.style.format()") == [2]
+    assert styled("from pandas.io.formats.style import Styler") == [1]
+    every = list(sources())
+    assert {"report.py", "04-cpu-quota.ipynb"} <= {name for name, _ in every}
+    assert [(name, line) for name, code in every for line in styled(code)] == []
