@@ -63,8 +63,8 @@ __all__ = [
 PLACES = (PROXY, HAIRPIN, AGAIN)
 SWAP = ("place", PROXY, HAIRPIN)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
-BLOCKS = 10
-"""Sessions by default: six comparisons judged together need at least eight."""
+BLOCKS = 15
+"""Sessions by default: six comparisons judged together need at least eight, and 1.10x fifteen."""
 VERDICT_S = 800
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 500 * 2**20

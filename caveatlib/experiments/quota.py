@@ -60,7 +60,8 @@ __all__ = [
 
 NAME = "quota"
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
-BLOCKS = 8
+BLOCKS = 15
+"""Sessions by default: what has one block in each gets fifteen pairs."""
 VERDICT_S = 180
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 50 * 2**20
@@ -227,10 +228,10 @@ def designs(cores: int) -> tuple[Design, ...]:
         Design("once", once, block_s=5, sessions=1),
         Design("tools-docker", asked["docker"], block_s=8, sessions=1, spare=True),
         Design("weights", (*weights, known), block_s=6, spare=True),
-        Design("loads", by_load, block_s=_block_s(by_load), spare=True),
+        Design("loads", by_load, block_s=_block_s(by_load), every=2, spare=True),
         _design("core", core, arms, pattern="bursts"),
         _design("core-steady", core, arms, pattern="steady"),
-        _design("core-docker", core, arms, place="docker", every=4),
+        _design("core-docker", core, arms, place="docker", every=8),
         _design("timeline", core, arms, sampled_s=SAMPLE_S, every=1, sessions=1),
     )
     if os.environ.get(GRID_VARIABLE) != "1":
@@ -241,10 +242,10 @@ def designs(cores: int) -> tuple[Design, ...]:
         for x in (0.2, 0.5, 0.8)
         for each in core
     )
-    return (*found, Design("grid", grid, block_s=_block_s(grid), every=2))
+    return (*found, Design("grid", grid, block_s=_block_s(grid), every=4))
 
 
-def _design(name, core, arms, *, every=2, sessions=None, **conditions) -> Design:
+def _design(name, core, arms, *, every=4, sessions=None, **conditions) -> Design:
     made = tuple(arms(**conditions, **each) for each in core)
     return Design(name, made, _block_s(made), every=every, sessions=sessions, spare=True)
 
