@@ -51,6 +51,7 @@ test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
 	@$(HAND_BACK)
 
 bench: install ## ratios against peers, measured in the same run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[bench]'
 	@for b in tests/benchmarks/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 check: install ## what a reviewer would object to
