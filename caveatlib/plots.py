@@ -96,7 +96,7 @@ def lines(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the median of `y` over `x`, one line per group, labelled at its end.
+    """Draw the median of `y` over `x`, one line per group, named from the highest end down.
 
     Parameters and result as for `dots`; `x` is a number, `y` has the unit.
     """
@@ -118,7 +118,9 @@ def lines(
         ax.set_ylim(bottom=0)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(f"{ylabel} ({name})" if name else ylabel)
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    drawn, _ = ax.get_legend_handles_labels()
+    drawn.sort(key=lambda line: line.get_ydata()[-1], reverse=True)
+    ax.legend(handles=drawn, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _plain(ax)
     return say(ax, f"Lines of median {ylabel} over {xlabel}: {'; '.join(words)}.")
 

@@ -56,6 +56,13 @@ def test_lines_and_bars_and_effects_say_their_numbers(frame):
     assert "runc 2 [1.5, 3]" in plots.describe(plots.effects(effect, label="ratio"))
 
 
+def test_the_legend_has_the_order_of_the_lines(frame):
+    """Whatever comes first in the frame, the line that ends highest is named first."""
+    for rows in (frame, frame.iloc[::-1]):
+        ax = plots.lines(rows, "x", "took_s", by="place", unit="s", xlabel="n", ylabel="time")
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["b", "a"]
+
+
 def test_an_empty_frame_is_an_empty_figure(frame):
     """Nothing to draw is no error."""
     ax = plots.dots(frame.head(0), "took_s", by="place", unit="s", label="Time")

@@ -265,7 +265,8 @@ def _emulated(here: pd.DataFrame, contrast: stats.Contrast) -> claims.Verdict:
         f"{arm['place']} {plots.in_words(_good(here, arm)[contrast.measure].median(), 's')}"
         for arm in (contrast.arm, contrast.baseline)
     ]
-    said = [f"The virtual machine was emulated. Seen: {', '.join(seen)}."]
+    design = contrast.arm["design"]
+    said = [f"The virtual machine was emulated. Seen in the design {design!r}: {', '.join(seen)}."]
     factors = slowdown(here)
     if len(factors):
         ratios = ", ".join(f"{SLOWDOWNS[c]} {factors[c].iloc[0]:.3g}x" for c in SLOWDOWNS)

@@ -132,10 +132,16 @@ def slowdown(trials: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(["place", "accel"])[list(SLOWDOWNS)].median()
 
 
+def _marked(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials, their places marked where a guest was emulated."""
+    emulated = trials["place"].isin(trials.loc[trials["accel"] == "tcg", "place"])
+    return trials.assign(place=trials["place"] + emulated.map({True: " (emulated)", False: ""}))
+
+
 def plot(trials: pd.DataFrame, ax=None):
     """Draw the time until the first output, one dot per trial, one row per place."""
     return plots.dots(
-        _starts(trials),
+        _marked(_starts(trials)),
         "first_output_s",
         by="place",
         unit="s",
@@ -162,7 +168,7 @@ def plot_phases(trials: pd.DataFrame, ax=None):
 def plot_at_once(trials: pd.DataFrame, ax=None):
     """Draw the time until the last of several instances has spoken."""
     return plots.lines(
-        trials[(trials["design"] == "at-once") & trials["ok"]],
+        _marked(trials[(trials["design"] == "at-once") & trials["ok"]]),
         "at_once",
         "last_output_s",
         by="place",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from caveatlib import claims, designs, frames, stats, trials
+from caveatlib import claims, designs, frames, plots, stats, trials
 from caveatlib.backends import process
 from caveatlib.backends.base import Workload
 from caveatlib.backends.engines import containers
@@ -189,6 +189,16 @@ def test_memory_of_an_emulated_guest_is_labelled():
     assert startup.idle(rows)["accel"].droplevel("at_once").to_dict() == {
         "docker-runc": "", "microvm": "tcg",
     }  # fmt: skip
+
+
+def test_figures_say_which_machines_were_emulated():
+    """A row or line of an emulated machine is named so; on hardware it is not."""
+    for accel, named in (("tcg", True), ("kvm", False)):
+        together = pd.concat([at_once([5.0] * 6), at_once([9.0] * 6, "microvm", accel)])
+        said = [plots.describe(startup.plot(made_up(accel)))]
+        said.append(plots.describe(startup.plot_at_once(together)))
+        assert all(("microvm (emulated)" in sentence) == named for sentence in said)
+        assert not any("docker-runc (emulated)" in sentence for sentence in said)
 
 
 def test_the_patient_client_comes_first():
