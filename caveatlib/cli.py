@@ -77,7 +77,9 @@ def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="experiments")],
     blocks: Annotated[int | None, typer.Option(help="how many blocks (sessions)")] = None,
     budget_s: Annotated[float | None, typer.Option(help="seconds for each experiment")] = None,
-    seed: Annotated[int | None, typer.Option(help="seed of every random order")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="seed of every random order")
+    ] = None,
     places: Annotated[str | None, typer.Option(help="only these, separated by commas")] = None,
     engine: Annotated[
         str | None, typer.Option(help="own, private, or the URL of a remote engine")
@@ -194,12 +196,26 @@ def image(
     elif as_format is Format.json:
         typer.echo(frame.to_json(orient="records", indent=2, force_ascii=False))
     else:
-        _say(*frame.to_string(index=False).split("\n"))
+        _say(*_as_text(frame, table).split("\n"))
     for olive in found.olives.to_dict("records"):
         _say(
             f"olive: {olive['path']}: expected {olive['expected']}, found {olive['found']}",
             err=True,
         )
+
+
+def _as_text(frame, table: Table) -> str:
+    """Return a table of an image for reading: short digests, modes as `ls` knows them."""
+    if table is Table.summary:
+        return frame.T.to_string(header=False)
+    for name in frame.columns.intersection(["digest", "diff_id"]):
+        frame = frame.assign(**{name: frame[name].str.replace(_DIGEST, r"\1", regex=True)})
+    if "mode" in frame:
+        frame = frame.assign(mode=frame["mode"].map("{:04o}".format))
+    return frame.to_string(index=False)
+
+
+_DIGEST = r"^(sha\d+:.{12}).*"
 
 
 @app.command()
@@ -229,8 +245,8 @@ def scorecard(
     """Show every claim of the post with its verdict."""
     from caveatlib import scorecard as card
 
-    for line in card.lines(card.table(source)):
-        _say(line)
+    found = card.table(source)
+    _say(*card.lines(found), card.tally(found))
 
 
 @app.command()
@@ -243,9 +259,7 @@ def report(
     from caveatlib import scorecard as card
 
     path, _, found = page.write(out, source=source, say=_say)
-    for line in card.lines(found):
-        _say(line)
-    _say(f"Written: {path}")
+    _say(*card.lines(found), card.tally(found), f"Written: {path}")
 
 
 @app.command()
@@ -299,7 +313,8 @@ def _words(error) -> str:
     cause = error.__cause__
     if hasattr(cause, "errors"):  # pydantic, which typer converts values with
         first = cause.errors()[0]
-        return f"Invalid value {first['input']!r} of {error.param.opts[0]}. {first['msg']}."
+        told = first["msg"].rstrip(".")
+        return f"Invalid value {first['input']!r} of {error.param.opts[0]}. {told}."
     return error.format_message()
 
 

@@ -80,6 +80,11 @@ def get(
     Unavailable
         If it is to be live and nothing of it can run here.
     """
+    if isinstance(experiment, str):
+        raise UsageError(
+            f"Experiment {experiment!r} is text. Must be a module: "
+            "from caveatlib.experiments import startup"
+        )
     model = model_of(experiment, table)
     given, source = source, source_of(experiment, source)
     if source is None:
@@ -211,8 +216,16 @@ def cost(
     budget_s: float | None = None,
     engine: str | None = None,
 ) -> tuple[float, int]:
-    """Return about how many seconds and bytes of disk `measure` will need here."""
+    """Return about how many seconds and bytes of disk `measure` will need here.
+
+    Raises
+    ------
+    UsageError, Unavailable
+        As `measure` does of these settings.
+    """
+    _check_amount(blocks, budget_s)
     designs, missing = arms_here(experiment, places=places, engine=engine)
+    _check_runnable(experiment, designs, missing)
     seconds = budget_s or 0.0
     if not budget_s:
         for design in designs:
@@ -276,10 +289,7 @@ def measure(
     MeasurementError
         If a session could open no place at all.
     """
-    if blocks is not None and blocks < 1:
-        raise UsageError(f"Invalid number of blocks {blocks}. Must be >= 1.")
-    if budget_s is not None and budget_s <= 0:
-        raise UsageError(f"Invalid budget {budget_s} s. Must be > 0.")
+    _check_amount(blocks, budget_s)
     if seed is not None and not 0 <= seed < 2**32:
         raise UsageError(f"Invalid seed {seed}. Must be from 0 to {2**32 - 1}.")
     folder = Path(out) / experiment.NAME
@@ -290,10 +300,7 @@ def measure(
         raise UsageError(f"Folder {shown(folder)!r} exists. Choose another, or --resume it.")
     engine = catalogue.check_engine(engine)
     designs, missing = arms_here(experiment, places=places, engine=engine, catalogue=catalogue)
-    runnable = sorted({a.place for d in designs for a in d.arms} - set(missing))
-    if not runnable:
-        reasons = "; ".join(f"{place}: {why}" for place, why in missing.items())
-        raise Unavailable(f"Nothing of {experiment.NAME!r} can run here. {reasons}")
+    _check_runnable(experiment, designs, missing)
     made = _first_missing(folder)
     store.make_folder(folder)
     sessions = blocks or (None if budget_s else experiment.BLOCKS)
@@ -317,6 +324,20 @@ def measure(
                 runs.finish(experiment, out)
             raise
         return runs.finish(experiment, out)
+
+
+def _check_amount(blocks: int | None, budget_s: float | None) -> None:
+    if blocks is not None and blocks < 1:
+        raise UsageError(f"Invalid number of blocks {blocks}. Must be >= 1.")
+    if budget_s is not None and budget_s <= 0:
+        raise UsageError(f"Invalid budget {budget_s} s. Must be > 0.")
+
+
+def _check_runnable(experiment: ModuleType, designs, missing: dict[str, str]) -> None:
+    if not {a.place for d in designs for a in d.arms} - set(missing):
+        whys = {why: [p for p in missing if missing[p] == why] for why in missing.values()}
+        reasons = "; ".join(f"{', '.join(places)}: {why}" for why, places in whys.items())
+        raise Unavailable(f"Nothing of {experiment.NAME!r} can run here. {reasons}")
 
 
 def _first_missing(folder: Path) -> Path:

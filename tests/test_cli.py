@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -72,9 +73,10 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "named"), BAD, ids=[" ".join(w) for w, _ in BAD])
 def test_a_mistake_is_one_line_and_leaves_nothing(run, tmp_path, words, named):
-    """Offending value on stderr, status 2, no traceback, no file."""
-    status, _, err = run(*words)
+    """Offending value on stderr, status 2, no traceback, no file, nothing announced before."""
+    status, out, err = run(*words)
     assert status == 2
+    assert out == "" or "--out" in words  # that a folder cannot be made shows when it is made
     assert err.count("\n") == 1
     assert err.startswith("caveatlib: ")
     assert named in err
@@ -107,11 +109,11 @@ def test_a_dead_engine(run, monkeypatch, tmp_path):
 
 
 def test_nothing_can_run(run, monkeypatch, tmp_path):
-    """A live request where nothing can run says why, and writes nothing."""
+    """A live request where nothing can run says why, once, announces and writes nothing."""
     monkeypatch.setattr(places, "missing", lambda names, *, engine: dict.fromkeys(names, "absent"))
-    status, _, err = run("measure", "startup")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "absent" in err
+    status, out, err = run("measure", "startup")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.count("absent") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -181,6 +183,7 @@ def test_scorecard_has_every_row_of_the_ledger(run):
     assert [i for i in dict.fromkeys(ids) if i.startswith("C")] == [
         f"C{n:02}" for n in range(1, 38)
     ]
+    assert out.splitlines()[-1].startswith("37 statements of the post: ")
 
 
 def test_scorecard_of_a_run(run):
@@ -215,8 +218,9 @@ def test_report_prints_the_scorecard_of_its_page(run, monkeypatch):
     monkeypatch.setattr(scorecard, "table", table)
     status, out, _ = run("report", "--out", "here")
     assert status == 0
-    first, last = out.splitlines()
+    first, tally, last = out.splitlines()
     assert first.startswith("C99")
+    assert tally == "1 statements of the post: holds 1."
     assert last == "Written: here/index.html"
 
 
@@ -287,6 +291,17 @@ def test_image_speaks_json(run, table):
     assert (status, err) == (0, "")
     columns = text.splitlines()[0].split(",")
     assert all(list(row) == columns for row in json.loads(out))
+
+
+def test_tables_are_for_reading(run):
+    """In a terminal: short digests, modes as `ls` knows them, one fact of a summary a line."""
+    _, out, _ = run("image", SAMPLES / "bloated.tar")
+    assert rows_by_others(SAMPLES / "bloated.tar")[0]["digest"][:19] in out
+    assert not re.search(r"sha256:\w{13}", out)
+    _, out, _ = run("image", SAMPLES / "bloated.tar", "--table", "files")
+    assert re.search(r"/etc +directory +0755 ", out)
+    _, out, _ = run("image", SAMPLES / "bloated.tar", "--table", "summary")
+    assert re.search(r"^layers +4$", out, re.M)
 
 
 def test_the_olive_is_named(run):

@@ -174,7 +174,10 @@ def _check_sums(raw: np.ndarray, first: int) -> None:
         stored = octal(field, "checksum")
     except ImageError:
         row = next(row for row in range(len(raw)) if _broken(field[row].tobytes()))
-        raise ImageError(f"Tar header {first + row} is corrupt: it has no checksum.") from None
+        hint = "" if first + row else " Must be an archive."
+        raise ImageError(
+            f"Tar header {first + row} is corrupt: it has no checksum.{hint}"
+        ) from None
     wrong = np.flatnonzero(stored != total)
     if not len(wrong):
         return

@@ -329,7 +329,8 @@ def open_readable(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
         return open_file(path)
     except FileNotFoundError:
         raise UsageError(
-            f"{_shown(path)} does not exist. Must be an archive or a folder."
+            f"{_shown(path)} does not exist. Must be an archive, a layout folder, or "
+            "registry://host/name:tag; on the command line also docker://name:tag."
         ) from None
     except PermissionError:
         raise UsageError(f"{_shown(path)} may not be read by this user.") from None

@@ -38,7 +38,7 @@ def engine(require):
         patch.setenv("CAVEATLIB_STATE", folder)
         os.chmod(folder, 0o711)  # other users of the socket must get to it
         known = private_engine.RUNTIMES
-        runtimes = [name for name in known if private_engine._which(known[name][0])]
+        runtimes = [name for name in known if private_engine.program(known[name][0])]
         with private_engine.private_engine(
             runtimes=runtimes, congestion_control="reno", socket_group="daemon"
         ) as engine:
@@ -426,7 +426,7 @@ def test_start_that_fails(require, monkeypatch):
 
 def test_missing_programs(monkeypatch):
     """Without dockerd the probe says so, and what would mend it."""
-    monkeypatch.setattr(private_engine, "_which", lambda name: None)
+    monkeypatch.setattr(private_engine, "program", lambda name: None)
     ability = private_engine.probe()
     assert not ability.available
     assert ability.reason.startswith("missing: dockerd")

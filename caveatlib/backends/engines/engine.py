@@ -12,14 +12,13 @@ import io
 import platform
 import re
 import secrets
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from caveatlib.backends import netns
-from caveatlib.backends.base import Ability
+from caveatlib.backends.base import Ability, program
 from caveatlib.backends.engines import answers, belongings, deadline, endpoint, streams
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 
@@ -413,11 +412,11 @@ class Engine:
 
 def _firewall() -> str:
     # iptables v1.8.11 (nf_tables)
-    program = shutil.which("iptables") or shutil.which("iptables", path="/usr/sbin:/sbin")
-    if program is None:
+    iptables = program("iptables")
+    if iptables is None:
         return ""
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5)
+        done = subprocess.run([iptables, "--version"], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.SubprocessError):
         return ""
     return "legacy" if "legacy" in done.stdout else "nf_tables" if "nf_" in done.stdout else ""

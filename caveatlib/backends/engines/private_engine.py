@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from caveatlib.backends import leases, procfs, rootfs
-from caveatlib.backends.base import Ability
+from caveatlib.backends.base import Ability, program
 from caveatlib.backends.engines import supervisor
 from caveatlib.backends.engines.endpoint import Endpoint
 from caveatlib.backends.engines.engine import Engine
@@ -51,7 +50,7 @@ _UNSHARE = (
 def probe() -> Ability:
     """Return whether a private engine can be started here."""
     name = "private-engine"
-    missing = [program for program in PROGRAMS if _which(program) is None]
+    missing = [name for name in PROGRAMS if program(name) is None]
     if missing:
         return Ability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
     if os.geteuid() != 0:
@@ -60,7 +59,7 @@ def probe() -> Ability:
         return Ability(name, False, "no control groups mounted")
     try:
         done = subprocess.run(
-            [_which("unshare"), *_UNSHARE, "true"], capture_output=True, timeout=10
+            [program("unshare"), *_UNSHARE, "true"], capture_output=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError) as error:
         return Ability(name, False, f"unshare failed: {type(error).__name__}")
@@ -154,7 +153,7 @@ def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str
         runtimes = {name: RUNTIMES[name] for name in runtimes}
     programs = {}
     for name, argv in runtimes.items():
-        path = _which(argv[0])
+        path = program(argv[0])
         if path is None:
             raise Unavailable(f"No program {argv[0]}. Mend it with: {rootfs.SYSTEM_FIX}")
         if name != "runc":  # dockerd brings that name itself and refuses another
@@ -170,7 +169,7 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
         raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
     owner = os.pidfd_open(os.getpid())
     settings = {
-        "argv": [_which("dockerd"), "--config-file", str(lease.run / "daemon.json")],
+        "argv": [program("dockerd"), "--config-file", str(lease.run / "daemon.json")],
         "log": str(lease.data / "log"),
         "env": {"PATH": _PATH, "HOME": str(lease.run), **leases.mark()},
         "run": str(lease.run),
@@ -178,7 +177,7 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
         "congestion_control": congestion_control,
     }
     argv = [
-        *(_which("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
+        *(program("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
         *(supervisor.__file__, json.dumps(settings)),
     ]
     try:
@@ -239,7 +238,3 @@ def _last_words(lease: leases.Lease) -> str:
         lines = []
     said = [line.strip() for line in lines if line.strip()]
     return said[-1].replace(str(lease.data), "DATA")[:300] if said else "it said nothing"
-
-
-def _which(program: str) -> str | None:
-    return shutil.which(program) or shutil.which(program, path=_PATH)

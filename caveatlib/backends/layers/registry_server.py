@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.backends import leases, netns, procfs, rootfs
-from caveatlib.backends.base import Ability
+from caveatlib.backends.base import Ability, program
 from caveatlib.backends.network import served
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 
@@ -50,7 +49,7 @@ _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 def probe() -> Ability:
     """Return whether the programs are there."""
-    missing = [name for name in PROGRAMS if _which(name) is None]
+    missing = [name for name in PROGRAMS if program(name) is None]
     if missing:
         return Ability("registry", False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
     return Ability("registry", True, "docker-registry and tc found")
@@ -160,14 +159,14 @@ def served_beside(
     config.write_text(json.dumps(settings))  # JSON is YAML, too
     inside = ("nsenter", f"--target={engine_pid}", "--pid", "--")
     # Holds the namespace until there is a link to listen on.
-    holds = (*inside, "unshare", "--net", "--", _which("busybox"), "sleep", "86400")
+    holds = (*inside, "unshare", "--net", "--", program("busybox"), "sleep", "86400")
     processes = [_started(holds)]
     try:
         pid = _child(processes[0])
         _link(engine_pid, pid)
         for command in (
-            (_which("docker-registry"), "serve", str(config)),
-            (_which("busybox"), "httpd", "-f", "-p", f"{SERVER}:{FILES_PORT}", "-h", str(files)),
+            (program("docker-registry"), "serve", str(config)),
+            (program("busybox"), "httpd", "-f", "-p", f"{SERVER}:{FILES_PORT}", "-h", str(files)),
         ):
             processes.append(_started(netns.argv_in(pid, [*inside, *command])))
         for port in (REGISTRY_PORT, FILES_PORT):
@@ -240,7 +239,3 @@ def _run(command: Sequence[str]) -> str:
 
 def _cut(name: str) -> bytes:
     raise MeasurementError(f"The server ended the connection when asked for {name!r}.")
-
-
-def _which(program: str) -> str | None:
-    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +19,7 @@ import pandas as pd
 
 from caveatlib import plausibility
 from caveatlib.backends import rootfs
-from caveatlib.backends.base import Ability
+from caveatlib.backends.base import Ability, program
 from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError, Unavailable
 
 BUSY = "the server is busy running a test"
@@ -76,7 +75,7 @@ class Report:
 
 def probe() -> Ability:
     """Return whether iperf3 and what leads it into a namespace are installed."""
-    missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if not shutil.which(p)]
+    missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if program(p) is None]
     if missing:
         return Ability("iperf3", False, f"no program {missing[0]}", rootfs.SYSTEM_FIX)
     return Ability("iperf3", True, "iperf3 found")
