@@ -34,9 +34,14 @@ report: install ## measure what this machine can, replay the rest, write report/
 lab: install ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-talk: install ## the same with a button that makes slides of a notebook
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[talk]'
+talk: $(VENV)/talk ## the same with a button that makes slides; run it once before you leave the network
 	$(BIN)/jupyter lab notebooks
+
+# A stage has no network: what is installed already is not asked for again.
+$(VENV)/talk: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[talk]'
+	@touch $@
+	@$(HAND_BACK)
 
 notebooks: install ## run every notebook on the recorded data and keep its outputs
 	$(BIN)/python tools/run_notebooks.py
