@@ -62,7 +62,7 @@ class View:
 
     def target(self, path: str) -> tuple[int, int] | None:
         """Return the file that a path leads to in the end; None if it leads nowhere."""
-        for _ in range(_HOPS):
+        for _ in range(_HOPS + 1):
             path = self.real(path)
             at = self.rows.get(path)
             if at is None:

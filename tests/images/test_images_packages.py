@@ -170,6 +170,10 @@ def test_olive_behind_links_and_hard_links():
     assert image.olives["path"].tolist() == ["/opt/real"]
     assert image_of([build.symlink("bin/sh", "sh")]).olives.empty
     assert image_of([build.symlink("bin/sh", "nowhere")]).olives.empty
+    for count, found in ((40, 1), (41, 0)):  # as many as Linux follows, and one more
+        links = [build.symlink(f"bin/l{n}", f"l{n + 1}") for n in range(1, count)]
+        script = build.file(f"bin/l{count}", b"#!/usr/bin/python3")
+        assert len(image_of([build.symlink("bin/sh", "l1"), *links, script]).olives) == found
     elf = build.file("bin/sh", make_samples.program("sh", 100), mode=0o755)
     assert image_of([elf]).olives.empty
 
