@@ -253,13 +253,17 @@ def test_the_recorded_disk_takes_what_the_link_takes():
     assert table["within_bar"].iloc[:2].tolist() == ["yes", "yes"]
 
 
-def test_nothing_there_takes_no_less_than_the_base_there():
+@pytest.mark.parametrize("rate", layers.LINKS.values(), ids=layers.LINKS)
+def test_nothing_there_takes_no_less_than_the_base_there(rate):
     """Recorded: a cold pull is not faster than one that finds the base; with labels exchanged."""
     found = recorded()
     layers.check(found)
     labels = {"pull": "pull-base-there", "pull-base-there": "pull"}
+    exchanged = found["work"].replace(labels).where(found["link_bit_per_s"] == rate, found["work"])
+    # as where a link is not shaped: the guard of its bytes would be the first to break
+    unshaped = found.assign(work=exchanged, moved_bytes=1.0)
     with pytest.raises(DataError, match=r"^Cold .* of warm in 'slope_s_per_gb'"):
-        layers.check(found.assign(work=found["work"].replace(labels)))
+        layers.check(unshaped)
 
 
 def test_a_run_whose_cold_pulls_are_faster_is_no_package(tmp_path, monkeypatch):
