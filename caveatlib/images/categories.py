@@ -72,7 +72,7 @@ def categorise(entries: tar.Entries) -> np.ndarray:
         out[row] = _program(paths[row].rpartition("/")[2])
     rest = (out == _OTHER) & plain
     out[rest & runs] = _EXECUTABLE
-    rest &= np.fromiter((".so" in path for path in paths), bool, len(paths))
+    rest &= np.array([".so" in path for path in paths], bool)
     for row in np.flatnonzero(rest).tolist():
         path = paths[row]
         if path.endswith(".so") or ".so." in path[path.rfind("/") :]:

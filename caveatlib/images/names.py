@@ -67,10 +67,11 @@ def paths(raw: list[bytes]) -> list[str]:
     if blob.startswith(b"\0/./"):
         blob = blob.replace(b"\0/./", b"\0/")
     codes = np.frombuffer(blob, np.uint8)
-    after = codes[1:][codes[:-1] == 47]
+    slash, after = codes[:-1] == 47, codes[1:]
     # A dot after a slash may be the first of ".bashrc", so look closer.
-    odd = (after == 47).any() or ((after == 46).any() and any(dots in blob for dots in _DOTS))
-    if not odd and (after == 0).any():
+    dotted = (slash & (after == 46)).any() and any(dots in blob for dots in _DOTS)
+    odd = dotted or (slash & (after == 47)).any()
+    if not odd and (slash & (after == 0)).any():
         blob = blob.replace(b"/\0", b"\0")
         codes = np.frombuffer(blob, np.uint8)
     # Printable ASCII and the NULs in between, of which there are as many as names.
