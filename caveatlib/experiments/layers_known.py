@@ -43,9 +43,7 @@ def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per check and machine: what it should read, what it reads with
-        its interval, the bar in words, whether that is met (``"yes"``,
-        ``"no"``, or ``"not known"`` without what the bar is about), and `note`.
+        As `stats.same_twice`, these two checks first.
     """
     table = moves(trials)
     read = stats.contrasts(table, _known(trials)).rename(columns={"name": "check"})
@@ -56,16 +54,11 @@ def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
         for truth, share in zip(read["truth"], within, strict=True)
     ]
     met = (read["estimate"] / read["truth"] - 1).abs() <= within
-    read["within_bar"] = _words(met, read["estimate"])
-    # what is at its truth has no effect, and an interval that does is no doubt
+    read["within_bar"] = stats.met(met, read["estimate"])
+    # A contrast notes that no effect was found; here that is as it should be.
     read["note"] = read["note"].where(read["low"].isna(), "")
-    nulls = [stats.null_band(table, n).reset_index().assign(check=n.name) for n in NULLS.values()]
-    same = pd.concat(nulls).assign(truth=1.0, bar=f"interval within 1 +- {stats.NULL_TOLERANCE:g}")
-    inside = (same["low"] >= 1 - stats.NULL_TOLERANCE) & (same["high"] <= 1 + stats.NULL_TOLERANCE)
-    same["within_bar"] = _words(inside, same["low"])
-    columns = ["check", "machine", "truth", "estimate", "low", "high", "n"]
-    columns += ["bar", "within_bar", "note"]
-    return pd.concat([read, same])[columns].reset_index(drop=True)
+    same = stats.same_twice(table, {null.name: null for null in NULLS.values()})
+    return pd.concat([read[stats.KNOWN_COLUMNS], same], ignore_index=True)
 
 
 def _known(trials: pd.DataFrame) -> list[stats.Contrast]:
@@ -93,7 +86,3 @@ def _known(trials: pd.DataFrame) -> list[stats.Contrast]:
             unit="session",
         ),
     ]
-
-
-def _words(met: pd.Series, known: pd.Series) -> pd.Series:
-    return met.map({True: "yes", False: "no"}).where(known.notna(), "not known")
