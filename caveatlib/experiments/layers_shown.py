@@ -15,7 +15,7 @@ MOVES = {
     "pull-even": "image, eight even layers",
     "pull-base-there": "image, base layer there",
     "disk": "disk as it is",
-    "disk-gzip": "disk packed",
+    "disk-gzip": "disk, gzipped",
 }
 GB = 1e9
 
