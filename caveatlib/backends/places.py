@@ -8,6 +8,8 @@ handle is the error, and every trial in it fails with that.
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -116,7 +118,7 @@ def opened(names: Iterable[str], *, engine: str) -> Iterator[dict[str, object]]:
     dict
         Name -> opened place, or the `CaveatError` that opening it raised.
     """
-    with ExitStack() as stack:
+    with _closed_whole(ExitStack()) as stack:
         session = Session(stack, engine)
         handles: dict[str, object] = {}
         for name in names:
@@ -125,6 +127,25 @@ def opened(names: Iterable[str], *, engine: str) -> Iterator[dict[str, object]]:
             except CaveatError as error:
                 handles[name] = error
         yield handles
+
+
+@contextmanager
+def _closed_whole(stack: ExitStack) -> Iterator[ExitStack]:
+    """Close what was opened to its end: a Ctrl-C that comes meanwhile is obeyed afterwards."""
+    put_off: list[tuple] = []
+    before = None
+    try:
+        with stack:
+            try:
+                yield stack
+            finally:
+                if threading.current_thread() is threading.main_thread():
+                    before = signal.signal(signal.SIGINT, lambda *sent: put_off.append(sent))
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+            if put_off and callable(before):
+                before(*put_off[0])
 
 
 def abilities() -> list[Ability]:

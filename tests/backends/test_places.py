@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
 
 import pytest
 
-from caveatlib.backends import namespaces, process, procfs, runc
+from caveatlib.backends import namespaces, places, process, procfs, runc
 from caveatlib.backends.base import Workload
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 
@@ -196,3 +197,33 @@ def test_missing_programs(monkeypatch):
     with pytest.raises(Unavailable, match=r"no program runc.*sudo make system"):
         with runc.runc_place():
             pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_ctrl_c_waits_for_what_is_being_closed(monkeypatch, fails):
+    """A place that is being closed is closed whole; the Ctrl-C is obeyed afterwards."""
+    closed = []
+
+    @contextlib.contextmanager
+    def slow():
+        try:
+            yield "a place"
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            closed.append("whole")
+
+    spec = places.Spec((), lambda session: session.enter(slow()))
+    monkeypatch.setattr(places, "PLACES", {"slow": spec})
+
+    def session():
+        with places.opened(["slow"], engine="own") as handles:
+            assert handles == {"slow": "a place"}
+            if fails:
+                raise MeasurementError("A trial failed.")
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        session()
+    assert closed == ["whole"]
+    assert signal.getsignal(signal.SIGINT) is handler
