@@ -47,8 +47,9 @@ notebooks: install ## run every notebook on the recorded data and keep its outpu
 	$(BIN)/python tools/run_notebooks.py
 
 test: install ## every test that this machine can run, the notebooks included
-	$(BIN)/pytest
-	$(BIN)/pytest $$($(BIN)/python tools/nbval_mode.py) --nbval-current-env notebooks
+	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and not slow'
+	$(BIN)/pytest -m 'not beside and not slow'
+	$(BIN)/pytest -n 2 --dist loadfile $$($(BIN)/python tools/nbval_mode.py) --nbval-current-env notebooks
 	@$(HAND_BACK)
 
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A

@@ -59,6 +59,17 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_sessionfinish(session):
+    # A process that runs a part of the tests hands its figures to the one that prints them.
+    if hasattr(session.config, "workeroutput"):
+        rows = session.config.stash[_BARS]
+        session.config.workeroutput["bars"] = [tuple(map(str, row)) for row in rows]
+
+
+def pytest_testnodedown(node):
+    node.config.stash[_BARS] += getattr(node, "workeroutput", {}).get("bars", [])
+
+
 @pytest.fixture(scope="session")
 def bars(request):
     """Collect ``(name, figure, bar)``; they are printed as a table at the end."""

@@ -12,6 +12,8 @@ from caveatlib import claims, shipped, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, statements
 from caveatlib.errors import DataError, StorageError, UsageError
 
+pytestmark = pytest.mark.beside
+
 FAST = Claim("C99", "containers are quick", "ours", "time of b over time of a", "startup")
 
 

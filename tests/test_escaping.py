@@ -27,6 +27,8 @@ from caveatlib import claims, cli, frames, images, plots, report, scorecard, sta
 from caveatlib.designs import tables_of
 from caveatlib.experiments import startup
 
+pytestmark = pytest.mark.beside
+
 ROOT = Path(__file__).parents[1]
 URL = "http://127.0.0.1:{port}/hit/{n}"
 SCRIPTS = (

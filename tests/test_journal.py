@@ -18,6 +18,8 @@ import pytest
 from caveatlib import journal
 from caveatlib.errors import DataError, StorageError, UsageError
 
+pytestmark = pytest.mark.beside
+
 # Appends rows 0, 1, 2, ... and says each one's number once it is acknowledged.
 # Every tenth is long enough for a kill to hit in the middle of its write.
 WRITER = """

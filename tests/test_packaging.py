@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.beside
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("docker", "matplotlib", "scipy", "pandas", "pandera")
 CONDA = {"docker": "docker-py", "matplotlib": "matplotlib-base", "isal": "python-isal",

@@ -18,6 +18,8 @@ import pytest
 from caveatlib import report
 from caveatlib.experiments import ALL
 
+pytestmark = pytest.mark.beside
+
 ROOT = Path(__file__).parent.parent
 HOOK = """
 import os, sys

@@ -15,6 +15,8 @@ from caveatlib import report, scorecard, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import ALL, startup
 
+pytestmark = pytest.mark.beside
+
 HTML = """
 from IPython.display import HTML, Image
 import base64

@@ -14,6 +14,8 @@ from caveatlib import stats
 from caveatlib.errors import DataError, UsageError
 from caveatlib.stats.ranks import _null_cdf, holm_levels
 
+pytestmark = pytest.mark.beside
+
 
 def trials(values, *, session=None, machine="m", source="live", design="d"):
     """Build a table of trials from ``{place: values by block}``; NaN is a failed trial."""

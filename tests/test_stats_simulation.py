@@ -9,6 +9,8 @@ import pytest
 
 from caveatlib import stats
 
+pytestmark = pytest.mark.beside
+
 REPEATS = 5000
 MONTE_CARLO = 0.015
 SIZES = (8, 10, 20, 30)

@@ -19,6 +19,8 @@ from pandera.typing.pandas import Series
 from caveatlib import frames, journal, packages, shipped, store
 from caveatlib.errors import CaveatError, DataError, StorageError, UsageError
 
+pytestmark = pytest.mark.beside
+
 
 class Trials(frames.Trials):
     """Trials with every kind of column."""

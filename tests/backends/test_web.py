@@ -63,7 +63,9 @@ def test_unknown_image():
         pass
 
 
-@pytest.mark.parametrize("kind", web.BASES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[pytest.mark.slow] if k == "full" else []) for k in web.BASES]
+)
 def test_debian_opens_libraries_and_little_else(places, require, kind):
     """The linked program serves the same page; it opens libc, and most is never opened."""
     require("web-bases")
@@ -83,6 +85,7 @@ def test_a_planted_shell_is_found(places, require):
     assert layers_work.planted(minimal.planted())["shell_olives"] == 1
 
 
+@pytest.mark.slow
 def test_full_holds_more_than_minimal(places, require):
     """The full Debian has the minimal one's packages and more; packages own most bytes."""
     require("web-bases")

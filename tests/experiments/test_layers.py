@@ -9,6 +9,8 @@ from caveatlib.backends.layers import generated
 from caveatlib.errors import DataError
 from caveatlib.experiments import layers, layers_work
 
+pytestmark = pytest.mark.beside
+
 SESSIONS = 10
 FAKES = {layers.REGISTRY: fake_layers.FakeMoving}
 

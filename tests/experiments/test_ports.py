@@ -16,6 +16,8 @@ from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import ports, ports_words
 from caveatlib.experiments.ports_judged import AGAIN, HAIRPIN, PAIRED, PROXY
 
+pytestmark = pytest.mark.beside
+
 PROXIED = ("loopback", "hairpin", "self", "other-network", "loopback-ipv6")
 LOST = ("other-network", "loopback-ipv6")
 GAIN = {PROXY: 1.0, AGAIN: 1.0, HAIRPIN: 0.5}

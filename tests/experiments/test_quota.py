@@ -13,6 +13,8 @@ from caveatlib.backends.fakes.fake_limits import FakeLimitedPlace
 from caveatlib.errors import DataError, MeasurementError, UsageError
 from caveatlib.experiments import quota, quota_judged, quota_model
 
+pytestmark = pytest.mark.beside
+
 MACHINE = "test, 2 CPUs"
 
 

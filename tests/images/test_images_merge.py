@@ -14,6 +14,8 @@ import pytest
 from caveatlib import images
 from caveatlib.images import names
 
+pytestmark = pytest.mark.beside
+
 ENGINE_OWN = (".dockerenv", "dev", "etc", "proc", "sys")
 """What an engine puts into every container; the generated images stay clear of it."""
 

@@ -13,6 +13,8 @@ from caveatlib.errors import ImageError
 from caveatlib.images import categories, tables
 from caveatlib.images.packages import read as read_databases
 
+pytestmark = pytest.mark.beside
+
 
 def image_of(*layers, **options) -> images.Image:
     data = build.archive(build.oci([{"name": "t:1", "layers": list(layers)}]))

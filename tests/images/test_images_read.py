@@ -21,6 +21,8 @@ from caveatlib.errors import CaveatError, ImageError, UsageError
 from caveatlib.images import assemble, codecs, documents, find, stores, tables
 from caveatlib.images.limits import Budget, Limits
 
+pytestmark = pytest.mark.beside
+
 MUTANT_S = 2
 """Seconds of processor time that any image may take."""
 SAMPLES = Path(__file__).parents[2] / "data" / "images"

@@ -15,6 +15,8 @@ from caveatlib.errors import ImageError
 from caveatlib.images import names, refills, tar
 from caveatlib.images.limits import Budget, Limits
 
+pytestmark = pytest.mark.beside
+
 
 def entries_of(data: bytes, *, limits=None, chunk=None, **options):
     """Walk an archive as a file, or as a stream of chunks; return the walk."""
