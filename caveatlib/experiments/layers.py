@@ -81,7 +81,7 @@ PLACES = (FULL, MINIMAL, SCRATCH, REGISTRY)
 SWAP = ("place", FULL, SCRATCH)
 """Two images whose exchange in the data must change what is said (contract tests)."""
 BLOCKS = 10
-"""Sessions by default: ten effects judged together need at least nine."""
+"""Sessions by default: twelve effects judged together need at least nine."""
 VERDICT_S = 1000
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 2 * 2**30

@@ -6,7 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, plots, stats
 from caveatlib.designs import UNAVAILABLE
-from caveatlib.experiments.layers_known import NULLS, SLOW, arm
+from caveatlib.experiments.layers_known import NULLS, arm
 from caveatlib.experiments.layers_shown import (
     FULL,
     IMAGES,
@@ -17,12 +17,11 @@ from caveatlib.experiments.layers_shown import (
     moves,
 )
 from caveatlib.experiments.layers_words import (
-    BASE_THERE,
     CLAIMS,
     MORE,
     MOSTLY,
     PLANTED,
-    SPREADS,
+    PULLS,
     WORDS,
 )
 
@@ -32,8 +31,8 @@ _CLAIM = {claim.id: claim for claim in CLAIMS}
 def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
     """Decide the claims, machine by machine; C22 and C28 as a whole and link by link.
 
-    The effects are adjusted together: on each link both images against the disk
-    and the share that grows with the bytes, and the base layer there.
+    The effects are adjusted together: on each link what is pulled against the
+    disk, and the share that grows with the bytes.
     """
     found = claims.Verdicts()
     for machine, rows in trials.groupby("machine", sort=True):
@@ -42,20 +41,19 @@ def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
         effects = _effects(table)
         nulls = {link: stats.null_band(table, null) for link, null in NULLS.items()}
         by_disk = {
-            f"{link}, {words}": _by_disk(rows, effects, nulls, link, spread, where)
+            f"{link}, {words}": _by_disk(rows, effects, nulls, link, what, where)
             for link in LINKS
-            for spread, words in WORDS.items()
+            for what, words in WORDS.items()
         }
         grows = {link: _grows(rows, effects, link, where) for link in LINKS}
         planted = _planted(rows, where)
         found += [_olives(planted, where), planted]
-        lead = "A whole image against a gzipped disk of the same files"
+        lead = "An image against a gzipped disk of the same files"
         found += [_whole("C22", by_disk, lead, _beside(rows), where), *by_disk.values()]
         found += [_never_opened(rows, where)]
         lead = "What grows with the bytes of a pull"
         found += [_whole("C28", grows, lead, _prices(rows), where), *grows.values()]
         found += [_surface(rows, where), _owned(rows, where), _static(rows, where)]
-        found += [_base(rows, effects, nulls, where)]
     return found
 
 
@@ -67,12 +65,12 @@ def _effects(table: pd.DataFrame) -> dict[str, dict]:
     """Return the contrasts of one machine's moves by name, adjusted together."""
     if table.empty:
         return {}
-    wanted = [_ratio("base", arm("pull-base-there", SLOW), arm("disk-gzip", SLOW))]
+    wanted = []
     least = {"threshold": MOSTLY, "unit": "session", "kind": "difference"}
     for link, rate in LINKS.items():
         wanted += [
-            _ratio(f"{spread} {link}", arm(work, rate), arm("disk-gzip", rate))
-            for spread, work in SPREADS.items()
+            _ratio(f"{what} {link}", arm(work, rate), arm("disk-gzip", rate))
+            for what, work in PULLS.items()
         ]
         wanted += [stats.Contrast(f"bytes {link}", "byte_share", arm("pull", rate), None, **least)]
     return {row["name"]: row for row in stats.contrasts(table, wanted).to_dict("records")}
@@ -91,11 +89,11 @@ def _unmeasured(claim: str, rows: pd.DataFrame, work: tuple, places: tuple, wher
 
 
 def _by_disk(
-    rows: pd.DataFrame, effects: dict, nulls: dict, link: str, spread: str, where: dict
+    rows: pd.DataFrame, effects: dict, nulls: dict, link: str, what: str, where: dict
 ) -> claims.Verdict:
-    row = effects.get(f"{spread} {link}", {"n": 0})
-    claim = f"C22/{link}/{spread}"
-    work = (SPREADS[spread], "disk-gzip")
+    row = effects.get(f"{what} {link}", {"n": 0})
+    claim = f"C22/{link}/{what}"
+    work = (PULLS[what], "disk-gzip")
     none = _unmeasured(claim, rows, work, (REGISTRY,), where, row["n"])
     return none or claims.by_effect(
         _CLAIM[claim], row, direction="less", words=("Slower", "Faster"), null=nulls[link]
@@ -132,14 +130,10 @@ def _whole(
 def _beside(rows: pd.DataFrame) -> str:
     """Say what else there is to compare a whole image with, as ratios of medians."""
     medians = _medians(rows)
-    if not {"disk", "disk-gzip", "pull", "pull-base-there"} <= set(medians.columns):
+    if not {"disk", "pull"} <= set(medians.columns):
         return ""
-    unpacked = _times(medians["pull"] / medians["disk"])
-    base = _times(medians["pull-base-there"] / medians["disk-gzip"])
-    return (
-        f"Most in one layer, over the disk as it is: {unpacked}. With that layer there, over the "
-        f"gzipped: {base}."
-    )
+    ratios = _times(medians["pull"] / medians["disk"])
+    return f"Most in one layer, over the disk as it is: {ratios}."
 
 
 def _prices(rows: pd.DataFrame) -> str:
@@ -167,19 +161,6 @@ def _medians(rows: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.rename(index={rate: link for link, rate in LINKS.items()})
     return table.reindex([link for link in LINKS if link in table.index])
-
-
-def _base(rows: pd.DataFrame, effects: dict, nulls: dict, where: dict) -> claims.Verdict:
-    row = effects.get("base", {"n": 0})
-    work = ("pull-base-there", "disk-gzip")
-    none = _unmeasured(BASE_THERE.id, rows, work, (REGISTRY,), where, row["n"])
-    return none or claims.by_effect(
-        BASE_THERE,
-        row,
-        direction="less",
-        words=("Slower", "Faster"),
-        null=nulls["100 Mbit/s"],
-    )
 
 
 def _never_opened(rows: pd.DataFrame, where: dict) -> claims.Verdict:
