@@ -28,6 +28,8 @@ PATIENCE_S = 0.02
 """How long the first request waits for its answer; each later one waits a tenth longer."""
 TICK_S = 0.001
 """How often a connection is tried; the resolution of accept and answer times."""
+ADDED_UP_S = 1.1
+"""The kernel adds its memory counters up once a second (vm.stat_interval), or when root asks."""
 SLEEP_S = 0.1
 """What is added where the true difference is to be known."""
 BUILD_FILES, BUILD_BYTES, SEED = 2000, 64 * 2**20, 2016
@@ -365,7 +367,7 @@ def _available_bytes() -> int:
     try:
         Path("/proc/sys/vm/stat_refresh").read_text()  # root only
     except OSError:
-        time.sleep(1.1)  # the kernel adds them up once a second (vm.stat_interval)
+        time.sleep(ADDED_UP_S)
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):  # "MemAvailable:   22446836 kB"
             return int(line.split()[1]) * 1024

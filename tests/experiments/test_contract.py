@@ -12,7 +12,7 @@ from caveatlib import claims, frames, plots, stats, store, trials
 from caveatlib.backends import places
 from caveatlib.backends.fakes import fake, fake_site
 from caveatlib.backends.machines import accel
-from caveatlib.experiments import ALL
+from caveatlib.experiments import ALL, startup_work
 
 pytestmark = [
     pytest.mark.beside,
@@ -30,6 +30,7 @@ def measured(tmp_path_factory):
     # may end within one read of its output, and then took no time at all.)
     small = {kind: re.sub(r"(\d{3,})0\b", r"\1", script) for kind, script in accel.KINDS.items()}
     patch.setattr(accel, "KINDS", small)
+    patch.setattr(startup_work, "ADDED_UP_S", 0)  # fakes have no memory to wait for
 
     def get(experiment):
         if experiment.NAME not in found:
