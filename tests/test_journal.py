@@ -1,4 +1,8 @@
-"""The journal: nothing acknowledged is lost, and nothing wrong is believed."""
+"""The journal: nothing acknowledged is lost, and nothing wrong is believed.
+
+Seen to fail: with the checksum not looked at, with a torn tail left where it is, and with
+a record written in two pieces.
+"""
 
 import itertools
 import json

@@ -1,4 +1,7 @@
-"""Guards, each on a made-up record with the shape of a known published mistake."""
+"""Guards, each on a made-up record with the shape of a known published mistake.
+
+Seen to fail: each guard in turn with its error never raised.
+"""
 
 import numpy as np
 import pandas as pd

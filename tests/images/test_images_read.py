@@ -1,4 +1,7 @@
-"""Images as a whole: every format, what is verified, and what strangers may send."""
+"""Images as a whole: every format, what is verified, and what strangers may send.
+
+Seen to fail: with digests never compared, and with one link too few followed.
+"""
 
 import gzip
 import io
