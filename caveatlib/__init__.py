@@ -9,7 +9,6 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = (
-    "backends",
     "claims",
     "errors",
     "experiments",
@@ -17,6 +16,7 @@ _MODULES = (
     "host",
     "images",
     "literature",
+    "places",
     "plots",
     "report",
     "scorecard",

@@ -88,8 +88,9 @@ def measure(
     out: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
 ) -> None:
     """Measure experiments on this machine."""
-    from caveatlib import runs, trials
+    from caveatlib import trials
     from caveatlib.experiments import by_name
+    from caveatlib.measuring import finish
 
     if resume and out:
         raise UsageError(f"Both --resume {str(resume)!r} and --out {str(out)!r}. Give one.")
@@ -100,7 +101,7 @@ def measure(
     for experiment in experiments:
         settings = {"places": chosen, "engine": engine}
         if resume:  # else an engine that is none of the run's would be asked and shown
-            held = runs.begun(experiment, folder, engine=engine)
+            held = finish.begun(experiment, folder, engine=engine)
             settings = {name: held[name] for name in settings}
         _announce(experiment, folder, blocks=blocks, budget_s=budget_s, **settings)
         try:
@@ -127,7 +128,7 @@ def measure(
 def _announce(experiment, folder, *, places, blocks, budget_s, engine) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
-    from caveatlib.backends import places as catalogue
+    from caveatlib.places import catalogue as catalogue
 
     kind = catalogue.check_engine(engine)
     if kind not in ("private", catalogue.NO_ENGINE):
@@ -143,7 +144,7 @@ def _announce(experiment, folder, *, places, blocks, budget_s, engine) -> None:
 
 def _say_engine(named: str | None = None, *, err: bool = False) -> None:
     """Print where an engine listens, and what named it; this is stored nowhere."""
-    from caveatlib.backends.engines import endpoint
+    from caveatlib.places.engines import endpoint
 
     where = endpoint.resolve(named)
     _say(f"Engine: {where.url} ({where.origin})", err=err)
@@ -181,7 +182,7 @@ def image(
 ) -> None:
     """Read a container image without a daemon."""
     from caveatlib import images
-    from caveatlib.backends.engines import engine
+    from caveatlib.places.engines import engine
 
     name = source.removeprefix("docker://")
     if name == source:
@@ -223,9 +224,9 @@ def why(
     address_port: Annotated[str, typer.Argument(metavar="ADDRESS:PORT", help="a published port")],
 ) -> None:
     """Say who serves a published port, and what flipping the proxy's setting would change."""
-    from caveatlib import why as reasons
-    from caveatlib.backends.engines import engine
     from caveatlib.errors import Unavailable
+    from caveatlib.experiments.ports import why as reasons
+    from caveatlib.places.engines import engine
 
     listed: list = []
     try:
@@ -278,9 +279,9 @@ def record(
 @app.command()
 def clean() -> None:
     """Remove what an aborted run left; touch nothing else."""
-    from caveatlib.backends import places
+    from caveatlib.places import catalogue
 
-    removed = places.sweep()
+    removed = catalogue.sweep()
     for line in removed:
         _say(f"Removed {line}")
     if not removed:

@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from caveatlib.backends import places
-from caveatlib.backends.base import Ability
-from caveatlib.backends.cpu import own_limits
+from caveatlib.places import catalogue
+from caveatlib.places.base import Ability
+from caveatlib.places.cgroups import own_limits
 
 
 def limits() -> pd.DataFrame:
@@ -29,7 +29,7 @@ def limits() -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per resource (cpu in CPUs, memory in bytes, cpuset in CPUs,
-        pids): as `caveatlib.backends.cpu.own_limits.Limit`. Needs no right.
+        pids): as `caveatlib.places.cgroups.own_limits.Limit`. Needs no right.
     """
     return pd.DataFrame([dataclasses.asdict(limit) for limit in own_limits.read()])
 
@@ -83,7 +83,7 @@ def describe() -> dict[str, str]:
 
 def abilities() -> list[Ability]:
     """Return what can be measured on this machine: every backend's own probe."""
-    return places.abilities()
+    return catalogue.abilities()
 
 
 def can_measure() -> pd.DataFrame:

@@ -7,9 +7,9 @@ from functools import lru_cache
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib import shipped
 from caveatlib.errors import DataError, UsageError
 from caveatlib.frames import Table, field, validate
+from caveatlib.support import shipped
 
 SI = {
     "s": (1, "s"),

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caveatlib.backends import cache
-from caveatlib.backends.layers import moving, web
-from caveatlib.backends.machines import accel, guest
 from caveatlib.errors import CaveatError
-from caveatlib.privacy import scrub
+from caveatlib.experiments.layers import moving, web
+from caveatlib.places import cache
+from caveatlib.places.machines import accel, guest
+from caveatlib.support.privacy import scrub
 
 ARTEFACTS = (
     guest.KERNEL,

@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caveatlib import scorecard, shipped, store, trials
+from caveatlib import scorecard, store, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name
-from caveatlib.paths import cannot
+from caveatlib.support import shipped
+from caveatlib.support.paths import cannot
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,7 @@
 """Recorded data by version, and the data of live runs.
 
 Recorded data lie in ``data/<experiment>-v<N>/`` and ship with caveatlib; a live
-run leaves the same kind of folder (see `caveatlib.packages`) at
+run leaves the same kind of folder (see `caveatlib.support.datapackage`) at
 ``DIR/<experiment>/``. A file's checksum is compared at every load.
 """
 
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from caveatlib import frames, packages, shipped
+from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
-from caveatlib.paths import cannot, shown, write_files, write_folder
+from caveatlib.support import datapackage, shipped
+from caveatlib.support.paths import cannot, shown, write_files, write_folder
 
 
 def load(
@@ -53,8 +54,8 @@ def load(
         rule = f"one of {known}" if known else "recorded first"
         raise UsageError(f"No recorded data {name!r} version {version!r}. Must be {rule}.")
     folder = shipped.folder("data") / f"{name}-v{version}"
-    header, rows = packages.read_rows(folder, _package(folder, name), table)
-    return packages.to_frame(
+    header, rows = datapackage.read_rows(folder, _package(folder, name), table)
+    return datapackage.to_frame(
         header, _as_recorded(header, rows), model, f"{folder.name}/{table}.csv"
     )
 
@@ -85,8 +86,8 @@ def load_run(
         As `load`.
     """
     folder = _run_folder(folder, name)
-    header, rows = packages.read_rows(folder, _package(folder, name), table)
-    return packages.to_frame(header, rows, model, f"{folder.name}/{table}.csv")
+    header, rows = datapackage.read_rows(folder, _package(folder, name), table)
+    return datapackage.to_frame(header, rows, model, f"{folder.name}/{table}.csv")
 
 
 def versions(name: str) -> list[int]:
@@ -97,8 +98,8 @@ def versions(name: str) -> list[int]:
     UsageError
         If the name cannot be one.
     """
-    packages.check_name(name)
-    found = shipped.folder("data").glob(f"{name}-v*/{packages.FILE}")
+    datapackage.check_name(name)
+    found = shipped.folder("data").glob(f"{name}-v*/{datapackage.FILE}")
     numbers = (path.parent.name.removeprefix(f"{name}-v") for path in found)
     return sorted(int(n) for n in numbers if re.fullmatch("[1-9][0-9]*", n))
 
@@ -163,23 +164,25 @@ def write_run(
     StorageError
         If something cannot be written; then nothing of it is there.
     """
-    packages.check_name(name)
+    datapackage.check_name(name)
     files, resources = {}, []
     for table, frame in tables.items():
-        if table in packages.DERIVED:
-            raise UsageError(f"Invalid table name {table!r}. Must not be {packages.DERIVED}.")
-        rows = packages.to_rows(table, frame, models[table])
-        files[f"{table}.csv"] = content = packages.to_csv(table, *rows)
-        resources.append(packages.resource(table, content, frames.table_schema(models[table])))
+        if table in datapackage.DERIVED:
+            raise UsageError(f"Invalid table name {table!r}. Must not be {datapackage.DERIVED}.")
+        rows = datapackage.to_rows(table, frame, models[table])
+        files[f"{table}.csv"] = content = datapackage.to_csv(table, *rows)
+        resources.append(datapackage.resource(table, content, frames.table_schema(models[table])))
     if any(level is not None for level in summary.index.names):
         summary = summary.reset_index()
-    files["summary.csv"] = content = packages.to_csv("summary", *packages.as_text(summary))
-    resources.append(packages.resource("summary", content, packages.guessed_schema(summary)))
-    files["verdicts.json"] = content = packages.to_json(verdicts)
-    resources.append(packages.resource("verdicts", content, None))
-    files[packages.FILE] = packages.describe(name, title, "0.0.0", packages.LICENCE, resources)
+    files["summary.csv"] = content = datapackage.to_csv("summary", *datapackage.as_text(summary))
+    resources.append(datapackage.resource("summary", content, datapackage.guessed_schema(summary)))
+    files["verdicts.json"] = content = datapackage.to_json(verdicts)
+    resources.append(datapackage.resource("verdicts", content, None))
+    files[datapackage.FILE] = datapackage.describe(
+        name, title, "0.0.0", datapackage.LICENCE, resources
+    )
     write_files(make_folder(folder), files)
-    return Path(folder) / packages.FILE
+    return Path(folder) / datapackage.FILE
 
 
 def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> Path:
@@ -212,7 +215,7 @@ def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> 
     StorageError
         If something cannot be written; then nothing of it is there.
     """
-    packages.check_name(name)
+    datapackage.check_name(name)
     data = shipped.folder("data")
     if data.parent.name == "_shipped":
         raise UsageError("Data of an installed caveatlib cannot grow. Run this in a checkout.")
@@ -231,9 +234,9 @@ def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> 
 def _merged(name: str, version: int, sources: list[Path]) -> dict[str, bytes]:
     """Return the files of one package that holds the tables of all sources."""
     found = [_package(folder, name) for folder in sources]
-    tables = packages.schemas(found[0])
+    tables = datapackage.schemas(found[0])
     for folder, package in zip(sources, found, strict=True):
-        if packages.schemas(package) != tables:
+        if datapackage.schemas(package) != tables:
             raise DataError(
                 f"Tables of {shown(folder)!r} differ from those of {shown(sources[0])!r}. "
                 "Runs recorded together must come from one version of the experiment."
@@ -242,19 +245,21 @@ def _merged(name: str, version: int, sources: list[Path]) -> dict[str, bytes]:
     for table, schema in tables.items():
         parts = []
         for folder, package in zip(sources, found, strict=True):
-            header, rows = packages.read_rows(folder, package, table)
+            header, rows = datapackage.read_rows(folder, package, table)
             parts.append(_as_recorded(header, rows))
         if table == "trials":
             _check_runs(header, parts)
         rows = [row for part in parts for row in part]
-        files[f"{table}.csv"] = content = packages.to_csv(table, header, rows)
-        resources.append(packages.resource(table, content, schema))
+        files[f"{table}.csv"] = content = datapackage.to_csv(table, header, rows)
+        resources.append(datapackage.resource(table, content, schema))
     title, licence = found[0]["title"], found[0]["licenses"][0]
-    files[packages.FILE] = packages.describe(name, title, f"{version}.0.0", licence, resources)
+    files[datapackage.FILE] = datapackage.describe(
+        name, title, f"{version}.0.0", licence, resources
+    )
     return files
 
 
-def _check_runs(header: list[str], parts: list[packages.Rows]) -> None:
+def _check_runs(header: list[str], parts: list[datapackage.Rows]) -> None:
     """Refuse the same run twice: further tables are keyed by it."""
     run = header.index("run")
     seen: set[str] = set()
@@ -265,7 +270,7 @@ def _check_runs(header: list[str], parts: list[packages.Rows]) -> None:
         seen |= runs
 
 
-def _as_recorded(header: list[str], rows: packages.Rows) -> packages.Rows:
+def _as_recorded(header: list[str], rows: datapackage.Rows) -> datapackage.Rows:
     """Return the rows with "live" become "recorded"; simulated stays simulated."""
     if "source" not in header:
         return rows
@@ -275,12 +280,12 @@ def _as_recorded(header: list[str], rows: packages.Rows) -> packages.Rows:
 
 def _run_folder(folder: str | os.PathLike, name: str) -> Path:
     """Return the experiment's folder: `folder` itself, or the one of its name in it."""
-    packages.check_name(name)
+    datapackage.check_name(name)
     folder = Path(folder)
     inner = folder / name
-    if (inner / packages.FILE).is_file():
+    if (inner / datapackage.FILE).is_file():
         return inner
-    if (folder / packages.FILE).is_file():
+    if (folder / datapackage.FILE).is_file():
         return folder
     if (inner / "journal.jsonl").is_file():
         raise UsageError(
@@ -293,7 +298,7 @@ def _run_folder(folder: str | os.PathLike, name: str) -> Path:
 
 
 def _package(folder: Path, name: str) -> dict:
-    package = packages.read(folder)
+    package = datapackage.read(folder)
     if package["name"] != name:
         raise DataError(
             f"Data package {folder.name!r} is of {package['name']!r}. Must be of {name!r}."

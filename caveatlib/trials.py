@@ -21,14 +21,16 @@ from types import ModuleType
 import pandas as pd
 from tqdm.auto import tqdm
 
-from caveatlib import host, packages, runs, store
-from caveatlib.backends import cache
-from caveatlib.backends import places as real_places
-from caveatlib.designs import Arm, Design, model_of
+from caveatlib import host, store
 from caveatlib.errors import Unavailable, UsageError
-from caveatlib.journal import Journal
-from caveatlib.loop import Loop, write_fact, write_missing
-from caveatlib.paths import cannot, shown
+from caveatlib.measuring import finish
+from caveatlib.measuring.designs import Arm, Design, model_of
+from caveatlib.measuring.journal import Journal
+from caveatlib.measuring.loop import Loop, write_fact, write_missing
+from caveatlib.places import cache
+from caveatlib.places import catalogue as real_places
+from caveatlib.support import datapackage
+from caveatlib.support.paths import cannot, shown
 
 __all__ = [
     "Arm",
@@ -126,8 +128,8 @@ def source_of(experiment: ModuleType, source: str | os.PathLike | None = None) -
         return source
     folder = Path(source)
     try:
-        if (folder / packages.FILE).is_file():  # one experiment's part of a run
-            held = {packages.read(folder)["name"]}
+        if (folder / datapackage.FILE).is_file():  # one experiment's part of a run
+            held = {datapackage.read(folder)["name"]}
         else:
             held = {f.name for f in folder.iterdir() if _holds_run(f)} if folder.is_dir() else set()
     except OSError as error:
@@ -144,7 +146,7 @@ def source_of(experiment: ModuleType, source: str | os.PathLike | None = None) -
 
 def _holds_run(folder: Path) -> bool:
     """Whether a folder is an experiment's in a run, finished or not."""
-    return (folder / packages.FILE).is_file() or (folder / "journal.jsonl").is_file()
+    return (folder / datapackage.FILE).is_file() or (folder / "journal.jsonl").is_file()
 
 
 _LIVE: dict[tuple, str] = {}
@@ -176,7 +178,7 @@ def arms_here(
         Only these; default all that the experiment knows.
     engine : {"own", "private"} or URL, optional
     catalogue : module, optional
-        Knows the places; tests hand in `caveatlib.backends.fakes.fake`.
+        Knows the places; tests hand in `fakes.fake`.
 
     Returns
     -------
@@ -268,9 +270,9 @@ def measure(
         Which Docker engine; default a private one where possible.
     resume : bool, optional
         Go on with the interrupted run in `out`, with its seed, places and
-        engine, see `runs.begun`.
+        engine, see `finish.begun`.
     catalogue : module, optional
-        Knows and opens places; tests hand in `caveatlib.backends.fakes.fake`.
+        Knows and opens places; tests hand in `fakes.fake`.
     progress : bool, optional
         Whether to show a progress bar on stderr.
 
@@ -294,7 +296,7 @@ def measure(
         raise UsageError(f"Invalid seed {seed}. Must be from 0 to {2**32 - 1}.")
     folder = Path(out) / experiment.NAME
     if resume:
-        header = runs.begun(experiment, out, engine=engine)
+        header = finish.begun(experiment, out, engine=engine)
         places, engine = header["places"], header["engine"]
     elif folder.exists():
         raise UsageError(f"Folder {shown(folder)!r} exists. Choose another, or --resume it.")
@@ -321,9 +323,9 @@ def measure(
             journal.append("end", {})
         except BaseException:
             with contextlib.suppress(Exception):  # what ended the run says more
-                runs.finish(experiment, out)
+                finish.finish(experiment, out)
             raise
-        return runs.finish(experiment, out)
+        return finish.finish(experiment, out)
 
 
 def _check_amount(blocks: int | None, budget_s: float | None) -> None:
@@ -367,7 +369,7 @@ def _header(experiment, seed, places, engine) -> dict:
         "machine": host.machine(),
         "seed": seed,
         "places": places,
-        "engine": runs.kind_of(engine),
+        "engine": finish.kind_of(engine),
     }
 
 

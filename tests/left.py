@@ -15,8 +15,8 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from caveatlib.backends import leases, netns, places, procfs
-from caveatlib.backends.engines import private_engine
+from caveatlib.places import catalogue, leases, netns, procfs
+from caveatlib.places.engines import private_engine
 
 GONE_S = 5.0
 LIST = ("containers", "images", "networks", "volumes", "firewall")
@@ -59,8 +59,8 @@ def reader_engine():
 
 
 def _forget_probes() -> None:
-    places._probed.cache_clear()
-    places._answers.cache_clear()
+    catalogue._probed.cache_clear()
+    catalogue._answers.cache_clear()
 
 
 def listing(engine) -> dict[str, list]:

@@ -18,14 +18,15 @@ from pathlib import Path
 
 import left
 import pytest
+from fakes import fake
 
 from caveatlib import cli, trials
-from caveatlib.backends import leases, netns, process, procfs, runc
-from caveatlib.backends.base import Outcome
-from caveatlib.backends.engines import containers, engine
-from caveatlib.backends.fakes import fake
 from caveatlib.errors import MeasurementError
-from caveatlib.experiments import startup, startup_work
+from caveatlib.experiments import startup
+from caveatlib.experiments.startup import workloads
+from caveatlib.places import leases, netns, process, procfs, runc
+from caveatlib.places.base import Outcome
+from caveatlib.places.engines import containers, engine
 
 STEPS = ("create", "start", "read", "signal", "wait", "remove")
 KINDS = {
@@ -45,7 +46,7 @@ class Told:
         self.error, self.raised, self.after = error, False, after
         owner, name = {
             "create": (KINDS[place][0], "create"),
-            "read": (startup_work._Reader, "seen_at"),
+            "read": (workloads._Reader, "seen_at"),
         }.get(step, (KINDS[place][1], step))
         self.step = getattr(owner, name)
         patch.setattr(owner, name, lambda *args, **kw: self(*args, **kw))
@@ -148,12 +149,12 @@ def test_every_step_on_small_places(
         assert set(left.processes(leases.owner_token())) <= running, (step, error, after)
         assert not list(state.iterdir()), (step, error, after)
     for workload, step, after in others:
-        monkeypatch.setattr(startup_work, "STOP_GRACE_S", 0.1)
+        monkeypatch.setattr(workloads, "STOP_GRACE_S", 0.1)
         options = {"after": after, "workload": workload}
         folder = tmp_path / workload
         started = time.monotonic()
         _interrupted(monkeypatch, folder, place, step, KeyboardInterrupt, **options)
-        assert time.monotonic() - started < startup_work.START_DEADLINE_S / 4, (workload, step)
+        assert time.monotonic() - started < workloads.START_DEADLINE_S / 4, (workload, step)
         assert not left.more(before), (workload, step, after)
         assert set(left.processes(leases.owner_token())) <= running, (workload, step, after)
         assert not list(state.iterdir()), (workload, step, after)
@@ -218,7 +219,7 @@ def test_clean_twice_among_strangers(require, own, monkeypatch, capsys, state):
     """A dead owner's things go at the first time, nothing at the second; strangers' all stay."""
     require("ip")
     owner = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("backends") / "owner.py", "runc"],
+        [sys.executable, Path(__file__).with_name("places") / "owner.py", "runc"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "CAVEATLIB_STATE": str(state)},

@@ -24,8 +24,8 @@ import pandas as pd
 import pytest
 
 from caveatlib import claims, cli, frames, images, plots, report, scorecard, stats, store, trials
-from caveatlib.designs import tables_of
 from caveatlib.experiments import startup
+from caveatlib.measuring.designs import tables_of
 
 pytestmark = pytest.mark.beside
 

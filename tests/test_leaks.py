@@ -24,7 +24,7 @@ import canaries
 import left
 import pytest
 
-from caveatlib.backends import netns
+from caveatlib.places import netns
 
 PLANTED = canaries.planted()
 # Folders are made below a folder of the test, an engine shows a label's name and value apart.

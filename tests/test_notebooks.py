@@ -6,8 +6,9 @@ import re
 import nbformat
 import pytest
 
-from caveatlib import report, shipped, store, trials
+from caveatlib import report, store, trials
 from caveatlib.experiments import ALL
+from caveatlib.support import shipped
 
 PATHS = report.notebooks()
 PRIVATE = (

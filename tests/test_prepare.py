@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from caveatlib import prepare
-from caveatlib.backends import cache
-from caveatlib.backends.machines import accel
 from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.places import cache
+from caveatlib.places.machines import accel
 
 
 @pytest.fixture

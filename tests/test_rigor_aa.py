@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fakes import fake
 
-from caveatlib import noise, trials
-from caveatlib.backends.base import Outcome
-from caveatlib.backends.fakes import fake
+from caveatlib import trials
+from caveatlib.experiments import noise
+from caveatlib.places.base import Outcome
 
 
 def made_up(trial, **changes):

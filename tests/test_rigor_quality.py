@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from caveatlib import host, noise, stats, trials
+from caveatlib import host, stats, trials
+from caveatlib.experiments import noise
 
 RUNS = 20
 QUIET_SHARE = 0.10

@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandera.typing.pandas import Series
 
-from caveatlib import frames, journal, packages, shipped, store
+from caveatlib import frames, store
 from caveatlib.errors import CaveatError, DataError, StorageError, UsageError
+from caveatlib.measuring import journal
+from caveatlib.support import datapackage, shipped
 
 pytestmark = pytest.mark.beside
 
@@ -173,7 +175,7 @@ def test_any_rows_come_back_exactly(tmp_path, rows):
     pd.testing.assert_frame_equal(back, written["trials"], check_exact=True)
     content = (tmp_path / "startup" / "trials.csv").read_text("utf-8", newline="")
     others = list(csv.reader(io.StringIO(content, newline="")))
-    header, texts = packages.parse(content.encode(), "trials.csv")
+    header, texts = datapackage.parse(content.encode(), "trials.csv")
     assert others == [header, *texts]
 
 
@@ -182,11 +184,11 @@ def test_any_rows_come_back_exactly(tmp_path, rows):
 def test_any_bytes_are_csv_or_a_data_error(content):
     """Bytes that are no table are a data error, never a guess and never a traceback."""
     try:
-        header, rows = packages.parse(content, "x.csv")
+        header, rows = datapackage.parse(content, "x.csv")
     except DataError:
         return
     assert all(len(r) == len(header) for r in rows)
-    assert packages.parse(packages.to_csv("x", header, rows), "x.csv") == (header, rows)
+    assert datapackage.parse(datapackage.to_csv("x", header, rows), "x.csv") == (header, rows)
 
 
 @pytest.mark.parametrize(
@@ -195,19 +197,19 @@ def test_any_bytes_are_csv_or_a_data_error(content):
 def test_text_that_is_no_csv(content):
     """A file that stops inside a row, or quotes out of place, is a data error."""
     with pytest.raises(DataError, match=r"x\.csv"):
-        packages.parse(content, "x.csv")
+        datapackage.parse(content, "x.csv")
 
 
 def test_lone_empty_field():
     """A row that is one empty text is not the empty line that other readers skip."""
-    assert packages.to_csv("x", ["a"], [[""], ["b"]]) == b'a\n""\nb\n'
+    assert datapackage.to_csv("x", ["a"], [[""], ["b"]]) == b'a\n""\nb\n'
 
 
 def test_unreadable_file(tmp_path):
     """A file that cannot be read is a storage error that gives no folder above it."""
     (tmp_path / "startup" / "datapackage.json").mkdir(parents=True)
     with pytest.raises(StorageError) as caught:
-        packages.read(tmp_path / "startup")
+        datapackage.read(tmp_path / "startup")
     assert str(caught.value) == "Cannot read 'startup/datapackage.json': Is a directory."
     assert caught.value.__suppress_context__
 
@@ -305,11 +307,11 @@ def test_model_that_has_moved_on(tmp_path):
     with pytest.raises(DataError, match=r"lacks \['at_s'\] and has"):
         store.load_run(tmp_path, "startup", model=Marks)
     folder = tmp_path / "startup"
-    header, rows = packages.parse((folder / "trials.csv").read_bytes(), "x")
+    header, rows = datapackage.parse((folder / "trials.csv").read_bytes(), "x")
     for column, text in (("ok", "yes"), ("block", "1.5"), ("block", ""), ("first_output_s", "1,5")):
         wrong = [dict(zip(header, r, strict=True)) | {column: text} for r in rows]
         with pytest.raises(DataError, match=f"Column '{column}' of 'x' holds what is no"):
-            packages.to_frame(header, [list(r.values()) for r in wrong], Trials, "x")
+            datapackage.to_frame(header, [list(r.values()) for r in wrong], Trials, "x")
 
 
 def test_unwritable_folder(tmp_path):
@@ -365,7 +367,7 @@ def test_record_and_load(tmp_path, data):
     assert marks["source"].tolist() == ["recorded", "simulated"]
     package = json.loads((target / "datapackage.json").read_text())
     assert (package["version"], package["title"]) == ("3.0.0", "How long?")
-    assert package["licenses"] == [packages.LICENCE]
+    assert package["licenses"] == [datapackage.LICENCE]
     assert [p.name for p in data.iterdir()] == ["startup-v3"]
 
 

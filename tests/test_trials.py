@@ -13,15 +13,16 @@ from types import SimpleNamespace
 import left
 import pandas as pd
 import pytest
+from fakes import fake
 
-from caveatlib import __version__, designs, frames, runs, trials
-from caveatlib.backends import cache
-from caveatlib.backends.base import Outcome
-from caveatlib.backends.fakes import fake
-from caveatlib.designs import Arm, Design
+from caveatlib import __version__, frames, trials
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.experiments import startup
-from caveatlib.journal import Journal, read
+from caveatlib.measuring import designs, finish
+from caveatlib.measuring.designs import Arm, Design
+from caveatlib.measuring.journal import Journal, read
+from caveatlib.places import cache
+from caveatlib.places.base import Outcome
 
 
 class Rows(frames.Trials):
@@ -507,7 +508,7 @@ def test_a_kill_between_trials_loses_nothing(tmp_path):
     path = tmp_path / "little" / "journal.jsonl"
     records = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(records[:-4]))
-    tables = runs.from_journal(little, path)
+    tables = finish.from_journal(little, path)
     assert len(tables["trials"]) == 8
     assert len(tables["interrupted"]) == 4 - 1
     assert json.loads(records[0].split(b" ", 1)[1])["kind"] == "run"

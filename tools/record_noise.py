@@ -9,8 +9,9 @@ import os
 import sys
 import tempfile
 
-from caveatlib import noise, store, trials
+from caveatlib import store, trials
 from caveatlib.errors import CaveatError
+from caveatlib.experiments import noise
 
 QUIET = 0.5
 

@@ -5,7 +5,7 @@ and outside the band in which the harness itself moves, does not hold if the
 whole interval lies short of it, and is inconclusive otherwise.
 """
 
-from caveatlib.claims.cards import (
+from caveatlib.claims.model import (
     FAILS,
     HOLDS,
     NOT_MEASURED,
@@ -18,7 +18,7 @@ from caveatlib.claims.cards import (
     card,
     visible,
 )
-from caveatlib.claims.deciding import by_effect, by_equality, by_fact, by_share, not_measured
+from caveatlib.claims.rules import by_effect, by_equality, by_fact, by_share, not_measured
 from caveatlib.claims.statements import from_ledger, ledger, then_and_now
 
 __all__ = [

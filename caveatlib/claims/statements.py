@@ -7,10 +7,10 @@ from functools import lru_cache
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib import shipped
-from caveatlib.claims.cards import Claim, ThenAndNow
+from caveatlib.claims.model import Claim, ThenAndNow
 from caveatlib.errors import DataError, UsageError
 from caveatlib.frames import Table, field, validate
+from caveatlib.support import shipped
 
 
 class Ledger(Table):

@@ -7,8 +7,8 @@ view at most 100 ms, the 64-core what-if at most 1 s.
 import statistics
 import time
 
-from caveatlib import cfs
-from caveatlib.backends.cpu.load import schedule
+from caveatlib.experiments.quota import cfs
+from caveatlib.experiments.quota.load import schedule
 
 ROUNDS = 15
 

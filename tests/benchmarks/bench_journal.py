@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from caveatlib.journal import Journal
+from caveatlib.measuring.journal import Journal
 
 ROUNDS = 5000
 ROW = {f"measure_{i}_s": 0.1 * i for i in range(20)} | {"place": "docker-runc", "ok": True}

@@ -6,13 +6,14 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import fake, fake_site
 from matplotlib.axes import Axes
 
 from caveatlib import claims, frames, plots, stats, store, trials
-from caveatlib.backends import places
-from caveatlib.backends.fakes import fake, fake_site
-from caveatlib.backends.machines import accel
-from caveatlib.experiments import ALL, startup_work
+from caveatlib.experiments import ALL
+from caveatlib.experiments.startup import workloads
+from caveatlib.places import catalogue
+from caveatlib.places.machines import accel
 
 pytestmark = [
     pytest.mark.beside,
@@ -30,7 +31,7 @@ def measured(tmp_path_factory):
     # may end within one read of its output, and then took no time at all.)
     small = {kind: re.sub(r"(\d{3,})0\b", r"\1", script) for kind, script in accel.KINDS.items()}
     patch.setattr(accel, "KINDS", small)
-    patch.setattr(startup_work, "ADDED_UP_S", 0)  # fakes have no memory to wait for
+    patch.setattr(workloads, "ADDED_UP_S", 0)  # fakes have no memory to wait for
 
     def get(experiment):
         if experiment.NAME not in found:
@@ -61,7 +62,7 @@ def test_places_are_known(experiment):
     """Every place of the designs is the experiment's, and can be opened by name."""
     designs = experiment.DESIGNS if hasattr(experiment, "DESIGNS") else experiment.designs(2)
     used = {arm.place for design in designs for arm in design.arms}
-    assert used <= set(experiment.PLACES) <= set(places.PLACES)
+    assert used <= set(experiment.PLACES) <= set(catalogue.PLACES)
 
 
 def test_columns_name_their_units(experiment):

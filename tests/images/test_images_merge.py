@@ -210,7 +210,7 @@ def test_same_as_docker_export(require):
     The engine's own `docker save` archives of them read the same as the
     originals too, from a file and as a stream.
     """
-    from caveatlib.backends.engines import private_engine
+    from caveatlib.places.engines import private_engine
 
     require("private-engine")
     specs = [{"name": f"g:{seed}", "layers": generated(seed)} for seed in range(30)]

@@ -1,1 +1,0 @@
-"""Where a workload can run. Every backend offers context managers and `probe`."""

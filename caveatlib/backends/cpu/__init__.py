@@ -1,1 +1,0 @@
-"""CPU limits: control groups, load within them, and what tools believe."""

@@ -1,1 +1,0 @@
-"""Docker engines: the reader's own, private ones, and containers as places."""

@@ -1,1 +1,0 @@
-"""Places that pretend, for tests of experiments and error paths."""

@@ -1,1 +1,0 @@
-"""Virtual machines: QEMU, what boots in it, and what accelerates it."""

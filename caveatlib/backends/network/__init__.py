@@ -1,1 +1,0 @@
-"""Published ports: engines with servers and clients around them, and what their paths can do."""

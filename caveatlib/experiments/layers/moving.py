@@ -1,0 +1,248 @@
+"""Images pulled by a fresh engine, and disks fetched, over the same shaped link.
+
+The registry's storage and the disks are made once (`STORED`): generated images
+are loaded into an engine and pushed to a real registry. Each session starts an
+engine that has none of them, and a registry that serves that storage.
+
+Both ends are durable: what came is flushed to the host's disk before the clock
+stops (syncfs(2)), and everything older before it starts. Left to itself an
+engine syncs its own records and not the files, a fetch nothing at all. A pull
+still does more: the engine checks digests and unpacks into a file system, while
+a fetch writes one file and checks its length.
+
+A packed disk is unpacked by zlib, as gzip(1) does it, while it arrives; a layer
+by the engine, after it has arrived whole, with unpigz where that is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from caveatlib.errors import EngineError, MeasurementError
+from caveatlib.experiments.layers import generated
+from caveatlib.instruments.registry import (
+    BURST_BYTES,
+    CHUNK_BYTES,
+    CONGESTION,
+    QUEUE,
+    REGISTRY,
+    Server,
+    served_beside,
+)
+from caveatlib.places import building, cache, leases
+from caveatlib.places.engines import answers
+from caveatlib.places.engines.private_engine import private_engine
+
+SIZES_MIB = (2, 3, 5, 8, 12, 18, 26, 40)
+PULL_S = 300.0
+_libc = ctypes.CDLL(None, use_errno=True)
+_GZIP = 31
+"""Window bits of zlib that stand for a gzip file."""
+
+
+def names(size_mib: int) -> dict[str, str]:
+    """Return the names of the generated images of a size in the registry."""
+    return {kind: f"{REGISTRY}/generated/{size_mib}:{kind}" for kind in generated.DEPTHS}
+
+
+def _build(out: Path) -> None:
+    storage, disks = out / "registry", out / "disks"
+    storage.mkdir()
+    disks.mkdir()
+    with (
+        leases.leased() as lease,
+        private_engine(insecure_registries=[REGISTRY]) as engine,
+        served_beside(
+            engine.pid,
+            storage=storage,
+            files=disks,
+            config=lease.run / "registry.json",
+            readonly=False,
+        ),
+    ):
+        for size in SIZES_MIB:
+            data = generated.archive(size, names(size))
+            _said(engine, "load", lambda d=data: engine.api.load_image(d))
+            for name in names(size).values():
+                _said(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
+            generated.tree(size, lease.data / str(size))
+            _disk(lease.data / str(size), disks / f"{size}.raw", generated.disk_mib(size))
+            generated.packed(disks / f"{size}.raw")
+
+
+def _disk(folder: Path, out: Path, size_mib: int) -> None:
+    """Make an ext4 disk of a folder's files, of a size that follows from theirs."""
+    building.need("mkfs.ext4", "e2fsprogs")
+    options = ("-q", "-F", "-b", "4096", "-m", "0", "-d", str(folder))
+    building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+
+
+def _recipe() -> dict[str, str]:
+    return {
+        "sizes_mib": " ".join(map(str, SIZES_MIB)),
+        "files": f"{generated.PARTS} of {generated.FILE_BYTES} per MiB",
+        "layers": str(generated.DEPTHS),
+        "content": f"{generated.HALF} random bytes, each twice",
+        "disk": "mkfs.ext4 -b 4096 -m 0",
+        "registry": REGISTRY,
+    }
+
+
+STORED = cache.Artefact(
+    "moved-images",
+    "A registry with generated images, and disks of the same files",
+    _recipe,
+    _build,
+    disk_bytes=900_000_000,
+    needs_root=True,
+)
+
+
+class Moving:
+    """A fresh engine, and servers that it reaches over a link of any rate."""
+
+    def __init__(self, engine, server: Server, files: Path, scratch: Path):
+        self._engine = engine
+        self._server = server
+        self._files = files
+        self._scratch = scratch
+
+    def facts(self) -> dict[str, str]:
+        """Return the engine's facts and what is fixed about the link."""
+        return self._engine.facts() | {
+            "link_congestion_control": CONGESTION,
+            "link_burst_bytes": str(BURST_BYTES),
+            "link_queue": QUEUE,
+            "disk_unpacked_by": f"zlib {zlib.ZLIB_RUNTIME_VERSION}",
+            # dockerd looks for it, and else unpacks in Go
+            "layers_unpacked_by": "unpigz" if shutil.which("unpigz") else "the engine",
+        }
+
+    def pull(
+        self, size_mib: int, rate_bit_per_s: float, *, kind: str = "whole", base_there: bool = False
+    ) -> dict:
+        """Pull an image of which the engine has nothing, or the lower layer.
+
+        Parameters
+        ----------
+        size_mib : int
+        rate_bit_per_s : float
+        kind : {"whole", "even"}
+            Most of the bytes in one layer, or spread evenly.
+        base_there : bool
+            Whether the lower layer of ``"whole"`` is there already.
+
+        Returns
+        -------
+        dict
+            ``moved_s``, and ``moved_bytes`` that the servers sent over the link.
+        """
+        base, image = names(size_mib)["base"], names(size_mib)[kind]
+        try:
+            if base_there:
+                self._server.shape(0)
+                self._pull(base)
+            with self._measured(rate_bit_per_s) as found:
+                self._pull(image)
+            about = self._engine.call("image", self._engine.api.inspect_image, image)
+            if len(about["RootFS"]["Layers"]) != generated.DEPTHS[kind]:
+                raise MeasurementError(f"The engine has not all layers of {image!r}.")
+        finally:
+            for name in (image, base):
+                with answers.ignoring(404):
+                    self._engine.call("image", self._engine.api.remove_image, name)
+        return found
+
+    def fetch(self, size_mib: int, rate_bit_per_s: float, *, packed: bool) -> dict:
+        """Fetch a disk into a file, as it is or packed with gzip.
+
+        Returns
+        -------
+        dict
+            As `pull`.
+        """
+        name = f"{size_mib}.raw"
+        out = self._scratch / "disk.raw"
+        unpack = zlib.decompressobj(_GZIP) if packed else None
+        try:
+            with (
+                self._measured(rate_bit_per_s) as found,
+                self._server.file(f"{name}.gz" if packed else name) as (size, sock),
+                out.open("wb") as target,
+            ):
+                left = size
+                while left and (chunk := sock.recv(min(left, CHUNK_BYTES))):
+                    left -= len(chunk)
+                    target.write(unpack.decompress(chunk) if unpack else chunk)
+            came, whole = out.stat().st_size, (self._files / name).stat().st_size
+            if left or came != whole:
+                raise MeasurementError(f"Disk {name!r} came as {came} bytes. Must be {whole}.")
+        except zlib.error as error:
+            raise MeasurementError(f"Disk {name!r} cannot be unpacked: {error}.") from None
+        finally:
+            out.unlink(missing_ok=True)
+        return found
+
+    @contextmanager
+    def _measured(self, rate_bit_per_s: float) -> Iterator[dict]:
+        self._server.shape(rate_bit_per_s)
+        found: dict[str, float] = {}
+        _flush(self._scratch)
+        before, started = self._server.sent_bytes(), time.monotonic()
+        yield found
+        _flush(self._scratch)
+        found["moved_s"] = time.monotonic() - started
+        found["moved_bytes"] = self._server.sent_bytes() - before
+
+    def _pull(self, name: str) -> None:
+        api = self._engine.api
+        _said(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
+
+
+@contextmanager
+def moving_place() -> Iterator[Moving]:
+    """Open a fresh engine beside a registry that has the images.
+
+    Raises
+    ------
+    Unavailable
+        If a program is missing, or no engine can be started.
+    """
+    stored = cache.ensure(STORED)
+    with (
+        leases.leased() as lease,
+        private_engine(insecure_registries=[REGISTRY]) as engine,
+        served_beside(
+            engine.pid,
+            storage=stored / "registry",
+            files=stored / "disks",
+            config=lease.run / "registry.json",
+        ) as server,
+    ):
+        yield Moving(engine, server, stored / "disks", lease.data)
+
+
+def _flush(folder: Path) -> None:
+    """Write what is dirty in the folder's file system, the engine's too, to its disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if _libc.syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise MeasurementError(f"What was moved cannot be flushed: {os.strerror(code)}.")
+    finally:
+        os.close(descriptor)
+
+
+def _said(engine, what: str, function) -> None:
+    """Let the engine do something and read what it says of its progress to the end."""
+    steps = engine.call(what, lambda: list(function()), timeout_s=PULL_S)
+    for step in map(answers.as_dict, steps):
+        if "error" in step:
+            raise EngineError(f"{what}: {answers.word(step['error'])}")

@@ -1,0 +1,87 @@
+"""The single trials of `layers`: contents counted, opened files counted, bytes moved."""
+
+from __future__ import annotations
+
+from caveatlib import images
+from caveatlib.experiments.layers import generated
+from caveatlib.places.base import Outcome
+
+INSIDE = ("contents", "opened", "planted")
+SHELL = "/bin/sh"
+PROGRAM = ("/bin/busybox", "/usr/bin/busybox")
+"""Debian's /bin is a link; on scratch it is a folder."""
+PAGE = "/www/index.html"
+_COUNTED = (
+    "size_bytes",
+    "visible_bytes",
+    "files",
+    "executables",
+    "setuid_files",
+    "shells",
+    "package_managers",
+    "interpreters",
+    "packages",
+    "extras_share",
+    "olives",
+)
+
+
+def counts(image: images.Image) -> dict:
+    """Return an image's counts, and the share of its bytes that some package owns."""
+    summary = image.summary.iloc[0]
+    found = {name: float(summary[name]) for name in _COUNTED}
+    owned = 1 - summary["unowned_bytes"] / summary["visible_bytes"]
+    return found | {"owned_share": float(owned)}
+
+
+def packages(image: images.Image) -> list[dict]:
+    """Return the rows of the table of packages."""
+    rows = image.packages.drop(columns="layer").to_dict("records")
+    return [row | {"installed_bytes": _number(row["installed_bytes"])} for row in rows]
+
+
+def _number(value) -> float | None:
+    return None if value is None or value != value or str(value) == "<NA>" else float(value)
+
+
+def planted(image: images.Image) -> dict:
+    """Return how many olives are found, and whether /bin/sh is one of them."""
+    found = image.olives
+    # "/bin/sh leads to an ELF program" is what such a row expects, whatever sh leads to
+    shells = found["expected"].str.startswith(f"{SHELL} ")
+    return {"olives": float(len(found)), "shell_olives": float(shells.sum())}
+
+
+def served(place) -> Outcome:
+    """Run an image's application once, and count the files that were opened.
+
+    Sizes are those of the files when they were opened. Files that the engine
+    puts into a container (``/etc/hosts``, say) are not the image's and not
+    counted.
+    """
+    page, found = place.serve()
+    files = place.image.files
+    visible = files[files["hidden_by"].isna() & files["type"].isin(("file", "hard link"))]
+    there = set(visible["path"])
+    opened = {p: size for path, size in found.items() if (p := images.escape(path)) in there}
+    total = float(visible["size_bytes"].sum())
+    others = [path for path in opened if path not in (*PROGRAM, PAGE)]
+    measures = {
+        "served": float(page),
+        "opened_files": float(len(opened)),
+        "opened_bytes": float(sum(opened.values())),
+        "opened_file_share": len(opened) / len(visible),
+        "opened_byte_share": sum(opened.values()) / total,
+        "opened_others": float(len(others)),
+    }
+    rows = [{"path": path, "size_bytes": size} for path, size in sorted(opened.items())]
+    return Outcome(measures, {"opened": rows})
+
+
+def moved(place, work: str, content_bytes: int, rate_bit_per_s: float) -> dict:
+    """Move an image or a disk with so many bytes of files."""
+    size = content_bytes // generated.content_bytes(1)
+    if work.startswith("disk"):
+        return place.fetch(size, rate_bit_per_s, packed=work == "disk-gzip")
+    kind = "even" if work == "pull-even" else "whole"
+    return place.pull(size, rate_bit_per_s, kind=kind, base_there=work == "pull-base-there")

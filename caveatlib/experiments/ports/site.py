@@ -1,0 +1,277 @@
+"""One engine with servers and clients around it, and the paths between them.
+
+A site is opened once per session. Its containers only lend their network
+namespaces: iperf3 and the echo server are programs of this machine that run
+inside those namespaces (and inside the engine's pid namespace, so that they
+end with it). The way of the packets is the same, the image needs no iperf3.
+
+"The host" is the engine's own network namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path as File
+
+from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
+from caveatlib.instruments import echo, iperf3, published
+from caveatlib.places import netns, procfs
+
+IPERF_PORT, ECHO_PORT, UNHEARD_PORT = 5201, 5202, 5203
+"""Published alike; on the last one nobody ever listens."""
+HOST_OFFSET = 100
+"""The host-networking server uses ports so much higher: the others are taken."""
+
+OUTSIDE_HOST, OUTSIDE_PEER = "198.18.255.1", "198.18.255.2"
+"""The link to the outside, in the range kept for benchmarks (RFC 2544)."""
+
+CONNECT_TIMEOUT_S = 1.0
+CONGESTION = File("/proc/sys/net/ipv4/tcp_congestion_control")
+
+
+@dataclass(frozen=True)
+class Path:
+    """A client, and the address by which it calls the server.
+
+    Attributes
+    ----------
+    client : {"host", "server", "neighbour", "stranger", "outsider"}
+        Who calls: the host, the serving container itself, a container on the
+        same network, one on another network, a machine outside.
+    target : str
+        An address, or the name of one: ``"gateway"`` (the host on the server's
+        network), ``"outside"`` (the host on its link to the outside),
+        ``"container"`` (the server's own).
+    published : bool
+        Whether the path leads to a published port; else it is a baseline.
+    loaded : bool
+        Whether throughput and latency are measured, too.
+    """
+
+    client: str
+    target: str
+    published: bool = True
+    loaded: bool = True
+
+
+PATHS = {
+    "loopback": Path("host", "127.0.0.1"),
+    "loopback-ipv6": Path("host", "::1", loaded=False),
+    "gateway": Path("host", "gateway"),
+    "own-address": Path("host", "outside", loaded=False),
+    "hairpin": Path("neighbour", "outside"),
+    "self": Path("server", "outside"),
+    "other-network": Path("stranger", "outside"),
+    "outside": Path("outsider", "outside"),
+    "direct": Path("host", "container", published=False),
+    "host-network": Path("host", "127.0.0.1", published=False),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """An opened engine with its servers and clients.
+
+    Attributes
+    ----------
+    engine : Engine
+    pids : dict
+        Role -> process whose network namespace is meant.
+    addresses : dict
+        ``"gateway"``, ``"outside"``, ``"container"`` -> IPv4 address.
+    servers : list of subprocess.Popen
+        They end with the engine.
+    """
+
+    engine: object
+    pids: dict[str, int]
+    addresses: dict[str, str]
+    servers: list[subprocess.Popen] = field(default_factory=list)
+
+    def facts(self) -> dict[str, str]:
+        """Return the versions and settings that a run's conditions should state."""
+        return self.engine.facts() | {"iperf3_runs": "in the container's network namespace only"}
+
+
+@contextmanager
+def site(*, userland_proxy: bool = True) -> Iterator[Site]:
+    """Open an engine with everything that the paths need.
+
+    Parameters
+    ----------
+    userland_proxy : bool
+        The engine's setting.
+
+    Raises
+    ------
+    Unavailable
+        If no private engine can run here, or iperf3 or ip is missing.
+    """
+    from caveatlib.places.engines.private_engine import private_engine
+
+    servers: list[subprocess.Popen] = []
+    try:
+        with private_engine(userland_proxy=userland_proxy) as engine:
+            here = furnish(engine)
+            servers += here.servers
+            yield here
+    finally:
+        for server in servers:
+            server.wait(10)
+
+
+def furnish(engine) -> Site:
+    """Start the containers, the outside link and the servers in an engine.
+
+    Nothing of it needs to be taken down: it all lives in the engine's
+    namespaces and ends with them.
+    """
+    ports = (IPERF_PORT, ECHO_PORT, UNHEARD_PORT)
+    pids = {
+        "host": engine.pid,
+        "server": sleeper(engine, ports=ports)[1],
+        "neighbour": sleeper(engine)[1],
+        "stranger": sleeper(engine, network=engine.create_network())[1],
+        "outsider": sleeper(engine, network="none")[1],
+        "host-network": sleeper(engine, network="host")[1],
+    }
+    _link_outside(pids["host"], pids["outsider"])
+    addresses = {
+        "gateway": _address(pids["host"], "docker0"),
+        "container": _address(pids["server"], "eth0"),
+        "outside": OUTSIDE_HOST,
+    }
+    here = Site(engine, pids, addresses)
+    for role, offset in (("server", 0), ("host-network", HOST_OFFSET)):
+        _serve(here, role, iperf3.server_command(IPERF_PORT + offset), IPERF_PORT + offset)
+        command = echo.serve_command(ECHO_PORT + offset)
+        _serve(here, role, command, ECHO_PORT + offset)
+    return here
+
+
+def sleeper(engine, *, ports: Sequence[int] = (), network: str = "bridge") -> tuple[str, int]:
+    """Start a container that does nothing, published ports keeping their numbers.
+
+    Returns
+    -------
+    container : str
+    pid : int
+        Its first process, as the host counts it.
+    """
+    host = {"port_bindings": {p: p for p in ports}, "network_mode": network}
+    container = engine.create(["sleep", "86400"], host=host)
+    engine.start(container)
+    return container, _host_pid(engine, container)
+
+
+def _host_pid(engine, container: str) -> int:
+    """Return the host's id of a container's first process; the engine tells its own."""
+    inner = str(engine.inspect(container)["State"]["Pid"])
+    depth = len(_nested_ids(engine.pid)) - 1
+    for pid in procfs.descendants(engine.pid):
+        if _nested_ids(pid)[depth:][:1] == [inner]:
+            return pid
+    raise MeasurementError("A container's first process is not to be found: it has ended.")
+
+
+def _nested_ids(pid: int) -> list[str]:
+    """Return a process's id in each pid namespace that it is in, the host's first."""
+    # NSpid:  4242    17      1
+    with suppress(OSError):
+        for line in File(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[1:]
+    return []
+
+
+def _link_outside(host: int, outsider: int) -> None:
+    """Join the two with a veth pair; a machine outside is a namespace of its own."""
+    _ip(host, "link", "add", "outside", "type", "veth", "peer", "eth0", "netns", str(outsider))
+    for pid, name, address in (
+        (host, "outside", OUTSIDE_HOST),
+        (outsider, "eth0", OUTSIDE_PEER),
+    ):
+        _ip(pid, "address", "add", f"{address}/30", "dev", name)
+        _ip(pid, "link", "set", name, "up")
+
+
+def _ip(pid: int, *words: str) -> str:
+    done = _checked(netns.argv_in(pid, ["ip", *words]), what=f"ip {words[0]} {words[1]}")
+    return done.stdout
+
+
+def _address(pid: int, interface: str) -> str:
+    answer = json.loads(_ip(pid, "-json", "-4", "address", "show", "dev", interface))
+    return answer[0]["addr_info"][0]["local"]
+
+
+def _checked(command: list[str], *, what: str) -> subprocess.CompletedProcess:
+    try:
+        return subprocess.run(command, check=True, timeout=10, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise Unavailable(f"Program {command[0]!r} is missing. Run `make system`.") from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.strip().splitlines()[-1:] or [f"status {error.returncode}"]
+        raise MeasurementError(f"{what} failed: {reason[0]}") from None
+
+
+def _serve(here: Site, role: str, command: list[str], port: int) -> None:
+    """Start a server that lives as long as the engine, and wait until it listens."""
+    inside = ["nsenter", f"--target={here.pids['host']}", "--pid", "--", *command]
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(
+        netns.argv_in(here.pids[role], inside),
+        stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True,
+    )  # fmt: skip
+    here.servers.append(server)
+    deadline = time.monotonic() + 10
+    while not published.listeners(here.pids[role], port=port):
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(f"No server listened on port {port} after 10 s.")
+        time.sleep(0.01)
+
+
+def target(here: Site, path: str) -> tuple[str, int]:
+    """Return the address that a path's client calls, and what to add to the ports."""
+    name = PATHS[path].target
+    offset = HOST_OFFSET if path == "host-network" else 0
+    return here.addresses.get(name, name), offset
+
+
+def congest(here: Site, wanted: str) -> str:
+    """Set one TCP congestion control in every namespace of the site.
+
+    docker-proxy's sockets live in the host's, so both its legs have it too; a
+    namespace made later would start with the kernel's default again.
+
+    Parameters
+    ----------
+    wanted : str
+        ``"reno"`` say, or ``"default"``: what this machine itself uses.
+
+    Returns
+    -------
+    str
+        The algorithm, as read back from all of them.
+
+    Raises
+    ------
+    Unavailable
+        If the kernel does not let namespaces use it.
+    """
+    name = CONGESTION.read_text().strip() if wanted == "default" else wanted
+    for pid in here.pids.values():
+        try:
+            netns.call_in(pid, lambda: CONGESTION.write_text(name))
+        except OSError as error:
+            raise Unavailable(
+                f"Congestion control {name!r} cannot be set in a namespace: {error.strerror}."
+            ) from None
+        if netns.sysctl_in(pid, "net.ipv4.tcp_congestion_control") != name:
+            raise MeasurementError(f"Congestion control {name!r} was set and is another.")
+    return name

@@ -1,0 +1,270 @@
+"""What one path of a site can do: does it connect, who serves it, how fast, at what price."""
+
+from __future__ import annotations
+
+import json
+import select
+import statistics
+import subprocess
+import time
+from contextlib import suppress
+
+from caveatlib.errors import DeadlineExceeded, MeasurementError
+from caveatlib.experiments.ports.site import (
+    CONNECT_TIMEOUT_S,
+    ECHO_PORT,
+    IPERF_PORT,
+    PATHS,
+    UNHEARD_PORT,
+    Site,
+    target,
+)
+from caveatlib.instruments import echo, iperf3, published
+from caveatlib.places import netns
+
+GB = 1e9
+STREAM_S = 1
+ROUND_TRIPS_S = 1.0
+CONNECTS_S = 0.3
+ENOUGH_FOR_P99 = 1000
+FIRST_PRICED_PORT = 20000
+PRICE_TIMEOUT_S = 120.0
+"""500 ports with the proxy take about 30 s to stop."""
+
+
+def reach(here: Site, path: str) -> dict:
+    """Connect once over a path, and find out by evidence who served it.
+
+    While the connection is held, what the nat table's counters and
+    docker-proxy's sockets have gained since before tells who carries it.
+
+    Returns
+    -------
+    dict
+        ``reachable`` (1 if the server answered), ``refusal`` (why not),
+        ``served_by`` (``"proxy"``, ``"nat"``, ``"process"``: neither of them,
+        ``"both"``, ``"nobody"``), ``source_class`` (see `source_class`),
+        the evidence ``nat_connections`` and ``proxy_sockets``, and
+        ``accepts_unheard``: 1 if a published port is accepted on which nobody
+        listens.
+    """
+    before = _evidence(here)
+    with _probing(here, path, "peer", ECHO_PORT, seconds=CONNECT_TIMEOUT_S) as (child, found):
+        during = _evidence(here)
+        child.stdin.close()
+    gained = {name: during[name] - before[name] for name in before}
+    with _probing(here, path, "peer", UNHEARD_PORT, seconds=CONNECT_TIMEOUT_S) as (_, unheard):
+        pass
+    answered = found["answered"]
+    return {
+        "reachable": int(answered),
+        "refusal": _refusal(found),
+        "served_by": _served_by(answered, **gained),
+        "source_class": source_class(found["seen"], found["own"], here.addresses["gateway"]),
+        "accepts_unheard": int(unheard["accepted"]),
+        **{name: max(0, value) for name, value in gained.items()},
+    }
+
+
+def source_class(seen: str, own: str, gateway: str) -> str:
+    """Classify the client's address as the server sees it; empty if it sees none.
+
+    Returns
+    -------
+    str
+        ``"loopback"``; ``"own"``, the client's (the host's own may be the
+        gateway's); ``"gateway"``, the host on the server's network; ``"other"``.
+    """
+    if not seen:
+        return ""
+    if seen.startswith("127.") or seen == "::1":
+        return "loopback"
+    if seen == own:
+        return "own"
+    return "gateway" if seen == gateway else "other"
+
+
+def _refusal(found: dict) -> str:
+    if found["answered"]:
+        return ""
+    return found["error"] or "accepted, then no answer"
+
+
+def _served_by(answered: bool, *, nat_connections: int, proxy_sockets: int) -> str:
+    if not answered:
+        return "nobody"
+    if nat_connections > 0 and proxy_sockets > 0:
+        return "both"
+    if proxy_sockets > 0:
+        return "proxy"
+    return "nat" if nat_connections > 0 else "process"
+
+
+def _evidence(here: Site) -> dict[str, int]:
+    host, sockets = here.pids["host"], 0
+    for proxy in published.proxies(host, port=ECHO_PORT):
+        with suppress(OSError):
+            sockets += published.sockets(proxy.pid)
+    return {"nat_connections": published.nat_packets(host, ECHO_PORT), "proxy_sockets": sockets}
+
+
+def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict, str]:
+    """Send as much as goes over a path and account for the CPU that it takes.
+
+    Returns
+    -------
+    measures : dict
+        ``rate_bit_per_s``, ``retransmits``, ``client_cpu`` and ``server_cpu``
+        (cores), ``cpu_s_per_gb`` (the whole machine's), ``proxy_cpu_s_per_gb``
+        (docker-proxy's alone), ``cpu_bound`` (1 if both ends use 95 % of
+        `cores`), ``algorithm`` and ``iperf_version``.
+    report : str
+        iperf3's own, stripped.
+
+    Raises
+    ------
+    MeasurementError
+        If iperf3 reports an error, nothing, or a contradiction.
+    """
+    address, offset = target(here, path)
+    command = iperf3.client_command(
+        address, IPERF_PORT + offset, streams=streams, duration_s=STREAM_S
+    )
+    argv = netns.argv_in(here.pids[PATHS[path].client], command)
+    machine, proxy = published.busy_s(), _proxy_cpu_s(here)
+    text = iperf3.run(argv, timeout_s=STREAM_S + 10)
+    machine, proxy = published.busy_s() - machine, _proxy_cpu_s(here) - proxy
+    report = iperf3.parse(text)
+    gigabytes = report.received_bytes / GB
+    return {
+        "rate_bit_per_s": report.rate_bit_per_s,
+        "retransmits": report.retransmits,
+        "client_cpu": report.client_cpu,
+        "server_cpu": report.server_cpu,
+        "cpu_bound": int(report.cpu_bound(cores)),
+        "cpu_s_per_gb": machine / gigabytes,
+        "proxy_cpu_s_per_gb": max(0.0, proxy) / gigabytes,
+        "algorithm": report.congestion,
+        "iperf_version": report.version,
+    }, iperf3.strip(text)
+
+
+def _proxy_cpu_s(here: Site) -> float:
+    return sum(
+        published.cpu_s(p.pid) for p in published.proxies(here.pids["host"], port=IPERF_PORT)
+    )
+
+
+def round_trips(here: Site, path: str) -> dict:
+    """Time answers at a fixed open-loop rate, from when each question was due.
+
+    Returns
+    -------
+    dict
+        ``round_trip_p50_s`` and ``round_trip_p99_s`` (only from 1000 answers on).
+
+    Raises
+    ------
+    MeasurementError
+        If a question stayed without an answer.
+    """
+    with _probing(here, path, "round-trips", ECHO_PORT, seconds=ROUND_TRIPS_S) as (_, found):
+        latencies = found["latency_s"]
+    if len(latencies) < max(2, found["sent"]):
+        raise MeasurementError(f"{len(latencies)} of {found['sent']} round trips came back.")
+    cuts = statistics.quantiles(latencies, n=100, method="inclusive")
+    enough = len(latencies) >= ENOUGH_FOR_P99
+    return {"round_trip_p50_s": cuts[49]} | ({"round_trip_p99_s": cuts[98]} if enough else {})
+
+
+def connects(here: Site, path: str) -> dict:
+    """Count connections made, answered and closed, one after the other.
+
+    Raises
+    ------
+    MeasurementError
+        If one of them failed.
+    """
+    with _probing(here, path, "connects", ECHO_PORT, seconds=CONNECTS_S) as (_, found):
+        if found["failed"]:
+            raise MeasurementError(f"{found['failed']} connections failed.")
+        return {"connects_per_s": found["connects"] / found["elapsed_s"]}
+
+
+def price(here: Site, published: int) -> dict:
+    """Start and stop a container with so many published ports.
+
+    Returns
+    -------
+    dict
+        ``start_s`` and ``stop_s`` (the engine's calls; the stop is a kill and
+        removal, until no docker-proxy is left), ``processes`` (docker-proxy's),
+        ``pss_bytes`` and ``rss_bytes`` of these.
+    """
+    ports = range(FIRST_PRICED_PORT, FIRST_PRICED_PORT + published)
+    engine = here.engine
+    bindings = {"port_bindings": {p: p for p in ports}}
+    container = engine.create(["sleep", "86400"], host=bindings, timeout_s=PRICE_TIMEOUT_S)
+    try:
+        start = time.monotonic()
+        engine.start(container, timeout_s=PRICE_TIMEOUT_S)
+        started = time.monotonic()
+        pids = [p.pid for p in published.proxies(here.pids["host"]) if p.host_port in ports]
+        memory = [published.memory_bytes(pid) for pid in pids]
+    finally:
+        stop = time.monotonic()
+        engine.remove(container, timeout_s=PRICE_TIMEOUT_S)
+        while any(p.host_port in ports for p in published.proxies(here.pids["host"])):
+            if time.monotonic() > stop + PRICE_TIMEOUT_S:
+                raise DeadlineExceeded(f"docker-proxy still runs after {PRICE_TIMEOUT_S} s.")
+            time.sleep(0.01)
+    return {
+        "start_s": started - start,
+        "stop_s": time.monotonic() - stop,
+        "processes": len(pids),
+        "pss_bytes": sum(pss for pss, _ in memory),
+        "rss_bytes": sum(rss for _, rss in memory),
+    }
+
+
+class _probing:
+    """A probe at a path's client: the process, still alive, and what it printed."""
+
+    def __init__(self, here: Site, path: str, kind: str, port: int, *, seconds: float):
+        address, offset = target(here, path)
+        command = echo.probe_command(kind, address, port + offset, seconds=seconds)
+        self._argv = netns.argv_in(here.pids[PATHS[path].client], command)
+        self._kind = kind
+        self._timeout_s = seconds + 10
+
+    def __enter__(self) -> tuple[subprocess.Popen, dict]:
+        self._child = subprocess.Popen(
+            self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            if self._kind != "peer":
+                self._child.stdin.close()
+            return self._child, self._first_line()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _first_line(self) -> dict:
+
+        if not select.select([self._child.stdout], [], [], self._timeout_s)[0]:
+            raise DeadlineExceeded(f"Probe {self._kind!r} said nothing in {self._timeout_s:g} s.")
+        line = self._child.stdout.readline()
+        if not line:
+            raise MeasurementError(f"Probe {self._kind!r} ended without a word.")
+        return json.loads(line)
+
+    def __exit__(self, *_):
+        with suppress(OSError):
+            self._child.stdin.close()
+        try:
+            self._child.wait(2)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait(5)
+        self._child.stdout.close()

@@ -1,0 +1,326 @@
+"""Open-loop load on a CPU group: requests of known CPU cost, at scheduled times.
+
+Worker processes live inside the group and burn CPU time by their own CPU
+clock. Generator and collector are this process, outside of it; what they cost
+and how late they were is part of the result. Open-loop: a request is sent when
+its time has come, whether or not earlier ones were answered, and its latency
+counts from that time, so a stall is seen by everyone who would have met it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import math
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
+from caveatlib.experiments.quota import load_worker
+from caveatlib.places.cgroups.cgroup import Group, Stat
+
+PATTERNS = ("steady", "bursts")
+COST_TOLERANCE = 0.05
+"""A request whose burnt CPU time is further off than this is off cost."""
+OFF_COST_SHARE = 0.01
+READY_WITHIN_S = 20.0
+PIPE_BYTES = 1 << 20
+FOREVER_S = 1e9
+GENERATOR_NICE = -20
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load did and what came of it. Times in seconds after the load's zero.
+
+    Attributes
+    ----------
+    scheduled_s, started_s, ended_s : numpy.ndarray
+        One value per request.
+    request_cpu_s : numpy.ndarray
+        CPU time that the worker's own clock counted for it.
+    used : Stat
+        What the group's counters added while the load ran.
+    window_s : float
+        How long it ran.
+    samples : list of (float, Stat)
+        Time and counters, where samples were wanted.
+    generator_cpu_s : float
+        CPU time of generator and collector.
+    generator_lag_s : float
+        By how much the latest request was sent too late.
+    """
+
+    scheduled_s: np.ndarray
+    started_s: np.ndarray
+    ended_s: np.ndarray
+    request_cpu_s: np.ndarray
+    used: Stat
+    window_s: float
+    samples: list[tuple[float, Stat]]
+    generator_cpu_s: float
+    generator_lag_s: float
+
+    @property
+    def latency_s(self) -> np.ndarray:
+        """From the scheduled time to the end of the work."""
+        return self.ended_s - self.scheduled_s
+
+
+def schedule(
+    pattern: str, *, rate_per_s: float, requests: int, burst: int = 1, seed: int = 0
+) -> np.ndarray:
+    """Return when requests are due, in seconds from zero on, ascending.
+
+    Steady requests come one by one at even distances, bursts come `burst` at
+    once; every distance is shifted at random by up to a tenth either way, so
+    that a load never marches in step with the kernel's periods.
+
+    Parameters
+    ----------
+    pattern : {"steady", "bursts"}
+    rate_per_s : float
+        Mean rate of single requests, > 0.
+    requests : int
+    burst : int, optional
+        Requests that are due at once, for bursts.
+    seed : int
+    """
+    if pattern not in PATTERNS:
+        raise UsageError(f"Unknown pattern {pattern!r}. Must be one of {', '.join(PATTERNS)}.")
+    if rate_per_s <= 0 or requests < 1 or burst < 1:
+        raise UsageError(f"Rate {rate_per_s}, {requests} requests, burst {burst}. Must be > 0.")
+    size = burst if pattern == "bursts" else 1
+    count = math.ceil(requests / size)
+    shift = np.random.default_rng(seed).uniform(-0.1, 0.1, count)
+    starts = (np.arange(count) + 0.5 + shift) * size / rate_per_s
+    return np.repeat(starts, size)[:requests]
+
+
+class Chamber:
+    """A limited group, and the loads that can be put on it.
+
+    Attributes
+    ----------
+    group : Group
+    """
+
+    def __init__(self, group: Group):
+        self.group = group
+
+    def serve(
+        self,
+        due_s: Sequence[float],
+        *,
+        cost_s: float,
+        workers: int,
+        busy: int = 0,
+        sample_every_s: float = 0.0,
+        grace_s: float = 60.0,
+    ) -> Load:
+        """Send requests at their due times to workers in the group; wait for all answers.
+
+        Parameters
+        ----------
+        due_s : sequence of float
+            From `schedule`.
+        cost_s : float
+            CPU time of one request.
+        workers : int
+        busy : int, optional
+            Further processes in the group that burn without a pause.
+        sample_every_s : float, optional
+            Distance of counter samples, 0 for none.
+        grace_s : float, optional
+            How long after the last due time answers may still come.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If they do not all come.
+        MeasurementError
+            If a worker ends early, or more than 1 % of the requests are off their
+            cost by more than 5 %.
+        """
+        due = np.asarray(due_s, dtype=float)
+        with (
+            _workers(self.group, workers) as crew,
+            _workers(self.group, busy) as burning,
+            _ahead(),
+        ):
+            for number in range(busy):
+                burning.send(number, FOREVER_S)
+            watch = _Watch(self.group, crew, sample_every_s)
+            lag = 0.0
+            for number, at in enumerate(due):
+                watch.until(at)
+                lag = max(lag, watch.now() - at)
+                crew.send(number, cost_s)
+            deadline = due[-1] + grace_s
+            while len(crew.answers) < len(due):
+                if watch.now() > deadline:
+                    raise DeadlineExceeded(
+                        f"{len(due) - len(crew.answers)} of {len(due)} requests unanswered "
+                        f"{grace_s:g} s after the last was due."
+                    )
+                watch.until(watch.now() + 0.02, lambda: len(crew.answers) == len(due))
+            used, window, cpu = watch.stop()
+        table = np.array(sorted(crew.answers), dtype=float)
+        spent = table[:, 3]
+        off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
+        if off > OFF_COST_SHARE:
+            raise MeasurementError(
+                f"{off:.0%} of requests burnt other than {cost_s:g} s of CPU time."
+            )
+        starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
+        return Load(due, starts, ends, spent, used, window, watch.samples, cpu, lag)
+
+    def saturate(
+        self,
+        *,
+        workers: int,
+        duration_s: float,
+        settle_s: float = 0.3,
+        sample_every_s: float = 0.0,
+    ) -> Load:
+        """Keep workers burning without a pause, and count over a window after they settled."""
+        none = np.array([])
+        with _workers(self.group, workers) as crew, _ahead():
+            for number in range(workers):
+                crew.send(number, FOREVER_S)
+            time.sleep(settle_s)
+            watch = _Watch(self.group, crew, sample_every_s)
+            watch.until(duration_s)
+            used, window, cpu = watch.stop()
+        return Load(none, none, none, none, used, window, watch.samples, cpu, 0.0)
+
+    def contend(
+        self, other: Chamber, *, duration_s: float, settle_s: float = 0.1
+    ) -> tuple[Stat, Stat]:
+        """Let a process here fight one in another chamber for one core; say what each got."""
+        core = max(os.sched_getaffinity(0))
+        groups = (self.group, other.group)
+        with _workers(groups[0], 1) as one, _workers(groups[1], 1) as two, _ahead():
+            for crew in (one, two):
+                os.sched_setaffinity(crew.processes[0].pid, {core})
+                crew.send(0, FOREVER_S)
+            time.sleep(settle_s)
+            before = [group.stat() for group in groups]
+            time.sleep(duration_s)
+            mine, theirs = (g.stat().since(b) for g, b in zip(groups, before, strict=True))
+        return mine, theirs
+
+
+@contextlib.contextmanager
+def _ahead() -> Iterator[None]:
+    """Put the generator ahead of what it times, as far as that is allowed.
+
+    It sleeps nearly always, so real-time priority disturbs nobody. Entered
+    when the workers run already: a child would inherit it, and no quota binds
+    a real-time process.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, GENERATOR_NICE)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
+class _Watch:
+    """The clock of one load: waits, collects answers, takes samples."""
+
+    def __init__(self, group: Group, crew: _Crew, every_s: float):
+        self.group, self.crew, self.every = group, crew, every_s
+        self.samples: list[tuple[float, Stat]] = []
+        self._cpu = time.thread_time()
+        self.begun = group.stat()
+        self.zero = time.monotonic()
+        self._next = 0.0 if every_s else math.inf
+
+    def now(self) -> float:
+        return time.monotonic() - self.zero
+
+    def until(self, at: float, done: Callable[[], bool] = lambda: False) -> None:
+        while (now := self.now()) < at and not done():
+            if now >= self._next:
+                self.samples.append((now, self.group.stat()))
+                self._next = max(self._next + self.every, now)
+                continue
+            self.crew.collect(max(0.0, min(at, self._next) - now))
+
+    def stop(self) -> tuple[Stat, float, float]:
+        used = self.group.stat().since(self.begun)
+        samples = [(t, stat.since(self.begun)) for t, stat in self.samples]
+        self.samples[:] = samples
+        return used, self.now(), time.thread_time() - self._cpu
+
+
+class _Crew:
+    """Worker processes on one shared pair of pipes."""
+
+    def __init__(self, processes: list[subprocess.Popen], requests: int, answers: int):
+        self.processes, self._requests, self._answers = processes, requests, answers
+        self.answers: list[tuple] = []
+
+    def send(self, number: int, cost_s: float) -> None:
+        os.write(self._requests, load_worker.REQUEST.pack(number, cost_s))
+
+    def collect(self, timeout_s: float) -> None:
+        """Take the answers that come within the time; return after the first."""
+        if not select.select([self._answers], [], [], timeout_s)[0]:
+            return
+        data = os.read(self._answers, load_worker.ANSWER.size * 256)
+        if not data:
+            raise MeasurementError("All workers ended early.")
+        self.answers += load_worker.ANSWER.iter_unpack(data)
+
+
+@contextlib.contextmanager
+def _workers(group: Group, count: int) -> Iterator[_Crew]:
+    """Start workers, wait until each is ready, and only then move them into the group.
+
+    Their start would otherwise be throttled, and counted as the load's.
+    """
+    request_r, request_w = os.pipe()
+    answer_r, answer_w = os.pipe()
+    argv = [sys.executable, "-I", "-S", load_worker.__file__]
+    crew = _Crew([], request_w, answer_r)
+    try:
+        for end in (request_w, answer_r):
+            with contextlib.suppress(OSError):  # over the user's limit: the default is kept
+                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        for _ in range(count):
+            crew.processes.append(subprocess.Popen(argv, stdin=request_r, stdout=answer_w))
+        os.close(answer_w)
+        answer_w = -1
+        deadline = time.monotonic() + READY_WITHIN_S
+        while len(crew.answers) < count:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"Workers not ready within {READY_WITHIN_S:g} s.")
+            crew.collect(0.1)
+        crew.answers.clear()
+        for process in crew.processes:
+            group.add(process.pid)
+        yield crew
+    finally:
+        for process in crew.processes:
+            process.kill()
+        for process in crew.processes:
+            process.wait(timeout=READY_WITHIN_S)
+        for end in (request_r, request_w, answer_r, answer_w):
+            if end >= 0:
+                os.close(end)

@@ -1,0 +1,342 @@
+"""The model beside the measurement: simulated trials, residuals, and what is not explained.
+
+`simulate` runs `caveatlib.experiments.quota.cfs` on the very arms that were measured and returns
+rows of the same table; `residuals` lays the two side by side. Nothing is gated
+on them: a model that leaves things out on purpose says so by name.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from caveatlib import frames, plots
+from caveatlib.errors import UsageError
+from caveatlib.experiments.quota import (
+    CONDITIONS,
+    COST_S,
+    FULL_S,
+    UNLIMITED,
+    Trials,
+    arm,
+    arrivals,
+    cfs,
+    loads,
+    measures_of,
+)
+from caveatlib.experiments.quota.load import Load, schedule
+from caveatlib.places.cgroups.cgroup import Stat
+
+MODELLED = ("full", "steady", "bursts", UNLIMITED, "beside-busy")
+COMPARED = ("used_ratio", "throttled_share", "throttled_s", "p50_s", "p90_s")
+CLOSE = 0.1
+"""Relative residual up to which the model explains a measure."""
+SHARE_CLOSE = 0.05
+"""The same for shares, as a difference."""
+
+PHASES = 40
+"""How many phases of the period `burst` tries."""
+
+NOT_MODELLED = {
+    "wake-up": "time until a woken worker runs, and what reading and writing its pipe costs",
+    "neighbours": "other work on the machine, the generator's included, that takes CPU time",
+    "alternation": "how the scheduler alternates between threads on one core; here evenly",
+    "placement": "which core a woken thread is put on, and when waiting ones are moved",
+    "tick": "the kernel's tick rate, where it is not 250 Hz",
+    "late throttling": "since Linux 6.18 a thread is throttled when it returns from the kernel",
+}
+"""What the model leaves out, by name."""
+
+
+def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TICK_S, seed: int = 0):
+    """Simulate every arm of a load that the trials have.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Of one machine or several.
+    repeats : int, optional
+        Simulated trials per arm, each with arrivals of its own.
+    tick_s : float, optional
+        One over the kernel's HZ, in seconds.
+    seed : int, optional
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `quota.Trials` with source ``"simulated"``, place ``"model"``.
+    """
+    shown = trials[trials["pattern"].isin(MODELLED)]
+    arms = shown[["machine", "cores", *CONDITIONS]].drop_duplicates(ignore_index=True)
+    rows = []
+    for number, each in enumerate(arms.to_dict("records")):
+        conditions = dict(
+            arm("model", **{k: v for k, v in each.items() if k != "machine"}).conditions
+        )
+        for block in range(repeats):
+            measures = _simulated(conditions, tick_s, seed=seed * 1000 + block)
+            where = {"session": 0, "design": "model", "block": block, "position": number}
+            row = {"run": "", "source": "simulated", "machine": each["machine"], "place": "model"}
+            rows.append(
+                row | where | {"started_at": "", "ok": True, "error": ""} | conditions | measures
+            )
+    return frames.from_rows(rows, Trials)
+
+
+def _simulated(conditions: dict, tick_s: float, *, seed: int) -> dict:
+    """Simulate one trial and return its measures, by the code that makes the measured ones."""
+    full = conditions["pattern"] == "full"
+    due = np.array([]) if full else arrivals(conditions, seed=seed)
+    settle_s = 0.3 if full else 0.0
+    done = cfs.simulate(
+        due,
+        quota_cpus=math.inf if conditions["pattern"] == UNLIMITED else conditions["quota_cpus"],
+        period_s=conditions["period_s"],
+        cores=conditions["cores"],
+        threads=0 if full else conditions["workers"],
+        busy=conditions["workers"] if full else int(conditions["pattern"] == "beside-busy"),
+        cost_s=COST_S,
+        duration_s=settle_s + FULL_S if full else None,
+        sample_every_s=settle_s,
+        tick_s=tick_s,
+        seed=seed,
+    )
+    end, begin = done.timeline.iloc[-1], done.timeline.iloc[1 if full else 0]
+    counters = ["nr_periods", "nr_throttled", "throttled_s", "usage_s"]
+    used = Stat(*(end[counters] - (begin[counters] if full else 0)))
+    table = done.requests
+    spent = np.full(len(due), COST_S)
+    load = Load(
+        *(table[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s")),
+        spent,
+        used,
+        end["t_s"] - (settle_s if full else 0.0),
+        [],
+        math.nan,
+        math.nan,
+    )
+    return measures_of(load, conditions)
+
+
+def residuals(trials: pd.DataFrame, simulated: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return measurement and model side by side, and whether the one explains the other.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Measured trials.
+    simulated : pandas.DataFrame, optional
+        From `simulate`; default simulates now.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per place, arm and measure: `measured` and `simulated` medians,
+        `residual` = measured - simulated in the measure's unit, `relative` to
+        the simulated one, and `explained`: within 10 %, or 0.05 for a share.
+    """
+    simulated = simulate(trials) if simulated is None else simulated
+    measured = loads(trials)
+    measured = measured[measured["ok"] & (measured["sampled_s"] == 0)]
+    key = ["machine", *CONDITIONS]
+    left = measured.groupby([*key, "place"])[list(COMPARED)].median()
+    right = simulated.groupby(key)[list(COMPARED)].median()
+    left = left.melt(ignore_index=False, var_name="measure", value_name="measured").reset_index()
+    right = right.melt(ignore_index=False, var_name="measure", value_name="simulated").reset_index()
+    table = left.merge(right, on=[*key, "measure"]).dropna(subset=["measured", "simulated"])
+    table = table.assign(residual=table["measured"] - table["simulated"])
+    relative = table["residual"] / table["simulated"].where(table["simulated"] > 0)
+    share = table["measure"].isin(("throttled_share", "used_ratio"))
+    near = np.where(share, table["residual"].abs() <= SHARE_CLOSE, relative.abs() <= CLOSE)
+    same = table["residual"].abs() < 1e-3  # a millisecond, or a thousandth
+    return table.assign(relative=relative, explained=near | same).reset_index(drop=True)
+
+
+def unexplained(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `residuals` that the model does not explain, largest first."""
+    rows = table[~table["explained"]]
+    order = rows["residual"].abs().sort_values(ascending=False).index
+    return rows.loc[order].reset_index(drop=True)
+
+
+def one_trial(
+    timeline: pd.DataFrame, requests: pd.DataFrame, *, pattern: str, period_s: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the first sampled trial with this pattern and period, of both tables.
+
+    Raises
+    ------
+    UsageError
+        If no such trial was sampled.
+    """
+    sampled = timeline[(timeline["pattern"] == pattern) & (timeline["period_s"] == period_s)]
+    if sampled.empty:
+        raise UsageError(f"No sampled trial of {pattern!r} over {period_s:g} s.")
+    keys = ["run", "design", "block", "place", *CONDITIONS]
+    first = sampled.iloc[0]
+    return tuple(rows[(rows[keys] == first[keys]).all(axis=1)] for rows in (timeline, requests))
+
+
+def burst(timeline: pd.DataFrame, requests: pd.DataFrame, *, number: int = 0) -> pd.DataFrame:
+    """Return one burst of a sampled trial, measured and simulated, from its start on.
+
+    Where in the kernel's period a burst begins cannot be seen from outside: of
+    `PHASES` simulated phases the one nearest to the measurement is taken.
+
+    Parameters
+    ----------
+    timeline, requests : pandas.DataFrame
+        Rows of one trial of the tables ``timeline`` and ``requests``.
+    number : int, optional
+        Which burst, from 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `t_s` since the burst was due, `usage_s` and `throttled_s` since then,
+        `source`.
+
+    Raises
+    ------
+    UsageError
+        If the tables are not of one trial, or have no such burst.
+    """
+    arms = timeline[["run", "design", "block", "place", *CONDITIONS, "cores"]].drop_duplicates()
+    starts = np.unique(requests["scheduled_s"])
+    if len(arms) != 1 or not 0 <= number < len(starts):
+        raise UsageError(
+            f"{len(arms)} trials, burst {number} of {len(starts)}. Must be of one trial."
+        )
+    begin = starts[number]
+    mine = requests[requests["scheduled_s"] == begin]
+    end = mine["ended_s"].max() + 0.03
+    rows = timeline[timeline["t_s"].between(begin, end)]
+    before = timeline[timeline["t_s"] <= begin].tail(1)
+    counters = ["usage_s", "throttled_s"]
+    zero = before[counters].to_numpy()[0] if len(before) else np.zeros(2)
+    measured = pd.DataFrame(rows[counters].to_numpy() - zero, columns=counters)
+    measured.insert(0, "t_s", rows["t_s"].to_numpy() - begin)
+    arm_of = arms.iloc[0]
+    tried = [_phase(measured, len(mine), arm_of, seed) for seed in range(PHASES)]
+    nearest = min(tried, key=lambda each: float(((each - measured)["usage_s"] ** 2).sum()))
+    return pd.concat(
+        [measured.assign(source="measured"), nearest.assign(source="simulated")], ignore_index=True
+    )
+
+
+def _phase(measured: pd.DataFrame, count: int, arm_of: pd.Series, seed: int):
+    """Simulate a burst in one phase, and read it at the times of the measurement."""
+    times = measured["t_s"].to_numpy()
+    done = cfs.simulate(
+        np.zeros(count),
+        quota_cpus=arm_of["quota_cpus"],
+        period_s=arm_of["period_s"],
+        cores=int(arm_of["cores"]),
+        threads=int(arm_of["workers"]),
+        cost_s=COST_S,
+        duration_s=float(times[-1]) + 0.001,
+        sample_every_s=0.002,
+        seed=seed,
+    ).timeline
+    found = {n: np.interp(times, done["t_s"], done[n]) for n in ("usage_s", "throttled_s")}
+    return pd.DataFrame({"t_s": times} | found)
+
+
+def plot_burst(shown: pd.DataFrame, ax=None):
+    """Draw a burst from `burst`: CPU time over time, the model over the measurement."""
+    return plots.lines(
+        shown.assign(t_ms=(shown["t_s"] * 1e3).round(1), usage_ms=shown["usage_s"] * 1e3),
+        "t_ms",
+        "usage_ms",
+        by="source",
+        unit="ms",
+        xlabel="Time since the burst was due (ms)",
+        ylabel="CPU time used",
+        ax=ax,
+    )
+
+
+def what_if(
+    *,
+    quota_cpus: float = 2.0,
+    period_s: float = 0.1,
+    cores: int = 64,
+    threads: int = 64,
+    load: float = 0.5,
+    limited: bool = True,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Simulate a service on a machine that you do not have: bursts of one request per thread.
+
+    Parameters
+    ----------
+    quota_cpus, period_s : float
+        The limit.
+    cores, threads : int
+        Of the machine, and that serve requests.
+    load : float
+        Wanted CPU time over the quota, in (0, 1].
+    limited : bool
+        Whether the limit applies; without it the same requests are served freely.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per request, as `cfs.Simulation.requests`, and
+        ``throttled_share``, the share of the periods with work that were
+        throttled, in every row.
+    """
+    rate = load * quota_cpus / COST_S
+    due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
+    quota = quota_cpus if limited else 10.0 * cores  # more than the machine can use
+    done = cfs.simulate(
+        due, quota_cpus=quota, period_s=period_s, cores=cores, threads=threads, seed=seed
+    )
+    share = done.totals["nr_throttled"] / max(1, done.totals["nr_periods"])
+    return done.requests.assign(throttled_share=share)
+
+
+def plot_what_if(ax=None, **machine):
+    """Draw how many requests of `what_if` stay below a latency, with the limit and without."""
+    bound, free = what_if(**machine), what_if(**machine, limited=False)
+    share = (
+        f"with the quota, {bound['throttled_share'].iloc[0]:.0%} of the periods with work throttled"
+    )
+    ax = plots.lines(
+        pd.concat([_cumulated(bound, share), _cumulated(free, "without")]),
+        "share",
+        "latency_s",
+        by="limit",
+        unit="s",
+        xlabel="share of requests that stay below",
+        ylabel="latency",
+        ax=ax,
+    )
+    # beside the axes, so long a name would leave them a third of the width
+    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax
+
+
+def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:
+    shares = np.arange(1, 100) / 100
+    return pd.DataFrame(
+        {"share": shares, "latency_s": requests["latency_s"].quantile(shares), "limit": limit}
+    )
+
+
+def explore(
+    quota_cpus: float = 2.0,
+    period_s: float = 0.1,
+    cores: int = 64,
+    threads: int = 64,
+    load: float = 0.5,
+) -> None:
+    """Show `plot_what_if` in a notebook; `ipywidgets.interact` calls it for each setting."""
+    plots.show(
+        plot_what_if(
+            quota_cpus=quota_cpus, period_s=period_s, cores=cores, threads=threads, load=load
+        )
+    )

@@ -1,0 +1,1 @@
+"""What loads and watches a place: traffic, published ports, registries."""

@@ -1,0 +1,1 @@
+"""The one measuring loop: designs, journal, and what becomes of a run."""

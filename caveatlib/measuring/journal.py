@@ -1,0 +1,315 @@
+"""Append-only, crash-safe record of a live run.
+
+A journal is a text file. Every record is one line that enters it by one
+`write` to a descriptor opened with O_APPEND, and says for itself whether it is
+whole and where it belongs::
+
+    1c291ca3 {"kind":"trial","writer":"5fa3c1d0","seq":7,"at":1893,"data":{...}}
+
+The eight hex digits are the CRC-32 of the JSON after them. `at` is the offset
+of the line in the file: a record that went missing, came twice or moved gives
+itself away at the next line. `writer` is drawn at random for every opened
+journal (no process id, no host), `seq` counts that writer's records.
+
+A kill at any instant leaves at most one line without its line end. `read`
+leaves such a torn tail out and says so; the next `Journal.append`, whoever's it
+is, cuts it away first. Records survive the death of the process as soon as
+`append` returns, and a power cut as soon as the journal is closed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import threading
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from caveatlib.errors import DataError, UsageError
+from caveatlib.support.paths import cannot, shown
+
+END = "end"
+"""The kind of the record that ends a complete run."""
+
+
+class Record(NamedTuple):
+    """One record: its kind, who wrote it, as that writer's how-manieth, and what."""
+
+    kind: str
+    writer: str
+    seq: int
+    data: dict
+
+
+class Records(NamedTuple):
+    """What `read` found: the whole records, and what is to be said about the file.
+
+    `complete` is whether the last record is of kind "end" with nothing after
+    it. `note` says in a sentence why not, and is empty otherwise.
+    """
+
+    records: list[Record]
+    complete: bool
+    note: str
+
+
+class Journal:
+    """A journal that is open for appending; a context manager.
+
+    Several processes may write to one file at once, each with a Journal of its
+    own; several threads may share one.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is made if it does not exist; records that it holds stay.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be opened for writing.
+    DataError
+        If the file's last record is damaged, not merely torn.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._writer = os.urandom(4).hex()
+        self._seq = 0
+        self._pid = os.getpid()
+        self._thread_lock = threading.Lock()
+        self._fd = -1
+        try:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._fd = os.open(self.path, flags, 0o644)
+            with _Locked(self._fd):
+                self._cut_torn_tail()
+        except OSError as error:
+            self._abandon()
+            raise cannot("open", self.path, error) from None
+        except BaseException:
+            self._abandon()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def append(self, kind: str, data: dict) -> None:
+        """Append one record; once this returns, a kill cannot lose it.
+
+        Parameters
+        ----------
+        kind : str
+            What the record is, ``"trial"`` say.
+        data : dict
+            Text, numbers, booleans, None, lists and mappings of these; NumPy's
+            and pandas' scalars become Python's. NaN, NaT and NA become null,
+            the only way that strict JSON has to say "no value".
+
+        Raises
+        ------
+        StorageError
+            If the record cannot be written whole (full disk, say). What was
+            there before stays readable, and a later append may be tried.
+        DataError
+            If the data hold what JSON cannot say: infinity, or a foreign type.
+        UsageError
+            If the journal is closed, or was opened by another process.
+        """
+        with self._thread_lock:
+            if self._fd < 0:
+                raise UsageError(
+                    f"Journal {shown(self.path)!r} is closed. Open it again to append."
+                )
+            if os.getpid() != self._pid:  # a fork shares the lock, so the lock would not exclude
+                raise UsageError(
+                    f"Journal {shown(self.path)!r} was opened by another process. "
+                    "Every process must open its own."
+                )
+            plain = _plain(data, "data")
+            try:
+                with _Locked(self._fd):
+                    self._write(kind, plain)
+            except OSError as error:
+                raise cannot("write", self.path, error) from None
+
+    def close(self) -> None:
+        """Bring the records to the disk and close the file; twice is harmless."""
+        with self._thread_lock:
+            fd, self._fd = self._fd, -1
+            if fd < 0:
+                return
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                raise cannot("write", self.path, error) from None
+            finally:
+                os.close(fd)
+
+    def _write(self, kind: str, data) -> None:
+        """Write one line at the end of the file; a part that fits is a torn tail."""
+        at = self._cut_torn_tail()
+        line = _line(
+            {"kind": kind, "writer": self._writer, "seq": self._seq, "at": at, "data": data}
+        )
+        written = os.write(self._fd, line)
+        if written < len(line):
+            # The kernel would tell the reason only to the next write.
+            raise OSError(0, f"only {written} of {len(line)} bytes fit; is the disk full?")
+        self._seq += 1
+
+    def _cut_torn_tail(self) -> int:
+        """Cut what a killed writer left without line end; return the file's size.
+
+        Only under the lock: then nobody is in the middle of a write.
+        """
+        size = os.fstat(self._fd).st_size
+        if size == 0 or os.pread(self._fd, 1, size - 1) == b"\n":
+            return size
+        tail, at = b"", size
+        while at and b"\n" not in tail:
+            step = min(at, 1 << 20)
+            at -= step
+            tail = os.pread(self._fd, step, at) + tail
+        tail = tail.rpartition(b"\n")[2]
+        _check_torn(tail, self.path, "The last line")
+        os.ftruncate(self._fd, size - len(tail))
+        return size - len(tail)
+
+    def _abandon(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read(path) -> Records:
+    """Read a journal, or any beginning of one.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Records
+        All whole records in file order. A torn tail is left out and flagged.
+
+    Raises
+    ------
+    DataError
+        If a record is damaged, missing or out of its place; the message names
+        the line, counted from 1. Every single wrong byte is found.
+    StorageError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise cannot("read", path, error) from None
+    *lines, tail = content.split(b"\n")
+    records, at = [], 0
+    for number, line in enumerate(lines, start=1):
+        records.append(_record(line, at, path, number))
+        at += len(line) + 1
+    if tail:
+        _check_torn(tail, path, f"Line {len(lines) + 1}")
+        note = f"The last {len(tail)} bytes are a record cut short; they are left out."
+        return Records(records, False, note)
+    if not records or records[-1].kind != END:
+        note = (
+            f"The run did not end: {len(records)} records and no record of kind 'end' after them."
+        )
+        return Records(records, False, note)
+    return Records(records, True, "")
+
+
+class _Locked:
+    """Hold an exclusive lock on an open file, among processes."""
+
+    def __init__(self, fd: int):
+        self._fd = fd
+
+    def __enter__(self):
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *exception):
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+
+def _line(body: dict) -> bytes:
+    # ASCII only: whatever the text holds, no byte of it can be a line end.
+    text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _record(line: bytes, at: int, path: Path, number: int) -> Record:
+    body = _body(line)
+    if body is None:
+        raise DataError(
+            f"Line {number} of {shown(path)!r} is damaged: it does not agree with its checksum. "
+            "Restore the file from a copy."
+        )
+    if body["at"] != at:
+        raise DataError(
+            f"Line {number} of {shown(path)!r} belongs at byte {body['at']} but stands at byte "
+            f"{at}: records before it are missing, doubled or moved. Restore the file from a copy."
+        )
+    return Record(body["kind"], body["writer"], body["seq"], body["data"])
+
+
+def _body(line: bytes) -> dict | None:
+    """Return the JSON of a line, or None unless every byte of the line is right."""
+    digits, _, text = line.partition(b" ")
+    if digits != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or not {"kind", "writer", "seq", "at", "data"} <= body.keys():
+        return None
+    return body
+
+
+def _check_torn(tail: bytes, path: Path, line: str) -> None:
+    # One write cut short lacks at least the line end. A whole record with one
+    # byte more is therefore no tear: its line end was changed.
+    if _body(tail[:-1]) is not None:
+        raise DataError(
+            f"{line} of {shown(path)!r} is damaged: its line end is {tail[-1:]!r}. "
+            "Restore the file from a copy."
+        )
+
+
+def _plain(value, where: str):
+    """Return the value in JSON's own types; `where` names it in an error."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, dict):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise DataError(f"Key {wrong[0]!r} of {where} is no text. Keys must be text.")
+        return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise DataError(
+                f"Value {value!r} of {where} is infinite. Must be finite, or NaN for none."
+            )
+        return None if math.isnan(value) else float(value)
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas', which is not imported for this
+        return None
+    plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's scalars and arrays
+    if type(plain) is type(value):
+        raise DataError(
+            f"Value of {where} is of type {type(value).__name__!r}. Must be text, a number, "
+            "a boolean, None, or a list or mapping of these."
+        )
+    return _plain(plain, where)

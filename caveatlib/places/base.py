@@ -1,0 +1,126 @@
+"""What every backend shares: an ability, a workload, and a running instance of it.
+
+A backend is a place where a workload can run. Experiments see only the two
+protocols below; `caveatlib.places.catalogue` opens places by name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import socket
+from typing import Protocol
+
+
+def program(name: str) -> str | None:
+    """Return a program's path, also from root's folders, which many a user's PATH lacks."""
+    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that this machine can or cannot do.
+
+    Attributes
+    ----------
+    name : str
+        Short name that places refer to, ``"private-engine"`` say.
+    available : bool
+    reason : str
+        What was found, or what is missing. Names no host, user or address.
+    fix : str
+        The command that would mend it; empty when nothing is missing or
+        nothing can be done.
+    """
+
+    name: str
+    available: bool
+    reason: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What runs in a place: a script for ``/bin/sh``, and the port it listens on.
+
+    Attributes
+    ----------
+    script : str
+        Given to ``sh -c``.
+    port : int
+        TCP port the script will listen on, 0 for none. A place publishes it
+        where it can, `Instance.connect` reaches it.
+    """
+
+    script: str
+    port: int = 0
+
+
+class Instance(Protocol):
+    """One workload in one place, from created to removed.
+
+    The calls come in this order: `start`, `signal`, `wait`, `remove`. `remove`
+    may come at any time and more than once, and never leaves anything behind.
+    """
+
+    output: int
+    """File descriptor where the workload's output can be read from the start."""
+
+    def start(self) -> None:
+        """Ask the place to start the workload; return when the place says so."""
+
+    def signal(self, name: str) -> None:
+        """Send a signal to the workload, ``"TERM"`` say, without waiting.
+
+        A place with no signals (a virtual machine) asks for an orderly end.
+        """
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end and return the exit status.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the workload still runs after `timeout_s` seconds.
+        """
+
+    def remove(self) -> None:
+        """End and remove the instance with everything that it made."""
+
+    def pids(self) -> list[int]:
+        """Return the host's processes that exist for this instance alone."""
+
+    def memory_cgroup(self) -> Path | None:
+        """Return the folder of the instance's own memory cgroup, if it has one."""
+
+    def connect(self, timeout_s: float) -> socket:
+        """Open a TCP connection to the workload's port, as a client on the host would."""
+
+
+class Place(Protocol):
+    """An opened place."""
+
+    def create(self, workload: Workload) -> Instance:
+        """Prepare the workload up to the point where only `Instance.start` is missing."""
+
+    def facts(self) -> dict[str, str]:
+        """Return the versions and settings that this place adds to a run's conditions."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial yields.
+
+    Attributes
+    ----------
+    measures : mapping
+        Measured columns of the trial's row.
+    tables : mapping
+        Rows for further tables, by table name; `run`, `design`, `block` and
+        `place` are added to each row.
+    """
+
+    measures: Mapping[str, object]
+    tables: Mapping[str, list[dict]] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Docker engines: the reader's own and private ones."""

@@ -1,0 +1,422 @@
+"""A Docker engine: the few calls that experiments need, each with a total deadline.
+
+`own_engine` is the reader's own; `private_engine.private_engine` makes one.
+Whatever goes wrong is an `EngineError` or `DeadlineExceeded`. Everything made
+here is labelled, and only what is labelled is ever removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import platform
+import re
+import secrets
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
+from caveatlib.places import netns
+from caveatlib.places.base import Ability, program
+from caveatlib.places.engines import answers, belongings, deadline, endpoint, streams
+
+SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
+"""Seconds and bytes that a saved image may take."""
+CALL_S = 30.0
+
+
+def probe() -> Ability:
+    """Return whether the reader has an engine of their own that can be used."""
+    # The errors name addresses and contexts; an ability must not.
+    try:
+        with contextlib.closing(Engine(endpoint.resolve(), timeout_s=3.0)) as engine:
+            reason = f"Docker {engine.version}"
+    except Unavailable as error:
+        refused = "may not be opened" in str(error)
+        reason = "this user may not open its socket" if refused else "no running engine found"
+        return Ability(
+            "own-engine", False, reason, answers.GROUP_FIX if refused else endpoint.START_FIX
+        )
+    except UsageError:
+        return Ability("own-engine", False, "the configured engine is remote or unknown")
+    except CaveatError:
+        return Ability("own-engine", False, "the engine gives no sensible answer")
+    return Ability("own-engine", True, reason)
+
+
+@contextmanager
+def own_engine(named: str | None = None) -> Iterator[Engine]:
+    """Open the reader's own engine, and remove at the end what was made on it.
+
+    Parameters
+    ----------
+    named : str or None
+        Address of an engine; only one that is named here may be remote.
+
+    Raises
+    ------
+    UsageError, Unavailable
+        As `endpoint.resolve`; also if nothing answers at the address.
+    """
+    engine = Engine(endpoint.resolve(named))
+    try:
+        sweep_own(engine)
+        yield engine
+    except BaseException:
+        with contextlib.suppress(CaveatError):  # the first exception says more
+            engine.clear()
+        raise
+    else:
+        engine.clear()
+    finally:
+        engine.close()
+
+
+def sweep_own(engine: Engine) -> list[str]:
+    """Remove from an engine what runs of dead owners left on it.
+
+    Returns
+    -------
+    removed : list of str
+        ``"container 1f2e3d4c5b6a"``, one for each thing removed.
+    """
+    return belongings.remove(engine, belongings.is_orphaned)
+
+
+class Engine:
+    """A connection to one Docker engine.
+
+    Attributes
+    ----------
+    where : Endpoint
+    pid : int or None
+        A process whose network and pid namespaces are the engine's; None for
+        the reader's own engine, whose namespaces are the host's.
+    run : str
+        Eight hexadecimal digits that label everything made through it.
+    version : str
+        The engine's version.
+    api : docker.APIClient
+        For what has no method here; call its functions through `call`.
+    """
+
+    def __init__(
+        self,
+        where: endpoint.Endpoint,
+        *,
+        pid: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        timeout_s: float = CALL_S,
+    ):
+        self.where, self.pid = where, pid
+        self.run = secrets.token_hex(4)
+        self._settings = dict(settings or {})
+        self._image: str | None = None
+        self._lock = threading.Lock()
+        self.api = answers.client(where)
+        try:
+            about = answers.as_dict(
+                self.call("version", self.api.version, False, timeout_s=timeout_s)
+            )
+            self.api._version = answers.api_version(about)
+            self.version = answers.word(about.get("Version"))
+        except EngineError as error:
+            self.close()
+            raise answers.unreachable(error, where) or error from error.__cause__
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connections; containers stay as they are."""
+        self.api.close()
+
+    def call(self, what: str, function: Callable, *args, timeout_s: float = CALL_S, **kwargs):
+        """Call a docker-py function within a total deadline.
+
+        Parameters
+        ----------
+        what : str
+            Names the call in errors.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the answer is not complete after `timeout_s` seconds.
+        EngineError
+            If the answer is an error, or makes no sense.
+        """
+        with deadline.budgeted(timeout_s) as budget:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                raise deadline.translate(error, budget, what) from error
+
+    def info(self, *, timeout_s: float = CALL_S) -> dict:
+        """Return the engine's own description; holds names that must not be stored."""
+        return answers.as_dict(self.call("info", self.api.info, timeout_s=timeout_s))
+
+    def image(self) -> str:
+        """Return the name of the busybox image, imported at the first use.
+
+        Raises
+        ------
+        Unavailable
+            If there is neither a local busybox for the engine's platform nor
+            a busybox image in the engine.
+        """
+        with self._lock:
+            if self._image is None:
+                self._image = belongings.image(self)
+            return self._image
+
+    def create(
+        self,
+        argv: Sequence[str],
+        *,
+        image: str | None = None,
+        ports: Sequence[int] = (),
+        host: Mapping[str, object] | None = None,
+        timeout_s: float = CALL_S,
+    ) -> str:
+        """Create a container and return its id.
+
+        Parameters
+        ----------
+        argv : sequence of str
+            The command.
+        image : str or None
+            Default is `image`.
+        ports : sequence of int
+            TCP ports, each published on 127.0.0.1 at a port that the engine chooses.
+        host : mapping, optional
+            Arguments of docker-py's ``create_host_config``: ``runtime``,
+            ``cpu_quota``, ``cpu_period``, ``pids_limit``, ``network_mode``,
+            ``sysctls``, ``port_bindings`` (instead of `ports`' bindings) and so on.
+        """
+        bindings = dict.fromkeys(ports, ("127.0.0.1",))
+        with_ports = {"port_bindings": bindings, **(host or {})}
+        exposed = list(with_ports["port_bindings"])
+        image = image or self.image()
+
+        def create():
+            return self.api.create_container(
+                image,
+                list(argv),
+                ports=exposed,
+                labels=belongings.labels(self.run),
+                host_config=self.api.create_host_config(**with_ports),
+                use_config_proxy=False,
+            )
+
+        return answers.text(self.call("create", create, timeout_s=timeout_s), "Id")
+
+    def attach(self, container: str, *, timeout_s: float = CALL_S) -> deadline.BudgetSocket:
+        """Return a stream of what a container writes from now on.
+
+        The bytes carry Docker's 8-byte frame heads; `streams.frames` takes
+        them apart, a search for a nonce need not.
+        """
+        target = f"{self._path('containers', container)}/attach?stream=1&stdout=1&stderr=1"
+        return self._stream("attach", target, timeout_s=timeout_s)
+
+    def start(self, container: str, *, timeout_s: float = CALL_S) -> None:
+        """Start a container; return when the engine does."""
+        self.call("start", self.api.start, container, timeout_s=timeout_s)
+
+    def kill(self, container: str, signal: str, *, timeout_s: float = CALL_S) -> None:
+        """Send a signal to a container's first process, ``"TERM"`` say, if it still runs."""
+        with answers.ignoring(409):
+            self.call("kill", self.api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
+
+    def wait(self, container: str, *, timeout_s: float = CALL_S) -> int:
+        """Wait for a container's end and return its exit status."""
+        answer = self.call("wait", self.api.wait, container, timeout_s=timeout_s)
+        return answers.number(answer, "StatusCode")
+
+    def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
+        """End and remove a container; one that is gone already is no error."""
+        remove = self.api.remove_container
+        with answers.ignoring(404, 409):  # 409: its removal is under way
+            self.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)
+
+    def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:
+        """Return everything the engine says about a container."""
+        inspect = self.api.inspect_container
+        return answers.as_dict(self.call("inspect", inspect, container, timeout_s=timeout_s))
+
+    def published(self, container: str) -> dict[int, int]:
+        """Return for each published TCP port of a container the host's port."""
+        # {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}], "53/udp": null}
+        try:
+            ports = self.inspect(container)["NetworkSettings"]["Ports"] or {}
+            return {
+                int(port.partition("/")[0]): int(hosts[0]["HostPort"])
+                for port, hosts in ports.items()
+                if hosts and port.endswith("/tcp")
+            }
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            raise EngineError("inspect: the engine told no ports that make sense") from None
+
+    def exec(
+        self, container: str, argv: Sequence[str], *, timeout_s: float = CALL_S
+    ) -> tuple[int, bytes]:
+        """Run a command in a running container; return its status and standard output.
+
+        `timeout_s` is for the whole command. A command that outlives it goes on.
+        """
+        with deadline.budgeted(timeout_s) as budget:  # one for all three calls
+            try:
+                made = self.call("exec", self.api.exec_create, container, list(argv))
+                name = answers.text(made, "Id")
+                target = f"{self._path('exec', name)}/start"
+                with self._stream("exec", target, b'{"Detach":false,"Tty":false}') as sock:
+                    output = b"".join(data for kind, data in streams.frames(sock) if kind == 1)
+                status = answers.number(self.call("exec", self.api.exec_inspect, name), "ExitCode")
+            except (OSError, EngineError) as error:
+                raise deadline.translate(error, budget, "exec") from error
+        return status, output
+
+    def build(self, name: str, context: bytes, *, timeout_s: float = CALL_S) -> str:
+        """Build an image from a tar of a build context; return ``caveatlib/<name>:<run>``.
+
+        Raises
+        ------
+        EngineError
+            If a step of the Dockerfile fails.
+        """
+        tag = f"{belongings.REPOSITORIES}{name}:{self.run}"
+        wanted = {
+            "tag": tag,
+            "labels": belongings.image_labels(self.run),
+            "fileobj": io.BytesIO(context),
+            "custom_context": True,
+            "nocache": True,
+            "rm": True,
+            "forcerm": True,
+            "decode": True,
+        }
+        steps = self.call("build", lambda: list(self.api.build(**wanted)), timeout_s=timeout_s)
+        for step in map(answers.as_dict, steps):
+            if "error" in step:
+                raise EngineError(f"build: {answers.word(step['error'])}")
+        return tag
+
+    def saved(self, name: str, *, timeout_s: float = SAVE_S) -> Iterator[bytes]:
+        """Yield an image as ``docker save`` writes it, never more than a chunk in memory.
+
+        Raises
+        ------
+        UsageError
+            If the engine has no such image.
+        DeadlineExceeded, EngineError
+            As `call`; the deadline is for the whole stream.
+        """
+        budget = deadline.Budget(timeout_s, SAVE_BYTES)
+
+        def step(function):
+            with deadline.using(budget):
+                try:
+                    return function()
+                except Exception as error:
+                    raise deadline.translate(error, budget, "save") from error
+
+        found = None
+        with answers.ignoring(404):
+            found = self.call("image", self.api.inspect_image, name)
+        if found is None:
+            raise UsageError(f"No image {name!r} in the engine. See: docker images")
+        chunks = step(lambda: iter(self.api.get_image(name, chunk_size=1 << 20)))
+        while (chunk := step(lambda: next(chunks, None))) is not None:
+            yield chunk
+
+    def create_network(self) -> str:
+        """Create a labelled bridge network and return its id; `clear` removes it."""
+        name = f"caveatlib-{self.run}-{secrets.token_hex(2)}"
+        create = self.api.create_network
+        return answers.text(
+            self.call("network", create, name, labels=belongings.labels(self.run)), "Id"
+        )
+
+    def place(self, *, runtime: str | None = None, host: Mapping[str, object] | None = None):
+        """Return the place whose workloads are containers of this engine.
+
+        Parameters
+        ----------
+        runtime : str or None
+            Name of an OCI runtime that the engine knows; default is its own choice.
+        host : mapping, optional
+            As `create` takes it.
+        """
+        from caveatlib.places.engines.containers import EnginePlace
+
+        return EnginePlace(self, runtime=runtime, host=host)
+
+    def facts(self) -> dict[str, str]:
+        """Return versions and settings: conditions of a run, without names or addresses."""
+        info = self.info()
+        about = answers.as_dict(self.call("version", self.api.version))
+        facts = {
+            "engine_version": answers.word(about.get("Version")),
+            "engine_os": answers.word(about.get("Os")),
+            "storage_driver": answers.word(info.get("Driver")),
+            "cgroup_driver": answers.word(info.get("CgroupDriver")),
+            "cgroup_version": answers.word(info.get("CgroupVersion")),
+            "default_runtime": answers.word(info.get("DefaultRuntime")),
+        }
+        for part in about.get("Components") or []:
+            if isinstance(part, dict) and part.get("Name") in ("containerd", "runc", "crun"):
+                facts[f"{part['Name']}_version"] = answers.word(part.get("Version"))
+        if self.where.local and platform.system() == "Linux":
+            facts |= {"firewall_backend": _firewall(), "congestion_control": self._congestion()}
+        return facts | self._settings
+
+    def containers(self) -> list[dict]:
+        """Return the engine's entries of all containers with our label."""
+        return belongings.labelled(self, "containers", all=True)
+
+    def clear(self) -> None:
+        """Remove everything that was made through this connection."""
+        belongings.remove(self, lambda labels: labels.get(belongings.RUN_LABEL) == self.run)
+
+    def _path(self, kind: str, name: str) -> str:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise UsageError(f"{kind} {name!r}. Must be an id or a name.")
+        return f"/v{self.api._version}/{kind}/{name}"
+
+    def _stream(self, what: str, target: str, body: bytes = b"", *, timeout_s: float = CALL_S):
+        with deadline.budgeted(timeout_s) as budget:
+            try:
+                sock = deadline.connected(self.where.address)
+                try:
+                    streams.upgrade(sock, target, body)
+                    sock.settimeout(None)
+                except BaseException:
+                    sock.close()
+                    raise
+            except (OSError, EngineError) as error:
+                raise deadline.translate(error, budget, what) from error
+        return sock
+
+    def _congestion(self) -> str:
+        name = "net.ipv4.tcp_congestion_control"
+        try:
+            if self.pid is not None:
+                return netns.sysctl_in(self.pid, name)
+            return netns.sysctl(name)
+        except (OSError, MeasurementError):
+            return ""
+
+
+def _firewall() -> str:
+    # iptables v1.8.11 (nf_tables)
+    iptables = program("iptables")
+    if iptables is None:
+        return ""
+    try:
+        done = subprocess.run([iptables, "--version"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "legacy" if "legacy" in done.stdout else "nf_tables" if "nf_" in done.stdout else ""

@@ -1,0 +1,240 @@
+"""A Docker engine of our own, in namespaces of its own, that leaves nothing.
+
+It comes up in about a second, shares nothing with an engine that the reader
+may have, has no way out to any network, and ends with its owner: see
+`supervisor`. What no namespace covers carries a lease: see `leases`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
+from caveatlib.places import leases, procfs, rootfs
+from caveatlib.places.base import Ability, program
+from caveatlib.places.engines import supervisor
+from caveatlib.places.engines.endpoint import Endpoint
+from caveatlib.places.engines.engine import Engine
+
+START_S = 30.0
+END_S = 10.0
+MAX_SOCKET_PATH = 107
+PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsenter")
+RUNTIMES: Mapping[str, Sequence[str]] = {
+    "runc": ("runc",),
+    "crun": ("crun",),
+    # gVisor's own network stack takes a newer kernel's namespace for the host's and
+    # refuses it; "host" is the container's namespace here, not the machine's.
+    "runsc": ("runsc", "--platform=systrap", "--network=host"),
+}
+"""Known OCI runtimes: program and arguments, which stand before the runtime's own."""
+
+# RFC 2544 sets 198.18.0.0/15 aside for benchmarks, so it meets nobody's network.
+BRIDGE = "198.18.0.1/24"
+POOL = {"base": "198.19.0.0/16", "size": 24}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_UNSHARE = (
+    *("--net", "--mount", "--pid", "--fork", "--kill-child"),
+    *("--mount-proc", "--propagation", "private"),
+)
+
+
+def probe() -> Ability:
+    """Return whether a private engine can be started here."""
+    name = "private-engine"
+    missing = [name for name in PROGRAMS if program(name) is None]
+    if missing:
+        return Ability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
+    if os.geteuid() != 0:
+        return Ability(name, False, "needs root", "run it as root")
+    if not procfs.hierarchies():
+        return Ability(name, False, "no control groups mounted")
+    try:
+        done = subprocess.run(
+            [program("unshare"), *_UNSHARE, "true"], capture_output=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Ability(name, False, f"unshare failed: {type(error).__name__}")
+    if done.returncode:
+        return Ability(name, False, "the kernel refuses new namespaces here")
+    return Ability(name, True, "dockerd and namespaces found")
+
+
+@contextmanager
+def private_engine(
+    *,
+    userland_proxy: bool = True,
+    storage_driver: str = "overlay2",
+    runtimes: Mapping[str, Sequence[str]] | Sequence[str] = ("runc",),
+    congestion_control: str = "",
+    insecure_registries: Sequence[str] = (),
+    socket_group: str = "root",
+) -> Iterator[Engine]:
+    """Start a Docker engine and end it, and all it made, on leaving.
+
+    Parameters
+    ----------
+    userland_proxy : bool
+        Docker's setting of that name.
+    storage_driver : str
+        ``"overlay2"``, ``"vfs"``, ``"btrfs"`` and so on.
+    runtimes : sequence of str or mapping
+        OCI runtimes to offer: keys of `RUNTIMES`, or name to program and arguments.
+    congestion_control : str
+        TCP congestion control of the engine's network namespace; empty for the
+        kernel's choice. A container's own namespace needs it as a sysctl.
+    insecure_registries : sequence of str
+        Registries reached without TLS.
+    socket_group : str
+        Group that may use the engine's socket.
+
+    Raises
+    ------
+    Unavailable
+        If no private engine can be started here.
+    UsageError
+        If a runtime is unknown.
+    MeasurementError
+        If the engine does not come up.
+    """
+    ability = probe()
+    if not ability.available:
+        raise Unavailable(f"No private engine: {ability.reason}. {ability.fix}".rstrip())
+    programs = _programs(runtimes)
+    leases.sweep()
+    with leases.leased() as lease:
+        config = {
+            "storage-driver": storage_driver,
+            "userland-proxy": userland_proxy,
+            "runtimes": programs,
+            "insecure-registries": list(insecure_registries),
+            "group": socket_group,
+            **_fixed(lease),
+        }
+        (lease.run / "daemon.json").write_text(json.dumps(config))
+        settings = {"userland_proxy": str(userland_proxy).lower()}
+        with _running(lease, congestion_control) as (process, url):
+            pid = _first_process(process, lease)
+            with contextlib.closing(_opened(url, pid, settings, process, lease)) as engine:
+                yield engine
+
+
+def _fixed(lease: leases.Lease) -> dict:
+    return {
+        "data-root": str(lease.data / "docker"),
+        "exec-root": str(lease.run / "exec"),
+        "pidfile": str(lease.run / "pid"),
+        "hosts": [f"unix://{lease.run}/docker.sock"],
+        "cgroup-parent": lease.cgroup,
+        # systemd's driver would ask the host's systemd, which is hidden.
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "bip": BRIDGE,
+        "default-address-pools": [POOL],
+        "log-level": "warn",
+        # Docker 29 would use containerd's image store and ignore the storage driver.
+        "features": {"containerd-snapshotter": False},
+    }
+
+
+def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str, dict]:
+    if not isinstance(runtimes, Mapping):
+        unknown = [name for name in runtimes if name not in RUNTIMES]
+        if unknown:
+            known = ", ".join(map(repr, RUNTIMES))
+            raise UsageError(f"Unknown runtime {unknown[0]!r}. Must be one of {known}.")
+        runtimes = {name: RUNTIMES[name] for name in runtimes}
+    programs = {}
+    for name, argv in runtimes.items():
+        path = program(argv[0])
+        if path is None:
+            raise Unavailable(f"No program {argv[0]}. Mend it with: {rootfs.SYSTEM_FIX}")
+        if name != "runc":  # dockerd brings that name itself and refuses another
+            programs[name] = {"path": path, "runtimeArgs": list(argv[1:])}
+    return programs
+
+
+@contextmanager
+def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
+    """Start the supervisor with the engine; on leaving, end both and wait for it."""
+    path = lease.run / "docker.sock"
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
+    owner = os.pidfd_open(os.getpid())
+    settings = {
+        "argv": [program("dockerd"), "--config-file", str(lease.run / "daemon.json")],
+        "log": str(lease.data / "log"),
+        "env": {"PATH": _PATH, "HOME": str(lease.run), **leases.mark()},
+        "run": str(lease.run),
+        "owner": owner,
+        "congestion_control": congestion_control,
+    }
+    argv = [
+        *(program("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
+        *(supervisor.__file__, json.dumps(settings)),
+    ]
+    try:
+        with (lease.data / "log").open("ab") as log:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={"PATH": _PATH, **leases.mark()},
+                pass_fds=(owner,),
+                start_new_session=True,  # Ctrl-C is for the owner, which ends this in order
+            )
+    finally:
+        os.close(owner)
+    try:
+        yield process, f"unix://{path}"
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.stdin.close()
+    try:
+        process.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()  # --kill-child takes the supervisor, and so the namespace, with it
+        process.wait(timeout=END_S)
+
+
+def _first_process(process: subprocess.Popen, lease: leases.Lease) -> int:
+    until = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < until:
+        if below := procfs.children(process.pid):
+            return below[0]
+        time.sleep(0.002)
+    raise MeasurementError(f"The private engine did not start: {_last_words(lease)}")
+
+
+def _opened(url: str, pid: int, settings: dict, process, lease: leases.Lease) -> Engine:
+    """Return the connected engine as soon as it answers."""
+    until = time.monotonic() + START_S
+    where = Endpoint(url, "private engine")
+    while process.poll() is None and time.monotonic() < until:
+        if Path(where.address).exists():
+            with contextlib.suppress(CaveatError):
+                return Engine(where, pid=pid, settings=settings, timeout_s=5.0)
+        time.sleep(0.01)
+    raise MeasurementError(f"The private engine did not start: {_last_words(lease)}")
+
+
+def _last_words(lease: leases.Lease) -> str:
+    # time="..." level=error msg="..." / failed to start daemon: error initializing graphdriver
+    try:
+        lines = (lease.data / "log").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1].replace(str(lease.data), "DATA")[:300] if said else "it said nothing"

@@ -1,0 +1,288 @@
+"""What a virtual machine boots: kernel, initial RAM file system, disk, container bundle.
+
+Every guest starts the same way: Debian's cloud kernel, taken out of its package
+without installing it, and one initial RAM file system of a static busybox. A
+trial's own files (its script) follow it as a second, tiny archive. The microVM
+stays there; the full VM goes on to systemd on a disk.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from caveatlib.errors import Unavailable
+from caveatlib.places import building, cache, rootfs
+from caveatlib.places.cache import Artefact
+from caveatlib.places.machines import cpio
+
+PACKAGE = "linux-image-cloud-amd64"
+MODULES = ("virtio_mmio", "failover", "net_failover", "virtio_net", "virtio_blk")
+"""Kernel modules in the order in which they are loaded; virtio over PCI and ext4 are built in."""
+
+# Runs the trial's script as the only thing in the guest. The serial line is its
+# output; a line on it, "TERM" say, is a signal for the script. The last line
+# tells the exit status: the virtual machine's own says nothing about it.
+RUNNER = """#!/bin/sh
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo -opost
+sh -c "$(cat ${0%/*}/workload.sh)" </dev/null &
+workload=$!
+while read -r signal; do kill -s "$signal" $workload; done </dev/ttyS0 &
+wait $workload
+status=$?
+echo
+echo "caveatlib: exit $status"
+stty -opost  # returns when everything is sent
+exec "$@"
+"""
+
+INIT = """#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs run /run
+load() {
+    for module; do
+        [ ! -e /modules/$module.ko ] || insmod /modules/$module.ko
+    done
+}
+ip link set lo up
+if [ -e /trial/network ]; then
+    load virtio_mmio failover net_failover virtio_net
+    ip address add 10.0.2.15/24 dev eth0
+    ip link set eth0 up
+fi
+if [ -e /trial/disk ]; then
+    load virtio_blk
+    if ! mount -t ext4 /dev/vda /root; then
+        echo "caveatlib: the disk cannot be mounted" >/dev/ttyS0
+        exec poweroff -f
+    fi
+    cp -a /bin /www /trial/runner /trial/workload.sh /run
+    for tree in dev proc sys run; do mount -o move /$tree /root/$tree; done
+    exec switch_root /root /sbin/init
+fi
+exec sh /trial/runner poweroff -f
+"""
+
+# "After" without "Before" keeps a target from waiting for what it wants.
+UNIT = """[Unit]
+Description=The script of one trial
+After=multi-user.target
+
+[Service]
+WorkingDirectory=/run
+Environment=PATH=/run/bin
+ExecStart=/run/bin/sh /run/runner /usr/bin/systemctl start --no-block poweroff.target
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# The serial line belongs to the script, without a login prompt in it; modules
+# are built in or loaded before systemd starts.
+MASKED = ("serial-getty@ttyS0.service", "systemd-modules-load.service")
+
+# container SCRIPT: runs it in the first container of a guest.
+CONTAINER = """#!/bin/sh
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+printf %s "$1" >/bundle/rootfs/script
+exec runc run --no-pivot --bundle /bundle first
+"""
+
+BUNDLE = {
+    "ociVersion": "1.0.2",
+    "process": {
+        "user": {"uid": 0, "gid": 0},
+        "args": ["/bin/sh", "/script"],
+        "env": ["PATH=/bin"],
+        "cwd": "/",
+    },
+    "root": {"path": "rootfs"},
+    "mounts": [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]},
+    ],
+    "linux": {
+        "namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount", "cgroup")]
+    },
+}
+
+
+def build_disk(folder: Path, out: Path) -> float:
+    """Make a raw ext4 disk of a folder's files; return how many seconds it took.
+
+    The disk holds the files and a quarter more, and 64 MiB for its own tables.
+
+    Raises
+    ------
+    Unavailable
+        If ``mkfs.ext4`` is missing.
+    MeasurementError
+        If it failed.
+    """
+    building.need("mkfs.ext4", "e2fsprogs")
+    files = [p.lstat().st_size for p in folder.rglob("*")]
+    size_mib = (sum(4096 + size for size in files) * 5 // 4 >> 20) + 64
+    # Else a large disk of small files runs out of inodes before it is full.
+    options = ("-q", "-F", "-N", str(len(files) + 1024), "-d", str(folder))
+    if out.exists():
+        os.truncate(out, 0)  # a longer file would keep its length
+    started = time.monotonic()
+    building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+    return time.monotonic() - started
+
+
+def _build_kernel(out: Path) -> None:
+    for program in ("apt-get", "apt-cache", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise Unavailable(f"{program} is missing: the guest's kernel needs a Debian host.")
+    listing = building.run("apt-cache", "depends", "--important", PACKAGE)
+    # "  Depends: linux-image-6.12.117+deb13-cloud-amd64"
+    found = re.search(r"Depends: (linux-image-(\S+))", listing)
+    if found is None:
+        raise Unavailable(f"apt knows no {PACKAGE}: needs Debian on x86-64. Run `apt-get update`.")
+    package, version = found.groups()
+    unpacked = out / "unpacked"
+    building.run("apt-get", "-q", "download", package, cwd=out)
+    (archive,) = out.glob("*.deb")
+    building.run("dpkg-deb", "-x", str(archive), str(unpacked))
+    shutil.move(unpacked / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
+    (out / "modules").mkdir()
+    for name in MODULES:
+        # "virtio_net.ko.xz", or "virtio_net.ko" in older packages
+        for module in unpacked.rglob(f"{name}.ko*"):
+            content = module.read_bytes()
+            content = lzma.decompress(content) if module.suffix == ".xz" else content
+            (out / "modules" / f"{name}.ko").write_bytes(content)
+    (out / "version").write_text(version)
+    archive.unlink()
+    shutil.rmtree(unpacked)
+
+
+def _build_initramfs(out: Path) -> None:
+    kernel = cache.find(KERNEL)
+    entries = {"init": (cpio.EXECUTABLE, INIT.encode())} | cpio.tree(rootfs.rootfs())
+    entries["run"] = (cpio.DIRECTORY, b"")
+    for module in (kernel / "modules").iterdir():
+        entries[f"modules/{module.name}"] = (cpio.REGULAR, module.read_bytes())
+    (out / "initramfs").write_bytes(cpio.archive(entries))
+
+
+def _build_inception(out: Path) -> None:
+    entries = {
+        "bin/container": (cpio.EXECUTABLE, CONTAINER.encode()),
+        "bin/runc": (cpio.EXECUTABLE, Path(_runc()).read_bytes()),
+        "bundle/config.json": (cpio.REGULAR, json.dumps(BUNDLE).encode()),
+    }
+    entries |= {f"bundle/rootfs/{n}": e for n, e in cpio.tree(rootfs.rootfs()).items()}
+    for library in _libraries(_runc()):
+        entries[library.lstrip("/")] = (cpio.EXECUTABLE, Path(library).read_bytes())
+    (out / "initramfs").write_bytes(cpio.archive(entries))
+
+
+def _build_full_disk(out: Path) -> None:
+    suite, mirror = building.debian()
+    tree = out / "tree"
+    options = ("--variant=minbase", "--include=systemd-sysv")
+    # In namespaces of its own, so that what it mounts and starts ends with it.
+    apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    building.need("debootstrap", "debootstrap")
+    building.run(*apart, "debootstrap", *options, suite, str(tree), mirror, timeout_s=900)
+    for kept in ("var/cache/apt/archives", "var/lib/apt/lists"):
+        shutil.rmtree(tree / kept)
+        (tree / kept).mkdir()
+    system = tree / "etc/systemd/system"
+    (system / "workload.service").write_text(UNIT)
+    (system / "multi-user.target.wants/workload.service").symlink_to("../workload.service")
+    for unit in MASKED:
+        (system / unit).symlink_to("/dev/null")
+    (tree / "etc/hostname").write_text("guest\n")
+    (tree / "etc/machine-id").write_text("0123456789abcdef" * 2 + "\n")
+    (tree / "etc/resolv.conf").unlink(missing_ok=True)
+    build_disk(tree, out / "disk.raw")
+    shutil.rmtree(tree)
+
+
+def _kernel_recipe() -> dict[str, str]:
+    return {"package": PACKAGE, "modules": " ".join(MODULES)}
+
+
+def _kernel_version() -> str:
+    """Return the prepared kernel's version, empty if there is none: modules fit one only."""
+    try:
+        return (cache.find(KERNEL) / "version").read_text()
+    except (Unavailable, OSError):
+        return ""
+
+
+def _initramfs_recipe() -> dict[str, str]:
+    return {
+        "kernel": _kernel_version(),
+        "rootfs": rootfs.image_digest(),
+        "init": INIT,
+    }
+
+
+def _inception_recipe() -> dict[str, str]:
+    return {
+        "rootfs": rootfs.image_digest(),
+        "runc": cache.sha256_of(_runc()),
+        "bundle": json.dumps(BUNDLE),
+        "container": CONTAINER,
+    }
+
+
+def _full_disk_recipe() -> dict[str, str]:
+    return {"base": "debootstrap minbase + systemd-sysv", "unit": UNIT, "masked": " ".join(MASKED)}
+
+
+KERNEL = Artefact(
+    "guest-kernel",
+    "The kernel of the virtual machines",
+    _kernel_recipe,
+    _build_kernel,
+    download_bytes=35_000_000,
+    disk_bytes=90_000_000,
+)
+INITRAMFS = Artefact(
+    "guest-initramfs",
+    "The initial RAM file system of the virtual machines",
+    _initramfs_recipe,
+    _build_initramfs,
+    disk_bytes=3_000_000,
+)
+INCEPTION = Artefact(
+    "guest-inception",
+    "The container runtime and bundle inside a virtual machine",
+    _inception_recipe,
+    _build_inception,
+    disk_bytes=20_000_000,
+)
+FULL_DISK = Artefact(
+    "guest-disk",
+    "The disk of the full virtual machine",
+    _full_disk_recipe,
+    _build_full_disk,
+    download_bytes=50_000_000,
+    disk_bytes=550_000_000,
+    needs_root=True,
+)
+
+
+def _runc() -> str:
+    building.need("runc", "runc")
+    return shutil.which("runc")
+
+
+def _libraries(program: str) -> list[str]:
+    # "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f96c4dba000)"
+    # "\t/lib64/ld-linux-x86-64.so.2 (0x00007f96c51b6000)"
+    return re.findall(r"(/\S+) \(0x", building.run("ldd", program))

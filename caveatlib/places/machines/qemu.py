@@ -1,0 +1,314 @@
+"""One virtual machine in QEMU, from the command line to its end.
+
+QEMU's life hangs on a pipe: a small supervisor holds its other end and kills
+QEMU when the pipe closes, that is when the owner lets go or dies, however it
+dies. (A parent-death signal would fire at the end of the creating thread.)
+Nothing is written to disk: the initial RAM file system and the log of the
+serial line are anonymous files in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
+from caveatlib.places import cache
+from caveatlib.places.base import Workload
+from caveatlib.places.machines import cpio, guest
+from caveatlib.places.process import Handle, connect_local, signal_number
+
+PROGRAM = "qemu-system-x86_64"
+REMOVE_S = 10
+
+# $1 is the owner's pipe, $2 the serial line's input, $3 is where to tell the pid.
+# By path, because a shell can name only ten descriptors, and those may be taken.
+SUPERVISOR = """
+owner=/proc/self/fd/$1 serial=/proc/self/fd/$2 tell=/proc/self/fd/$3
+shift 3
+read -r go <$owner || exit 125
+"$@" <$serial &
+qemu=$!
+{ read -r gone; kill -KILL $qemu; } <$owner >/dev/null 2>&1 &
+watcher=$!
+echo $qemu >$tell
+wait $qemu
+status=$?
+kill -KILL $watcher
+exit $status
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware that a guest sees.
+
+    Attributes
+    ----------
+    kernel : Path
+    archives : tuple of Path
+        What the initial RAM file system is made of.
+    board : str
+        ``"microvm"`` or ``"q35"``.
+    accel : str
+        ``"kvm"`` or ``"tcg"``, QEMU's software emulation.
+    vcpus : int
+    memory_mib : int
+    disk : Path, optional
+        Raw image; a guest's writes to it are thrown away.
+    tsc_khz : int
+        Frequency of the time stamp counter, 0 to let the guest measure it.
+    """
+
+    kernel: Path
+    archives: tuple[Path, ...]
+    board: str
+    accel: str
+    vcpus: int = 1
+    memory_mib: int = 256
+    disk: Path | None = None
+    tsc_khz: int = 0
+
+
+def program() -> str:
+    """Return QEMU's path.
+
+    Raises
+    ------
+    Unavailable
+    """
+    path = shutil.which(PROGRAM)
+    if path is None:
+        raise Unavailable(f"{PROGRAM} is missing. Run `apt-get install qemu-system-x86`.")
+    return path
+
+
+def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "") -> list[str]:
+    """Return QEMU's command line, to be run in the kernel's folder.
+
+    Parameters
+    ----------
+    machine : Machine
+    initramfs_fd, log_fd : int
+        Open files that QEMU inherits.
+    forward : str
+        ``"tcp:127.0.0.1:HOST-10.0.2.15:GUEST"``, empty for no network.
+    """
+    kernel_arguments = "console=ttyS0 quiet panic=-1 systemd.show_status=0"
+    if machine.tsc_khz:
+        # "reliable": on a busy host the guest loses ticks, takes its good clock
+        # for the bad one, and would go on by counting ticks.
+        kernel_arguments += f" tsc_early_khz={machine.tsc_khz} tsc=reliable"
+    line = [program(), "-machine", f"{machine.board},accel={machine.accel}"]
+    line += ["-cpu", "host" if machine.accel == "kvm" else "max"]
+    line += ["-smp", str(machine.vcpus), "-m", str(machine.memory_mib)]
+    line += ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    log = f"logfile=/proc/self/fd/{log_fd},logappend=on"
+    line += ["-chardev", f"stdio,id=serial,signal=off,{log}", "-serial", "chardev:serial"]
+    line += ["-kernel", machine.kernel.name, "-append", kernel_arguments]
+    line += ["-initrd", f"/proc/self/fd/{initramfs_fd}"]
+    bus = "device" if machine.board == "microvm" else "pci"
+    if machine.disk is not None:
+        # Relative, so that no message of QEMU holds somebody's folder.
+        disk = os.path.relpath(machine.disk, machine.kernel.parent)
+        line += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"]
+        line += ["-device", f"virtio-blk-{bus},drive=disk"]
+    if forward:
+        line += ["-netdev", f"user,id=net,restrict=on,hostfwd={forward}"]
+        line += ["-device", f"virtio-net-{bus},netdev=net"]
+    return line
+
+
+class Guest:
+    """A virtual machine that runs one workload (a `caveatlib.places.base.Instance`)."""
+
+    def __init__(self, machine: Machine, workload: Workload):
+        """Prepare everything but QEMU's process itself.
+
+        Raises
+        ------
+        Unavailable
+            If QEMU or a file that the guest boots from is missing.
+        """
+        self.output = -1
+        self._files: list[int] = []
+        self._pid = 0
+        self._killed = False
+        for file in (machine.kernel, *machine.archives, machine.disk):
+            if file is not None and not file.is_file():
+                raise Unavailable(f"{file.name!r} is missing. Run `{cache.PREPARE}` once.")
+        self._port = _free_port() if workload.port else 0
+        try:
+            self._prepare(machine, workload)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _prepare(self, machine: Machine, workload: Workload) -> None:
+        forward = f"tcp:127.0.0.1:{self._port}-10.0.2.15:{workload.port}" if self._port else ""
+        archives = [a.read_bytes() for a in machine.archives]
+        initramfs = self._memory_file(*archives, _trial(machine, workload))
+        self._log, self._messages = self._memory_file(), self._memory_file()
+        self.output, written = self._pipe()
+        life_read, self._life = self._pipe()
+        serial_read, self._serial = self._pipe()
+        self._told, tell = self._pipe()
+        theirs = (life_read, serial_read, tell)
+        line = command(machine, initramfs, self._log, forward)
+        self._supervisor = subprocess.Popen(
+            ["/bin/sh", "-c", SUPERVISOR, "sh", *map(str, theirs), *line],
+            cwd=machine.kernel.parent,
+            env={"PATH": os.defpath},
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=self._messages,
+            pass_fds=(*theirs, initramfs, self._log),
+            start_new_session=True,
+        )
+        # Kept open here, the output would never end.
+        for file in (*theirs, written, initramfs):
+            self._close(file)
+
+    def start(self) -> None:
+        """Start QEMU; return when its process exists."""
+        if self._pid or self.output < 0:
+            raise UsageError("A started or removed guest. Each instance starts once.")
+        os.write(self._life, b"go\n")
+        told = os.read(self._told, 32) if readable(self._told, 10) else b""
+        if not told:
+            raise MeasurementError("QEMU did not start within 10 s.")
+        self._pid = int(told)
+
+    def signal(self, name: str) -> None:
+        """Send a line with the signal's name to the guest, which passes it to the workload.
+
+        The guest powers off when the workload has ended. ``"KILL"`` does not
+        ask: it pulls the plug.
+        """
+        signal_number(name)
+        if name == "KILL":
+            self._killed = self._killed or self._supervisor.poll() is None
+            self._close(self._life)
+        elif self._serial in self._files:
+            with suppress(BrokenPipeError):  # the guest is gone
+                os.write(self._serial, f"{name}\n".encode())
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until QEMU is gone; return the workload's exit status, 137 after ``"KILL"``.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the guest still runs after `timeout_s` seconds.
+        MeasurementError
+            If the guest ended without telling an exit status, by a panic say.
+        """
+        self._await_end(timeout_s)
+        if self._killed:
+            return 128 + SIGKILL
+        log = _content(self._log)
+        # "caveatlib: exit 143"
+        if told := re.findall(rb"^caveatlib: exit (\d+)\s*$", log, re.MULTILINE):
+            return int(told[-1])
+        raise MeasurementError(f"The guest ended early: {self._last_words(log)}.")
+
+    def remove(self) -> None:
+        """Kill what still runs and let go of everything; harmless when repeated."""
+        self._close(self._life)
+        try:
+            self._await_end(REMOVE_S)
+        except DeadlineExceeded:
+            os.killpg(self._supervisor.pid, SIGKILL)
+            self._await_end(REMOVE_S)
+        finally:
+            self._let_go()
+
+    def pids(self) -> list[int]:
+        """Return QEMU's process id."""
+        return [self._pid] if self._pid and self._supervisor.poll() is None else []
+
+    def memory_cgroup(self) -> Path | None:
+        """Return None: a virtual machine gets no memory cgroup of its own."""
+        return None
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Connect to the port of this host that QEMU forwards to the workload's.
+
+        QEMU accepts before anybody listens in the guest; only an answer tells
+        that the workload is there.
+        """
+        return connect_local(self._port, timeout_s)
+
+    def _await_end(self, timeout_s: float) -> None:
+        # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
+        if self._supervisor.poll() is None:
+            handle = Handle(self._supervisor.pid)
+            try:
+                handle.wait(timeout_s)
+            finally:
+                handle.close()
+            self._supervisor.wait(1)
+
+    def _let_go(self) -> None:
+        for file in list(self._files):
+            self._close(file)
+        self.output = -1
+
+    def _last_words(self, log: bytes) -> str:
+        # "[    1.234567] Kernel panic - not syncing: sysrq triggered crash"
+        pattern = rb"Kernel panic - [^\r\n]*|(?<=caveatlib: )[^\r\n]*"
+        words = re.findall(pattern, log) or _content(self._messages).strip().splitlines()[-1:]
+        return words[0].decode(errors="replace") if words else "it told no exit status"
+
+    def _memory_file(self, *content: bytes) -> int:
+        file = os.memfd_create("guest")
+        self._files.append(file)
+        with open(file, "wb", closefd=False) as stream:
+            stream.writelines(content)
+        return file
+
+    def _pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self._files += ends
+        return ends
+
+    def _close(self, file: int) -> None:
+        if file in self._files:
+            self._files.remove(file)
+            os.close(file)
+
+
+def readable(file: int, timeout_s: float) -> bool:
+    """Return whether a file descriptor has something to read, or its end, in time."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def _trial(machine: Machine, workload: Workload) -> bytes:
+    entries = {
+        "trial/workload.sh": (cpio.REGULAR, workload.script.encode()),
+        "trial/runner": (cpio.EXECUTABLE, guest.RUNNER.encode()),
+    }
+    if workload.port:
+        entries["trial/network"] = (cpio.REGULAR, b"")
+    if machine.disk is not None:
+        entries["trial/disk"] = (cpio.REGULAR, b"")
+    return cpio.archive(entries)
+
+
+def _content(file: int) -> bytes:
+    return os.pread(file, os.fstat(file).st_size, 0)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]

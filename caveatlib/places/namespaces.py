@@ -1,0 +1,88 @@
+"""Bare namespaces: a container without network, overlay mount and control group of its own.
+
+util-linux `unshare` makes new pid, mount, UTS and IPC namespaces (and a user
+namespace for who is not root) and the workload is the first process in them.
+That is one part of what the kernel does for a container: an engine also has it
+make a network namespace, a veth pair, NAT rules, an overlay mount and control
+groups. Here the network is the host's, so a workload's port is reached on
+127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from caveatlib.errors import Unavailable
+from caveatlib.places import procfs, rootfs
+from caveatlib.places.base import Ability
+from caveatlib.places.process import SpawnPlace, opened
+
+
+def probe() -> Ability:
+    """Return whether a workload can run in namespaces of its own, by trying it."""
+    if shutil.which("unshare") is None:
+        return Ability("namespaces", False, "no program unshare", rootfs.SYSTEM_FIX)
+    if not rootfs.probe().available:
+        return Ability("namespaces", False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
+    try:
+        done = subprocess.run(
+            _argv("true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Ability("namespaces", False, f"unshare failed: {type(error).__name__}")
+    if done.returncode:
+        return Ability("namespaces", False, "the kernel refuses new namespaces here", _fix())
+    return Ability("namespaces", True, "pid, mount, UTS and IPC namespaces work")
+
+
+@contextmanager
+def namespaces_place() -> Iterator[SpawnPlace]:
+    """Open the place where a workload has namespaces of its own and nothing more.
+
+    Raises
+    ------
+    Unavailable
+        If this machine refuses such namespaces.
+    """
+    ability = probe()
+    if not ability.available:
+        raise Unavailable(f"No namespaces: {ability.reason}. {ability.fix}".rstrip())
+    facts = {"shell": "busybox", "unshare": _version()}
+    with opened(_argv, facts=facts, target=_first_process) as place:
+        yield place
+
+
+def _argv(script: str) -> list[str]:
+    unprivileged = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return [
+        *(shutil.which("unshare"), *unprivileged, "--pid", "--mount", "--uts", "--ipc"),
+        *("--fork", "--kill-child", "--mount-proc", f"--root={rootfs.rootfs()}", "--wd=/"),
+        *("/bin/sh", "-c", script),
+    ]
+
+
+def _first_process(unshare: int) -> int:
+    # unshare forks the first process of the namespace some instants after it starts.
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        if below := procfs.children(unshare):
+            return below[0]
+        time.sleep(0.001)
+    return unshare
+
+
+def _version() -> str:
+    # unshare from util-linux 2.41
+    done = subprocess.run(
+        ["unshare", "--version"], capture_output=True, text=True, timeout=5, check=True
+    )
+    return done.stdout.split()[-1]
+
+
+def _fix() -> str:
+    return "" if os.geteuid() == 0 else "run it as root"

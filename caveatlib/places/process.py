@@ -1,0 +1,271 @@
+"""The bare process: what a workload costs with nothing around it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
+from caveatlib.places import leases, procfs, rootfs
+from caveatlib.places.base import Ability, Workload
+
+KILL_WAIT_S = 5.0
+PLACE = "CAVEATLIB_PLACE"
+"""Environment variable that tells one place's processes from another's."""
+
+
+def probe() -> Ability:
+    """Return whether a workload can run as a bare process."""
+    if os.name != "posix":
+        return Ability("process", False, "not a POSIX system")
+    return Ability("process", True, f"shell: {rootfs.shell()[1]}")
+
+
+@contextmanager
+def process_place() -> Iterator[SpawnPlace]:
+    """Open the place where a workload is a child process and nothing else.
+
+    The script runs with the root filesystem as its working folder, so that
+    ``httpd -h www`` means the same here as in a container.
+
+    Raises
+    ------
+    Unavailable
+        If this is not a POSIX system.
+    """
+    ability = probe()
+    if not ability.available:
+        raise Unavailable(f"No bare process: {ability.reason}")
+    argv, name = rootfs.shell()
+    with opened(lambda script: [*argv, script], facts={"shell": name}) as place:
+        yield place
+
+
+@contextmanager
+def opened(
+    argv: Callable[[str], list[str]],
+    *,
+    facts: dict[str, str],
+    target: Callable[[int], int] = lambda pid: pid,
+) -> Iterator[SpawnPlace]:
+    """Open a place that starts one program for each workload.
+
+    Parameters
+    ----------
+    argv : callable
+        Gives the command for a script.
+    facts : dict
+        What `Place.facts` returns.
+    target : callable
+        Gives, for the started process, the one that is the workload itself.
+    """
+    place = SpawnPlace(argv, facts, target)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+class SpawnPlace:
+    """A place that starts one program for each workload."""
+
+    def __init__(self, argv, facts, target):
+        self._argv, self._facts, self._target = argv, facts, target
+        self._mark = secrets.token_hex(8)
+        self._instances: list[Spawned] = []
+
+    def create(self, workload: Workload) -> Spawned:
+        """Prepare the workload up to the point where only `start` is missing."""
+        instance = Spawned(self._argv(workload.script), workload.port, self._target, self._mark)
+        self._instances.append(instance)
+        return instance
+
+    def facts(self) -> dict[str, str]:
+        """Return the versions and settings of this place."""
+        return dict(self._facts)
+
+    def close(self) -> None:
+        """Remove every instance that is still there, and what turned itself into a daemon."""
+        for instance in self._instances:
+            instance.remove()
+        leases.end_marked(PLACE, lambda value: value == self._mark)
+
+
+class Spawned:
+    """One workload as a process of the host, its output in a pipe."""
+
+    def __init__(self, argv, port, target, mark):
+        self._argv, self._port, self._target, self._mark = argv, port, target, mark
+        self._process: subprocess.Popen | None = None
+        self.output, self._write_end = os.pipe()
+
+    def start(self) -> None:
+        """Start the program; return once it has been executed."""
+        if self._process is not None or self.output < 0:
+            raise UsageError("A started or removed workload. Each instance starts once.")
+        folder = rootfs.rootfs() if rootfs.probe().available else Path("/")
+        try:
+            self._process = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=self._write_end,
+                stderr=self._write_end,
+                cwd=folder,
+                env={
+                    "PATH": f"{folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    PLACE: self._mark,
+                    **leases.mark(),
+                },
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise MeasurementError(f"{self._argv[0]}: {error.strerror}") from error
+        os.close(self._write_end)
+        self._write_end = -1
+
+    def signal(self, name: str) -> None:
+        """Send a signal to the workload itself, ``"TERM"`` say."""
+        number = signal_number(name)
+        if self._process is None or self._process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._target(self._process.pid), number)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end and return the exit status, 128 + N after signal N.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the workload still runs after `timeout_s` seconds.
+        """
+        if self._process is None:
+            raise UsageError("A workload that was never started. Call start first.")
+        try:
+            _wait_end(self._process, timeout_s)
+            # The kernel says "ended" a moment before the status can be fetched.
+            status = self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            raise DeadlineExceeded(f"The workload still runs after {timeout_s:g} s") from None
+        return 128 - status if status < 0 else status
+
+    def remove(self) -> None:
+        """Kill what is left of the workload's session and close the pipe."""
+        if self._process is not None and self._process.returncode is None:
+            family = procfs.descendants(self._process.pid)
+            for pid in family or [self._process.pid]:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        if self._process is not None:
+            # Also what the workload left behind in its process group.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(timeout=KILL_WAIT_S)
+        for end in (self.output, self._write_end):
+            if end >= 0:
+                os.close(end)
+        self.output = self._write_end = -1
+
+    def pids(self) -> list[int]:
+        """Return the processes that exist for this workload alone."""
+        if self._process is None or self._process.poll() is not None:
+            return []
+        return procfs.descendants(self._process.pid) or [self._process.pid]
+
+    def memory_cgroup(self) -> Path | None:
+        """Return None: a bare process has no control group of its own."""
+        return None
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Open a TCP connection to the workload's port on 127.0.0.1."""
+        return connect_local(self._port, timeout_s)
+
+
+def connect_local(port: int, timeout_s: float) -> socket.socket:
+    """Open a TCP connection to a port on 127.0.0.1.
+
+    Raises
+    ------
+    UsageError
+        If the port is 0: such a workload does not listen.
+    OSError
+        If nobody answers.
+    """
+    if not port:
+        raise UsageError("A workload with port 0. Only one with a port can be connected to.")
+    return socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+
+
+def signal_number(name: str) -> int:
+    """Return the number of a signal by its name without ``SIG``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such signal.
+    """
+    try:
+        return signal.Signals[f"SIG{name}"]
+    except KeyError:
+        raise UsageError(f"Unknown signal {name!r}. Must be like 'TERM' or 'KILL'.") from None
+
+
+class Handle:
+    """A process that need not be a child: signalled and awaited without races on its pid."""
+
+    def __init__(self, pid: int):
+        self.pid = pid
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._handle = -1
+
+    def send(self, number: int) -> None:
+        """Send a signal; a process that is gone is left in peace."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._handle >= 0:
+                signal.pidfd_send_signal(self._handle, number)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until the process has ended and return 0.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If it still runs after `timeout_s` seconds.
+        """
+        if self._handle >= 0:
+            poll = select.poll()
+            poll.register(self._handle, select.POLLIN)
+            if not poll.poll(max(0, timeout_s * 1000)):
+                raise DeadlineExceeded(f"The workload still runs after {timeout_s:g} s")
+        return 0
+
+    def close(self) -> None:
+        """Give the handle back."""
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
+
+
+def _wait_end(process: subprocess.Popen, timeout_s: float) -> None:
+    # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
+    if process.poll() is not None:
+        return
+    if platform.system() != "Linux":
+        process.wait(timeout=timeout_s)
+        return
+    handle = Handle(process.pid)
+    try:
+        handle.wait(timeout_s)
+    finally:
+        handle.close()

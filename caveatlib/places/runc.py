@@ -1,0 +1,251 @@
+"""An OCI runtime alone: a container as runc or crun makes it, with no engine around."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from caveatlib.errors import MeasurementError, Unavailable, UsageError
+from caveatlib.places import leases, procfs, rootfs
+from caveatlib.places.base import Ability, Workload
+from caveatlib.places.process import Handle, connect_local, signal_number
+
+CALL_S = 30.0
+
+
+def probe(program: str = "runc") -> Ability:
+    """Return whether an OCI runtime can be used here.
+
+    Parameters
+    ----------
+    program : str
+        ``"runc"``, ``"crun"`` or ``"runsc"``; also the name of the ability.
+    """
+    if shutil.which(program) is None:
+        return Ability(program, False, f"no program {program}", rootfs.SYSTEM_FIX)
+    if not rootfs.probe().available:
+        return Ability(program, False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
+    if os.geteuid() != 0:
+        return Ability(program, False, "needs root", "run it as root")
+    if not procfs.hierarchies():
+        return Ability(program, False, "no control groups mounted")
+    return Ability(program, True, f"{program} {version(program)}")
+
+
+def version(program: str) -> str:
+    """Return a runtime's version, empty if it does not say."""
+    # "runc version 1.1.15+ds1" / "crun version 1.21" / "runsc version release-20250630.0"
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    first = done.stdout.partition("\n")[0].split()
+    return first[-1] if first else ""
+
+
+@contextmanager
+def runc_place(program: str = "runc") -> Iterator[RuncPlace]:
+    """Open the place where an OCI runtime runs workloads without an engine.
+
+    The container has pid, mount, UTS and IPC namespaces and control groups of
+    its own; its network is the host's, so a port is reached on 127.0.0.1.
+
+    Parameters
+    ----------
+    program : str
+        ``"runc"`` or ``"crun"``.
+
+    Raises
+    ------
+    Unavailable
+        If the runtime is missing or this user may not use it.
+    """
+    ability = probe(program)
+    if not ability.available:
+        raise Unavailable(f"No {program}: {ability.reason}. Mend it with: {ability.fix}")
+    leases.sweep()
+    with leases.leased() as lease:
+        place = RuncPlace(program, lease)
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+class RuncPlace:
+    """A place where each workload is a container of an OCI runtime."""
+
+    def __init__(self, program: str, lease: leases.Lease):
+        self._program, self._lease = program, lease
+        self._instances: list[Container] = []
+
+    def create(self, workload: Workload) -> Container:
+        """Make the bundle and let the runtime create the container."""
+        instance = Container(self._program, self._lease, workload)
+        self._instances.append(instance)
+        instance.create()
+        return instance
+
+    def facts(self) -> dict[str, str]:
+        """Return the runtime's name and version."""
+        return {"runtime": self._program, f"{self._program}_version": version(self._program)}
+
+    def close(self) -> None:
+        """Remove every container that is still there."""
+        for instance in self._instances:
+            instance.remove()
+
+
+class Container:
+    """One container of an OCI runtime, its output in a pipe."""
+
+    def __init__(self, program: str, lease: leases.Lease, workload: Workload):
+        self._port = workload.port
+        self._bundle = Path(tempfile.mkdtemp(prefix="", dir=lease.data))
+        self._name = self._bundle.name
+        self._runtime = [program, "--root", str(lease.run / "state")]
+        config = _config(workload.script, f"{lease.cgroup}/{self._name}")
+        (self._bundle / "config.json").write_text(json.dumps(config))
+        self._init: Handle | None = None
+        self._removed = False
+        self.output, self._write_end = os.pipe()
+
+    def create(self) -> None:
+        """Let the runtime create the container; the pipe becomes its output."""
+        pid_file = self._bundle / "pid"
+        try:
+            self._call(
+                *("create", "--bundle", str(self._bundle), "--pid-file", str(pid_file)),
+                self._name,
+                output=self._write_end,
+            )
+            self._init = Handle(int(pid_file.read_text()))
+        except BaseException:
+            self.remove()
+            raise
+        os.close(self._write_end)
+        self._write_end = -1
+
+    def start(self) -> None:
+        """Start the workload; return when the runtime does."""
+        self._call("start", self._name)
+
+    def signal(self, name: str) -> None:
+        """Send a signal to the container's first process, ``"TERM"`` say."""
+        self._handle().send(signal_number(name))
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end and return the exit status.
+
+        The container is no child of this process, so its status is unknown to
+        it: 0 is returned.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If the workload still runs after `timeout_s` seconds.
+        """
+        return self._handle().wait(timeout_s)
+
+    def remove(self) -> None:
+        """Kill and delete the container, close the pipe, remove the bundle."""
+        if self._removed:
+            return
+        self._removed = True
+        with contextlib.suppress(MeasurementError):  # never created, or half: the lease sweeps
+            self._call("delete", "--force", self._name)
+        if self._init is not None:
+            self._init.close()
+        for end in (self.output, self._write_end):
+            if end >= 0:
+                os.close(end)
+        self.output = self._write_end = -1
+        shutil.rmtree(self._bundle, ignore_errors=True)
+
+    def pids(self) -> list[int]:
+        """Return the container's processes."""
+        return procfs.descendants(self._handle().pid) if not self._removed else []
+
+    def memory_cgroup(self) -> Path | None:
+        """Return the folder of the container's memory control group."""
+        return procfs.memory_cgroup(self._handle().pid)
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Open a TCP connection to the workload's port on 127.0.0.1."""
+        return connect_local(self._port, timeout_s)
+
+    def _handle(self) -> Handle:
+        if self._init is None or self._removed:
+            raise UsageError("A removed container. Create a new one.")
+        return self._init
+
+    def _call(self, *arguments: str, output: int | None = None) -> None:
+        # Errors go to a file: a pipe would be inherited by the container and never end.
+        with tempfile.TemporaryFile() as errors:
+            try:
+                done = subprocess.run(
+                    [*self._runtime, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL if output is None else output,
+                    stderr=errors if output is None else output,
+                    timeout=CALL_S,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise MeasurementError(f"{arguments[0]}: {type(error).__name__}") from error
+            if done.returncode:
+                errors.seek(0)
+                said = errors.read(2000) if output is None else _available(self.output)
+                text = said.decode(errors="replace").strip()
+                raise MeasurementError(f"{self._runtime[0]} {arguments[0]}: {text}")
+
+
+def _available(pipe: int) -> bytes:
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, 2000)
+    except BlockingIOError:
+        return b""
+
+
+def _config(script: str, cgroup: str) -> dict:
+    """Return the OCI runtime configuration of a workload (runtime-spec 1.0.2)."""
+    capabilities = ["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"]
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": ["/bin/sh", "-c", script],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
+            "noNewPrivileges": True,
+        },
+        # Read-only: all containers share the one folder. /tmp is each one's own.
+        "root": {"path": str(rootfs.rootfs()), "readonly": True},
+        "hostname": "caveatlib",
+        "mounts": [
+            _mount("/proc", "proc"),
+            _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+            _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666"),
+            _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
+            _mount("/tmp", "tmpfs", "nosuid", "nodev", "mode=1777", "size=65536k"),
+        ],
+        "linux": {
+            "cgroupsPath": cgroup,
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
+            "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        },
+    }
+
+
+def _mount(target: str, kind: str, *options: str) -> dict:
+    return {"destination": target, "type": kind, "source": kind, "options": list(options)}

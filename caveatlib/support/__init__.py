@@ -1,0 +1,1 @@
+"""What every room stands on: paths, privacy, the data package's format, programs."""

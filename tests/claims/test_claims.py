@@ -1,0 +1,468 @@
+"""How verdicts follow from intervals, what a card shows, and the ledger behind it."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from caveatlib import claims, stats
+from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, statements
+from caveatlib.errors import DataError, StorageError, UsageError
+from caveatlib.support import shipped
+
+pytestmark = pytest.mark.beside
+
+FAST = Claim("C99", "containers are quick", "ours", "time of b over time of a", "startup")
+
+
+def row(estimate=8.2, low=7.5, high=9.0, *, n=20, **more):
+    """Build a row as `stats.contrasts` gives it; plain and adjusted interval are the same."""
+    return {
+        "machine": "m", "source": "recorded", "name": "b over a", "measure": "x_s",
+        "kind": "ratio", "unit": "block", "threshold": 1.0, "n": n, "failed_arm": 0,
+        "failed_baseline": 0, "estimate": estimate, "low": low, "high": high,
+        "low_adjusted": low, "high_adjusted": high, "p": 0.0, "p_adjusted": 0.0,
+        "detectable": 1.1, "note": "",
+    } | more  # fmt: skip
+
+
+def null(width, note="Too noisy."):
+    """Build what `stats.null_band` gives for a null interval of 1 / width to width."""
+    band = {"n": 20, "estimate": 1.0, "low": 1 / width, "high": width, "note": note}
+    band |= {"band_low": 1 / width, "band_high": width}
+    return pd.DataFrame([band], index=pd.Index(["m"], name="machine"))
+
+
+def decide(found, direction="greater", **more):
+    """Decide the claim by a row."""
+    return claims.by_effect(FAST, found, direction=direction, words=("Faster", "Slower"), **more)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "greater", "less"),
+    [
+        (1.01, 1.5, HOLDS, FAILS),
+        (0.5, 0.99, FAILS, HOLDS),
+        (0.9, 1.2, OPEN, OPEN),
+        (1.0, 1.2, OPEN, OPEN),
+        (0.8, 1.0, OPEN, OPEN),
+        (math.nan, math.nan, OPEN, OPEN),
+    ],
+)
+def test_the_whole_interval_decides(low, high, greater, less):
+    """Beyond the threshold holds, short of it does not, anything else is inconclusive."""
+    found = row(1.1, low, high)
+    assert decide(found, "greater").verdict == greater
+    assert decide(found, "less").verdict == less
+
+
+def test_the_adjusted_interval_decides():
+    """A plain interval beyond the threshold is not enough among many claims."""
+    found = row(1.1, 1.02, 1.2) | {"low_adjusted": 0.99, "high_adjusted": 1.22}
+    assert decide(found).verdict == OPEN
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "width", "verdict"),
+    [
+        (1.08, 1.3, 1.05, HOLDS),
+        (1.08, 1.3, 1.10, OPEN),
+        (1.02, 1.04, 1.05, OPEN),
+        (0.80, 0.94, 1.05, FAILS),
+        (0.80, 0.97, 1.05, OPEN),
+        (0.90, 1.20, 1.00, OPEN),
+        (1.08, 1.3, math.nan, OPEN),
+    ],
+)
+def test_no_verdict_inside_the_null_band(low, high, width, verdict):
+    """An effect must leave the band in which the same arm twice moves, and know that band."""
+    assert decide(row(1.1, low, high), null=null(width)).verdict == verdict
+
+
+def test_the_null_band_explains_itself():
+    """Every card says that its null band is wide; a narrow one is named where it is in the way."""
+    for found in (row(), row(1.03, 0.9, 1.2), row(1.03, 1.02, 1.04)):
+        assert decide(found, null=null(1.06)).because.endswith(" Too noisy.")
+        assert "Too noisy" not in decide(found, null=null(1.05, note="")).because
+    inside = decide(row(1.03, 1.02, 1.04), null=null(1.05, note=""))
+    assert inside.because.startswith("No difference found beyond the harness's own noise: 1.03x [")
+    assert inside.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+    reaches_in = decide(row(1.2, 1.04, 1.4), null=null(1.05, note=""))
+    assert reaches_in.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+    below = decide(row(0.97, 0.96, 0.98), null=null(1.05, note=""))
+    assert below.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+    for found in (row(), row(1.03, 0.9, 1.2)):
+        assert "twice" not in decide(found, null=null(1.05, note="")).because
+    unknown = decide(row(machine="other"), null=null(1.05))
+    assert unknown.verdict == OPEN
+    assert unknown.because.startswith("Undecided: 8.2x [7.5, 9.0] (20 blocks). ")
+    assert "own noise was not measured" in unknown.because
+
+
+def test_power_counts_the_null_band():
+    """What would have been found must clear the band with its whole interval."""
+    found = row(1.02, 0.98, 1.06, detectable=1.07)
+    words = "would have been found in four of five such runs."
+    assert f"one of 1.07x {words}" in decide(found).because
+    assert f"one of 1.16x {words}" in decide(found, null=null(1.08)).because
+    against = row(2.0, 1.9, 2.1, threshold=2.0, detectable=2.2)
+    said = decide(against, null=null(1.10)).because
+    assert said.startswith(
+        f"Undecided: 2.0x [1.9, 2.1] against 2x (20 blocks); one of 2.42x {words}"
+    )
+    seconds = row(0.0, -0.1, 0.1, kind="difference", threshold=0.0, detectable=0.15)
+    assert f"one of 0.15 s {words}" in decide(seconds, unit="s").because
+
+
+@pytest.mark.parametrize("width", [1.02, 1.08, 1.2])
+def test_what_is_called_detectable_is_found(width):
+    """In four of five simulated runs with that effect the verdict is "holds", band and all."""
+    rng = np.random.default_rng(1)
+    contrast = stats.Contrast("c", "x_s", {"place": "b"}, {"place": "a"})
+
+    def run(ratio):
+        values = {"a": rng.lognormal(0, 0.05, 12), "b": ratio * rng.lognormal(0, 0.05, 12)}
+        rows = [
+            {
+                "run": "r", "source": "live", "machine": "m", "session": 0, "design": "d",
+                "block": block, "place": place, "ok": True, "x_s": value,
+            }
+            for place, each in values.items()
+            for block, value in enumerate(each)
+        ]  # fmt: skip
+        return stats.contrasts(pd.DataFrame(rows), [contrast]).iloc[0].to_dict()
+
+    promised = re.compile(r"one of ([\d.]+)x would")
+    told = [promised.search(decide(run(1.0), null=null(width)).because) for _ in range(15)]
+    ratio = float(np.median([float(m[1]) for m in told if m]))
+    share = np.mean([decide(run(ratio), null=null(width)).verdict == HOLDS for _ in range(150)])
+    assert 0.68 <= share <= 0.92
+
+
+def test_the_band_moves_with_the_threshold():
+    """Against 2x a band of 5 % reaches from 1.9 to 2.1."""
+    found = row(2.08, 2.05, 2.09, threshold=2.0)
+    assert decide(found).verdict == HOLDS
+    assert decide(found, null=null(1.05)).verdict == OPEN
+    assert decide(row(2.3, 2.11, 2.5, threshold=2.0), null=null(1.05)).verdict == HOLDS
+
+
+def test_few_pairs_are_inconclusive_and_said():
+    """Fewer than six pairs: inconclusive, with the words of the note."""
+    verdict = decide(row(8.2, math.nan, math.nan, n=3, note="Too few: 3 blocks."))
+    assert verdict.verdict == OPEN
+    assert verdict.because == "Undecided: 8.2x (3 blocks). Too few: 3 blocks."
+
+
+def test_nothing_to_compare_is_not_measured():
+    """No pair at all is no verdict but "not measured here", with the reason."""
+    verdict = decide(row(math.nan, math.nan, math.nan, n=0, note="Nothing to compare."))
+    assert (verdict.verdict, verdict.because) == (NOT_MEASURED, "Nothing to compare.")
+
+
+def test_the_card_leads_with_the_size():
+    """Sizes are told from 1x upwards, with the word that the data choose."""
+    assert decide(row()).because == "Faster: 8.2x [7.5, 9.0] (20 blocks)."
+    slower = decide(row(1 / 8.2, 1 / 9.0, 1 / 7.5))
+    assert slower.because == "Slower: 8.2x [7.5, 9.0] (20 blocks)."
+    assert slower.effect == pytest.approx(1 / 8.2)
+    against = decide(row(threshold=2.0, unit="session", n=8))
+    assert against.because == "8.2x [7.5, 9.0] against 2x (8 sessions)."
+
+
+@pytest.mark.parametrize("noise", [None, 1.01, 1.3])
+@pytest.mark.parametrize(("low", "high"), [(0.98, 1.09), (0.5, 1.2), (1.0, 1.1)])
+def test_only_what_is_decided_leads_with_a_direction(noise, low, high):
+    """Neither word stands in a card whose interval does not decide between them."""
+    said = decide(row(1.02, low, high), null=noise and null(noise)).because
+    assert said.startswith("No difference found: 1.0")
+    assert "Faster" not in said
+    assert "Slower" not in said
+
+
+def test_failures_are_told_whatever_was_found():
+    """Failed trials are counted on decided and undecided cards alike."""
+    for found in (row(), row(1.0, 0.9, 1.1)):
+        said = decide(found | {"failed_arm": 1, "failed_baseline": 2}).because
+        assert said.endswith(" 1 trial of the arm failed. 2 trials of the baseline failed.")
+
+
+def test_bytes_are_told_in_megabytes():
+    """Bytes are what is stored, MB what is read."""
+    found = row(-226046464, -226500000, -225700000, kind="difference", threshold=0.0)
+    less = claims.by_effect(
+        FAST, found, direction="less", words=("More memory", "Less memory"), unit="B"
+    )
+    assert less.because == "Less memory: 226.0 MB [225.7, 226.5] (20 blocks)."
+    assert (less.effect, less.unit) == (-226046464, "B")
+
+
+def test_a_difference_has_its_unit():
+    """A difference is told in the measure's unit, with the word for its sign."""
+    found = row(0.1002, 0.0981, 0.1023, kind="difference", threshold=0.0)
+    words = ("Later", "Earlier")
+    later = claims.by_effect(FAST, found, direction="greater", words=words, unit="s")
+    assert (later.verdict, later.unit) == (HOLDS, "s")
+    assert later.because == "Later: 0.100 s [0.098, 0.102] (20 blocks)."
+    found = row(-0.1002, -0.1023, -0.0981, kind="difference", threshold=0.0)
+    earlier = claims.by_effect(FAST, found, direction="greater", words=words, unit="s")
+    assert earlier.verdict == FAILS
+    assert earlier.because == "Earlier: 0.100 s [0.098, 0.102] (20 blocks)."
+
+
+def test_a_bound_is_never_rounded_to_the_threshold():
+    """An interval that just clears 1 is not printed as if it touched it."""
+    assert "[1.004, " in decide(row(1.1, 1.004, 1.2)).because
+
+
+def test_swapped_arms_flip_the_verdict_and_its_words():
+    """Exchanging two arms in the data flips verdict and sentence; with no effect they go."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for block in range(10):
+        for place, time in (("a", 1.0), ("b", 3.0)):
+            rows.append(
+                {
+                    "run": "r", "source": "live", "machine": "m", "session": 0, "design": "d",
+                    "block": block, "place": place, "ok": True, "x_s": time * rng.normal(1, 0.02),
+                }
+            )  # fmt: skip
+    frame = pd.DataFrame(rows)
+    contrast = stats.Contrast("c", "x_s", {"place": "b"}, {"place": "a"})
+
+    def said(places):
+        table = stats.contrasts(frame.assign(place=frame["place"].map(places)), [contrast])
+        return decide(table.iloc[0])
+
+    kept, swapped = said({"a": "a", "b": "b"}), said({"a": "b", "b": "a"})
+    assert (kept.verdict, swapped.verdict) == (HOLDS, FAILS)
+    assert kept.because.startswith("Faster: 3.0")
+    assert swapped.because.startswith("Slower: 3.0")
+    assert said({"a": "a", "b": "gone"}).verdict == NOT_MEASURED
+
+
+# ---- the other kinds -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.97, 1.03, HOLDS), (0.97, 1.06, OPEN), (1.06, 1.20, FAILS), (0.5, 0.94, FAILS)],
+)
+def test_equality_within_a_tolerance(low, high, verdict):
+    """Equal means the whole interval inside the tolerance, unequal all of it outside."""
+    found = claims.by_equality(FAST, row(1.0, low, high), tolerance=0.05, what="Used of allowed")
+    assert found.verdict == verdict
+    assert found.because.startswith("Used of allowed: 1.00x [")
+    assert found.because.endswith("Equal means 0.95 to 1.05.")
+
+
+def test_equality_without_data():
+    """Too few values are inconclusive, none at all not measured, no tolerance an error."""
+    few = row(1.0, math.nan, math.nan, n=3, note="Too few: 3 blocks.")
+    assert claims.by_equality(FAST, few, tolerance=0.05, what="w").verdict == OPEN
+    none = row(n=0, note="Nothing to compare.")
+    assert claims.by_equality(FAST, none, tolerance=0.05, what="w").verdict == NOT_MEASURED
+    with pytest.raises(UsageError, match="Invalid tolerance 0"):
+        claims.by_equality(FAST, row(), tolerance=0, what="w")
+
+
+@pytest.mark.parametrize(
+    ("found", "n", "verdict"),
+    [(40, 40, HOLDS), (2, 40, FAILS), (38, 40, OPEN), (0, 0, NOT_MEASURED)],
+)
+def test_share_of_trials(found, n, verdict):
+    """The exact interval of a share decides against the least share."""
+    said = claims.by_share(
+        FAST, found, n, at_least=0.9, what="Survivors", machine="m", source="live"
+    )
+    assert said.verdict == verdict
+    assert said.n == n
+
+
+@pytest.mark.parametrize(("fact", "verdict"), [(True, HOLDS), (False, FAILS), (None, OPEN)])
+def test_fact_with_evidence(fact, verdict):
+    """Yes holds, no does not, unknown is inconclusive; the evidence is shown."""
+    said = claims.by_fact(FAST, fact, evidence="nproc says 2", machine="m", source="live")
+    assert (said.verdict, said.because) == (verdict, "nproc says 2")
+
+
+def test_not_measured_may_show_what_was_seen():
+    """A comparison that would be unfair shows the time that was seen, and no verdict."""
+    said = claims.not_measured(FAST, "The VM was emulated.", machine="m", effect=3.1, unit="s")
+    assert (said.verdict, said.effect, said.because) == (NOT_MEASURED, 3.1, "The VM was emulated.")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Claim("C1", "t", "rumour", "d", "e"), "Unknown kind 'rumour'"),
+        (lambda: claims.Verdict("C1", "e", "maybe"), "Unknown verdict 'maybe'"),
+        (lambda: decide(row(), "up"), "Unknown direction 'up'"),
+    ],
+)
+def test_unknown_words_are_refused(make, message):
+    """A kind, verdict or direction that does not exist is named."""
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+# ---- cards -----------------------------------------------------------------------
+
+
+def test_repr_is_deterministic_and_plain():
+    """Three lines of text, the same every time, without an address of an object."""
+    text = (
+        "C99 holds. Faster: 8.2x [7.5, 9.0] (20 blocks).\n"
+        f"  What decides: {FAST.decides}.\n  (startup, recorded, m)"
+    )
+    assert repr(decide(row())) == repr(decide(row())) == text
+    assert decide(row())._repr_html_() == decide(row())._repr_html_()
+
+
+def test_as_dict_is_json_and_comes_back():
+    """Exactly the agreed keys, null for what is no number, and the same verdict back."""
+    verdict = decide(row(math.nan, math.nan, math.inf, n=0, note="Nothing."))
+    stored = verdict.as_dict()
+    keys = "claim experiment verdict effect low high unit n machine source because"
+    assert list(stored) == keys.split()
+    assert stored["effect"] is None
+    json.dumps(stored, allow_nan=False)
+    again = claims.Verdict(**json.loads(json.dumps(decide(row()).as_dict())))
+    assert again.as_dict() == decide(row()).as_dict()
+    assert math.isnan(claims.Verdict(**stored).effect)
+
+
+def test_numbers_of_numpy_are_json_too():
+    """A verdict from a frame's own scalars can be written as JSON."""
+    found = pd.DataFrame([row()]).iloc[0]
+    stored = decide(found).as_dict()
+    assert json.loads(json.dumps(stored))["n"] == 20
+    said = claims.by_fact(
+        FAST, np.bool_(True), evidence="e", machine="m", source="live", n=np.int64(3)
+    )
+    assert said.verdict == HOLDS
+    assert json.dumps(said.as_dict()["n"]) == "3"
+
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</div></body><iframe src=//x>",
+    "&lt;b&gt;",
+]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_cards_escape_everything(payload):
+    """Whatever text comes from outside, no tag, quote or entity of it survives as markup."""
+    names = "claim experiment machine source because quote kind decides unit"
+    verdict = claims.Verdict(**dict.fromkeys(names.split(), payload), verdict=HOLDS)
+    card = claims.ThenAndNow(*[payload] * 6)
+    plain = claims.Verdict(**dict.fromkeys(names.split(), "x"), verdict=HOLDS)
+    for html, model in ((verdict._repr_html_(), plain._repr_html_()), (card._repr_html_(), None)):
+        assert payload not in html
+        if model is not None:
+            assert html.count("<") == model.count("<")
+            assert html.count('"') == model.count('"')
+
+
+def test_nothing_steers_the_terminal():
+    """Escape sequences, line ends and direction marks from outside are spelled out."""
+    said = claims.not_measured(FAST, "evil \x1b[2J\u202egnp.exe\nC99 holds.", machine="m")
+    assert "\\x1b[2J\\u202egnp.exe\\nC99 holds." in repr(said)
+    assert repr(said).count("\n") == 2
+    assert "\u202e" not in said._repr_html_()
+
+
+def test_cards_load_nothing():
+    """A card has inline style only: no script, no address, no class of somebody else's."""
+    html = decide(row())._repr_html_() + claims.then_and_now("C31")._repr_html_()
+    for word in ("<script", "src=", "href=", "url(", "class=", "@import"):
+        assert word not in html
+
+
+# ---- the ledger ------------------------------------------------------------------
+
+
+def test_ledger_is_complete():
+    """37 ledger, numbered without a gap; the quoted ones are quoted word for word."""
+    table = claims.ledger()
+    assert list(table["id"]) == [f"C{i:02d}" for i in range(1, 38)]
+    assert table.loc[table["id"] == "C23", "quote"].item() == (
+        "can start ... very quickly compared to VMs"
+    )
+    assert table["kind"].isin(["measurable", "derived", "advice", "then-now"]).all()
+
+
+def test_ledger_hands_out_copies():
+    """Changing the returned table does not change the ledger."""
+    table = claims.ledger()
+    table.loc[0, "quote"] = "nonsense"
+    assert claims.ledger().loc[0, "quote"] != "nonsense"
+
+
+def test_claims_come_from_the_ledger():
+    """A claim takes quote, kind and experiment from its row; an unknown one is named."""
+    claim = claims.from_ledger("C25", decides="boot plus first container")
+    assert (claim.kind, claim.experiment) == ("derived", "startup")
+    assert claims.from_ledger("C23", decides="d").kind == "quoted"
+    with pytest.raises(UsageError, match="Unknown statement 'C38'"):
+        claims.from_ledger("C38", decides="d")
+
+
+def test_every_then_and_now_has_a_card_with_sources():
+    """Each row that no measurement answers has its card, and no other row has one."""
+    table = claims.ledger()
+    for number in table.loc[table["kind"] == "then-now", "id"]:
+        card = claims.then_and_now(number)
+        assert card.date == "2016-04-11"
+        assert "http" in card.source
+        assert card.then in repr(card)
+        assert card.now in repr(card)
+    with pytest.raises(UsageError, match="No card for 'C23'"):
+        claims.then_and_now("C23")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,section\nC01,x\n", "lacks"),
+        (
+            "id,section,quote,kind,experiment,tests\nC01,s,q,rumour,,t\n",
+            "'rumour' of column 'kind'",
+        ),
+        ("id,section,quote,kind,experiment,tests\nX,s,q,derived,,t\n", "'X' of column 'id'"),
+        (
+            "id,section,quote,kind,experiment,tests\nC01,s,q,derived,,t\nC01,s,q,derived,,t\n",
+            "'C01' of column 'id' in row 0 .*unique",
+        ),
+        ("", "cannot be read"),
+    ],
+)
+def test_a_broken_ledger_is_one_clear_error(tmp_path, monkeypatch, text, message):
+    """A ledger that breaks its contract is named with the value, or as unreadable."""
+    (tmp_path / "ledger.csv").write_text(text)
+    monkeypatch.setattr(statements.shipped, "folder", lambda name: tmp_path)
+    monkeypatch.setattr(statements, "_table", statements._table.__wrapped__)
+    with pytest.raises(DataError, match=message):
+        claims.ledger()
+
+
+def test_shipped_prefers_the_wheel(tmp_path, monkeypatch):
+    """In a wheel the folders lie inside the package; what did not come along is named."""
+    package = tmp_path / "caveatlib"
+    (package / "_shipped" / "data").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(shipped, "__file__", str(package / "support" / "shipped.py"))
+    assert shipped.folder("data") == package / "_shipped" / "data"
+    (package / "_shipped" / "data").rmdir()
+    assert shipped.folder("data") == tmp_path / "data"
+    with pytest.raises(StorageError, match="'notebooks'"):
+        shipped.folder("notebooks")
+    with pytest.raises(StorageError, match=r"'\.\.'"):
+        shipped.folder("..")

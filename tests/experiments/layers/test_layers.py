@@ -1,0 +1,354 @@
+"""What `layers` counts and says, on fakes whose answers are known."""
+
+import pytest
+from fakes import fake, fake_layers
+
+from caveatlib import claims, frames, images, store
+from caveatlib import trials as trials_module
+from caveatlib.errors import DataError
+from caveatlib.experiments import layers
+from caveatlib.experiments.layers import generated, workloads
+
+pytestmark = pytest.mark.beside
+
+SESSIONS = 10
+FAKES = {layers.REGISTRY: fake_layers.FakeMoving}
+
+
+def measured(sessions=SESSIONS, machine="m"):
+    """Return trials of all designs as the loop would write them."""
+    rows = []
+    places = {p: FAKES.get(p, fake_layers.FakeWeb)(p) for p in layers.PLACES}
+    for session in range(sessions):
+        for design in layers.DESIGNS:
+            if not design.due(session):
+                continue
+            for position, arm in enumerate(design.arms):
+                outcome = layers.trial(places[arm.place], dict(arm.conditions), seed=0)
+                rows.append({
+                    "run": "r", "source": "live", "machine": machine, "session": session,
+                    "design": design.name, "block": session, "position": position,
+                    "place": arm.place, "started_at": "t", "ok": True, "error": "",
+                    **arm.conditions, **outcome.measures,
+                })  # fmt: skip
+    return frames.from_rows(rows, layers.Trials)
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return measured()
+
+
+def verdicts(trials, claim):
+    return [v for v in layers.verdicts(trials) if v.claim == claim]
+
+
+def one(trials, claim):
+    (verdict,) = verdicts(trials, claim)
+    return verdict
+
+
+def test_slopes_are_what_was_put_in(trials):
+    """5 s per GB of unpacking (8 in even layers), and half a GB over the link, if shaped."""
+    table = layers.summarize(trials)["slope_s_per_gb_median"]
+    for name, rate in layers.LINKS.items():
+        wanted = 5 + (0.5 * 8e9 / rate / 0.957 if rate else 0)
+        assert table["image, most in one layer", name] == pytest.approx(wanted, rel=0.02), name
+        assert table["image, eight even layers", name] == pytest.approx(wanted + 3, rel=0.02), name
+    assert table["image, base layer there", "unshaped"] == pytest.approx(5 / 8, rel=0.1)
+
+
+def parts(trials, claim, spread=""):
+    """Return the verdict on each link, of C22 for one way to spread the bytes over layers."""
+    found = {v.claim: v for v in layers.verdicts(trials)}
+    return [found[f"{claim}/{link}{spread}"] for link in layers.LINKS]
+
+
+def test_bytes_make_most_of_a_pull(trials):
+    """Of 0.1 s and 5 s per GB over 42 MB two thirds grow with the bytes; of 1 s and 5 s few do."""
+    found = parts(trials, "C28")
+    assert [v.verdict for v in found] == [claims.HOLDS] * 3
+    assert found[0].effect == pytest.approx(0.042 * 5 / (0.1 + 0.042 * 5), abs=0.03)
+    assert one(trials, "C28").verdict == claims.HOLDS
+    fixed = trials.assign(moved_s=trials["moved_s"] + trials["work"].eq("pull") * 20)
+    assert [v.verdict for v in parts(fixed, "C28")] == [claims.FAILS] * 3
+    assert one(fixed, "C28").verdict == claims.FAILS
+
+
+def test_an_image_against_a_gzipped_disk(trials):
+    """As many bytes on the link and five or eight times the unpacking: slower on every link."""
+    for spread in ("/even", "/one"):
+        assert [v.verdict for v in parts(trials, "C22", spread)] == [claims.FAILS] * 3
+    whole = one(trials, "C22")
+    assert whole.verdict == claims.OPEN
+    assert whole.because.startswith("Mixed. ")  # with the base layer there it is faster
+    assert "over the disk as it is" in whole.because
+    for said in ("no kernel and no operating system", "zlib", "spread over the layers", "noise is"):
+        assert said in whole.decides
+
+
+def test_the_spread_over_layers_decides_too(trials):
+    """Where only the image of even layers is faster, the claim as a whole is mixed."""
+    even = trials["work"].eq("pull-even")
+    mixed = trials.assign(moved_s=trials["moved_s"].where(~even, trials["moved_s"] / 20))
+    assert [v.verdict for v in parts(mixed, "C22", "/even")] == [claims.HOLDS] * 3
+    assert [v.verdict for v in parts(mixed, "C22", "/one")] == [claims.FAILS] * 3
+    assert one(mixed, "C22").verdict == claims.OPEN
+    assert one(mixed, "C22").because.startswith("Mixed. ")
+
+
+def test_data_without_even_layers_are_still_judged(trials):
+    """Older trials lack that image: its parts are not measured, the others are decided."""
+    old = trials[trials["work"] != "pull-even"]
+    assert {v.verdict for v in parts(old, "C22", "/even")} == {claims.NOT_MEASURED}
+    assert [v.verdict for v in parts(old, "C22", "/one")] == [claims.FAILS] * 3
+    assert one(old, "C22").verdict == claims.OPEN
+
+
+def test_links_that_disagree_are_mixed(trials):
+    """Faster on the slow link alone is no verdict for all, and said to be mixed."""
+    moved = trials["work"].eq("pull") & trials["link_bit_per_s"].eq(1e8)
+    mixed = trials.assign(moved_s=trials["moved_s"].where(~moved, trials["moved_s"] / 10))
+    assert parts(mixed, "C22", "/one")[2].verdict == claims.HOLDS
+    assert one(mixed, "C22").verdict == claims.OPEN
+    assert one(mixed, "C22").because.startswith("Mixed. An image against")
+
+
+def test_no_verdict_within_the_noise(trials):
+    """Where the same arm twice differs twentyfold, no image is called slower than a disk."""
+    noisy = trials.copy()
+    noisy.loc[noisy["replicate"] == 1, "moved_s"] *= 20
+    for spread in ("/even", "/one"):
+        assert {v.verdict for v in parts(noisy, "C22", spread)} == {claims.OPEN}
+
+
+def test_the_base_layer_there(trials):
+    """With seven eighths there already an image beats the disk; twenty times slower it does not."""
+    assert [v.verdict for v in parts(trials, "C22", "/base")] == [claims.HOLDS] * 3
+    there = trials["work"].eq("pull-base-there")
+    slow = trials.assign(moved_s=trials["moved_s"].where(~there, trials["moved_s"] * 20))
+    assert [v.verdict for v in parts(slow, "C22", "/base")] == [claims.FAILS] * 3
+    assert one(slow, "C22").verdict == claims.FAILS
+
+
+def test_a_session_that_lacks_a_size_is_no_session(trials):
+    """One failed pull makes the whole session's slope fail, and it is counted."""
+    broken = trials.copy()
+    moved = broken["work"].eq("pull") & broken["replicate"].eq(0) & broken["session"].eq(3)
+    row = broken.index[moved & broken["link_bit_per_s"].eq(0)][0]
+    broken.loc[row, ["moved_s", "moved_bytes"]] = float("nan")
+    broken.loc[row, "ok"], broken.loc[row, "error"] = False, "It broke."
+    table = layers.summarize(broken)
+    assert table.loc[("image, most in one layer", "unshaped"), ["n", "failed"]].tolist() == [10, 1]
+    assert parts(broken, "C28")[0].n == SESSIONS - 1
+
+
+def test_most_is_never_opened(trials):
+    """A program of 0.8 MB of 300 MB is a small share; of 2 MB it would be too; of itself not."""
+    assert one(trials, "C27").verdict == claims.HOLDS
+    all_of_it = trials.assign(opened_byte_share=trials["opened_byte_share"].notna() * 0.9)
+    assert one(all_of_it, "C27").verdict == claims.FAILS
+
+
+def test_images_alone_are_judged(trials):
+    """Without a single move the share is judged, and no trial is said to have failed."""
+    verdict = one(trials[trials["place"] != layers.REGISTRY], "C27")
+    assert verdict.verdict == claims.HOLDS
+    assert "failed" not in verdict.because
+
+
+def test_facts_follow_the_counts(trials):
+    """Counts and ownership hold; with the images exchanged they do not."""
+    facts = ("C29", "C30")
+    assert {c: one(trials, c).verdict for c in facts} == dict.fromkeys(facts, claims.HOLDS)
+    _, full, scratch = layers.SWAP
+    swapped = trials.assign(place=trials["place"].replace({full: scratch, scratch: full}))
+    assert {c: one(swapped, c).verdict for c in facts} == dict.fromkeys(facts, claims.FAILS)
+
+
+def test_a_page_that_does_not_come(trials):
+    """A server on scratch that answers in nine of ten sessions does not do what is claimed."""
+    assert one(trials, "C32").verdict == claims.HOLDS
+    tried = trials["work"].eq("opened") & trials["place"].eq(layers.SCRATCH)
+    broken = trials.copy()
+    row = broken.index[tried][3]
+    measures = [c for c in broken if c.startswith("opened") or c == "served"]
+    broken.loc[row, measures] = float("nan")
+    broken.loc[row, "ok"], broken.loc[row, "error"] = False, "No answer within 20 s."
+    assert one(broken, "C32").verdict == claims.FAILS
+    assert "served in 9 of 10 sessions" in one(broken, "C32").because
+
+
+def test_a_hidden_olive_fails(trials):
+    """The planted shell is found; where it is not, our claim does not hold."""
+    ours = "layers-planted-shell"
+    assert one(trials, ours).verdict == claims.HOLDS
+    unseen = trials.assign(shell_olives=trials["shell_olives"] * 0)
+    assert one(unseen, ours).verdict == claims.FAILS
+    assert "was not found" in one(unseen, ours).because
+    always = trials.assign(olives=trials["olives"] + 1)
+    assert one(always, ours).verdict == claims.OPEN
+
+
+def test_what_was_planted_says_nothing_of_others(trials):
+    """C12 speaks of images that people publish, which nobody read here; it says what was found."""
+    said = one(trials, "C12")
+    assert said.verdict == claims.NOT_MEASURED
+    assert said.because.startswith("Images that people publish were not read.")
+    assert one(trials, "layers-planted-shell").because in said.because
+    nothing = trials[trials["place"] != layers.MINIMAL]
+    assert one(nothing, "C12").because == one(nothing, "layers-planted-shell").because
+
+
+def test_claims_are_quoted_or_not():
+    """A quotation is the ledger's, word for word; what is judged in parts is derived from it."""
+    quotes = claims.ledger().set_index("id")["quote"]
+    for claim in layers.CLAIMS:
+        if claim.kind == "quoted":
+            assert claim.text == quotes[claim.id]
+        if "/" in claim.id:
+            assert claim.kind == "derived"
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [("C27", "one image of our making"), ("C28", "to start is not measured"),
+     ("C28", "of the largest image"), ("C29", "no surprise"), ("C30", "were made of packages")],
+)  # fmt: skip
+def test_what_decides_says_what_was_not_shown(trials, claim, said):
+    """Where a claim could hardly fail, its card says so."""
+    assert said in one(trials, claim).decides
+
+
+def test_ties_are_told(trials):
+    """Full and minimal Debian have as many shells; with one shell less nothing is a tie."""
+    assert one(trials, "C29").because.endswith("Full and minimal Debian tie in shells.")
+    fewer = trials["place"].eq(layers.MINIMAL) & trials["work"].eq("contents")
+    other = trials.assign(shells=trials["shells"].where(~fewer, 3.0))
+    assert "tie" not in one(other, "C29").because
+
+
+def test_known_answers(trials):
+    """The link, the base layer and the null arms are laid beside their truth."""
+    table = layers.known_answers(trials).set_index("check")
+    assert len(table) == 5
+    base = table.loc["bytes moved with the base layer there, over all of them"]
+    assert (base["truth"], base["within_bar"]) == (0.125, "yes")
+    for link in layers.LINKS:
+        again = table.loc[f"an image over itself ({link})"]
+        assert again["estimate"] == pytest.approx(1, abs=0.03)
+        assert (again["n"], again["within_bar"]) == (SESSIONS, "yes")
+    twice = trials["replicate"].eq(1)
+    noisy = trials.assign(moved_s=trials["moved_s"].where(~twice, trials["moved_s"] * 1.2))
+    noisy = layers.known_answers(noisy).set_index("check")
+    assert noisy.loc["an image over itself (unshaped)", "within_bar"] == "no"
+    assert "Too noisy" in noisy.loc["an image over itself (unshaped)", "note"]
+
+
+def test_nothing_known_without_moves(trials):
+    """Without a single move nothing is said to be met."""
+    table = layers.known_answers(trials[trials["design"] != "moving"])
+    assert set(table["within_bar"]) <= {"not known"}
+
+
+def test_the_recorded_disk_takes_what_the_link_takes():
+    """Recorded: a disk at 100 Mbit/s reads the goodput of its frames, and base there an eighth."""
+    table = layers.known_answers(recorded()).set_index("check")
+    assert table["within_bar"].iloc[:2].tolist() == ["yes", "yes"]
+
+
+@pytest.mark.parametrize("rate", layers.LINKS.values(), ids=layers.LINKS)
+def test_nothing_there_takes_no_less_than_the_base_there(rate):
+    """Recorded: a cold pull is not faster than one that finds the base; with labels exchanged."""
+    found = recorded()
+    layers.check(found)
+    labels = {"pull": "pull-base-there", "pull-base-there": "pull"}
+    exchanged = found["work"].replace(labels).where(found["link_bit_per_s"] == rate, found["work"])
+    # as where a link is not shaped: the guard of its bytes would be the first to break
+    unshaped = found.assign(work=exchanged, moved_bytes=1.0)
+    with pytest.raises(DataError, match=r"^Cold .* of warm in 'slope_s_per_gb'"):
+        layers.check(unshaped)
+
+
+def test_a_run_whose_cold_pulls_are_faster_is_no_package(tmp_path, monkeypatch):
+    """The guard holds where a run's tables are finished; what was measured stays in the journal."""
+    pull = fake_layers.FakeMoving.pull
+    monkeypatch.setattr(
+        fake_layers.FakeMoving,
+        "pull",
+        lambda self, *args, base_there, **kind: pull(self, *args, base_there=not base_there),
+    )
+    options = {"blocks": 6, "seed": 5, "catalogue": fake, "progress": False}
+    with pytest.raises(DataError, match=r"^Cold "):
+        trials_module.measure(layers, out=tmp_path, places=[layers.REGISTRY], **options)
+    assert [path.name for path in (tmp_path / layers.NAME).iterdir()] == ["journal.jsonl"]
+
+
+def recorded():
+    version = max(store.versions(layers.NAME))
+    return trials_module.get(layers, source="recorded", version=version)
+
+
+def test_a_place_that_is_missing_says_why(trials):
+    """Without a registry what moves is not measured here, and the reason is its error."""
+    lacking = trials.copy()
+    gone = lacking["place"] == layers.REGISTRY
+    lacking.loc[gone, ["moved_s", "moved_bytes"]] = float("nan")
+    lacking.loc[gone, "ok"] = False
+    lacking.loc[gone, "error"] = "unavailable: registry: missing: docker-registry"
+    for claim in ("C22", "C22/unshaped/base", "C28", "C28/unshaped"):
+        for verdict in verdicts(lacking, claim):
+            assert verdict.verdict == claims.NOT_MEASURED
+            assert verdict.because == "No registry: registry: missing: docker-registry."
+    assert one(lacking, "C29").verdict == claims.HOLDS
+
+
+def test_what_the_engine_adds_is_not_the_images():
+    """/etc/hosts is opened and is no file of the image; the library is an other, the page not."""
+    full = workloads.served(fake_layers.FakeWeb(layers.FULL))
+    assert full.measures["opened_files"] == 3
+    assert full.measures["opened_others"] == 1
+    assert [row["path"] for row in full.tables["opened"]] == [
+        "/bin/busybox", "/usr/lib/libc.so.6", "/www/index.html",
+    ]  # fmt: skip
+    assert workloads.served(fake_layers.FakeWeb(layers.SCRATCH)).measures["opened_others"] == 0
+
+
+def test_hidden_files_count_for_nothing():
+    """A file that a later layer hides is in neither part of the share."""
+    web = fake_layers.FakeWeb(layers.SCRATCH)
+    web.image.files["hidden_by"] = [float("nan"), float("nan"), float("nan"), 1.0]
+    assert workloads.served(web).measures["opened_byte_share"] == 1.0
+
+
+def test_faster_than_the_link(trials):
+    """10 MB within 0.1 s over 100 Mbit/s is refused with the row; unshaped it is not."""
+    row = trials[trials["work"].eq("pull")].iloc[:1].assign(moved_s=0.1, moved_bytes=1e7)
+    layers.check(row.assign(link_bit_per_s=0.0))
+    with pytest.raises(DataError, match="less than 1e\\+07 bytes take on the link"):
+        layers.check(row.assign(link_bit_per_s=1e8))
+
+
+def test_olives_of_the_real_reader():
+    """The count of planted shells is of the reader's own rows."""
+    from caveatlib.support import shipped
+
+    sample = images.read(shipped.folder("data") / "images/olive.tar", olives=True)
+    assert workloads.planted(sample)["shell_olives"] >= 1
+    lean = images.read(shipped.folder("data") / "images/lean.tar", olives=True)
+    assert workloads.planted(lean) == {"olives": 0.0, "shell_olives": 0.0}
+
+
+def test_the_answer_names_sizes_and_links(trials):
+    """Share of bytes, price per gigabyte and the disk are in the answer."""
+    said = layers.answer(trials)
+    assert "on full Debian" in said
+    assert "s (100 Mbit/s) per GB of files" in said
+    assert "times as long as a gzipped disk" in said
+
+
+def test_sizes_are_exact():
+    """The conditions' bytes are those of the generated files."""
+    sizes = {arm.conditions["content_bytes"] for arm in layers.DESIGNS[2].arms}
+    assert sizes == {generated.content_bytes(s) for s in (2, 3, 5, 8, 12, 18, 26, 40)}
+    assert len(sizes) >= 8

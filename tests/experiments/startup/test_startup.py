@@ -1,0 +1,461 @@
+"""The experiment startup: what a trial does, and what its trials say."""
+
+import os
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import fake
+
+from caveatlib import claims, frames, plots, stats, trials
+from caveatlib.errors import DataError, MeasurementError
+from caveatlib.experiments import startup
+from caveatlib.experiments.startup import workloads as work
+from caveatlib.measuring import designs
+from caveatlib.places import process
+from caveatlib.places.base import Workload
+from caveatlib.places.engines import containers
+
+BLOCKS = 10
+SECONDS = {
+    "process": 0.002, "namespaces": 0.004, "runc": 0.05, "docker-runc": 0.25,
+    "docker-crun": 0.2, "docker-runsc": 0.5, "microvm": 0.8, "full-vm": 6.0, "inception": 1.5,
+}  # fmt: skip
+
+
+def made_up(accel="kvm", build_noise=0.01, **seconds):
+    """Return trials of all claims with made-up times; places differ, blocks a little."""
+    rng, rows = np.random.default_rng(3), []
+    for design in startup.DESIGNS:
+        if design.name not in ("start", "machine", "build"):
+            continue
+        noise = build_noise if design.name == "build" else 0.01
+        for block in range(BLOCKS):
+            for position, arm in enumerate(design.arms):
+                took = (SECONDS | seconds)[arm.place] * np.exp(rng.normal(0, noise))
+                row = {
+                    "run": "r", "source": "live", "machine": "m", "session": block,
+                    "design": design.name, "block": block, "position": position,
+                    "place": arm.place, "started_at": "t", "ok": True, "error": "",
+                    "accel": accel if arm.place in startup.MACHINES else None,
+                }  # fmt: skip
+                measure = {"build": "build_s", "nested": "container_output_s"}.get(
+                    arm.conditions["workload"], "first_output_s"
+                )
+                row |= {measure: took, "stop_s": took / 2}
+                if arm.place == "docker-runc":
+                    row["container_output_s"] = took
+                rows.append(row | arm.conditions)
+    return frames.from_rows(rows, startup.Trials)
+
+
+def verdict(rows, claim):
+    """Return the one verdict of a claim."""
+    (found,) = [v for v in startup.verdicts(rows) if v.claim == claim]
+    return found
+
+
+def test_hardware_decides():
+    """With hardware virtualisation every claim but C21 gets a verdict of its own."""
+    found = {v.claim: v.verdict for v in startup.verdicts(made_up("kvm"))}
+    decided = ("C23", "C24", "C25", "startup-packing", "startup-kernel")
+    assert found == {"C21": claims.NOT_MEASURED} | dict.fromkeys(decided, claims.HOLDS)
+
+
+def test_a_slow_container_does_not_hold():
+    """The same claims fail where the container is the slower one."""
+    rows = made_up("kvm", runc=2.0)
+    assert verdict(rows, "C23").verdict == claims.FAILS
+    assert verdict(rows, "C23").because.startswith("Slower: 2.")
+
+
+def test_builds_are_judged_by_the_noise_of_builds():
+    """Packing has its own null arm: noisy builds decide nothing, a lost null arm neither."""
+    small, ours = {"docker-runc": 1.0, "full-vm": 1.3}, "startup-packing"
+    assert verdict(made_up(**small), ours).verdict == claims.HOLDS
+    assert verdict(made_up(build_noise=0.5, **small), ours).verdict == claims.OPEN
+    rows = made_up(**small)
+    rows = rows[(rows["design"] != "build") | (rows["replicate"] == 0)]
+    assert verdict(rows, ours).verdict == claims.OPEN
+    assert "noise is not known" in verdict(rows, ours).because
+
+
+def test_stops_are_judged_by_the_noise_of_stops():
+    """C24 has its own null arm, and each card says on what its noise was measured."""
+    rows = made_up(runc=0.7)
+    assert verdict(rows, "C24").verdict == claims.HOLDS
+    rows.loc[rows["replicate"] == 1, "stop_s"] *= 1.5
+    assert verdict(rows, "C24").verdict == claims.OPEN
+    assert verdict(rows, "C23").verdict == claims.HOLDS
+    assert "docker-runc's stop twice in the design 'start'" in verdict(rows, "C24").decides
+    for name in ("C23", "C25"):
+        assert "docker-runc's start twice in the design 'start'" in verdict(rows, name).decides
+
+
+def test_a_build_verdict_says_what_was_built():
+    """An image and a disk without a system are no like for like: C21 is not decided by them."""
+    rows = made_up()
+    because = verdict(rows, "startup-packing").because
+    assert "disk without an operating system" in because
+    assert "classic builder" in because
+    unfair = verdict(rows, "C21")
+    assert unfair.verdict == claims.NOT_MEASURED
+    assert unfair.because.startswith("The disk that is made here has no operating system, kernel")
+    assert because in unfair.because
+    assert unfair.effect == verdict(rows, "startup-packing").effect
+
+
+def test_a_build_that_could_not_be_tried_says_why():
+    """Without QEMU neither claim of builds is measured, and both give the reason."""
+    rows = made_up()
+    gone = rows["place"] == "full-vm"
+    rows.loc[gone, ["ok", "error"]] = [False, "unavailable: full-vm: no QEMU"]
+    rows.loc[gone, frames.measures(startup.Trials)] = np.nan
+    for name in ("C21", "startup-packing"):
+        assert verdict(rows, name).verdict == claims.NOT_MEASURED
+        assert verdict(rows, name).because == "No full-vm: full-vm: no QEMU."
+
+
+def test_the_session_is_the_unit():
+    """Blocks of one session share its engine: twice as many of them are no more evidence."""
+    rows = made_up()
+    again = rows.assign(block=rows["block"] + BLOCKS)
+    twice = pd.concat([rows, again], ignore_index=True)
+    assert set(startup.like_with_like(twice)["n"]) == {BLOCKS}
+    known = startup.known_answers(twice)
+    assert set(known.loc[known["truth"] == 1, "n"]) == {BLOCKS}
+    assert {v.n for v in startup.verdicts(twice)} == {BLOCKS}
+    columns = [f"first_output_s_{end}" for end in ("low", "high")]
+    assert startup.summarize(twice)[columns].equals(startup.summarize(rows)[columns])
+
+
+def test_builds_say_what_was_made():
+    """One row per place, the null arm left out, with words for what was made."""
+    rows = made_up()
+    rows.loc[rows["replicate"] == 1, "build_s"] = 1000.0
+    table = startup.builds(rows)
+    assert list(table.index) == ["docker-runc", "full-vm"]
+    assert (table["n"] == BLOCKS).all()
+    assert table.loc["docker-runc", "build_s_median"] == pytest.approx(0.25, rel=0.05)
+    assert "without an operating system" in table.loc["full-vm", "made"]
+
+
+def test_known_answers_say_whether_they_meet_their_bar():
+    """An interval beyond 5 %, a reading beyond 10 ms and a missing one are told apart."""
+    found = startup.known_answers(made_up()).set_index("check")["within_bar"]
+    assert found["docker-runc over itself"] == "yes"
+    assert found["a stop of docker-runc over itself"] == "yes"
+    assert found["a build over itself"] == "yes"
+    assert found["0.1 s of sleep added to docker-runc"] == "not known"
+    noisy = startup.known_answers(made_up(build_noise=0.5)).set_index("check")["within_bar"]
+    assert noisy["a build over itself"] == "no"
+    assert noisy["docker-runc over itself"] == "yes"
+    for shifted in (0.9, 1.1):
+        rows = made_up()
+        rows.loc[rows["replicate"] == 1, "first_output_s"] *= shifted
+        found = startup.known_answers(rows).set_index("check")["within_bar"]
+        assert found["docker-runc over itself"] == "no"
+    assert startup.known_answers(slept(0.109))["within_bar"].iloc[0] == "yes"
+    assert startup.known_answers(slept(0.111))["within_bar"].iloc[0] == "no"
+
+
+def slept(added_s):
+    """Return made-up trials in which the sleep in docker-runc added so many seconds."""
+    rows = made_up()
+    rows = rows[(rows["design"] == "start") & (rows["place"] == "docker-runc")]
+    return rows.assign(
+        design="known-answer", sleep_s=0.1 * rows["replicate"], replicate=0,
+        first_output_s=1.0 + added_s * rows["replicate"],
+    )  # fmt: skip
+
+
+def at_once(available, place="docker-runc", accel=None):
+    """Return made-up trials of idle instances with these drops of available memory."""
+    rows = made_up().head(len(available)).assign(design="at-once", place=place, accel=accel)
+    rows["block"] = rows["session"] = range(len(rows))
+    return rows.assign(workload="idle", last_output_s=1.0, available_bytes=available)
+
+
+def test_memory_lost_in_the_noise_is_not_shown():
+    """A drop that is negative, not clear of zero or hardly repeated is blank; another is not."""
+    for lost in ([-1.0] * 7, [-1.0, 5, 5, 5, 5, 5, 5], [5.0] * 3):
+        assert startup.idle(at_once(lost))["available_bytes"].isna().all()
+    assert startup.idle(at_once([5.0] * 7))["available_bytes"].tolist() == [5.0]
+
+
+def test_memory_of_an_emulated_guest_is_labelled():
+    """The emulator's own memory stands in a row that says it was emulated."""
+    rows = pd.concat([at_once([5.0] * 6), at_once([9.0] * 6, "microvm", "tcg")])
+    assert startup.idle(rows)["accel"].droplevel("at_once").to_dict() == {
+        "docker-runc": "", "microvm": "tcg",
+    }  # fmt: skip
+
+
+def test_figures_say_which_machines_were_emulated():
+    """A row or line of an emulated machine is named so; on hardware it is not."""
+    for accel, named in (("tcg", True), ("kvm", False)):
+        together = pd.concat([at_once([5.0] * 6), at_once([9.0] * 6, "microvm", accel)])
+        said = [plots.describe(startup.plot(made_up(accel)))]
+        said.append(plots.describe(startup.plot_at_once(together)))
+        assert all(("microvm (emulated)" in sentence) == named for sentence in said)
+        assert not any("docker-runc (emulated)" in sentence for sentence in said)
+
+
+def test_the_patient_client_comes_first():
+    """Answers to both clients are apart, those of the patient one first."""
+    early = made_up().head(4).assign(
+        design="answer", workload="http", first_accept_s=0.1, first_answer_s=1.0
+    )  # fmt: skip
+    patient = early.assign(workload="http-after", first_answer_s=0.2)
+    table = startup.answers(pd.concat([early, patient]))
+    clients = list(dict.fromkeys(table.index.get_level_values("client")))
+    assert clients == ["knocks when the start call has returned", "knocks from the beginning"]
+    assert set(table.loc[clients[0], "first_answer_s"]) == {0.2}
+    assert set(table.loc[clients[1], "first_answer_s"]) == {1.0}
+
+
+def test_an_interval_for_every_design():
+    """In a full recording all have the blocks of an interval, quick arms 20; it ends in time."""
+    last = startup.BLOCKS - 1
+    blocks = {d.name: d.blocks_by(last) for d in startup.DESIGNS}
+    assert blocks["start"] >= 20
+    assert blocks["machine"] >= 20
+    assert {n for n, count in blocks.items() if count < designs.ENOUGH} == {"stubborn"}
+    count = {d.name: d.blocks_by(last) + d.warmup * startup.BLOCKS for d in startup.DESIGNS}
+    assert sum(d.block_s * count[d.name] for d in startup.DESIGNS) < 35 * 60
+
+
+def test_the_first_verdicts_come_in_time():
+    """The sessions of an interval leave a quarter of what is announced to a busier machine."""
+    (start,) = (d for d in startup.DESIGNS if not d.spare)
+    assert {arm.place for arm in start.arms} == set(startup.QUICK)
+    assert start.blocks_per_session == 1  # else the others, that wait for blocks, would come first
+    blocks = designs.ENOUGH * (1 + start.warmup)
+    opening_s = 5  # of an engine with every place, as recorded
+    assert blocks * start.block_s + designs.ENOUGH * opening_s <= 0.75 * startup.VERDICT_S
+
+
+def test_an_emulated_machine_decides_nothing():
+    """However slow it was: not measured here, with what was seen and what others published."""
+    rows = made_up("tcg")
+    for name in ("C23", "C24", "C25"):
+        found = verdict(rows, name)
+        assert found.verdict == claims.NOT_MEASURED
+        assert "emulated" in found.because
+    assert "runc 50" in verdict(rows, "C23").because
+    assert "Firecracker" in verdict(rows, "C23").because
+    assert verdict(rows, "startup-packing").verdict == claims.HOLDS
+
+
+def test_like_is_compared_with_like():
+    """The table names each pair, follows the data, and marks emulated machines."""
+    table = startup.like_with_like(made_up("tcg"))
+    assert table.loc["microVM over runc", "estimate"] == pytest.approx(16, rel=0.05)
+    assert table.loc["microVM over runc", "pair"].endswith("emulated, decides nothing")
+    assert table.loc["docker-runc over runc", "pair"] == "what the management costs"
+    hardware = startup.like_with_like(made_up("kvm", microvm=0.05))
+    assert hardware.loc["microVM over runc", "estimate"] == pytest.approx(1, rel=0.05)
+    assert hardware.loc["microVM over runc", "pair"] == "bare with bare"
+
+
+def test_one_emulated_row_is_enough():
+    """A table in which some guests were emulated decides nothing about guests."""
+    rows = made_up("kvm")
+    rows.loc[rows[rows["place"] == "microvm"].index[0], "accel"] = "tcg"
+    assert verdict(rows, "C23").verdict == claims.NOT_MEASURED
+
+
+def test_a_place_that_failed_says_why():
+    """The reason of the first failed row stands in the verdict."""
+    rows = made_up("kvm")
+    gone = rows["place"] == "microvm"
+    rows.loc[gone, ["ok", "error"]] = [False, "unavailable: microvm: no QEMU"]
+    rows.loc[gone, frames.measures(startup.Trials)] = np.nan
+    assert "no QEMU" in verdict(rows, "C23").because
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("created_s", "start_returned_s"),
+        ("created_s", "first_output_s"),
+        ("first_output_s", "exited_s"),
+        ("exited_s", "removed_s"),
+        ("first_accept_s", "first_answer_s"),
+        ("first_output_s", "container_output_s"),
+    ],
+)
+def test_causal_order_is_held(early, late):
+    """A mark that comes before its cause is an error; equal marks are not."""
+    row = made_up().head(1).copy()
+    row[frames.measures(startup.Trials)] = np.nan
+    startup.check(row.assign(**{early: 1.0, late: 1.0}))
+    with pytest.raises(DataError, match=late):
+        startup.check(row.assign(**{early: 1.0, late: 0.9}))
+
+
+def test_the_start_call_may_return_after_the_first_output():
+    """No causal chain runs through Docker's answer to the start call."""
+    row = made_up().head(1)
+    startup.check(row.assign(start_returned_s=2.0, first_output_s=1.0, stop_s=1.0))
+
+
+def test_a_patient_client_knocks_after_the_start():
+    """Its connection cannot be accepted before the start call returned; an early one's can."""
+    row = made_up().head(1).assign(start_returned_s=2.0, first_accept_s=1.0, stop_s=1.0)
+    startup.check(row.assign(workload="http"))
+    with pytest.raises(DataError, match="first_accept_s"):
+        startup.check(row.assign(workload="http-after"))
+
+
+def test_a_zero_is_no_measurement():
+    """Nothing starts in no time."""
+    with pytest.raises(DataError, match="first_output_s"):
+        startup.check(made_up().head(1).assign(first_output_s=0.0))
+
+
+def test_swapping_two_places_changes_the_answer():
+    """The sentence in the notebook's title follows the data."""
+    rows = made_up()
+    swapped = rows.assign(
+        place=rows["place"].replace({"runc": "docker-runc", "docker-runc": "runc"})
+    )
+    assert startup.answer(rows) != startup.answer(swapped)
+
+
+def test_an_output_without_the_nonce_is_a_failure():
+    """A workload that ends silently gives an error with what it said, and no time."""
+    with process.process_place() as place:
+        instance = place.create(Workload("echo something else"))
+        reader = work._Reader(instance.output, b"nonce")
+        instance.start()
+        with pytest.raises(MeasurementError, match="something else"):
+            reader.seen_at(time.monotonic() + 5)
+        instance.remove()
+
+
+def test_a_process_is_measured_for_real():
+    """Bare processes: marks in order, no descriptor left, memory read."""
+    before = set(os.listdir("/proc/self/fd"))
+    with process.process_place() as place:
+        once = startup.trial(
+            place, {"workload": "nonce", "at_once": 1, "sleep_s": 0.0, "replicate": 0}, seed=1
+        ).measures
+        idle = startup.trial(
+            place, {"workload": "idle", "at_once": 4, "sleep_s": 0.0, "replicate": 0}, seed=1
+        ).measures
+    assert 0 < once["created_s"] <= once["first_output_s"] <= once["exited_s"] <= once["removed_s"]
+    assert idle["last_output_s"] >= idle["first_output_s"]
+    assert idle["pss_bytes"] > 10_000
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("workload", ["http", "http-after"])
+def test_a_web_server_answers(require, workload):
+    """First accept, then first answer."""
+    require("busybox")
+    with process.process_place() as place:
+        marks = startup.trial(
+            place, {"workload": workload, "at_once": 1, "sleep_s": 0.0, "replicate": 0}, seed=1
+        ).measures
+    assert 0 < marks["first_accept_s"] <= marks["first_answer_s"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_when_the_client_first_knocks(monkeypatch, early):
+    """An early client tries while the start call runs, a patient one not before it returned."""
+    knocked = []
+    connect = fake.FakeInstance.connect
+    monkeypatch.setattr(
+        fake.FakeInstance,
+        "connect",
+        lambda *args: knocked.append(time.monotonic()) or connect(*args),
+    )
+    before = time.monotonic()
+    marks = work.answered(fake.FakePlace("runc"), early=early)
+    returned = before + marks["start_returned_s"]
+    assert (knocked[0] < returned) == early
+    assert early or marks["first_answer_s"] > marks["start_returned_s"]
+
+
+def test_packing_the_build_context_is_not_timed(monkeypatch, tmp_path):
+    """The clock of a build starts from a packed context, and takes the whole build."""
+    (tmp_path / "file").write_bytes(b"x")
+    opened = containers.tarfile.open
+    monkeypatch.setattr(
+        containers.tarfile, "open", lambda **named: time.sleep(0.3) or opened(**named)
+    )
+
+    class Engine:
+        def build(self, name, context, *, timeout_s):
+            assert b"COPY files" in context
+            time.sleep(0.05)
+
+        class api:
+            remove_image = None
+
+        def call(self, what, function, *args):
+            time.sleep(0.3)
+
+    took = containers.EnginePlace(Engine(), runtime=None, host=None).build(tmp_path)
+    assert 0.05 <= took < 0.3
+
+
+def test_marks_that_came_together_are_no_time(monkeypatch):
+    """A busy host may read two marks at once; that is an error, and no division by zero."""
+    took = [{"kind": kind, "guest_s": 0.2, "host_s": 0.1} for kind in work.SLOWDOWNS]
+    monkeypatch.setattr(work.accel, "slowdown", lambda place: took)
+    assert work.slowdown(None)["integer_slowdown"] == 2
+    took[1]["host_s"] = 0.0
+    with pytest.raises(MeasurementError, match=r"Memory took 0.2 s in the guest and 0 s"):
+        work.slowdown(None)
+
+
+def test_one_failure_among_several_at_once_removes_all():
+    """If one of four cannot be made, the trial fails and the other three are gone."""
+    place = fake.FakePlace("runc", fails={3})
+    with pytest.raises(MeasurementError, match="creation 3"):
+        startup.trial(
+            place, {"workload": "idle", "at_once": 4, "sleep_s": 0.0, "replicate": 0}, seed=1
+        )
+    assert not place.alive
+
+
+@pytest.mark.engine
+def test_known_answer_in_docker(require, tmp_path, bars):
+    """100 ms of sleep added to a container are found as 100 +- 10 ms; itself as itself."""
+    require("private-engine")
+    known = [d for d in startup.DESIGNS if d.name == "known-answer"]
+    design = known[0].__class__(**known[0].__dict__ | {"spare": False, "blocks_per_session": 16})
+    experiment = type(
+        "Known", (), {n: getattr(startup, n) for n in
+                      ("NAME", "QUESTION", "Trials", "trial", "summarize", "verdicts")}
+        | {"PLACES": ("docker-runc",), "DESIGNS": (design,), "BLOCKS": 1, "DISK_BYTES": 0}
+    )  # fmt: skip
+    experiment.trial = staticmethod(startup.trial)
+    experiment.summarize = staticmethod(lambda rows: pd.DataFrame())
+    experiment.verdicts = staticmethod(lambda rows: [])
+    trials.measure(experiment, out=tmp_path, blocks=1, progress=False)
+    rows = trials.get(experiment, source=tmp_path, version=1)
+    arms = rows.pivot(index="block", columns="sleep_s", values="first_output_s")
+    added, _, _ = stats.hodges_lehmann(arms[work.SLEEP_S] - arms[0.0])  # as `known_answers`
+    bars.append(("0.1 s of sleep added to docker-runc, read", f"{added * 1e3:.1f} ms", "100 +- 10"))
+    assert added == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["namespaces", "docker-runc"])
+def test_a_stubborn_process_waits_for_the_kill(require, name):
+    """PID 1 without a handler ignores SIGTERM: the stop takes the whole grace."""
+    from caveatlib.places import catalogue
+
+    require("private-engine")
+    with catalogue.opened([name], engine="private") as handles:
+        marks = startup.trial(
+            handles[name],
+            {"workload": "stubborn", "at_once": 1, "sleep_s": 0.0, "replicate": 0},
+            seed=1,
+        ).measures
+    assert work.STOP_GRACE_S <= marks["stop_s"] < work.STOP_GRACE_S + 5

@@ -1,0 +1,37 @@
+"""What the recorded data of version 1 decided before the code was laid out anew still stands.
+
+``kept_verdicts.csv`` holds the word, effect, interval and n of every claim, as computed at
+commit 1faf23a. A word may change from "inconclusive" to "mixed"; a claim that was reworded into
+its opposite has the opposite word.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from caveatlib import trials
+from caveatlib.experiments import by_name
+
+KEPT = pd.read_csv(Path(__file__).with_name("kept_verdicts.csv"), keep_default_na=False)
+NUMBERS = ("effect", "low", "high")
+
+
+@pytest.mark.beside
+@pytest.mark.parametrize("name", KEPT["experiment"].unique())
+def test_the_recorded_verdicts_are_kept(name):
+    """Word, effect to 3 digits more than shown, interval and n are those of before."""
+    experiment = by_name(name)
+    verdicts = experiment.verdicts(trials.get(experiment, source="recorded", version=1))
+    found: dict[str, list] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.claim, []).append(verdict)
+    kept = KEPT[KEPT["experiment"] == name]
+    assert set(found) == set(kept["claim"])
+    for row in kept.to_dict("records"):
+        verdict = found[row["claim"]][row["nth"]]
+        assert verdict.verdict == row["verdict"], row["claim"]
+        assert verdict.n == row["n"], row["claim"]
+        for number in NUMBERS:
+            expected = float(row[number]) if row[number] else float("nan")
+            assert getattr(verdict, number) == pytest.approx(expected, rel=1e-9, nan_ok=True)

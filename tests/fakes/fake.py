@@ -1,0 +1,196 @@
+"""Places that pretend, to test experiments and error paths without an engine.
+
+A fake place keeps the contract of `caveatlib.places.base` with made-up times.
+It stands beside the real ones and never makes a number that is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from caveatlib.errors import DeadlineExceeded, MeasurementError
+from caveatlib.places import process
+from caveatlib.places.base import Workload
+from fakes.fake_layers import FakeMoving, FakeWeb
+from fakes.fake_limits import FakeLimitedPlace
+from fakes.fake_site import FakeSite
+
+START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.005}
+"""Seconds that a fake start takes; other places take `OTHER_S`."""
+OTHER_S = 0.01
+MACHINE_S = 0.02
+
+
+class FakePlace:
+    """A place that answers a script's first echo after a fixed time."""
+
+    def __init__(self, name: str, *, fails: Iterable[int] = ()):
+        self.name = name
+        self.start_s = START_S.get(name, OTHER_S)
+        self.fails = set(fails)
+        self.created = 0
+        self.alive: set[FakeInstance] = set()
+
+    def create(self, workload: Workload) -> FakeInstance:
+        """Make an instance; the so-manieth creations in `fails` raise."""
+        self.created += 1
+        if self.created in self.fails:
+            raise MeasurementError(f"{self.name} was told to fail at creation {self.created}.")
+        instance = FakeInstance(self, workload)
+        self.alive.add(instance)
+        return instance
+
+    def build(self, folder: Path) -> float:
+        """Return the place's time, as if something had been built of the folder."""
+        return self.start_s
+
+    def facts(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}
+
+
+class FakeMachine:
+    """A virtual machine that is a bare process with a slow start, "emulated"."""
+
+    accel = "tcg"
+
+    def __init__(self, name: str):
+        self.name = name
+        self._open = ExitStack()
+        self._place = self._open.enter_context(process.process_place())
+
+    def create(self, workload: Workload):
+        """Make a process that starts late; ``container SCRIPT`` runs in a shell of its own."""
+        script = f'container() {{ sh -c "$1"; }}; sleep {MACHINE_S}; {workload.script}'
+        return self._place.create(replace(workload, script=script))
+
+    def build(self, folder: Path) -> float:
+        """Return a time, as if a disk had been made of the folder."""
+        return OTHER_S / 2
+
+    def facts(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes", "accel": self.accel}
+
+    def close(self) -> None:
+        """End the processes."""
+        self._open.close()
+
+
+class FakeInstance:
+    """Writes the script's nonce to a pipe; answers HTTP on loopback if it has a port."""
+
+    def __init__(self, place: FakePlace, workload: Workload):
+        self._place = place
+        self._script = workload.script
+        self._stubborn = "exec sleep" in workload.script and place.name != "process"
+        self.output, self._write = os.pipe()
+        self._ended = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0)) if workload.port else None
+        self._removed = False
+
+    def start(self) -> None:
+        """Sleep for the place's time, and for what the script sleeps, then speak."""
+        slept = re.search(r"sleep ([0-9.]+); echo", self._script)
+        time.sleep(self._place.start_s + (float(slept.group(1)) if slept else 0))
+        nonce = re.search(r"echo (\w+)", self._script)
+        if nonce:
+            os.write(self._write, nonce.group(1).encode() + b"\n")
+        if self._listener:
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        try:
+            while True:
+                client, _ = self._listener.accept()
+                with client:
+                    client.recv(1024)
+                    client.sendall(b"HTTP/1.0 200 OK\r\n\r\nok\n")
+        except OSError:
+            return
+
+    def signal(self, name: str) -> None:
+        """End at once, unless the script handles no SIGTERM and this is one."""
+        if name == "KILL" or not self._stubborn:
+            self._ended.set()
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end; a stubborn one is not waited for in full."""
+        if not self._ended.wait(min(timeout_s, 0.05)):
+            raise DeadlineExceeded(f"Still running after {timeout_s} s.")
+        return 0
+
+    def remove(self) -> None:
+        """Close what was opened; harmless when repeated."""
+        if self._removed:
+            return
+        self._removed = True
+        self._ended.set()
+        self._place.alive.discard(self)
+        os.close(self.output)
+        os.close(self._write)
+        if self._listener:
+            self._listener.close()
+
+    def pids(self) -> list[int]:
+        """Return this very process: its memory can be read."""
+        return [os.getpid()]
+
+    def memory_cgroup(self) -> Path | None:
+        """Return None: there is no cgroup."""
+        return None
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Connect to the listener."""
+        if not self._listener:
+            raise MeasurementError("The workload has no port.")
+        return socket.create_connection(self._listener.getsockname(), timeout_s)
+
+
+FACTORIES: dict[str, type] = {
+    "cgroup": FakeLimitedPlace,
+    "docker": FakeLimitedPlace,
+    "microvm": FakeMachine,
+    "full-vm": FakeMachine,
+    "inception": FakeMachine,
+    "app-full": FakeWeb,
+    "app-minimal": FakeWeb,
+    "app-scratch": FakeWeb,
+    "registry": FakeMoving,
+    "engine-proxy": FakeSite,
+    "engine-hairpin": FakeSite,
+    "engine-proxy-again": FakeSite,
+}
+"""Other kinds of fake by name of place; what is not here is a `FakePlace`."""
+
+
+@contextmanager
+def opened(names: Iterable[str], *, engine: str) -> Iterator[dict[str, object]]:
+    """Open fakes by name, as `caveatlib.places.catalogue.opened` opens the real ones."""
+    handles = {name: FACTORIES.get(name, FakePlace)(name) for name in names}
+    try:
+        yield handles
+    finally:
+        for handle in handles.values():
+            getattr(handle, "close", lambda: None)()
+    left = sum(len(getattr(handle, "alive", ())) for handle in handles.values())
+    if left:
+        raise MeasurementError(f"{left} fake instances were not removed.")
+
+
+def missing(names: Iterable[str], *, engine: str | None) -> dict[str, str]:
+    """Return that nothing is missing."""
+    return {}
+
+
+def check_engine(kind: str | None) -> str:
+    """Return what stands for the kind of engine."""
+    return "fake"

@@ -1,0 +1,98 @@
+"""Fake images and a fake registry: answer by what the real ones were seen to do, at once.
+
+For tests of the experiment `layers`; never makes a number that is shown.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pandas as pd
+
+from caveatlib.experiments.layers import generated
+
+# Counts of an image: files, and what is among them.
+_COUNTS = {
+    "app-full": {"files": 9000, "executables": 1200, "setuid_files": 12, "shells": 4,
+                 "packages": 150, "visible_bytes": 300_000_000, "unowned_bytes": 30_000_000},
+    "app-minimal": {"files": 5000, "executables": 900, "setuid_files": 10, "shells": 4,
+                    "packages": 90, "visible_bytes": 150_000_000, "unowned_bytes": 20_000_000},
+    "app-scratch": {"files": 4, "executables": 1, "setuid_files": 0, "shells": 0,
+                    "packages": 0, "visible_bytes": 2_000_000, "unowned_bytes": 2_000_000},
+}  # fmt: skip
+_PROGRAM_BYTES = 800_000
+
+
+class FakeImage:
+    """The few tables of an image that the experiment reads."""
+
+    def __init__(self, name: str, *, olives: int = 0):
+        counts = {"package_managers": 0, "interpreters": 0, "extras_share": 0.1} | _COUNTS[name]
+        counts |= {"size_bytes": counts["visible_bytes"], "olives": olives}
+        self.summary = pd.DataFrame([counts])
+        self.olives = pd.DataFrame(
+            {"expected": ["/bin/sh leads to an ELF program"] * olives}, dtype=str
+        )
+        rows = [("dpkg", f"package-{n}", "1.0", 1000, 0) for n in range(min(3, counts["packages"]))]
+        columns = ["manager", "name", "version", "installed_bytes", "layer"]
+        self.packages = pd.DataFrame(rows, columns=columns)
+        rest = counts["visible_bytes"] - _PROGRAM_BYTES
+        self.files = pd.DataFrame(
+            {
+                "path": ["/bin/busybox", "/www/index.html", "/usr/lib/libc.so.6", "/etc/never"],
+                "size_bytes": [_PROGRAM_BYTES, 30, 0, rest],
+                "type": "file",
+                "hidden_by": float("nan"),
+            }
+        )
+
+
+class FakeWeb:
+    """Stands for `web.WebPlace`."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.image = FakeImage(name)
+
+    def planted(self) -> FakeImage:
+        """Return the image with one olive."""
+        return FakeImage(self.name, olives=1)
+
+    def serve(self) -> tuple[int, dict[str, int]]:
+        """Open the program and its page; a library, too, unless on scratch."""
+        found = {"/bin/busybox": _PROGRAM_BYTES, "/www/index.html": 30, "/etc/hosts": 100}
+        if self.name != "app-scratch":
+            found["/usr/lib/libc.so.6"] = 0
+        return 1, found
+
+    def facts(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}
+
+
+class FakeMoving:
+    """Stands for `moving.Moving`: a fixed delay, unpacking, and the link."""
+
+    def __init__(self, name: str):
+        self.random = random.Random(name)
+
+    def pull(
+        self, size_mib: int, rate_bit_per_s: float, *, kind: str = "whole", base_there: bool = False
+    ) -> dict:
+        """Take 0.1 s and 5 s per GB, 8 in even layers, and the packed bytes over the link."""
+        content = generated.content_bytes(size_mib, "rest" if base_there else None)
+        unpacking = content * (8e-9 if kind == "even" else 5e-9)
+        return self._moved(content / 2, rate_bit_per_s, 0.1 + unpacking)
+
+    def fetch(self, size_mib: int, rate_bit_per_s: float, *, packed: bool) -> dict:
+        """Take 1 s per GB, and the bytes over the link."""
+        content = generated.disk_mib(size_mib) << 20
+        return self._moved(content / (2 if packed else 1), rate_bit_per_s, content * 1e-9)
+
+    def _moved(self, sent: float, rate: float, other_s: float) -> dict:
+        seconds = other_s + (sent * 8 / rate / 0.957 if rate else 0)
+        return {"moved_s": seconds * abs(self.random.gauss(1, 0.01)), "moved_bytes": sent}
+
+    def facts(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}

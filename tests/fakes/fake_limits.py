@@ -1,0 +1,113 @@
+"""A fake place with CPU limits: answers by the model of `caveatlib.experiments.quota.cfs`, at once.
+
+For tests of the experiment and its errors without root; never makes a number
+that is shown.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from caveatlib.errors import MeasurementError
+from caveatlib.experiments.quota import cfs
+from caveatlib.experiments.quota.load import Load
+from caveatlib.places.cgroups.cgroup import Stat
+
+CORES = 2
+SETTLE_S = 0.3
+
+
+class FakeLimitedPlace:
+    """A place whose chambers simulate; the so-manieth chambers in `fails` cannot be made.
+
+    With a `leak` of 1.3 a quota lets 1.3 times its CPU time through, and throttles
+    in few of the periods.
+    """
+
+    def __init__(self, name: str, *, fails: Iterable[int] = (), leak: float = 1.0):
+        self.name, self.fails, self.leak = name, set(fails), leak
+        self.created = 0
+        self.alive: set[FakeChamber] = set()
+
+    @contextmanager
+    def limited(
+        self, *, quota_us: int | None = None, period_us: int = 100_000, weight: int = 100
+    ) -> Iterator[FakeChamber]:
+        """Yield a chamber with these limits."""
+        self.created += 1
+        if self.created in self.fails:
+            raise MeasurementError(f"{self.name} was told to fail at creation {self.created}.")
+        chamber = FakeChamber(quota_us, period_us, weight, seed=self.created, leak=self.leak)
+        self.alive.add(chamber)
+        try:
+            yield chamber
+        finally:
+            self.alive.discard(chamber)
+
+    def facts(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}
+
+
+class FakeChamber:
+    """Stands for `load.Chamber`; its group runs programs without any limit."""
+
+    def __init__(
+        self, quota_us: int | None, period_us: int, weight: int, *, seed: int, leak: float = 1.0
+    ):
+        self.group = self
+        self._weight, self._seed, self._leaks = weight, seed, leak > 1
+        self._period_s = period_us / 1e6
+        self._quota = float("inf") if quota_us is None else leak * quota_us / period_us
+
+    def spawn(self, argv: list[str], **popen) -> subprocess.Popen:
+        """Start a program as it is."""
+        return subprocess.Popen(argv, **popen)
+
+    def serve(
+        self,
+        due_s: Sequence[float],
+        *,
+        cost_s: float,
+        workers: int,
+        busy: int = 0,
+        sample_every_s: float = 0.0,
+    ) -> Load:
+        """Simulate `load.Chamber.serve`."""
+        return self._load(due_s, sample_every_s, cost_s=cost_s, threads=workers, busy=busy)
+
+    def saturate(self, *, workers: int, duration_s: float) -> Load:
+        """Simulate `load.Chamber.saturate`, counted after it settled."""
+        return self._load((), SETTLE_S, threads=0, busy=workers, duration_s=SETTLE_S + duration_s)
+
+    def contend(self, other: FakeChamber, *, duration_s: float) -> tuple[Stat, Stat]:
+        """Share one core by weight."""
+        mine = duration_s * self._weight / (self._weight + other._weight)
+        return Stat(0, 0, 0.0, mine), Stat(0, 0, 0.0, duration_s - mine)
+
+    def _load(self, due_s, every, **options) -> Load:
+        done = cfs.simulate(
+            due_s,
+            quota_cpus=self._quota,
+            period_s=self._period_s,
+            cores=CORES,
+            sample_every_s=every,
+            seed=self._seed,
+            **options,
+        )
+        names = ["nr_periods", "nr_throttled", "throttled_s", "usage_s"]
+        rows = done.timeline.to_dict("records")
+        samples = [(row["t_s"], Stat(*(row[n] for n in names))) for row in rows]
+        begun_s, begun = (0.0, Stat(0, 0, 0.0, 0.0)) if len(due_s) else samples[1]
+        end_s, end = samples[-1]
+        times = (done.requests[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s"))
+        spent = np.full(len(due_s), options.get("cost_s", 0.0))
+        used = end.since(begun)
+        if self._leaks:
+            used = replace(used, nr_throttled=used.nr_throttled // 10)
+        return Load(*times, spent, used, end_s - begun_s, samples[:-1], 0.001, 0.0)

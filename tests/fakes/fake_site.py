@@ -1,0 +1,92 @@
+"""A fake site: answers by what the real one was seen to do, at once.
+
+Stands in for `caveatlib.experiments.ports.traffic` in tests of the experiment `ports`;
+never makes a number that is shown.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from caveatlib.experiments.ports.site import PATHS
+
+BROKEN_WITHOUT = ("loopback-ipv6", "other-network")
+PROXIED = ("loopback", "loopback-ipv6", "hairpin", "self", "other-network")
+
+
+class FakeSite:
+    """A site with or without the proxy; the name says which."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.proxy = name != "engine-hairpin"
+        self.random = random.Random(name)
+
+    def facts(self) -> Mapping[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}
+
+    def about(self, value: float) -> float:
+        """Return the value with 1 % of noise."""
+        return value * self.random.gauss(1, 0.01)
+
+
+def congest(here: FakeSite, wanted: str) -> str:
+    """Return the algorithm asked for, the machine's own for "default"."""
+    return {"default": "cubic"}.get(wanted, wanted)
+
+
+def reach(here: FakeSite, path: str) -> dict:
+    """Return who serves a path, and the source that the server sees."""
+    if not here.proxy and path in BROKEN_WITHOUT:
+        return {"reachable": 0, "refusal": "timed out", "served_by": "nobody",
+                "accepts_unheard": 0}  # fmt: skip
+    proxied = here.proxy and path in PROXIED
+    return {
+        "reachable": 1,
+        "served_by": "proxy" if proxied else "nat" if PATHS[path].published else "process",
+        "source_class": "gateway" if proxied or path == "loopback" else "own",
+        "nat_connections": float(not proxied),
+        "proxy_sockets": 2.0 * proxied,
+        "accepts_unheard": float(proxied),
+    }
+
+
+def throughput(here: FakeSite, path: str, *, streams: int, cores: int) -> tuple[dict, str]:
+    """Return half the rate and twice the CPU where the proxy serves."""
+    factor = 2.0 if here.proxy and path in PROXIED else 1.0
+    measures = {
+        "rate_bit_per_s": here.about(20e9 / factor),
+        "retransmits": 0,
+        "client_cpu": 0.4,
+        "server_cpu": 0.5,
+        "cpu_bound": 0,
+        "cpu_s_per_gb": here.about(0.3 * factor),
+        "proxy_cpu_s_per_gb": 0.2 if factor > 1 else 0.0,
+        "iperf_version": "fake",
+        "algorithm": "reno",
+    }
+    return measures, "{}"
+
+
+def round_trips(here: FakeSite, path: str) -> dict:
+    """Return fixed round trips."""
+    return {"round_trip_p50_s": here.about(50e-6), "round_trip_p99_s": here.about(200e-6)}
+
+
+def connects(here: FakeSite, path: str) -> dict:
+    """Return a fixed rate of connections."""
+    return {"connects_per_s": here.about(5000)}
+
+
+def price(here: FakeSite, published: int) -> dict:
+    """Return two processes per port with the proxy, none without."""
+    processes = 2 * published if here.proxy else 0
+    return {
+        "start_s": here.about(0.2 + 0.02 * processes),
+        "stop_s": here.about(0.1 + 0.02 * processes),
+        "processes": processes,
+        "pss_bytes": here.about(1.1e6 * processes),
+        "rss_bytes": here.about(4.7e6 * processes),
+    }

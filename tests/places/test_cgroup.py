@@ -1,0 +1,226 @@
+"""Groups that are made, limited, read and removed; the kernel's known answers."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from caveatlib.errors import Unavailable, UsageError
+from caveatlib.experiments.quota.load import Chamber, schedule
+from caveatlib.places.cgroups import cgroup, cgroupfs
+from caveatlib.places.cgroups.cgroup import Group
+
+
+@pytest.fixture
+def groups(require):
+    """Groups can be made here."""
+    if not cgroup.probe().available:
+        require(cgroup.ABILITY)
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Plain files stand for a version 2 hierarchy."""
+    monkeypatch.setattr(cgroup, "parent", lambda: Group(2, tmp_path, tmp_path))
+    monkeypatch.setattr(cgroup, "_rmdir", lambda folder: not shutil.rmtree(folder))
+    return tmp_path
+
+
+def test_limits_are_written_on_v2(tree):
+    """Version 2 gets quota and period in one file, and the weight as it is."""
+    with cgroup.temporary(quota_us=50_000, period_us=10_000, weight=200) as group:
+        assert (group.cpu / "cpu.max").read_text() == "50000 10000"
+        assert (group.cpu / "cpu.weight").read_text() == "200"
+        assert group.quota() == (50_000, 10_000)
+        group.add(4711)
+        assert (group.cpu / "cgroup.procs").read_text() == "4711"
+        (group.cpu / "cgroup.procs").unlink()
+    assert list(tree.iterdir()) == []
+
+
+def test_no_quota_on_v2(tree):
+    """No quota is written as the kernel's own word for it."""
+    with cgroup.temporary() as group:
+        assert (group.cpu / "cpu.max").read_text() == "max 100000"
+
+
+@pytest.mark.parametrize(("quota", "period"), [(999, 100_000), (1_000, 999)])
+def test_too_short_a_quota(quota, period):
+    """What the kernel would refuse is refused first, with the rule."""
+    with (
+        pytest.raises(UsageError, match="Must be >= 1000 us"),
+        cgroup.temporary(quota_us=quota, period_us=period),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("user", "fix"), [(1000, "run it as root"), (0, "")])
+def test_not_writable(monkeypatch, user, fix):
+    """Without the right to make groups the probe says what would mend it, and says it once."""
+    monkeypatch.setattr(cgroup.os, "access", lambda *_: False)
+    monkeypatch.setattr(cgroup.os, "geteuid", lambda: user)
+    ability = cgroup.probe()
+    assert not ability.available
+    assert "Run as root" not in ability.reason
+    assert ability.fix == fix
+
+
+@pytest.mark.engine
+def test_group_comes_and_goes(groups):
+    """A group exists inside the block only, and what ran in it is ended."""
+    with cgroup.temporary(quota_us=50_000) as group:
+        assert group.quota() == (50_000, 100_000)
+        sleeper = group.spawn(["sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE)
+        sleeper.stdout.readline()
+        assert sleeper.pid in group.pids()
+    assert sleeper.wait(timeout=5) == -9
+    sleeper.stdout.close()
+    assert not group.cpu.exists()
+    assert not group.acct.exists()
+
+
+@pytest.mark.engine
+def test_group_goes_after_an_error(groups):
+    """An error inside the block is kept, and the group is removed."""
+    with pytest.raises(ZeroDivisionError), cgroup.temporary() as group:
+        raise ZeroDivisionError
+    assert not group.cpu.exists()
+
+
+@pytest.mark.engine
+def test_spawned_program_is_inside(groups):
+    """A spawned program finds itself in the group, and arguments arrive as they are."""
+    with cgroup.temporary() as group:
+        code = "import sys; print(open('/proc/self/cgroup').read(), sys.argv[1:])"
+        argv = [sys.executable, "-c", code, "a b", "--", "$HOME"]
+        said = group.spawn(argv, stdout=subprocess.PIPE, text=True).communicate(timeout=20)[0]
+    assert group.cpu.name in said
+    assert "['a b', '--', '$HOME']" in said
+
+
+@pytest.mark.engine
+def test_sweep_takes_the_dead_and_leaves_the_living(groups):
+    """A killed maker's group is removed with what runs in it; a living maker's is not."""
+    code = (
+        "import os, signal\n"
+        "from caveatlib.places.cgroups import cgroup\n"
+        "with cgroup.temporary() as group:\n"
+        "    argv = ['sh', '-c', 'echo; exec sleep 60 > /dev/null']\n"
+        "    sleeper = group.spawn(argv, stdout=-1)\n"
+        "    sleeper.stdout.readline()\n"
+        "    print(group.cpu, sleeper.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30
+    )
+    folder, sleeper = done.stdout.split()
+    with cgroup.temporary() as living:
+        assert os.path.isdir(folder)
+        assert os.path.basename(folder) in cgroup.sweep()
+        assert living.cpu.exists()
+    assert not os.path.exists(folder)
+    assert not os.path.exists(f"/proc/{sleeper}/cgroup") or _is_ending(sleeper)
+    assert os.path.basename(folder) not in cgroup.sweep()
+
+
+def _is_ending(pid):
+    return " Z " in open(f"/proc/{pid}/stat").read()
+
+
+@pytest.mark.engine
+def test_a_group_that_cannot_be_made(groups, monkeypatch):
+    """A folder that cannot be made is a typed error, and nothing is left."""
+    above = cgroup.parent()
+    monkeypatch.setattr(cgroup, "parent", lambda: Group(1, above.cpu / "gone", above.acct))
+    with pytest.raises(Unavailable, match="No such file"), cgroup.temporary():
+        pass
+    assert not list(above.acct.glob(f"caveatlib-{os.getpid()}-*"))
+
+
+@pytest.mark.engine
+def test_own_limits_inside(groups):
+    """A process reads its own quota, and does so from within a cgroup namespace too."""
+    read = "from caveatlib.places.cgroups import own_limits; print(own_limits.read()[0].value)"
+    python = [sys.executable, "-c", read]
+    mount = "mount -t tmpfs t /mnt && mkdir /mnt/c && mount -t cgroup -o cpu c /mnt/c"
+    if cgroup.of_process().version == 2:
+        mount = "mount -t tmpfs t /mnt && mkdir /mnt/c && mount -t cgroup2 c /mnt/c"
+    namespace = ["unshare", "--cgroup", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    with cgroup.temporary(quota_us=30_000) as group:
+        for argv in (python, [*namespace, *python]):
+            said = group.spawn(argv, stdout=subprocess.PIPE, text=True).communicate(timeout=30)[0]
+            assert said == "0.3\n"
+
+
+@pytest.mark.engine
+def test_a_real_group_of_version_2(require):
+    """Joining, counting and removing work on a real version 2 hierarchy."""
+    mounts = [m for m in cgroupfs._mounts(cgroupfs.ROOT / "proc/self/mountinfo") if m[0] == 2]
+    if not mounts or not os.access(mounts[0][3], os.W_OK):
+        require("cgroup-v2")
+        pytest.skip("version 2 is not mounted for writing")
+    folder = cgroupfs.Path(mounts[0][3]) / f"caveatlib-{os.getpid()}-test"
+    folder.mkdir()
+    group = Group(2, folder, folder)
+    try:
+        argv = ["sh", "-c", "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo; sleep 60"]
+        busy = group.spawn(argv, stdout=subprocess.PIPE)
+        busy.stdout.readline()
+        assert busy.pid in group.pids()
+        assert group.stat().usage_s > 0.001
+    finally:
+        cgroup.remove(group)
+    busy.stdout.close()
+    assert busy.wait(timeout=5) == -9
+    assert not folder.exists()
+
+
+# ---- known answers of the kernel ------------------------------------------------
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("period_us", [10_000, 100_000])
+def test_full_load_uses_the_quota(groups, period_us, bars):
+    """Full load, workers > quota, quota < cores: used to 5 %, throttled in 90 % of periods."""
+    quota = 0.5
+    limits = {"quota_us": round(quota * period_us), "period_us": period_us, "weight": 10_000}
+    with cgroup.temporary(**limits) as group:
+        done = Chamber(group).saturate(workers=2, duration_s=2.0)
+    used = f"{done.used.usage_s / (quota * done.window_s):.1%}"
+    bars.append((f"quota over {period_us / 1e3:g} ms, full load: used of it", used, "95-105 %"))
+    assert done.used.usage_s == pytest.approx(quota * done.window_s, rel=0.05)
+    assert done.used.nr_throttled >= 0.9 * done.used.nr_periods
+    assert done.used.nr_periods >= 0.9 * done.window_s / (period_us / 1e6)
+
+
+@pytest.mark.engine
+def test_below_the_quota_is_never_throttled(groups):
+    """One worker that steadily wants half of its quota is throttled in no period."""
+    due = schedule("steady", rate_per_s=50, requests=75, seed=1)
+    with cgroup.temporary(quota_us=50_000, weight=10_000) as group:
+        done = Chamber(group).serve(due, cost_s=0.005, workers=1)
+    assert done.used.nr_periods >= 10
+    assert done.used.nr_throttled == 0
+    assert done.used.usage_s == pytest.approx(75 * 0.005, rel=0.05)
+
+
+@pytest.mark.engine
+def test_without_a_quota_there_are_no_periods(groups):
+    """A burst in a group without a quota is counted, in no period and with no throttling."""
+    with cgroup.temporary(weight=10_000) as group:
+        done = Chamber(group).serve(np.zeros(20), cost_s=0.005, workers=4, sample_every_s=0.01)
+    assert (done.used.nr_periods, done.used.nr_throttled, done.used.throttled_s) == (0, 0, 0)
+    assert done.used.usage_s == pytest.approx(20 * 0.005, rel=0.1)
+    assert len(done.samples) >= 3
+
+
+@pytest.mark.engine
+def test_weights_split_a_core(groups):
+    """Weights 1:2 split one shared core 1:2 within 10 %."""
+    with cgroup.temporary(weight=1_000) as light, cgroup.temporary(weight=2_000) as heavy:
+        more, less = Chamber(heavy).contend(Chamber(light), duration_s=2.0)
+    assert more.usage_s / less.usage_s == pytest.approx(2, rel=0.1)

@@ -1,0 +1,436 @@
+"""A real engine: containers' lives, settings, and what is left on it."""
+
+import contextlib
+import io
+import os
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from caveatlib.errors import (
+    DeadlineExceeded,
+    EngineError,
+    MeasurementError,
+    Unavailable,
+    UsageError,
+)
+from caveatlib.places import leases, netns, procfs
+from caveatlib.places.base import Workload
+from caveatlib.places.engines import belongings, private_engine
+from caveatlib.places.engines import engine as engines
+
+pytestmark = pytest.mark.engine
+SCRIPT = "trap 'exit 3' TERM; echo {nonce}; httpd -p 80 -h www; while :; do sleep 0.02; done"
+
+
+@pytest.fixture(scope="module")
+def engine(require):
+    """Return a private engine for the tests of this module."""
+    require("private-engine")
+    with tempfile.TemporaryDirectory(prefix="cv-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAVEATLIB_STATE", folder)
+        os.chmod(folder, 0o711)  # other users of the socket must get to it
+        known = private_engine.RUNTIMES
+        runtimes = [name for name in known if private_engine.program(known[name][0])]
+        with private_engine.private_engine(
+            runtimes=runtimes, congestion_control="reno", socket_group="daemon"
+        ) as engine:
+            yield engine
+        assert not os.listdir(folder)
+
+
+def _read(instance, wanted: bytes) -> bytes:
+    data = b""
+    while wanted not in data:
+        part = os.read(instance.output, 4096)
+        assert part, f"output ended with {data!r}"
+        data += part
+    return data
+
+
+@pytest.fixture(autouse=True)
+def _empty(request):
+    """Remove the containers that a failed test left, so that the next one can pass."""
+    yield
+    if "engine" in request.fixturenames:
+        engine = request.getfixturevalue("engine")
+        for container in engine.containers():
+            engine.remove(container["Id"])
+
+
+def _programs(pids) -> set[str]:
+    lines = [procfs.arguments(pid) for pid in pids]
+    return {Path(line[0]).name for line in lines if line}
+
+
+def _fetch(instance) -> bytes:
+    until = time.monotonic() + 5
+    while True:
+        with contextlib.suppress(ConnectionError), instance.connect(2) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if answer := sock.recv(15):
+                return answer
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("runtime", ["runc", "crun", "runsc"])
+def test_a_life(engine, require, runtime):
+    """A container of each runtime writes its nonce, serves its port, gets the signal, is gone."""
+    require(runtime)
+    place = engine.place(runtime=runtime)
+    assert place.facts()["runtime"] == runtime
+    instance = place.create(Workload(SCRIPT.format(nonce="n-4711"), 80))
+    instance.start()
+    _read(instance, b"n-4711\n")
+    assert _fetch(instance).startswith(b"HTTP/1.")
+    pids, folder = instance.pids(), instance.memory_cgroup()
+    assert {"docker-proxy", "containerd-shim-runc-v2"} <= _programs(pids)
+    assert folder.name == instance.id
+    with pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.1 s"):
+        instance.wait(0.1)
+    instance.signal("TERM")
+    assert instance.wait(10) == 3
+    instance.signal("TERM")
+    instance.remove()
+    instance.remove()
+    assert engine.containers() == []
+    until = time.monotonic() + 5
+    while any(procfs.start_time(p) and not procfs.is_zombie(p) for p in pids):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _images(engine):
+    return sorted(thing["Id"] for thing in engine.api.images(all=True))
+
+
+def test_builds_leave_no_image(engine, tmp_path):
+    """Two builds under one name leave neither image, the unnamed one included."""
+    (tmp_path / "file").write_bytes(b"x")
+    before = _images(engine)
+    for _ in range(2):
+        assert engine.place().build(tmp_path) > 0
+    assert _images(engine) == before
+
+
+def test_an_image_that_lost_its_name_is_removed(engine):
+    """What a killed run built twice is found by its label, though the first has no name left."""
+    before = _images(engine)
+    with io.BytesIO() as context:
+        with tarfile.open(fileobj=context, mode="w") as tar:
+            text = b"FROM scratch\nCOPY Dockerfile /\n"
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+        named = {engine.build("twice", context.getvalue()) for _ in range(2)}
+    assert len(named) == 1
+    assert len(_images(engine)) >= len(before) + 2
+    belongings.remove(engine, lambda labels: labels.get(belongings.RUN_LABEL) == engine.run)
+    engine._image = None  # the busybox went, too
+    assert set(_images(engine)) <= set(before)
+
+
+def test_facts(engine):
+    """The conditions are there, and nothing that names the machine."""
+    facts = engine.facts()
+    assert facts["storage_driver"] == "overlay2"
+    assert facts["congestion_control"] == "reno"
+    assert facts["userland_proxy"] == "true"
+    assert facts["cgroup_driver"] == "cgroupfs"
+    assert facts["firewall_backend"] in ("nf_tables", "legacy")
+    assert facts["engine_version"][0].isdigit()
+    assert facts["runc_version"]
+    assert os.uname().nodename not in " ".join(facts.values())
+
+
+def test_exec(engine):
+    """A command's own output and status come back, its errors do not mix in."""
+    instance = engine.place().create(Workload("sleep 100"))
+    instance.start()
+    try:
+        argv = ["sh", "-c", "echo out; echo err >&2; exit 4"]
+        assert engine.exec(instance.id, argv) == (4, b"out\n")
+        with pytest.raises(DeadlineExceeded):
+            engine.exec(instance.id, ["sleep", "3"], timeout_s=0.3)
+        status, output = engine.exec(instance.id, ["head", "-c", "3000000", "/dev/zero"])
+        assert (status, len(output)) == (0, 3_000_000)
+    finally:
+        instance.remove()
+
+
+def test_host_settings(engine):
+    """Limits and settings arrive in the container."""
+    host = {"pids_limit": 17, "sysctls": {"net.ipv4.tcp_congestion_control": "reno"}}
+    instance = engine.place(host=host).create(Workload("sleep 100"))
+    instance.start()
+    try:
+        assert engine.inspect(instance.id)["HostConfig"]["PidsLimit"] == 17
+        _, said = engine.exec(instance.id, ["cat", "/proc/sys/net/ipv4/tcp_congestion_control"])
+        assert said == b"reno\n"
+    finally:
+        instance.remove()
+
+
+@pytest.mark.parametrize("limit", [5, 40])
+def test_pids_limit_gives_exactly_so_many_tasks(engine, limit, bars):
+    """Forking until the kernel refuses, a container sees as many processes as its limit says."""
+    # The count is a builtin, which needs no process: the last one stands.
+    count = "while :; do set -- /proc/[0-9]*; echo $#; sleep 100 >/dev/null 2>&1 & done"
+    instance = engine.place(host={"pids_limit": limit}).create(Workload("sleep 100"))
+    try:
+        instance.start()
+        status, said = engine.exec(instance.id, ["sh", "-c", f"exec 2>&1; {count}"])
+    finally:
+        instance.remove()
+    *counts, last = said.decode().splitlines()
+    assert (status, last) == (2, "sh: can't fork: Resource temporarily unavailable")
+    assert [int(count) for count in counts] == list(range(2, limit + 1))  # it and PID 1 are two
+    bars.append((f"pids limit {limit}: tasks", counts[-1], limit))
+
+
+def test_eight_at_once(engine):
+    """Eight containers live side by side from threads."""
+    place = engine.place()
+
+    def life(number):
+        instance = place.create(Workload(SCRIPT.format(nonce=f"n-{number}-")))
+        try:
+            instance.start()
+            _read(instance, f"n-{number}-".encode())
+        finally:
+            instance.remove()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(life, range(8)))
+    assert engine.containers() == []
+
+
+def test_errors(engine):
+    """What the engine refuses is one clear line."""
+    with pytest.raises(EngineError, match=r"^create: the engine says: .*nonesuch") as caught:
+        engine.place(runtime="nonesuch").create(Workload("true"))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(EngineError, match=r"^start: the engine says: No such container"):
+        engine.start("6a6a")
+    with pytest.raises(UsageError, match="Must be an id or a name"):
+        engine.attach("../info")
+
+
+def test_namespaces(engine):
+    """Commands and sockets reach the engine's network namespace and not the host's."""
+
+    def inode(pid):
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+
+    assert inode(engine.pid) != inode(os.getpid())
+    done = subprocess.run(
+        netns.argv_in(engine.pid, ["ip", "-o", "link"]), capture_output=True, text=True, timeout=5
+    )
+    assert "docker0" in done.stdout
+    assert "docker0" not in netns.call_in(os.getpid(), lambda: os.listdir("/sys/class/net"))
+    assert netns.sysctl_in(engine.pid, "net.ipv4.tcp_congestion_control") == "reno"
+    with pytest.raises(ConnectionRefusedError):
+        netns.connect_in(engine.pid, ("127.0.0.1", 1), 1)
+    with pytest.raises(MeasurementError, match="No such file"):
+        netns.socket_in(2**22 - 1)
+
+
+def test_host_is_hidden(engine):
+    """The engine sees an empty /run with its own folder in it, not the host's daemons."""
+    seen = Path(f"/proc/{engine.pid}/root/run")
+    assert seen.stat().st_dev != Path("/run").stat().st_dev
+    assert not (seen / "dbus").exists()
+    assert not (seen / "systemd").exists()
+
+
+def test_socket_is_for_its_group_only(engine):
+    """The socket of the engine belongs to root and to the group asked for."""
+    found = Path(engine.where.address).stat()
+    assert stat.S_IMODE(found.st_mode) == 0o660
+    assert found.st_uid == 0
+    assert found.st_gid != 0
+
+
+def test_member_of_the_group(engine, lacking):
+    """An unprivileged member of the socket's group runs a container; others are told why not."""
+    as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups"]
+    script = """
+from caveatlib.places.engines import engine
+from caveatlib.places.base import Workload
+print(engine.probe().reason)
+with engine.own_engine() as mine:
+    instance = mine.place().create(Workload("exit 7"))
+    instance.start()
+    print(instance.wait(10))
+"""
+
+    def run(group):
+        return subprocess.run(
+            [*as_user, group, sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine.where.url, "HOME": "/nowhere"},
+        )
+
+    if subprocess.run([*as_user, "daemon", sys.executable, "-c", "import caveatlib"]).returncode:
+        lacking("this Python is not readable for other users")
+    member, stranger = run("daemon"), run("mail")
+    assert member.stdout.split("\n")[1] == "7", member.stderr
+    assert stranger.stdout == "this user may not open its socket\n"
+    assert "may not be opened. Mend it with: sudo usermod" in stranger.stderr
+
+
+@pytest.fixture
+def own(engine, monkeypatch):
+    """Make the private engine look like the reader's own."""
+    monkeypatch.setenv("DOCKER_HOST", engine.where.url)
+    return engine
+
+
+def _listing(engine):
+    """Return everything there is on an engine, and the firewall rules of its namespace."""
+    api = engine.api
+    rules = subprocess.run(
+        netns.argv_in(engine.pid, ["iptables-save"]), capture_output=True, text=True, timeout=10
+    ).stdout
+    return (
+        sorted(c["Id"] for c in api.containers(all=True)),
+        sorted((i["Id"], *i["RepoTags"]) for i in api.images(all=True)),
+        sorted(n["Id"] for n in api.networks()),
+        sorted(v["Name"] for v in api.volumes()["Volumes"] or []),
+        [r for r in rules.splitlines() if not r.startswith((":", "#"))],
+    )
+
+
+def test_own_engine_is_left_as_it_was(own):
+    """A run on the reader's engine leaves every list of it and the firewall as they were."""
+    image = own.image()
+    foreign = own.api.create_container(image, ["sleep", "100"], labels={"caveatlib.x": "1"})["Id"]
+    own.start(foreign)
+    before = _listing(own)
+    with engines.own_engine() as mine:
+        assert mine.pid is None
+        instance = mine.place().create(Workload(SCRIPT.format(nonce="n-1"), 80))
+        instance.start()
+        _read(instance, b"n-1\n")
+        mine.create_network()
+        assert _listing(own) != before
+    assert _listing(own) == before
+    with contextlib.suppress(KeyboardInterrupt), engines.own_engine() as mine:
+        mine.place().create(Workload("sleep 100")).start()
+        assert _listing(own) != before
+        raise KeyboardInterrupt
+    assert _listing(own) == before
+    own.remove(foreign)
+
+
+def test_container_of_a_stranger(own):
+    """A container that somebody makes from our image is not ours: it stays, and so its image."""
+    with engines.own_engine() as mine:
+        image = mine.image()
+        foreign = own.api.create_container(image, ["true"])["Id"]
+    assert foreign in {c["Id"] for c in own.api.containers(all=True)}
+    own.remove(foreign)
+    own.api.remove_image(image)
+
+
+def test_sweep_of_own_engine(own, monkeypatch):
+    """What a dead owner left on an engine goes; a living owner's and a stranger's stay."""
+    dead = leases.owner_token().replace(":", ":1", 1)
+    with engines.own_engine() as alive:
+        kept = alive.create(["true"])
+        heir = own.api.create_container(alive.image(), ["true"])["Id"]
+        lost = engines.Engine(own.where)
+        with monkeypatch.context() as patch:
+            patch.setattr(leases, "owner_token", lambda: dead)
+            doomed, image, network = lost.create(["true"]), lost.image(), lost.create_network()
+        lost.close()
+        removed = engines.sweep_own(own)
+        assert sorted(removed) == sorted(
+            [f"container {doomed[:12]}", f"image {image}", f"network {network[:12]}"]
+        )
+        assert engines.sweep_own(own) == []
+        left = {c["Id"] for c in own.api.containers(all=True)}
+        assert {kept, heir} <= left
+        assert doomed not in left
+        own.remove(heir)
+
+
+def test_probe_of_own_engine(own, monkeypatch):
+    """The probe tells the version, and without an engine what would mend it."""
+    assert engines.probe().available
+    assert engines.probe().reason == f"Docker {own.version}"
+    for url, reason in [
+        ("unix:///nonexistent/socket", "no running engine found"),
+        ("tcp://192.0.2.1:2375", "remote or unknown"),
+        ("nonsense", "remote or unknown"),
+    ]:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        ability = engines.probe()
+        assert not ability.available
+        assert reason in ability.reason
+        assert "192" not in ability.reason + ability.fix
+
+
+def test_without_proxy(require, monkeypatch):
+    """With the userland proxy off no proxy runs, and the port still answers."""
+    require("private-engine")
+    with tempfile.TemporaryDirectory(prefix="cv-") as folder:
+        monkeypatch.setenv("CAVEATLIB_STATE", folder)
+        with private_engine.private_engine(userland_proxy=False, storage_driver="vfs") as engine:
+            facts = engine.facts()
+            assert (facts["userland_proxy"], facts["storage_driver"]) == ("false", "vfs")
+            instance = engine.place().create(Workload(SCRIPT.format(nonce="n-2"), 80))
+            instance.start()
+            assert _fetch(instance).startswith(b"HTTP/1.")
+            programs = _programs(instance.pids())
+            assert "containerd-shim-runc-v2" in programs
+            assert "docker-proxy" not in programs
+        assert not os.listdir(folder)
+
+
+def test_start_that_fails(require, monkeypatch):
+    """An engine that cannot start says why in one line and leaves nothing."""
+    require("private-engine")
+    with tempfile.TemporaryDirectory(prefix="cv-") as folder:
+        monkeypatch.setenv("CAVEATLIB_STATE", folder)
+        for options, said in [
+            ({"storage_driver": "nonesuch"}, "nonesuch"),
+            ({"congestion_control": "nonesuch"}, "did not start"),
+        ]:
+            with pytest.raises(MeasurementError, match=said) as caught:
+                with private_engine.private_engine(**options):
+                    pass
+            assert "\n" not in str(caught.value)
+            assert folder not in str(caught.value)
+        assert not os.listdir(folder)
+        with pytest.raises(UsageError, match="Unknown runtime 'cry'"):
+            with private_engine.private_engine(runtimes=("cry",)):
+                pass
+        monkeypatch.setenv("CAVEATLIB_STATE", f"{folder}/{'long' * 25}")
+        with pytest.raises(UsageError, match="too long for a socket"):
+            with private_engine.private_engine():
+                pass
+
+
+def test_missing_programs(monkeypatch):
+    """Without dockerd the probe says so, and what would mend it."""
+    monkeypatch.setattr(private_engine, "program", lambda name: None)
+    ability = private_engine.probe()
+    assert not ability.available
+    assert ability.reason.startswith("missing: dockerd")
+    assert ability.fix == "sudo make system"
+    with pytest.raises(Unavailable, match="missing: dockerd"):
+        with private_engine.private_engine():
+            pass

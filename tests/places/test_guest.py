@@ -1,0 +1,83 @@
+"""What a guest boots from."""
+
+import subprocess
+
+import pytest
+
+from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.places import building, cache
+from caveatlib.places.machines import guest
+
+# apt-get indextargets on Debian 13, the mirror's name replaced
+DEBIAN = """Debian main stable-security trixie-security http://mirror.example/debian-security
+Debian main stable-updates trixie-updates http://mirror.example/debian
+Debian main stable trixie http://mirror.example/debian
+"""
+UBUNTU = "Ubuntu main noble noble http://mirror.example/ubuntu\n"
+LDD = """\tlinux-vdso.so.1 (0x00007f48308ae000)
+\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f4830679000)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f48308b0000)
+"""
+
+
+def test_disk_of_a_folder(tmp_path, require):
+    """A disk holds the folder's files, and the time it took is positive."""
+    require("mkfs.ext4")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"content " * 1000)
+    (tmp_path / "disk.raw").write_bytes(bytes(200 << 20))
+    assert guest.build_disk(folder, tmp_path / "disk.raw") > 0
+    assert (tmp_path / "disk.raw").stat().st_size == 64 << 20
+    read = ["debugfs", "-R", "cat /file", str(tmp_path / "disk.raw")]
+    assert subprocess.run(read, check=True, capture_output=True).stdout == b"content " * 1000
+
+
+def test_disk_that_cannot_be_made(tmp_path, require):
+    """A failure of the program is its last words."""
+    require("mkfs.ext4")
+    with pytest.raises(MeasurementError, match=r"mkfs\.ext4 failed"):
+        guest.build_disk(tmp_path, tmp_path / "no" / "disk.raw")
+
+
+def test_archive_of_this_debian(monkeypatch):
+    """Of all that apt knows the release itself is taken, not its updates."""
+    monkeypatch.setattr(building, "run", lambda *a, **k: DEBIAN)
+    assert building.debian() == ("trixie", "http://mirror.example/debian")
+
+
+def test_no_debian(monkeypatch):
+    """Another distribution is told so."""
+    monkeypatch.setattr(building, "run", lambda *a, **k: UBUNTU)
+    with pytest.raises(Unavailable, match="Debian host"):
+        building.debian()
+
+
+def test_no_kernel_package(monkeypatch, tmp_path, require):
+    """An apt that knows no such kernel is told what it takes."""
+    require("apt-get")
+    monkeypatch.setattr(building, "run", lambda *a, **k: "")
+    with pytest.raises(Unavailable, match="apt-get update"):
+        guest._build_kernel(tmp_path)
+
+
+def test_libraries(monkeypatch):
+    """The libraries of a program are those with a path, its loader included."""
+    monkeypatch.setattr(building, "run", lambda *a, **k: LDD)
+    assert guest._libraries("runc") == [
+        "/lib/x86_64-linux-gnu/libc.so.6",
+        "/lib64/ld-linux-x86-64.so.2",
+    ]
+
+
+def test_another_kernel_another_initramfs(monkeypatch, tmp_path, require):
+    """Kernel modules fit one kernel only: another version is another recipe."""
+    require("busybox")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    version = cache.path(guest.KERNEL) / "version"
+    seen = {cache.checksum(guest.INITRAMFS)}
+    for number in ("6.1", "6.12"):
+        version.parent.mkdir(parents=True, exist_ok=True)
+        version.write_text(number)
+        seen.add(cache.checksum(guest.INITRAMFS))
+    assert len(seen) == 3

@@ -1,0 +1,65 @@
+"""Places with a limit: a plain group, and the group of a real container."""
+
+import pytest
+
+from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.experiments import quota
+from caveatlib.places import procfs
+from caveatlib.places.cgroups import cgroup, limited
+from caveatlib.places.engines import private_engine
+
+
+@pytest.fixture
+def groups(require):
+    """Groups can be made here."""
+    if not cgroup.probe().available:
+        require(cgroup.ABILITY)
+
+
+def test_unavailable(monkeypatch):
+    """Where no group can be made the place says why."""
+    no = cgroup.Ability(cgroup.ABILITY, False, "not as this user")
+    monkeypatch.setattr(cgroup, "probe", lambda: no)
+    with pytest.raises(Unavailable, match="not as this user"), limited.cgroup_place():
+        pass
+
+
+def test_a_container_out_of_sight(monkeypatch):
+    """A container whose processes are not to be seen is a typed error."""
+    monkeypatch.setattr(limited, "_FOUND_WITHIN_S", 0.05)
+    with pytest.raises(MeasurementError, match="Needs a local engine"):
+        limited._process_of("0123456789abcdef" * 4)
+
+
+@pytest.mark.engine
+def test_one_real_trial(groups):
+    """A real trial in a plain group gives valid measures, a timeline, and leaves nothing."""
+    conditions = quota.arm(cores=2, load=0.8, sampled_s=0.01, quota_cpus=0.5).conditions
+    with limited.cgroup_place() as place:
+        assert place.facts()["cgroup_version"] in ("1", "2")
+        outcome = quota.trial(place, dict(conditions), seed=1)
+    assert outcome.measures["requests"] == quota.REQUESTS
+    assert outcome.measures["throttled_s"] > 0
+    assert outcome.measures["overhead_s"] < 0.001
+    assert len(outcome.tables["timeline"]) > 50
+    assert cgroup.sweep() == []
+
+
+@pytest.mark.engine
+def test_docker_sets_the_limit(groups, require):
+    """The group of a container has the limits that Docker was told, and is found and joined."""
+    require("dockerd")
+    with private_engine.private_engine() as engine:
+        place = limited.DockerPlace(engine)
+        with place.limited(quota_us=30_000, period_us=60_000) as chamber:
+            assert chamber.group.quota() == (30_000, 60_000)
+            inside = set(chamber.group.pids())
+            sleeper = chamber.group.spawn(["sleep", "30"])
+            try:
+                assert {" ".join(procfs.arguments(pid)) for pid in inside} == {"sleep 3600"}
+                assert chamber.saturate(workers=1, duration_s=0.2).used.usage_s > 0
+            finally:
+                sleeper.kill()
+                sleeper.wait(timeout=10)
+        assert engine.containers() == []
+    assert not chamber.group.cpu.exists()
