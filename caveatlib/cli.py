@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from caveatlib.claims import escape_control_characters
 from caveatlib.errors import CaveatError, MeasurementError, UsageError
 
 app = typer.Typer(
@@ -43,9 +44,7 @@ class Format(StrEnum):
 
 def _say(*lines: str, err: bool = False) -> None:
     """Print lines; what would steer a terminal, in a path or an error say, is spelled out."""
-    from caveatlib.claims import visible
-
-    typer.echo("\n".join(map(visible, lines)), err=err)
+    typer.echo("\n".join(map(escape_control_characters, lines)), err=err)
 
 
 @app.command()
@@ -56,7 +55,7 @@ def doctor(
     from caveatlib import host, trials
     from caveatlib.experiments import ALL
 
-    found = host.abilities()
+    found = host.capabilities()
     if as_json:
         keys = ("ability", "available", "reason", "fix")
         values = [(a.name, a.available, a.reason, a.fix) for a in found]

@@ -18,7 +18,7 @@ import pandas as pd
 import psutil
 
 from caveatlib.places import catalogue
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.cgroups import own_limits
 
 
@@ -81,14 +81,14 @@ def describe() -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def abilities() -> list[Ability]:
+def capabilities() -> list[Capability]:
     """Return what can be measured on this machine: every backend's own probe."""
-    return catalogue.abilities()
+    return catalogue.capabilities()
 
 
 def can_measure() -> pd.DataFrame:
     """Return `abilities` as a table: ability, available, reason, fix."""
-    rows = [(a.name, a.available, a.reason, a.fix) for a in abilities()]
+    rows = [(a.name, a.available, a.reason, a.fix) for a in capabilities()]
     return pd.DataFrame(rows, columns=["ability", "available", "reason", "fix"])
 
 

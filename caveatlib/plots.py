@@ -222,7 +222,7 @@ def scale(value: float, unit: str) -> tuple[float, str]:
     return next(((f, n) for f, n in steps if abs(value) >= f), steps[-1])
 
 
-def in_words(value: float, unit: str) -> str:
+def format_quantity(value: float, unit: str) -> str:
     """Return a value with the unit in which it is best read: ``"42.1 ms"``."""
     factor, name = scale(value, unit)
     return f"{value / factor:.3g} {name}".strip()

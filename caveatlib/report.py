@@ -20,7 +20,7 @@ from caveatlib import scorecard, store, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name
 from caveatlib.support import shipped
-from caveatlib.support.paths import cannot
+from caveatlib.support.paths import storage_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def write(
     given = _given(source)
     out = store.make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
-        raise cannot("write to", out, PermissionError(13, "Permission denied"))
+        raise storage_error("write to", out, PermissionError(13, "Permission denied"))
     sources, reasons = (given, {}) if given else _measured(out, source, say)
     card = scorecard.table(sources)
     sections = []

@@ -118,7 +118,7 @@ def lines(frame: pd.DataFrame) -> Iterable[str]:
         effect = f": {row['effect']}" if row["effect"] else ""
         where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
         line = f"{row['claim']:<20} {row['verdict']:<18} {_quoted(row)}{effect}{where}"
-        yield claims.visible(line)
+        yield claims.escape_control_characters(line)
 
 
 def _quoted(row: Mapping) -> str:

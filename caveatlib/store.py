@@ -17,7 +17,7 @@ import pandas as pd
 from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
 from caveatlib.support import datapackage, shipped
-from caveatlib.support.paths import cannot, shown, write_files, write_folder
+from caveatlib.support.paths import display_path, storage_error, write_files, write_folder
 
 
 def load(
@@ -116,7 +116,7 @@ def make_folder(folder: str | os.PathLike) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot("make folder", folder, error) from None
+        raise storage_error("make folder", folder, error) from None
     return folder
 
 
@@ -238,8 +238,9 @@ def _merged(name: str, version: int, sources: list[Path]) -> dict[str, bytes]:
     for folder, package in zip(sources, found, strict=True):
         if datapackage.schemas(package) != tables:
             raise DataError(
-                f"Tables of {shown(folder)!r} differ from those of {shown(sources[0])!r}. "
-                "Runs recorded together must come from one version of the experiment."
+                f"Tables of {display_path(folder)!r} differ from those of "
+                f"{display_path(sources[0])!r}. Runs recorded together must come from one "
+                "version of the experiment."
             )
     files, resources = {}, []
     for table, schema in tables.items():
@@ -289,11 +290,12 @@ def _run_folder(folder: str | os.PathLike, name: str) -> Path:
         return folder
     if (inner / "journal.jsonl").is_file():
         raise UsageError(
-            f"Run {shown(folder)!r} of {name!r} is unfinished. "
+            f"Run {display_path(folder)!r} of {name!r} is unfinished. "
             f"Must be ended first: caveatlib measure {name} --resume DIR"
         )
     raise UsageError(
-        f"No run of {name!r} in {shown(folder)!r}. Must be a folder that `caveatlib measure` wrote."
+        f"No run of {name!r} in {display_path(folder)!r}. Must be a folder that "
+        "`caveatlib measure` wrote."
     )
 
 

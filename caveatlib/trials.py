@@ -30,7 +30,7 @@ from caveatlib.measuring.loop import Loop, write_fact, write_missing
 from caveatlib.places import cache
 from caveatlib.places import catalogue as real_places
 from caveatlib.support import datapackage
-from caveatlib.support.paths import cannot, shown
+from caveatlib.support.paths import display_path, storage_error
 
 __all__ = [
     "Arm",
@@ -91,7 +91,7 @@ def get(
     given, source = source, source_of(experiment, source)
     if source is None:
         raise UsageError(
-            f"No run of {experiment.NAME!r} in {shown(given)!r}. Must be a folder that "
+            f"No run of {experiment.NAME!r} in {display_path(given)!r}. Must be a folder that "
             f"`caveatlib measure {experiment.NAME}` wrote."
         )
     if source == "recorded":
@@ -133,13 +133,13 @@ def source_of(experiment: ModuleType, source: str | os.PathLike | None = None) -
         else:
             held = {f.name for f in folder.iterdir() if _holds_run(f)} if folder.is_dir() else set()
     except OSError as error:
-        raise cannot("read", folder, error) from None
+        raise storage_error("read", folder, error) from None
     if experiment.NAME in held:
         return source
     if held:
         return None if named else "recorded"
     raise UsageError(
-        f"Unknown source {shown(source)!r}. Must be 'recorded', 'live' or a folder that "
+        f"Unknown source {display_path(source)!r}. Must be 'recorded', 'live' or a folder that "
         "`caveatlib measure` wrote."
     )
 
@@ -232,7 +232,7 @@ def cost(
     if not budget_s:
         for design in designs:
             here = sum(a.place not in missing for a in design.arms) / len(design.arms)
-            count = sum(design.due(s) for s in range(blocks or experiment.BLOCKS))
+            count = sum(design.due(s) for s in range(blocks or experiment.SESSIONS))
             seconds += here * design.block_s * count * (design.blocks_per_session + design.warmup)
     return seconds, experiment.DISK_BYTES
 
@@ -260,7 +260,7 @@ def measure(
     places : list of str, optional
         Only these places.
     blocks : int, optional
-        Number of sessions; default ``experiment.BLOCKS`` unless there is a budget.
+        Number of sessions; default ``experiment.SESSIONS`` unless there is a budget.
     budget_s : float, optional
         Seconds after which no further block begins. At least one session runs.
     seed : int, optional
@@ -299,13 +299,13 @@ def measure(
         header = finish.begun(experiment, out, engine=engine)
         places, engine = header["places"], header["engine"]
     elif folder.exists():
-        raise UsageError(f"Folder {shown(folder)!r} exists. Choose another, or --resume it.")
+        raise UsageError(f"Folder {display_path(folder)!r} exists. Choose another, or --resume it.")
     engine = catalogue.check_engine(engine)
     designs, missing = arms_here(experiment, places=places, engine=engine, catalogue=catalogue)
     _check_runnable(experiment, designs, missing)
     made = _first_missing(folder)
     store.make_folder(folder)
-    sessions = blocks or (None if budget_s else experiment.BLOCKS)
+    sessions = blocks or (None if budget_s else experiment.SESSIONS)
     with _handed_back(made), Journal(folder / "journal.jsonl") as journal:
         if not resume:
             seed = secrets.randbelow(2**31) if seed is None else seed

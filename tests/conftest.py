@@ -35,7 +35,7 @@ def require():
     from caveatlib import host
 
     # Asked once, before any test changes the environment.
-    abilities = {a.name: a for a in host.abilities()}
+    abilities = {a.name: a for a in host.capabilities()}
 
     def check(name: str) -> None:
         # A program that is there may still be of no use: runc needs root, say.

@@ -25,7 +25,7 @@ from caveatlib.errors import MeasurementError
 from caveatlib.experiments import startup
 from caveatlib.experiments.startup import workloads
 from caveatlib.places import leases, netns, process, procfs, runc
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 from caveatlib.places.engines import containers, engine
 
 STEPS = ("create", "start", "read", "signal", "wait", "remove")
@@ -381,7 +381,7 @@ def test_the_first_exception_is_kept(monkeypatch, tmp_path):
     def trial(place, conditions, *, seed):
         if isinstance(end := next(ends), BaseException):
             raise end
-        return Outcome(end)
+        return TrialResult(end)
 
     monkeypatch.setattr(startup, "trial", trial)
     monkeypatch.setattr(startup, "summarize", fail)
@@ -402,7 +402,7 @@ def test_a_ctrl_c_that_python_drops(monkeypatch, tmp_path):
         del thing
         assert reference() is None
         calls.append(place)
-        return Outcome({})
+        return TrialResult({})
 
     calls = []
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)

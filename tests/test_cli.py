@@ -171,7 +171,7 @@ def test_doctor_speaks_json(run):
 
 
 def test_doctor_names_a_fix_for_what_is_missing(run, monkeypatch):
-    """Ability by ability, then experiment by arm."""
+    """Capability by ability, then experiment by arm."""
     monkeypatch.setattr(catalogue, "missing", lambda names, *, engine: {"runc": "runc: no program"})
     _, out, _ = run("doctor")
     assert "no: runc: no program" in out

@@ -36,7 +36,7 @@ def test_the_kernels_version_is_a_number_only(monkeypatch):
 
 def test_abilities_name_what_is_missing():
     """Each says what was found, or what is missing."""
-    found = host.abilities()
+    found = host.capabilities()
     assert len({a.name for a in found}) == len(found)
     assert all(a.reason for a in found)
     assert next(a for a in found if a.name == "process").available

@@ -11,12 +11,12 @@ from fakes import fake
 
 from caveatlib import trials
 from caveatlib.experiments import noise
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 
 
 def made_up(trial, **changes):
     """Return the noise module with another trial."""
-    names = ("NAME", "QUESTION", "BLOCKS", "DISK_BYTES", "PLACES", "Trials", "DESIGNS")
+    names = ("NAME", "QUESTION", "SESSIONS", "DISK_BYTES", "PLACES", "Trials", "DESIGNS")
     attributes = {name: getattr(noise, name) for name in (*names, "summarize")}
     return SimpleNamespace(**attributes | {"trial": trial} | changes)
 
@@ -27,7 +27,7 @@ def drawn(effect=1.0):
 
     def trial(place, conditions, *, seed):
         factor = effect if conditions["replicate"] else 1.0
-        return Outcome({"first_output_s": float(0.01 * factor * np.exp(rng.normal(0, 0.03)))})
+        return TrialResult({"first_output_s": float(0.01 * factor * np.exp(rng.normal(0, 0.03)))})
 
     return trial
 

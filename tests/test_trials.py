@@ -22,7 +22,7 @@ from caveatlib.measuring import designs, finish
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.measuring.journal import Journal, read
 from caveatlib.places import cache
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 
 
 class Rows(frames.Trials):
@@ -48,7 +48,7 @@ def experiment(trial, **changes):
     attributes = {
         "NAME": "little",
         "QUESTION": "Does the loop loop?",
-        "BLOCKS": 3,
+        "SESSIONS": 3,
         "DISK_BYTES": 0,
         "PLACES": ("process", "runc"),
         "Trials": Rows,
@@ -63,7 +63,7 @@ def experiment(trial, **changes):
 
 def steady(place, conditions, *, seed):
     """Return the same measure every time, and one sample."""
-    return Outcome({"took_s": 1.0}, {"samples": [{"value": 0.5}]})
+    return TrialResult({"took_s": 1.0}, {"samples": [{"value": 0.5}]})
 
 
 def run(little, out, **options):
@@ -108,7 +108,7 @@ def test_places_are_opened_afresh_for_every_session(tmp_path):
 
     def trial(place, conditions, *, seed):
         opened.append(place)
-        return Outcome({"took_s": 1.0})
+        return TrialResult({"took_s": 1.0})
 
     run(experiment(trial), tmp_path, blocks=3)
     assert len({id(place) for place in opened}) == 6
@@ -129,7 +129,7 @@ def test_a_failed_trial_is_a_row(tmp_path):
     def trial(place, conditions, *, seed):
         if place.name == "runc" and conditions["size"] == 2:
             raise MeasurementError("It broke at 10.1.2.3.")
-        return Outcome({"took_s": 1.0})
+        return TrialResult({"took_s": 1.0})
 
     little = experiment(trial)
     run(little, tmp_path, blocks=2)
@@ -141,7 +141,7 @@ def test_a_failed_trial_is_a_row(tmp_path):
 
 def test_a_violated_bound_is_no_number(tmp_path):
     """A measure outside its bounds fails the trial and names column and rule."""
-    little = experiment(lambda place, conditions, *, seed: Outcome({"took_s": 11.0}))
+    little = experiment(lambda place, conditions, *, seed: TrialResult({"took_s": 11.0}))
     run(little, tmp_path, blocks=1)
     rows = table(little, tmp_path)
     assert not rows["ok"].any()
@@ -157,7 +157,7 @@ def test_a_bug_in_an_experiment_is_not_a_failed_trial(tmp_path):
         calls.append(place)
         if len(calls) > 4 + 4 + 2:
             raise ZeroDivisionError
-        return Outcome({"took_s": 1.0})
+        return TrialResult({"took_s": 1.0})
 
     little = experiment(trial)
     with pytest.raises(ZeroDivisionError):
@@ -175,7 +175,7 @@ def test_interruption_keeps_whole_blocks_and_the_exception(tmp_path, at):
         calls.append(place)
         if len(calls) == at:
             raise KeyboardInterrupt
-        return Outcome({"took_s": 1.0})
+        return TrialResult({"took_s": 1.0})
 
     little = experiment(trial)
     with pytest.raises(KeyboardInterrupt):
@@ -197,7 +197,7 @@ def test_resume_counts_no_block_twice(tmp_path):
         calls.append(place)
         if len(calls) == 15:
             raise KeyboardInterrupt
-        return Outcome({"took_s": 1.0})
+        return TrialResult({"took_s": 1.0})
 
     with pytest.raises(KeyboardInterrupt):
         run(experiment(broken), tmp_path / "a", blocks=4)
@@ -331,7 +331,7 @@ def test_a_budget_ends_after_a_whole_block(tmp_path):
 def test_spare_designs_wait_under_a_budget(tmp_path):
     """Under a budget a spare design begins when the others have enough blocks."""
     main = experiment(steady).DESIGNS[0]
-    spare = Design("spare", main.arms[:1], block_s=0.1, spare=True)
+    spare = Design("spare", main.arms[:1], block_s=0.1, optional=True)
     little = experiment(steady, DESIGNS=(main, spare))
     run(little, tmp_path, blocks=8, budget_s=1000)
     rows = table(little, tmp_path)
@@ -343,7 +343,7 @@ def test_spare_designs_wait_under_a_budget(tmp_path):
 def test_a_spare_block_that_does_not_fit_is_left_out(tmp_path):
     """Under a budget no spare block begins that would end after it; the others go on."""
     main = experiment(steady).DESIGNS[0]
-    long = Design("long", main.arms[:1], block_s=2000, spare=True)
+    long = Design("long", main.arms[:1], block_s=2000, optional=True)
     run(experiment(steady, DESIGNS=(main, long)), tmp_path, blocks=8, budget_s=1000)
     rows = table(experiment(steady, DESIGNS=(main, long)), tmp_path)
     assert set(rows["design"]) == {main.name}

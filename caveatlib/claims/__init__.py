@@ -16,7 +16,7 @@ from caveatlib.claims.model import (
     Verdict,
     Verdicts,
     card,
-    visible,
+    escape_control_characters,
 )
 from caveatlib.claims.rules import by_effect, by_equality, by_fact, by_share, not_measured
 from caveatlib.claims.statements import from_ledger, ledger, then_and_now
@@ -36,9 +36,9 @@ __all__ = [
     "by_fact",
     "by_share",
     "card",
+    "escape_control_characters",
     "from_ledger",
     "ledger",
     "not_measured",
     "then_and_now",
-    "visible",
 ]

@@ -95,7 +95,7 @@ class Verdict:
         origin = ", ".join(part for part in (self.experiment, self.source, self.machine) if part)
         lines = [f"{self.claim} {self.verdict}. {self.because}"]
         lines += [f"  What decides: {self.decides}."] if self.decides else []
-        return "\n".join(visible(line) for line in [*lines, f"  ({origin})"])
+        return "\n".join(escape_control_characters(line) for line in [*lines, f"  ({origin})"])
 
     def _repr_html_(self):
         origin = " · ".join(p for p in (self.experiment, self.source, self.machine) if p)
@@ -132,7 +132,7 @@ class ThenAndNow:
     def __repr__(self):
         head = f"{self.claim} then and now ({self.date}: {self.quote!r})."
         lines = [head, f"  Then: {self.then}", f"  Now: {self.now}", f"  ({self.source})"]
-        return "\n".join(visible(line) for line in lines)
+        return "\n".join(escape_control_characters(line) for line in lines)
 
     def _repr_html_(self):
         lines = [f"Then: {self.then}", f"Now: {self.now}"]
@@ -165,10 +165,10 @@ def card(
     )
 
 
-def visible(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """Return the text with whatever would steer a terminal or turn its direction spelled out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _markup(text: str) -> str:
-    return escape(visible(text))
+    return escape(escape_control_characters(text))

@@ -234,7 +234,7 @@ def _counted(row: dict, unit: str) -> str:
     against = ""
     if row["threshold"] != _none(row):
         against = f" against {_value(row['threshold'], unit)}"
-    units = row["unit"] + ("" if row["n"] == 1 else "s")
+    units = row["pairing"] + ("" if row["n"] == 1 else "s")
     return f"{_interval(row, unit)}{against} ({row['n']} {units})"
 
 

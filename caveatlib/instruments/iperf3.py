@@ -19,7 +19,7 @@ import pandas as pd
 
 from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError, Unavailable
 from caveatlib.places import rootfs
-from caveatlib.places.base import Ability, program
+from caveatlib.places.base import Capability, program
 from caveatlib.stats import guards
 
 BUSY = "the server is busy running a test"
@@ -73,12 +73,12 @@ class Report:
         return self.client_cpu + self.server_cpu >= CPU_BOUND_SHARE * cores
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether iperf3 and what leads it into a namespace are installed."""
     missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if program(p) is None]
     if missing:
-        return Ability("iperf3", False, f"no program {missing[0]}", rootfs.SYSTEM_FIX)
-    return Ability("iperf3", True, "iperf3 found")
+        return Capability("iperf3", False, f"no program {missing[0]}", rootfs.SYSTEM_FIX)
+    return Capability("iperf3", True, "iperf3 found")
 
 
 def server_command(port: int) -> list[str]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 from caveatlib.instruments import published
 from caveatlib.places import leases, netns, procfs, rootfs
-from caveatlib.places.base import Ability, program
+from caveatlib.places.base import Capability, program
 
 SERVER, CLIENT = "198.18.254.1", "198.18.254.2"
 """In the range kept for benchmarks (RFC 2544), beside the engine's own networks."""
@@ -47,12 +47,12 @@ CHUNK_BYTES = 1 << 20
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether the programs are there."""
     missing = [name for name in PROGRAMS if program(name) is None]
     if missing:
-        return Ability("registry", False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
-    return Ability("registry", True, "docker-registry and tc found")
+        return Capability("registry", False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
+    return Capability("registry", True, "docker-registry and tc found")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Design:
         It takes part in so many sessions only.
     warmup : bool
         Whether each session begins with a trial of each arm that is kept apart.
-    spare : bool
+    optional : bool
         Under a time budget it waits until the others have `ENOUGH` blocks, and
         no block of it begins that would end after it.
     """
@@ -54,7 +54,7 @@ class Design:
     every: int = 1
     sessions: int | None = None
     warmup: bool = False
-    spare: bool = False
+    optional: bool = False
 
     def due(self, session: int) -> bool:
         """Whether the design takes part in this session."""

@@ -12,7 +12,7 @@ from caveatlib import frames, store
 from caveatlib.errors import UsageError
 from caveatlib.measuring.designs import tables_of
 from caveatlib.measuring.journal import read
-from caveatlib.support.paths import shown
+from caveatlib.support.paths import display_path
 
 NAMED = "named"
 """Stands for an engine that was named by its URL: an address is never stored."""
@@ -44,13 +44,13 @@ def begun(experiment: ModuleType, out: str | os.PathLike, *, engine: str | None 
     records = read(path).records if path.is_file() else []
     if not records:
         raise UsageError(
-            f"Nothing to resume in {shown(out)!r}. Must hold a run of {experiment.NAME!r}."
+            f"Nothing to resume in {display_path(out)!r}. Must hold a run of {experiment.NAME!r}."
         )
     header = records[0].data
     kind = kind_of(header["engine"])
     if kind == NAMED and (engine is None or kind_of(engine) != NAMED):
         raise UsageError(
-            f"Run {shown(out)!r} was on an engine named by its URL, which is not stored. "
+            f"Run {display_path(out)!r} was on an engine named by its URL, which is not stored. "
             "Must be named again: --engine URL"
         )
     if engine is not None and kind_of(engine) != kind:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caveatlib.errors import DataError, UsageError
-from caveatlib.support.paths import cannot, shown
+from caveatlib.support.paths import display_path, storage_error
 
 END = "end"
 """The kind of the record that ends a complete run."""
@@ -89,7 +89,7 @@ class Journal:
                 self._cut_torn_tail()
         except OSError as error:
             self._abandon()
-            raise cannot("open", self.path, error) from None
+            raise storage_error("open", self.path, error) from None
         except BaseException:
             self._abandon()
             raise
@@ -125,11 +125,11 @@ class Journal:
         with self._thread_lock:
             if self._fd < 0:
                 raise UsageError(
-                    f"Journal {shown(self.path)!r} is closed. Open it again to append."
+                    f"Journal {display_path(self.path)!r} is closed. Open it again to append."
                 )
             if os.getpid() != self._pid:  # a fork shares the lock, so the lock would not exclude
                 raise UsageError(
-                    f"Journal {shown(self.path)!r} was opened by another process. "
+                    f"Journal {display_path(self.path)!r} was opened by another process. "
                     "Every process must open its own."
                 )
             plain = _plain(data, "data")
@@ -137,7 +137,7 @@ class Journal:
                 with _Locked(self._fd):
                     self._write(kind, plain)
             except OSError as error:
-                raise cannot("write", self.path, error) from None
+                raise storage_error("write", self.path, error) from None
 
     def close(self) -> None:
         """Bring the records to the disk and close the file; twice is harmless."""
@@ -148,7 +148,7 @@ class Journal:
             try:
                 os.fsync(fd)
             except OSError as error:
-                raise cannot("write", self.path, error) from None
+                raise storage_error("write", self.path, error) from None
             finally:
                 os.close(fd)
 
@@ -212,7 +212,7 @@ def read(path) -> Records:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise cannot("read", path, error) from None
+        raise storage_error("read", path, error) from None
     *lines, tail = content.split(b"\n")
     records, at = [], 0
     for number, line in enumerate(lines, start=1):
@@ -253,13 +253,14 @@ def _record(line: bytes, at: int, path: Path, number: int) -> Record:
     body = _body(line)
     if body is None:
         raise DataError(
-            f"Line {number} of {shown(path)!r} is damaged: it does not agree with its checksum. "
-            "Restore the file from a copy."
+            f"Line {number} of {display_path(path)!r} is damaged: it does not agree with "
+            "its checksum. Restore the file from a copy."
         )
     if body["at"] != at:
         raise DataError(
-            f"Line {number} of {shown(path)!r} belongs at byte {body['at']} but stands at byte "
-            f"{at}: records before it are missing, doubled or moved. Restore the file from a copy."
+            f"Line {number} of {display_path(path)!r} belongs at byte {body['at']} but stands at "
+            f"byte {at}: records before it are missing, doubled or moved. "
+            "Restore the file from a copy."
         )
     return Record(body["kind"], body["writer"], body["seq"], body["data"])
 
@@ -283,7 +284,7 @@ def _check_torn(tail: bytes, path: Path, line: str) -> None:
     # byte more is therefore no tear: its line end was changed.
     if _body(tail[:-1]) is not None:
         raise DataError(
-            f"{line} of {shown(path)!r} is damaged: its line end is {tail[-1:]!r}. "
+            f"{line} of {display_path(path)!r} is damaged: its line end is {tail[-1:]!r}. "
             "Restore the file from a copy."
         )
 

@@ -19,7 +19,7 @@ from caveatlib import frames, host
 from caveatlib.errors import CaveatError, DataError, MeasurementError
 from caveatlib.measuring.designs import ENOUGH, UNAVAILABLE, Arm, Design
 from caveatlib.measuring.journal import Journal, read
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub
 
 _TRIED = ("trial", "warmup", "block")
@@ -85,7 +85,7 @@ class Loop:
                 now = time.monotonic()
                 if deadline and may_stop and now >= deadline:
                     return False
-                if deadline and design.spare and now + design.block_s > deadline:
+                if deadline and design.optional and now + design.block_s > deadline:
                     break  # what waited until now does not carry the run past its budget
                 if self.done[design.name] < design.blocks_by(self.ended):
                     self._block(design, handles, session)
@@ -94,9 +94,9 @@ class Loop:
         return True
 
     def _waits(self, design: Design, deadline: float | None) -> bool:
-        if deadline is None or not design.spare:
+        if deadline is None or not design.optional:
             return False
-        main = [d for d in self.designs if not d.spare and d.every == 1 and d.sessions is None]
+        main = [d for d in self.designs if not d.optional and d.every == 1 and d.sessions is None]
         return any(self.done[d.name] < ENOUGH for d in main)
 
     def _block(self, design: Design, handles: dict, session: int) -> None:
@@ -121,7 +121,7 @@ class Loop:
             _check(measured, outcome.measures, self.experiment)
             row = measured
         except (CaveatError, OSError, subprocess.SubprocessError) as error:
-            outcome = Outcome({})
+            outcome = TrialResult({})
             row |= {"ok": False, "error": scrub(error) or type(error).__name__}
         where = {k: row[k] for k in ("run", "design", "block", "place")}
         for table, rows in outcome.tables.items():
@@ -153,7 +153,7 @@ class Loop:
             if place in self.stated or isinstance(handle, Exception):
                 continue
             self.stated.add(place)
-            for name, value in handle.facts().items():
+            for name, value in handle.metadata().items():
                 write_fact(self.journal, self.header, place, name, value)
 
 

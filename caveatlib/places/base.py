@@ -20,7 +20,7 @@ def program(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Ability:
+class Capability:
     """Something that this machine can or cannot do.
 
     Attributes
@@ -105,12 +105,12 @@ class Place(Protocol):
     def create(self, workload: Workload) -> Instance:
         """Prepare the workload up to the point where only `Instance.start` is missing."""
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the versions and settings that this place adds to a run's conditions."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialResult:
     """What one trial yields.
 
     Attributes

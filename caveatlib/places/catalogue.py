@@ -20,7 +20,7 @@ from caveatlib.experiments.layers import fanotify, moving, web
 from caveatlib.experiments.ports import site
 from caveatlib.instruments import iperf3, registry
 from caveatlib.places import leases, namespaces, process, rootfs, runc
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.cgroups import cgroup, limited
 from caveatlib.places.engines import endpoint, engine, private_engine
 from caveatlib.places.machines import accel, sandboxes, vm
@@ -149,7 +149,7 @@ def _closed_whole(stack: ExitStack) -> Iterator[ExitStack]:
                 before(*put_off[0])
 
 
-def abilities() -> list[Ability]:
+def capabilities() -> list[Capability]:
     """Return every backend's own probe, probed once per process."""
     return list(_probed().values())
 
@@ -222,20 +222,20 @@ def sweep() -> list[str]:
     return removed
 
 
-def _ability(need: str, kind: str) -> Ability:
+def _ability(need: str, kind: str) -> Capability:
     if need.startswith(RUNTIME):
         runtime = need.removeprefix(RUNTIME)
         if kind in ("private", NO_ENGINE):
             return _probed()[runtime]
         known = runtime in _engine_runtimes(kind)
-        return Ability(runtime, known, f"the engine {'has' if known else 'lacks'} this runtime")
+        return Capability(runtime, known, f"the engine {'has' if known else 'lacks'} this runtime")
     if need != "engine":
         return _probed()[need]
     if kind == NO_ENGINE:
         return _probed()["own-engine"]
     if kind in ENGINES:
         return _probed()[f"{kind}-engine"]
-    return Ability("engine", True, "named by its URL")
+    return Capability("engine", True, "named by its URL")
 
 
 @cache
@@ -246,7 +246,7 @@ def _engine_runtimes(kind: str) -> frozenset[str]:
 
 
 @cache
-def _probed() -> dict[str, Ability]:
+def _probed() -> dict[str, Capability]:
     found = (
         process.probe(),
         namespaces.probe(),

@@ -19,25 +19,25 @@ from contextlib import contextmanager
 
 from caveatlib.errors import Unavailable
 from caveatlib.places import procfs, rootfs
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.process import SpawnPlace, opened
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether a workload can run in namespaces of its own, by trying it."""
     if shutil.which("unshare") is None:
-        return Ability("namespaces", False, "no program unshare", rootfs.SYSTEM_FIX)
+        return Capability("namespaces", False, "no program unshare", rootfs.SYSTEM_FIX)
     if not rootfs.probe().available:
-        return Ability("namespaces", False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
+        return Capability("namespaces", False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
     try:
         done = subprocess.run(
             _argv("true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=5
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return Ability("namespaces", False, f"unshare failed: {type(error).__name__}")
+        return Capability("namespaces", False, f"unshare failed: {type(error).__name__}")
     if done.returncode:
-        return Ability("namespaces", False, "the kernel refuses new namespaces here", _fix())
-    return Ability("namespaces", True, "pid, mount, UTS and IPC namespaces work")
+        return Capability("namespaces", False, "the kernel refuses new namespaces here", _fix())
+    return Capability("namespaces", True, "pid, mount, UTS and IPC namespaces work")
 
 
 @contextmanager

@@ -16,18 +16,18 @@ from pathlib import Path
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 from caveatlib.places import leases, procfs, rootfs
-from caveatlib.places.base import Ability, Workload
+from caveatlib.places.base import Capability, Workload
 
 KILL_WAIT_S = 5.0
 PLACE = "CAVEATLIB_PLACE"
 """Environment variable that tells one place's processes from another's."""
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether a workload can run as a bare process."""
     if os.name != "posix":
-        return Ability("process", False, "not a POSIX system")
-    return Ability("process", True, f"shell: {rootfs.shell()[1]}")
+        return Capability("process", False, "not a POSIX system")
+    return Capability("process", True, f"shell: {rootfs.shell()[1]}")
 
 
 @contextmanager
@@ -89,7 +89,7 @@ class SpawnPlace:
         self._instances.append(instance)
         return instance
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the versions and settings of this place."""
         return dict(self._facts)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from caveatlib.errors import Unavailable
 from caveatlib.places import cache
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 
 SYSTEM_FIX = "sudo make system"
 """What installs every program that live measuring can use."""
@@ -38,14 +38,14 @@ _FILES = {
 _PT_INTERP = 3
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether there is a static busybox to make workloads from."""
     path = shutil.which("busybox")
     if path is None:
-        return Ability("busybox", False, "no program busybox", SYSTEM_FIX)
+        return Capability("busybox", False, "no program busybox", SYSTEM_FIX)
     if not _is_static(Path(path)):
-        return Ability("busybox", False, "busybox is not a static program", SYSTEM_FIX)
-    return Ability("busybox", True, "static busybox found")
+        return Capability("busybox", False, "busybox is not a static program", SYSTEM_FIX)
+    return Capability("busybox", True, "static busybox found")
 
 
 def shell() -> tuple[list[str], str]:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.places import leases, procfs, rootfs
-from caveatlib.places.base import Ability, Workload
+from caveatlib.places.base import Capability, Workload
 from caveatlib.places.process import Handle, connect_local, signal_number
 
 CALL_S = 30.0
 
 
-def probe(program: str = "runc") -> Ability:
+def probe(program: str = "runc") -> Capability:
     """Return whether an OCI runtime can be used here.
 
     Parameters
@@ -30,14 +30,14 @@ def probe(program: str = "runc") -> Ability:
         ``"runc"``, ``"crun"`` or ``"runsc"``; also the name of the ability.
     """
     if shutil.which(program) is None:
-        return Ability(program, False, f"no program {program}", rootfs.SYSTEM_FIX)
+        return Capability(program, False, f"no program {program}", rootfs.SYSTEM_FIX)
     if not rootfs.probe().available:
-        return Ability(program, False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
+        return Capability(program, False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
     if os.geteuid() != 0:
-        return Ability(program, False, "needs root", "run it as root")
+        return Capability(program, False, "needs root", "run it as root")
     if not procfs.hierarchies():
-        return Ability(program, False, "no control groups mounted")
-    return Ability(program, True, f"{program} {version(program)}")
+        return Capability(program, False, "no control groups mounted")
+    return Capability(program, True, f"{program} {version(program)}")
 
 
 def version(program: str) -> str:
@@ -94,7 +94,7 @@ class RuncPlace:
         instance.create()
         return instance
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the runtime's name and version."""
         return {"runtime": self._program, f"{self._program}_version": version(self._program)}
 

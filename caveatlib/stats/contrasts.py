@@ -26,7 +26,7 @@ _COLUMNS = [
     "name",
     "measure",
     "kind",
-    "unit",
+    "pairing",
     "threshold",
     "n",
     "failed_arm",
@@ -59,7 +59,7 @@ class Contrast:
         the threshold.
     threshold : float, optional
         Value of no effect; 1 for a ratio and 0 for a difference if not given.
-    unit : {"block", "session"}
+    pairing : {"block", "session"}
         What is replicated. A session enters with its median per arm.
     kind : {"ratio", "difference"}
     """
@@ -69,11 +69,11 @@ class Contrast:
     arm: Mapping[str, object]
     baseline: Mapping[str, object] | None
     threshold: float | None = None
-    unit: str = "block"
+    pairing: str = "block"
     kind: str = "ratio"
 
     def __post_init__(self):
-        _one_of("unit", self.unit, ("block", "session"))
+        _one_of("pairing", self.pairing, ("block", "session"))
         _one_of("kind", self.kind, ("ratio", "difference"))
         if self.threshold is None:
             object.__setattr__(self, "threshold", 1.0 if self.kind == "ratio" else 0.0)
@@ -161,7 +161,7 @@ def compare(
     *,
     by: str = "place",
     baseline: str,
-    unit: str = "block",
+    pairing: str = "block",
     kind: str = "ratio",
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -182,12 +182,12 @@ def compare(
     arms = sorted(trials[by].unique())
     _one_of("baseline", baseline, arms)
     wanted = [
-        Contrast(str(a), measure, {by: a}, {by: baseline}, unit=unit, kind=kind)
+        Contrast(str(a), measure, {by: a}, {by: baseline}, pairing=pairing, kind=kind)
         for a in arms
         if a != baseline
     ]
     table = contrasts(trials, wanted, level=level).rename(columns={"name": by})
-    table = table.drop(columns=["source", "measure", "kind", "unit", "threshold"])
+    table = table.drop(columns=["source", "measure", "kind", "pairing", "threshold"])
     if trials["machine"].nunique() > 1:
         return table.set_index(["machine", by])
     return table.drop(columns="machine").set_index(by)
@@ -227,7 +227,7 @@ def same_twice(trials: pd.DataFrame, wanted: Mapping[str, Contrast]) -> pd.DataF
     -------
     pandas.DataFrame
         One row per name and machine: `check`, `machine`, `truth` (1),
-        `estimate`, `low`, `high`, `n`, `bar`, `within_bar` (``"yes"``,
+        `estimate`, `low`, `high`, `n`, `bar`, `passes` (``"yes"``,
         ``"no"`` or ``"not known"``) and `note`.
     """
     bands = [null_band(trials, c).reset_index().assign(check=name) for name, c in wanted.items()]
@@ -236,12 +236,12 @@ def same_twice(trials: pd.DataFrame, wanted: Mapping[str, Contrast]) -> pd.DataF
     return table.assign(
         truth=1.0,
         bar=f"interval within 1 +- {NULL_TOLERANCE:g}",
-        within_bar=met(inside, table["low"]),
+        passes=met(inside, table["low"]),
     )[KNOWN_COLUMNS]
 
 
 KNOWN_COLUMNS = ["check", "machine", "truth", "estimate", "low", "high", "n"]
-KNOWN_COLUMNS += ["bar", "within_bar", "note"]
+KNOWN_COLUMNS += ["bar", "passes", "note"]
 
 
 def met(inside: pd.Series, reading: pd.Series) -> pd.Series:
@@ -276,7 +276,7 @@ def _row(part, contrast: Contrast, effect: np.ndarray, level: float, adjusted: f
         "name": contrast.name,
         "measure": contrast.measure,
         "kind": contrast.kind,
-        "unit": contrast.unit,
+        "pairing": contrast.pairing,
         "threshold": contrast.threshold,
         "n": n,
         "failed_arm": _failed(part, contrast.arm),
@@ -292,10 +292,10 @@ def _row(part, contrast: Contrast, effect: np.ndarray, level: float, adjusted: f
 
 
 def _note(row: dict, adjusted: float) -> str:
-    n, units = row["n"], row["unit"] + ("" if row["n"] == 1 else "s")
+    n, units = row["n"], row["pairing"] + ("" if row["n"] == 1 else "s")
     said = []
     if n == 0:
-        said.append(f"Nothing to compare: no {row['unit']} in which all arms have a value.")
+        said.append(f"Nothing to compare: no {row['pairing']} in which all arms have a value.")
     elif n < MIN_PAIRS:
         said.append(f"Too few: {n} {units}, an interval needs {MIN_PAIRS}.")
     elif math.isnan(row["low_adjusted"]):
@@ -328,8 +328,8 @@ def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Seri
     if rows["design"].nunique() > 1:
         designs = sorted(rows["design"].unique())
         raise UsageError(f"Arm {dict(where)} has trials of designs {designs}. Must name one.")
-    key = ["run", "session"] if contrast.unit == "session" else ["run", "session", "block"]
-    if contrast.unit == "block" and rows.duplicated(key).any():
+    key = ["run", "session"] if contrast.pairing == "session" else ["run", "session", "block"]
+    if contrast.pairing == "block" and rows.duplicated(key).any():
         twice = rows[rows.duplicated(key, keep=False)].iloc[0]
         raise UsageError(
             f"Arm {dict(where)} has several trials in block {twice['block']}. Must name the "

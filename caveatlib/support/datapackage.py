@@ -24,7 +24,7 @@ import pandas as pd
 
 from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
-from caveatlib.support.paths import cannot
+from caveatlib.support.paths import storage_error
 
 FILE = "datapackage.json"
 
@@ -194,7 +194,7 @@ def _content(path: Path, where: str) -> bytes:
     except FileNotFoundError:
         raise DataError(f"File {where!r} is missing. Restore the folder from a copy.") from None
     except OSError as error:
-        raise cannot("read", where, error) from None
+        raise storage_error("read", where, error) from None
 
 
 # --- writing ---------------------------------------------------------------

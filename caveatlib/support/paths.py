@@ -13,7 +13,7 @@ from pathlib import Path
 from caveatlib.errors import StorageError
 
 
-def shown(path: str | os.PathLike) -> str:
+def display_path(path: str | os.PathLike) -> str:
     """Return a path as it may be shown: relative, or else its last part only."""
     path = Path(path)
     if str(path) == os.path.expanduser("~"):
@@ -26,12 +26,12 @@ def shown(path: str | os.PathLike) -> str:
         return path.name
 
 
-def cannot(verb: str, path: str | os.PathLike, error: OSError) -> StorageError:
+def storage_error(verb: str, path: str | os.PathLike, error: OSError) -> StorageError:
     """Return the error to raise where the operating system refused a file or folder.
 
     Raise it ``from None``: the original's text holds the whole path.
     """
-    return StorageError(f"Cannot {verb} {shown(path)!r}: {error.strerror or error}.")
+    return StorageError(f"Cannot {verb} {display_path(path)!r}: {error.strerror or error}.")
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -56,7 +56,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         for name in files:
             parts[name].replace(folder / name)
     except OSError as error:
-        raise cannot("write", f"{folder.name}/{name}", error) from None
+        raise storage_error("write", f"{folder.name}/{name}", error) from None
     finally:
         for part in parts.values():
             with suppress(OSError):  # what cannot be written holds nothing to remove
@@ -79,6 +79,6 @@ def write_folder(target: Path, files: dict[str, bytes]) -> None:
     except StorageError:
         raise
     except OSError as error:
-        raise cannot("make folder", target.name, error) from None
+        raise storage_error("make folder", target.name, error) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)

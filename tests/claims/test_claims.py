@@ -22,7 +22,7 @@ def row(estimate=8.2, low=7.5, high=9.0, *, n=20, **more):
     """Build a row as `stats.contrasts` gives it; plain and adjusted interval are the same."""
     return {
         "machine": "m", "source": "recorded", "name": "b over a", "measure": "x_s",
-        "kind": "ratio", "unit": "block", "threshold": 1.0, "n": n, "failed_arm": 0,
+        "kind": "ratio", "pairing": "block", "threshold": 1.0, "n": n, "failed_arm": 0,
         "failed_baseline": 0, "estimate": estimate, "low": low, "high": high,
         "low_adjusted": low, "high_adjusted": high, "p": 0.0, "p_adjusted": 0.0,
         "detectable": 1.1, "note": "",
@@ -169,7 +169,7 @@ def test_the_card_leads_with_the_size():
     slower = decide(row(1 / 8.2, 1 / 9.0, 1 / 7.5))
     assert slower.because == "Slower: 8.2x [7.5, 9.0] (20 blocks)."
     assert slower.effect == pytest.approx(1 / 8.2)
-    against = decide(row(threshold=2.0, unit="session", n=8))
+    against = decide(row(threshold=2.0, pairing="session", n=8))
     assert against.because == "8.2x [7.5, 9.0] against 2x (8 sessions)."
 
 

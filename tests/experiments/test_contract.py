@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.beside,
     pytest.mark.parametrize("experiment", ALL, ids=[e.NAME for e in ALL]),
 ]
-BLOCKS = 8
+SESSIONS = 8
 """Of several claims judged together an interval needs more than six sessions."""
 
 
@@ -39,7 +39,7 @@ def measured(tmp_path_factory):
             if hasattr(experiment, "traffic"):  # functions over a site, not methods of one
                 patch.setattr(experiment, "traffic", fake_site)
                 patch.setattr(experiment.site, "congest", fake_site.congest)
-            trials.measure(experiment, out=out, blocks=BLOCKS, seed=5, catalogue=fake,
+            trials.measure(experiment, out=out, blocks=SESSIONS, seed=5, catalogue=fake,
                            progress=False)  # fmt: skip
             found[experiment.NAME] = out
         return trials.get(experiment, source=found[experiment.NAME], version=1)
@@ -268,7 +268,7 @@ a true 1.10x in four of five runs; engines started afresh are dear, and their ef
 
 
 def test_every_claim_gets_the_agreed_pairs_by_default(experiment):
-    """The designs of all that is compared for a verdict have blocks enough after `BLOCKS`."""
+    """The designs of all that is compared for a verdict have blocks enough after `SESSIONS`."""
     rows = _recorded(experiment)
     cores = int(rows["cores"].dropna().max()) if "cores" in rows else 2
     made = experiment.DESIGNS if hasattr(experiment, "DESIGNS") else experiment.designs(cores)
@@ -277,13 +277,13 @@ def test_every_claim_gets_the_agreed_pairs_by_default(experiment):
     for contrast in _judged(experiment, rows)[1]:
         where = {k: v for k, v in contrast.arm.items() if k in rows.columns}
         mine = np.logical_and.reduce([rows[name] == value for name, value in where.items()])
-        compared |= {(name, contrast.unit) for name in rows.loc[mine, "design"].unique()}
+        compared |= {(name, contrast.pairing) for name in rows.loc[mine, "design"].unique()}
     assert compared
     for name, unit in compared:
         design = designs[name]
-        pairs = design.blocks_by(experiment.BLOCKS - 1)
+        pairs = design.blocks_by(experiment.SESSIONS - 1)
         if unit == "session":
-            pairs = sum(map(design.due, range(experiment.BLOCKS)))
+            pairs = sum(map(design.due, range(experiment.SESSIONS)))
         assert pairs >= AGREED[unit], (name, unit)
 
 

@@ -52,7 +52,7 @@ class FakePlace:
         """Return the place's time, as if something had been built of the folder."""
         return self.start_s
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
 
@@ -76,7 +76,7 @@ class FakeMachine:
         """Return a time, as if a disk had been made of the folder."""
         return OTHER_S / 2
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes", "accel": self.accel}
 

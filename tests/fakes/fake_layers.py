@@ -65,7 +65,7 @@ class FakeWeb:
             found["/usr/lib/libc.so.6"] = 0
         return 1, found
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
 
@@ -93,6 +93,6 @@ class FakeMoving:
         seconds = other_s + (sent * 8 / rate / 0.957 if rate else 0)
         return {"moved_s": seconds * abs(self.random.gauss(1, 0.01)), "moved_bytes": sent}
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}

@@ -49,13 +49,13 @@ class FakeLimitedPlace:
         finally:
             self.alive.discard(chamber)
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
 
 
 class FakeChamber:
-    """Stands for `load.Chamber`; its group runs programs without any limit."""
+    """Stands for `load.LimitedGroup`; its group runs programs without any limit."""
 
     def __init__(
         self, quota_us: int | None, period_us: int, weight: int, *, seed: int, leak: float = 1.0
@@ -78,11 +78,11 @@ class FakeChamber:
         busy: int = 0,
         sample_every_s: float = 0.0,
     ) -> Load:
-        """Simulate `load.Chamber.serve`."""
+        """Simulate `load.LimitedGroup.serve`."""
         return self._load(due_s, sample_every_s, cost_s=cost_s, threads=workers, busy=busy)
 
     def saturate(self, *, workers: int, duration_s: float) -> Load:
-        """Simulate `load.Chamber.saturate`, counted after it settled."""
+        """Simulate `load.LimitedGroup.saturate`, counted after it settled."""
         return self._load((), SETTLE_S, threads=0, busy=workers, duration_s=SETTLE_S + duration_s)
 
     def contend(self, other: FakeChamber, *, duration_s: float) -> tuple[Stat, Stat]:

@@ -23,7 +23,7 @@ class FakeSite:
         self.proxy = name != "engine-hairpin"
         self.random = random.Random(name)
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caveatlib.errors import Unavailable, UsageError
-from caveatlib.experiments.quota.load import Chamber, schedule
+from caveatlib.experiments.quota.load import LimitedGroup, schedule
 from caveatlib.places.cgroups import cgroup, cgroupfs
 from caveatlib.places.cgroups.cgroup import Group
 
@@ -189,7 +189,7 @@ def test_full_load_uses_the_quota(groups, period_us, bars):
     quota = 0.5
     limits = {"quota_us": round(quota * period_us), "period_us": period_us, "weight": 10_000}
     with cgroup.temporary(**limits) as group:
-        done = Chamber(group).saturate(workers=2, duration_s=2.0)
+        done = LimitedGroup(group).saturate(workers=2, duration_s=2.0)
     used = f"{done.used.usage_s / (quota * done.window_s):.1%}"
     bars.append((f"quota over {period_us / 1e3:g} ms, full load: used of it", used, "95-105 %"))
     assert done.used.usage_s == pytest.approx(quota * done.window_s, rel=0.05)
@@ -202,7 +202,7 @@ def test_below_the_quota_is_never_throttled(groups):
     """One worker that steadily wants half of its quota is throttled in no period."""
     due = schedule("steady", rate_per_s=50, requests=75, seed=1)
     with cgroup.temporary(quota_us=50_000, weight=10_000) as group:
-        done = Chamber(group).serve(due, cost_s=0.005, workers=1)
+        done = LimitedGroup(group).serve(due, cost_s=0.005, workers=1)
     assert done.used.nr_periods >= 10
     assert done.used.nr_throttled == 0
     assert done.used.usage_s == pytest.approx(75 * 0.005, rel=0.05)
@@ -212,7 +212,7 @@ def test_below_the_quota_is_never_throttled(groups):
 def test_without_a_quota_there_are_no_periods(groups):
     """A burst in a group without a quota is counted, in no period and with no throttling."""
     with cgroup.temporary(weight=10_000) as group:
-        done = Chamber(group).serve(np.zeros(20), cost_s=0.005, workers=4, sample_every_s=0.01)
+        done = LimitedGroup(group).serve(np.zeros(20), cost_s=0.005, workers=4, sample_every_s=0.01)
     assert (done.used.nr_periods, done.used.nr_throttled, done.used.throttled_s) == (0, 0, 0)
     assert done.used.usage_s == pytest.approx(20 * 0.005, rel=0.1)
     assert len(done.samples) >= 3
@@ -222,5 +222,5 @@ def test_without_a_quota_there_are_no_periods(groups):
 def test_weights_split_a_core(groups):
     """Weights 1:2 split one shared core 1:2 within 10 %."""
     with cgroup.temporary(weight=1_000) as light, cgroup.temporary(weight=2_000) as heavy:
-        more, less = Chamber(heavy).contend(Chamber(light), duration_s=2.0)
+        more, less = LimitedGroup(heavy).contend(LimitedGroup(light), duration_s=2.0)
     assert more.usage_s / less.usage_s == pytest.approx(2, rel=0.1)

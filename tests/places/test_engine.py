@@ -86,7 +86,7 @@ def test_a_life(engine, require, runtime):
     """A container of each runtime writes its nonce, serves its port, gets the signal, is gone."""
     require(runtime)
     place = engine.place(runtime=runtime)
-    assert place.facts()["runtime"] == runtime
+    assert place.metadata()["runtime"] == runtime
     instance = place.create(Workload(SCRIPT.format(nonce="n-4711"), 80))
     instance.start()
     _read(instance, b"n-4711\n")
@@ -140,7 +140,7 @@ def test_an_image_that_lost_its_name_is_removed(engine):
 
 def test_facts(engine):
     """The conditions are there, and nothing that names the machine."""
-    facts = engine.facts()
+    facts = engine.metadata()
     assert facts["storage_driver"] == "overlay2"
     assert facts["congestion_control"] == "reno"
     assert facts["userland_proxy"] == "true"
@@ -389,7 +389,7 @@ def test_without_proxy(require, monkeypatch):
     with tempfile.TemporaryDirectory(prefix="cv-") as folder:
         monkeypatch.setenv("CAVEATLIB_STATE", folder)
         with private_engine.private_engine(userland_proxy=False, storage_driver="vfs") as engine:
-            facts = engine.facts()
+            facts = engine.metadata()
             assert (facts["userland_proxy"], facts["storage_driver"]) == ("false", "vfs")
             instance = engine.place().create(Workload(SCRIPT.format(nonce="n-2"), 80))
             instance.start()

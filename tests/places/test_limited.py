@@ -18,7 +18,7 @@ def groups(require):
 
 def test_unavailable(monkeypatch):
     """Where no group can be made the place says why."""
-    no = cgroup.Ability(cgroup.ABILITY, False, "not as this user")
+    no = cgroup.Capability(cgroup.ABILITY, False, "not as this user")
     monkeypatch.setattr(cgroup, "probe", lambda: no)
     with pytest.raises(Unavailable, match="not as this user"), limited.cgroup_place():
         pass
@@ -36,7 +36,7 @@ def test_one_real_trial(groups):
     """A real trial in a plain group gives valid measures, a timeline, and leaves nothing."""
     conditions = quota.arm(cores=2, load=0.8, sampled_s=0.01, quota_cpus=0.5).conditions
     with limited.cgroup_place() as place:
-        assert place.facts()["cgroup_version"] in ("1", "2")
+        assert place.metadata()["cgroup_version"] in ("1", "2")
         outcome = quota.trial(place, dict(conditions), seed=1)
     assert outcome.measures["requests"] == quota.REQUESTS
     assert outcome.measures["throttled_s"] > 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.machines import accel, sandboxes
 
 
@@ -26,7 +26,7 @@ def test_missing(monkeypatch):
 @pytest.mark.parametrize("works", [True, False])
 def test_installed(installed, monkeypatch, works):
     """An installed one is available only with hardware virtualisation."""
-    monkeypatch.setattr(accel, "probe", lambda: Ability("kvm", works, "no kvm"))
+    monkeypatch.setattr(accel, "probe", lambda: Capability("kvm", works, "no kvm"))
     found = {a.name: a for a in sandboxes.probe()}["firecracker"]
     assert found.available == works
     assert found.reason == ("Firecracker v1.7.0" if works else "installed, but no kvm")

@@ -67,7 +67,7 @@ def test_microvm(place):
     assert instance.wait(BOOT_S) == 3
     instance.remove()
     assert not os.path.exists(f"/proc/{pid}")
-    facts = microvm.facts()
+    facts = microvm.metadata()
     assert facts["accel"] in ("kvm", "tcg")
     assert facts["board"] == "microvm"
 

@@ -297,7 +297,7 @@ def test_sessions_enter_with_their_median():
     boot = np.repeat(rng.normal(0, 0.3, 8), 5)
     a, b = np.exp(rng.normal(0, 0.01, 40)), np.exp(boot + rng.normal(0, 0.01, 40))
     frame = trials({"a": a, "b": b}, session=np.repeat(range(8), 5))
-    by_session = stats.Contrast("s", "x_s", {"place": "b"}, {"place": "a"}, unit="session")
+    by_session = stats.Contrast("s", "x_s", {"place": "b"}, {"place": "a"}, pairing="session")
     row = only(frame, by_session)
     medians = np.median(np.log(b).reshape(8, 5), 1) - np.median(np.log(a).reshape(8, 5), 1)
     expected = np.exp(stats.hodges_lehmann(medians))
@@ -370,7 +370,7 @@ def test_unknown_columns_are_named(change, message):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"unit": "trial"}, "Unknown unit 'trial'"),
+        ({"pairing": "trial"}, "Unknown pairing 'trial'"),
         ({"kind": "log"}, "Unknown kind 'log'"),
         ({"threshold": 0.0}, "Invalid threshold 0.0"),
     ],

@@ -18,12 +18,12 @@ def test_shown_paths(tmp_path, monkeypatch):
         ("/home/somebody/elsewhere/x", "x"),
         (Path("/home/somebody"), "~"),
     ):
-        assert paths.shown(path) == expected
+        assert paths.display_path(path) == expected
 
 
 def test_reason_without_the_path():
     """The error of a refusal gives the reason and the last part, and not the folders."""
-    error = paths.cannot(
+    error = paths.storage_error(
         "read", "/home/somebody/x", FileNotFoundError(2, "No such file", "/home/x")
     )
     assert str(error) == "Cannot read 'x': No such file."

@@ -60,7 +60,7 @@ from caveatlib.experiments.layers.tables import (
 from caveatlib.experiments.layers.workloads import INSIDE, counts, moved, packages, planted, served
 from caveatlib.instruments.registry import BURST_BYTES
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 from caveatlib.stats import guards
 
 __all__ = [
@@ -81,7 +81,7 @@ QUESTION = "What is inside an image, how much of it is used, and what does movin
 PLACES = (FULL, MINIMAL, SCRATCH, REGISTRY)
 SWAP = ("place", FULL, SCRATCH)
 """Two images whose exchange in the data must change what is said (contract tests)."""
-BLOCKS = 10
+SESSIONS = 10
 """Sessions by default: twelve effects judged together need at least nine."""
 VERDICT_S = 1000
 """About how many seconds of measuring until its verdicts are possible."""
@@ -191,7 +191,7 @@ DESIGNS = (
 """What an image holds does not vary: it is looked into once."""
 
 
-def trial(place, conditions: dict, *, seed: int) -> Outcome:
+def trial(place, conditions: dict, *, seed: int) -> TrialResult:
     """Look into an image, run it, or move one.
 
     Parameters
@@ -204,18 +204,20 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
 
     Returns
     -------
-    Outcome
+    TrialResult
         Contents with the table ``packages``, opened files with ``opened``.
     """
     work = conditions["work"]
     if work == "contents":
         image = place.image
-        return Outcome(counts(image), {"packages": packages(image)})
+        return TrialResult(counts(image), {"packages": packages(image)})
     if work == "planted":
-        return Outcome(planted(place.planted()))
+        return TrialResult(planted(place.planted()))
     if work == "opened":
         return served(place)
-    return Outcome(moved(place, work, conditions["content_bytes"], conditions["link_bit_per_s"]))
+    return TrialResult(
+        moved(place, work, conditions["content_bytes"], conditions["link_bit_per_s"])
+    )
 
 
 COLD = tuple(
@@ -224,7 +226,7 @@ COLD = tuple(
         "slope_s_per_gb",
         arm("pull", rate),
         arm("pull-base-there", rate),
-        unit="session",
+        pairing="session",
     )
     for link, rate in LINKS.items()
 )

@@ -26,7 +26,7 @@ NULLS = {
         "slope_s_per_gb",
         arm("pull", rate, 1),
         arm("pull", rate),
-        unit="session",
+        pairing="session",
     )
     for link, rate in LINKS.items()
 }
@@ -54,7 +54,7 @@ def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
         for truth, share in zip(read["truth"], within, strict=True)
     ]
     met = (read["estimate"] / read["truth"] - 1).abs() <= within
-    read["within_bar"] = stats.met(met, read["estimate"])
+    read["passes"] = stats.met(met, read["estimate"])
     # A contrast notes that no effect was found; here that is as it should be.
     read["note"] = read["note"].where(read["low"].isna(), "")
     same = stats.same_twice(table, {null.name: null for null in NULLS.values()})
@@ -74,7 +74,7 @@ def _known(trials: pd.DataFrame) -> list[stats.Contrast]:
             arm("disk", SLOW),
             None,
             threshold=float(slope),
-            unit="session",
+            pairing="session",
             kind="difference",
         ),
         stats.Contrast(
@@ -83,6 +83,6 @@ def _known(trials: pd.DataFrame) -> list[stats.Contrast]:
             arm("pull-base-there", SLOW),
             arm("pull", SLOW),
             threshold=eighth,
-            unit="session",
+            pairing="session",
         ),
     ]

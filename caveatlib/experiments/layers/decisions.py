@@ -51,7 +51,7 @@ def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
 
 
 def _ratio(name: str, arm: dict, baseline: dict) -> stats.Contrast:
-    return stats.Contrast(name, "slope_s_per_gb", arm, baseline, unit="session")
+    return stats.Contrast(name, "slope_s_per_gb", arm, baseline, pairing="session")
 
 
 def _effects(table: pd.DataFrame) -> dict[str, dict]:
@@ -59,7 +59,7 @@ def _effects(table: pd.DataFrame) -> dict[str, dict]:
     if table.empty:
         return {}
     wanted = []
-    least = {"threshold": MOSTLY, "unit": "session", "kind": "difference"}
+    least = {"threshold": MOSTLY, "pairing": "session", "kind": "difference"}
     for link, rate in LINKS.items():
         wanted += [
             _ratio(f"{what} {link}", arm(work, rate), arm("disk-gzip", rate))
@@ -291,7 +291,7 @@ def _told_opened(rows: pd.DataFrame) -> str:
         share = _values(rows, "opened", place, "opened_byte_share")
         size = _values(rows, "opened", place, "opened_bytes")
         if len(share) and share.median():
-            total = plots.in_words(size.median() / share.median(), "B")
+            total = plots.format_quantity(size.median() / share.median(), "B")
             parts.append(f"{share.median():.1%} of the {total} on {name}")
     return f"Files that a web server opens make up {_listed(parts)}." if parts else ""
 

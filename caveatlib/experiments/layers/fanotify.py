@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from caveatlib.errors import MeasurementError, Unavailable
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 
 FIX = "run it as root"
 
@@ -31,13 +31,13 @@ _READ_BYTES = 128 * _EVENT.size
 """Each report read opens a file: so many at once."""
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether this user may watch what is opened."""
     try:
         os.close(_group())
     except Unavailable as error:
-        return Ability("fanotify", False, str(error), FIX)
-    return Ability("fanotify", True, "the kernel reports opened files")
+        return Capability("fanotify", False, str(error), FIX)
+    return Capability("fanotify", True, "the kernel reports opened files")
 
 
 class Recorder:

@@ -114,9 +114,9 @@ class Moving:
         self._files = files
         self._scratch = scratch
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the engine's facts and what is fixed about the link."""
-        return self._engine.facts() | {
+        return self._engine.metadata() | {
             "link_congestion_control": CONGESTION,
             "link_burst_bytes": str(BURST_BYTES),
             "link_queue": QUEUE,

@@ -30,7 +30,7 @@ from caveatlib import images
 from caveatlib.errors import DeadlineExceeded, EngineError, MeasurementError, UsageError
 from caveatlib.experiments.layers import fanotify
 from caveatlib.places import building, cache, leases, netns, rootfs
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.engines import belongings
 from caveatlib.places.engines.private_engine import private_engine
 
@@ -102,11 +102,11 @@ DEBIANS = cache.Artefact(
 )
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether the Debians are prepared."""
     if cache.path(DEBIANS).is_dir():
-        return Ability("web-bases", True, "a full and a minimal Debian are prepared")
-    return Ability("web-bases", False, "not prepared", cache.PREPARE)
+        return Capability("web-bases", True, "a full and a minimal Debian are prepared")
+    return Capability("web-bases", False, "not prepared", cache.PREPARE)
 
 
 class WebPlace:
@@ -119,9 +119,9 @@ class WebPlace:
         self._base = "scratch" if kind == "scratch" else _imported(engine, kind)
         self.name = self._built("web", f"FROM {self._base}\nCOPY files /\n", _contents(kind))
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the engine's facts and what the image is made of."""
-        return self._engine.facts() | {"image_base": self.kind}
+        return self._engine.metadata() | {"image_base": self.kind}
 
     @cached_property
     def image(self) -> images.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caveatlib import images
 from caveatlib.experiments.layers import generated
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 
 INSIDE = ("contents", "opened", "planted")
 SHELL = "/bin/sh"
@@ -52,7 +52,7 @@ def planted(image: images.Image) -> dict:
     return {"olives": float(len(found)), "shell_olives": float(shells.sum())}
 
 
-def served(place) -> Outcome:
+def served(place) -> TrialResult:
     """Run an image's application once, and count the files that were opened.
 
     Sizes are those of the files when they were opened. Files that the engine
@@ -75,7 +75,7 @@ def served(place) -> Outcome:
         "opened_others": float(len(others)),
     }
     rows = [{"path": path, "size_bytes": size} for path, size in sorted(opened.items())]
-    return Outcome(measures, {"opened": rows})
+    return TrialResult(measures, {"opened": rows})
 
 
 def moved(place, work: str, content_bytes: int, rate_bit_per_s: float) -> dict:

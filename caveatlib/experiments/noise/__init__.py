@@ -22,11 +22,11 @@ from scipy.stats import binom
 from caveatlib import frames, stats, store
 from caveatlib.experiments.startup import workloads
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.places.base import Outcome, Place
+from caveatlib.places.base import Place, TrialResult
 
 NAME = "noise"
 QUESTION = "How much do two arms differ that are the same?"
-BLOCKS = 20
+SESSIONS = 20
 """Sessions, each with a fresh engine."""
 DISK_BYTES = 200 * 2**20
 PLACES = ("process", "docker-runc")
@@ -57,9 +57,9 @@ DESIGNS = tuple(
 )
 
 
-def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
+def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
     """Start one workload and stop it, whichever of the two arms it is."""
-    return Outcome({MEASURE: workloads.once(place, 0)[MEASURE]})
+    return TrialResult({MEASURE: workloads.once(place, 0)[MEASURE]})
 
 
 def comparisons(measured: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,7 @@ from caveatlib.experiments.ports.decisions import (
 )
 from caveatlib.experiments.ports.traffic import GB, STREAM_S
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 from caveatlib.stats import guards
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
@@ -64,7 +64,7 @@ __all__ = [
 PLACES = (PROXY, HAIRPIN, AGAIN)
 SWAP = ("place", PROXY, HAIRPIN)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
-BLOCKS = 15
+SESSIONS = 15
 """Sessions by default: six comparisons judged together need at least eight, and 1.10x fifteen."""
 VERDICT_S = 800
 """About how many seconds of measuring until its verdicts are possible."""
@@ -168,7 +168,7 @@ DESIGNS = (
             for path in ("loopback", "hairpin", "outside")
         ),
         block_s=8,
-        spare=True,
+        optional=True,
     ),
     Design(
         "many-ports",
@@ -179,7 +179,7 @@ DESIGNS = (
 """``paths`` is what the claims are judged by, ``many-ports`` the one about memory."""
 
 
-def trial(place: site.Site, conditions: dict, *, seed: int) -> Outcome:
+def trial(place: site.Site, conditions: dict, *, seed: int) -> TrialResult:
     """Measure one path of an opened site, or the price of published ports.
 
     Parameters
@@ -193,12 +193,12 @@ def trial(place: site.Site, conditions: dict, *, seed: int) -> Outcome:
 
     Returns
     -------
-    Outcome
+    TrialResult
         A path that does not connect has ``reachable`` 0 and a ``refusal``.
     """
     cores = {"cores": host.cores()}
     if conditions["load"] == "price":
-        return Outcome(cores | traffic.price(place, conditions["published"]))
+        return TrialResult(cores | traffic.price(place, conditions["published"]))
     path, load = conditions["path"], conditions["load"]
     algorithm = site.congest(place, conditions["congestion"])
     measures = cores | {"algorithm": algorithm} | traffic.reach(place, path)
@@ -212,7 +212,7 @@ def trial(place: site.Site, conditions: dict, *, seed: int) -> Outcome:
     if measures["reachable"] and load == "full":
         measures |= traffic.round_trips(place, path) | traffic.connects(place, path)
     said = {name: value for name, value in measures.items() if value != ""}
-    return Outcome(said, {"iperf3": reports})
+    return TrialResult(said, {"iperf3": reports})
 
 
 def check(trials: pd.DataFrame) -> None:

@@ -84,7 +84,7 @@ def contrast(
     """
     where = {"design": design, "path": path}
     return stats.Contrast(
-        path, measure, {**where, "place": arm}, {**where, "place": PROXY}, unit="session"
+        path, measure, {**where, "place": arm}, {**where, "place": PROXY}, pairing="session"
     )
 
 
@@ -117,7 +117,7 @@ PRICE = stats.Contrast(
     "pss_bytes",
     {**_PRICE, "place": HAIRPIN},
     {**_PRICE, "place": PROXY},
-    unit="session",
+    pairing="session",
     kind="difference",
 )
 

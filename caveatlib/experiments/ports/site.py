@@ -93,9 +93,9 @@ class Site:
     addresses: dict[str, str]
     servers: list[subprocess.Popen] = field(default_factory=list)
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the versions and settings that a run's conditions should state."""
-        return self.engine.facts() | {"iperf3_runs": "in the container's network namespace only"}
+        return self.engine.metadata() | {"iperf3_runs": "in the container's network namespace only"}
 
 
 @contextmanager

@@ -47,7 +47,7 @@ from caveatlib.experiments.quota.decisions import (
 )
 from caveatlib.experiments.quota.load import Load, schedule
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.places.base import Outcome
+from caveatlib.places.base import TrialResult
 from caveatlib.stats import guards
 
 __all__ = [
@@ -61,7 +61,7 @@ __all__ = [
 
 NAME = "quota"
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
-BLOCKS = 15
+SESSIONS = 15
 """Sessions by default: what has one block in each gets fifteen pairs."""
 VERDICT_S = 180
 """About how many seconds of measuring until its verdicts are possible."""
@@ -227,9 +227,9 @@ def designs(cores: int) -> tuple[Design, ...]:
         Design("limit", limit, block_s=_block_s(limit)),
         Design("tools", asked["cgroup"], block_s=5, sessions=1),
         Design("once", once, block_s=5, sessions=1),
-        Design("tools-docker", asked["docker"], block_s=8, sessions=1, spare=True),
-        Design("weights", (*weights, known), block_s=6, spare=True),
-        Design("loads", by_load, block_s=_block_s(by_load), every=2, spare=True),
+        Design("tools-docker", asked["docker"], block_s=8, sessions=1, optional=True),
+        Design("weights", (*weights, known), block_s=6, optional=True),
+        Design("loads", by_load, block_s=_block_s(by_load), every=2, optional=True),
         _design("core", core, arms, pattern="bursts"),
         _design("core-steady", core, arms, pattern="steady"),
         _design("core-docker", core, arms, place="docker", every=8),
@@ -248,7 +248,7 @@ def designs(cores: int) -> tuple[Design, ...]:
 
 def _design(name, core, arms, *, every=4, sessions=None, **conditions) -> Design:
     made = tuple(arms(**conditions, **each) for each in core)
-    return Design(name, made, _block_s(made), every=every, sessions=sessions, spare=True)
+    return Design(name, made, _block_s(made), every=every, sessions=sessions, optional=True)
 
 
 def _block_s(arms: tuple[Arm, ...]) -> float:
@@ -257,14 +257,14 @@ def _block_s(arms: tuple[Arm, ...]) -> float:
     return round(sum(span + 0.3 for span in spans))
 
 
-def trial(place, conditions: dict, *, seed: int) -> Outcome:
+def trial(place, conditions: dict, *, seed: int) -> TrialResult:
     """Put one load on one limited group of the place, or ask one tool in it.
 
     Parameters
     ----------
     place : object
         With ``limited(quota_us=, period_us=, weight=)``, a context manager of
-        a `load.Chamber`.
+        a `load.LimitedGroup`.
     conditions : dict
         The conditions of `Trials`.
     seed : int
@@ -276,7 +276,7 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
         If requests cost other than they should, or marks are out of order.
     """
     if conditions["pattern"] == "weights":
-        return Outcome({"share_ratio": _fight(place, conditions["weight_ratio"])})
+        return TrialResult({"share_ratio": _fight(place, conditions["weight_ratio"])})
     period_us = round(conditions["period_s"] * 1e6)
     quota_us = round(conditions["quota_cpus"] * period_us)
     if conditions["pattern"] == UNLIMITED:
@@ -284,7 +284,7 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
     with place.limited(quota_us=quota_us, period_us=period_us, weight=WEIGHT) as chamber:
         if conditions["pattern"] == "tool":
             belief = ask(conditions["tool"], chamber.group)
-            return Outcome({"cpus_seen": belief.cpus, "tool_version": belief.version})
+            return TrialResult({"cpus_seen": belief.cpus, "tool_version": belief.version})
         if conditions["pattern"] == "full":
             done = chamber.saturate(workers=conditions["workers"], duration_s=FULL_S)
             _not_starved(done, conditions["quota_cpus"])
@@ -296,7 +296,7 @@ def trial(place, conditions: dict, *, seed: int) -> Outcome:
                 busy=int(conditions["pattern"] == "beside-busy"),
                 sample_every_s=conditions["sampled_s"],
             )
-    return Outcome(measures_of(done, conditions), _tables(done, conditions))
+    return TrialResult(measures_of(done, conditions), _tables(done, conditions))
 
 
 def _not_starved(done: Load, quota_cpus: float) -> None:

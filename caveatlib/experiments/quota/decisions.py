@@ -223,7 +223,7 @@ def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
         check=used["name"],
         truth=truth,
         bar=[f"reads {t:g} +- {USED_WITHIN:.0%}" for t in truth],
-        within_bar=stats.met(inside, used["estimate"]),
+        passes=stats.met(inside, used["estimate"]),
         note=used["note"].where(used["n"] < stats.MIN_PAIRS, ""),
     )
     same = stats.same_twice(trials, NULLS)

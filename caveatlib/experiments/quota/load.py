@@ -104,7 +104,7 @@ def schedule(
     return np.repeat(starts, size)[:requests]
 
 
-class Chamber:
+class LimitedGroup:
     """A limited group, and the loads that can be put on it.
 
     Attributes
@@ -202,7 +202,7 @@ class Chamber:
         return Load(none, none, none, none, used, window, watch.samples, cpu, 0.0)
 
     def contend(
-        self, other: Chamber, *, duration_s: float, settle_s: float = 0.1
+        self, other: LimitedGroup, *, duration_s: float, settle_s: float = 0.1
     ) -> tuple[Stat, Stat]:
         """Let a process here fight one in another chamber for one core; say what each got."""
         core = max(os.sched_getaffinity(0))

@@ -52,7 +52,7 @@ from caveatlib.experiments.startup.tables import (
 )
 from caveatlib.experiments.startup.workloads import SLEEP_S
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.places.base import Outcome, Place
+from caveatlib.places.base import Place, TrialResult
 from caveatlib.stats import guards
 
 __all__ = [
@@ -79,7 +79,7 @@ __all__ = [
 
 NAME = "startup"
 QUESTION = "How fast do containers start and stop, and what of that is the container?"
-BLOCKS = 20
+SESSIONS = 20
 VERDICT_S = 90
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 500 * 2**20
@@ -160,28 +160,28 @@ DESIGNS = (
         _arms(["docker-runc"]) + _arms(["docker-runc"], sleep_s=SLEEP_S),
         block_s=1,
         blocks_per_session=3,
-        spare=True,
+        optional=True,
     ),
     Design(
         "machine",
         _arms(["runc", "docker-runc", "microvm", "full-vm"])
         + _arms(["inception"], workload="nested"),
         block_s=18,
-        spare=True,
+        optional=True,
     ),
     Design(
         "answer",
         _arms(SERVERS, workload="http-after") + _arms(SERVERS, workload="http"),
         block_s=4,
         every=2,
-        spare=True,
+        optional=True,
     ),
     Design(
         "build",
         _arms(["docker-runc", "full-vm"], workload="build")
         + _arms(["docker-runc"], workload="build", replicate=1),
         block_s=7,
-        spare=True,
+        optional=True,
     ),
     Design(
         "at-once",
@@ -189,31 +189,31 @@ DESIGNS = (
         + tuple(a for k in (1, 2) for a in _arms(["microvm"], workload="idle", at_once=k)),
         block_s=25,
         every=3,
-        spare=True,
+        optional=True,
     ),
     Design(
         "emulator",
         _arms(["microvm"], workload="slowdown") + _arms(["microvm"], workload="marks"),
         block_s=12,
         every=2,
-        spare=True,
+        optional=True,
     ),
     Design(
         "stubborn",
         _arms(SERVERS, workload="stubborn"),
         block_s=42,
         sessions=1,
-        spare=True,
+        optional=True,
     ),
 )
 """``start`` is measured first; the others wait under a time budget.
 
-In `BLOCKS` sessions every design but ``stubborn`` gets 7 blocks or more, of which
+In `SESSIONS` sessions every design but ``stubborn`` gets 7 blocks or more, of which
 an interval needs 6.
 """
 
 
-def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
+def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
     """Start, watch and stop one workload, or several at once, in an opened place.
 
     Parameters
@@ -226,7 +226,7 @@ def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
 
     Returns
     -------
-    Outcome
+    TrialResult
         Marks in seconds since just before the place was asked.
 
     Raises
@@ -245,7 +245,7 @@ def trial(place: Place, conditions: dict, *, seed: int) -> Outcome:
         "build": lambda: work.built(place),
         "nested": lambda: work.nested(place),
     }[conditions["workload"]]
-    return Outcome(measure() | {"accel": getattr(place, "accel", None)})
+    return TrialResult(measure() | {"accel": getattr(place, "accel", None)})
 
 
 def check(trials: pd.DataFrame) -> None:

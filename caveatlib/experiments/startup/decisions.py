@@ -122,7 +122,7 @@ def known_answers(trials: pd.DataFrame) -> pd.DataFrame:
         check=added["name"],
         truth=SLEPT_S,
         bar=f"reads {SLEPT_S:g} +- {SLEPT_WITHIN_S:g} s",
-        within_bar=stats.met(reads, added["estimate"]),
+        passes=stats.met(reads, added["estimate"]),
     )
     twice = {
         "docker-runc over itself": NULL,
@@ -139,7 +139,7 @@ def _arm(design: str, place: str, replicate: int = 0) -> dict:
 
 def _contrast(name: str, measure: str, arm: dict, baseline: dict | None, **how) -> stats.Contrast:
     # Arms live in an engine that is opened afresh for every session, and no more often.
-    return stats.Contrast(name, measure, arm, baseline, unit="session", **how)
+    return stats.Contrast(name, measure, arm, baseline, pairing="session", **how)
 
 
 def _again(name: str, measure: str, design: str) -> stats.Contrast:
@@ -246,7 +246,7 @@ def _emulated(here: pd.DataFrame, contrast: stats.Contrast) -> claims.Verdict:
     if not row["n"]:
         return claims.not_measured(claim, _why_not(here, contrast), **where)
     seen = [
-        f"{arm['place']} {plots.in_words(_good(here, arm)[contrast.measure].median(), 's')}"
+        f"{arm['place']} {plots.format_quantity(_good(here, arm)[contrast.measure].median(), 's')}"
         for arm in (contrast.arm, contrast.baseline)
     ]
     design = contrast.arm["design"]
@@ -258,7 +258,7 @@ def _emulated(here: pd.DataFrame, contrast: stats.Contrast) -> claims.Verdict:
     if contrast.name != "C24":
         published = literature.figures("startup").set_index("id").loc[list(PUBLISHED)]
         cited = "; ".join(
-            f"{r['setting']}: {plots.in_words(r['value_si'], 's')} ({r['year']})"
+            f"{r['setting']}: {plots.format_quantity(r['value_si'], 's')} ({r['year']})"
             for _, r in published.iterrows()
         )
         said.append(f"Published, on other machines: {cited}.")
@@ -289,7 +289,7 @@ def _why_not(trials: pd.DataFrame, contrast: stats.Contrast) -> str:
 def answer(trials: pd.DataFrame) -> str:
     """Say in a sentence or two what the trials show."""
     marks = phases(trials)["first_output_s"]
-    parts = [f"{place} {plots.in_words(value, 's')}" for place, value in marks.items()]
+    parts = [f"{place} {plots.format_quantity(value, 's')}" for place, value in marks.items()]
     said = f"Median time until the first output: {', '.join(parts)}."
     row = stats.contrasts(trials, [CONTRASTS["startup-kernel"]]).iloc[0]
     if row["n"]:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.errors import DataError, MeasurementError, Unavailable, UsageError
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.cgroups.cgroupfs import ROOT, locate, read_counters, read_number, read_quota
 
 ABILITY = "cgroup-cpu"
@@ -174,7 +174,7 @@ def parent(*, root: Path = ROOT) -> Group:
     )
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Say whether CPU groups can be made here, by making one."""
     try:
         with temporary(quota_us=50_000) as group:
@@ -182,8 +182,8 @@ def probe() -> Ability:
     except (Unavailable, DataError, MeasurementError, UsageError) as error:
         # An ability says what is missing apart from what would mend it, and root is root already.
         fix = "" if os.geteuid() == 0 else "run it as root"
-        return Ability(ABILITY, False, str(error).removesuffix(_AS_ROOT), fix)
-    return Ability(ABILITY, True, f"cgroup version {group.version}")
+        return Capability(ABILITY, False, str(error).removesuffix(_AS_ROOT), fix)
+    return Capability(ABILITY, True, f"cgroup version {group.version}")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Places with a CPU limit: a plain control group, or the group of a Docker container.
 
-Both yield a `load.Chamber`, so load and counters go through the same code. In
+Both yield a `load.LimitedGroup`, so load and counters go through the same code. In
 the Docker arm the limits are set by Docker and the container sleeps: the
 load's workers are programs of this machine that join the container's cpu
 group. They are under the container's limits and see none of its files.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caveatlib.errors import MeasurementError, Unavailable
-from caveatlib.experiments.quota.load import Chamber
+from caveatlib.experiments.quota.load import LimitedGroup
 from caveatlib.places import procfs
 from caveatlib.places.cgroups import cgroup
 
@@ -37,14 +37,14 @@ class CgroupPlace:
         quota_us: int | None = None,
         period_us: int = 100_000,
         weight: int = cgroup.DEFAULT_WEIGHT,
-    ) -> Iterator[Chamber]:
+    ) -> Iterator[LimitedGroup]:
         """Make a group with these limits, as `cgroup.temporary` takes them."""
         with cgroup.temporary(quota_us=quota_us, period_us=period_us, weight=weight) as group:
-            yield Chamber(group)
+            yield LimitedGroup(group)
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the cgroup version and the kernel's slice of run time."""
-        return facts()
+        return metadata()
 
 
 @contextmanager
@@ -76,7 +76,7 @@ class DockerPlace:
         quota_us: int | None = None,
         period_us: int = 100_000,
         weight: int = cgroup.DEFAULT_WEIGHT,
-    ) -> Iterator[Chamber]:
+    ) -> Iterator[LimitedGroup]:
         """Start a container with these limits; Docker gets the weight as ``--cpu-shares``.
 
         Raises
@@ -91,16 +91,16 @@ class DockerPlace:
         name = self._engine.create(["sleep", "3600"], host=host)
         try:
             self._engine.start(name)
-            yield Chamber(cgroup.of_process(_process_of(name)))
+            yield LimitedGroup(cgroup.of_process(_process_of(name)))
         finally:
             self._engine.remove(name)
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the engine's facts beside those of a plain group."""
-        return self._engine.facts() | facts() | {"runtime": self._runtime}
+        return self._engine.metadata() | metadata() | {"runtime": self._runtime}
 
 
-def facts() -> dict[str, str]:
+def metadata() -> dict[str, str]:
     """Return the cgroup version and the kernel's slice of run time in seconds."""
     found = {"cgroup_version": str(cgroup.of_process().version)}
     with contextlib.suppress(OSError, ValueError):

@@ -74,9 +74,9 @@ class EnginePlace:
         self._engine.call("image", self._engine.api.remove_image, image)
         return took
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the engine's facts and the runtime asked for."""
-        facts = self._engine.facts()
+        facts = self._engine.metadata()
         return {**facts, "runtime": self._runtime or facts["default_runtime"]}
 
 

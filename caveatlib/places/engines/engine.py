@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import netns
-from caveatlib.places.base import Ability, program
+from caveatlib.places.base import Capability, program
 from caveatlib.places.engines import answers, belongings, deadline, endpoint, streams
 
 SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
@@ -27,7 +27,7 @@ SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
 CALL_S = 30.0
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether the reader has an engine of their own that can be used."""
     # The errors name addresses and contexts; an ability must not.
     try:
@@ -36,14 +36,14 @@ def probe() -> Ability:
     except Unavailable as error:
         refused = "may not be opened" in str(error)
         reason = "this user may not open its socket" if refused else "no running engine found"
-        return Ability(
+        return Capability(
             "own-engine", False, reason, answers.GROUP_FIX if refused else endpoint.START_FIX
         )
     except UsageError:
-        return Ability("own-engine", False, "the configured engine is remote or unknown")
+        return Capability("own-engine", False, "the configured engine is remote or unknown")
     except CaveatError:
-        return Ability("own-engine", False, "the engine gives no sensible answer")
-    return Ability("own-engine", True, reason)
+        return Capability("own-engine", False, "the engine gives no sensible answer")
+    return Capability("own-engine", True, reason)
 
 
 @contextmanager
@@ -354,7 +354,7 @@ class Engine:
 
         return EnginePlace(self, runtime=runtime, host=host)
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return versions and settings: conditions of a run, without names or addresses."""
         info = self.info()
         about = answers.as_dict(self.call("version", self.api.version))

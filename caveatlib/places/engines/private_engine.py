@@ -19,7 +19,7 @@ from pathlib import Path
 
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import leases, procfs, rootfs
-from caveatlib.places.base import Ability, program
+from caveatlib.places.base import Capability, program
 from caveatlib.places.engines import supervisor
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
@@ -47,25 +47,25 @@ _UNSHARE = (
 )
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether a private engine can be started here."""
     name = "private-engine"
     missing = [name for name in PROGRAMS if program(name) is None]
     if missing:
-        return Ability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
+        return Capability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
     if os.geteuid() != 0:
-        return Ability(name, False, "needs root", "run it as root")
+        return Capability(name, False, "needs root", "run it as root")
     if not procfs.hierarchies():
-        return Ability(name, False, "no control groups mounted")
+        return Capability(name, False, "no control groups mounted")
     try:
         done = subprocess.run(
             [program("unshare"), *_UNSHARE, "true"], capture_output=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return Ability(name, False, f"unshare failed: {type(error).__name__}")
+        return Capability(name, False, f"unshare failed: {type(error).__name__}")
     if done.returncode:
-        return Ability(name, False, "the kernel refuses new namespaces here")
-    return Ability(name, True, "dockerd and namespaces found")
+        return Capability(name, False, "the kernel refuses new namespaces here")
+    return Capability(name, True, "dockerd and namespaces found")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 from caveatlib.places import cache
-from caveatlib.places.base import Ability, Place, Workload
+from caveatlib.places.base import Capability, Place, Workload
 from caveatlib.places.machines import guest
 from caveatlib.places.machines.qemu import Guest, Machine, readable
 from caveatlib.places.process import process_place
@@ -44,19 +44,19 @@ KINDS = {
 fault on the pages that it shares with its parent."""
 
 
-def probe() -> Ability:
+def probe() -> Capability:
     """Return whether hardware virtualisation works here (ability ``"kvm"``)."""
     if not os.path.exists(DEVICE):
-        return Ability("kvm", False, "there is no /dev/kvm")
+        return Capability("kvm", False, "there is no /dev/kvm")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        return Ability("kvm", False, "no access to /dev/kvm", "sudo usermod -aG kvm $USER")
+        return Capability("kvm", False, "no access to /dev/kvm", "sudo usermod -aG kvm $USER")
     try:
         known = _known()
         if "kvm" not in known:
             known = _keep(known | {"kvm": _boots_on_hardware()})
     except CaveatError as error:
-        return Ability("kvm", False, f"not tried: {error}", cache.PREPARE)
-    return Ability("kvm", not known["kvm"], known["kvm"])
+        return Capability("kvm", False, f"not tried: {error}", cache.PREPARE)
+    return Capability("kvm", not known["kvm"], known["kvm"])
 
 
 def accelerator() -> tuple[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from caveatlib.places.base import Ability
+from caveatlib.places.base import Capability
 from caveatlib.places.machines import accel
 
 PROGRAMS = {
@@ -18,23 +18,23 @@ PROGRAMS = {
     "firecracker": ("firecracker",),
     "cloud-hypervisor": ("cloud-hypervisor",),
 }
-"""Ability -> the programs by any of which it is recognised."""
+"""Capability -> the programs by any of which it is recognised."""
 
 
-def probe() -> tuple[Ability, ...]:
+def probe() -> tuple[Capability, ...]:
     """Return whether each of `PROGRAMS` is installed and has what it needs."""
     return tuple(_ability(name, programs) for name, programs in PROGRAMS.items())
 
 
-def _ability(name: str, programs: tuple[str, ...]) -> Ability:
+def _ability(name: str, programs: tuple[str, ...]) -> Capability:
     path = next(filter(None, map(shutil.which, programs)), None)
     if path is None:
         fix = f"install {name} as its own documentation says: no Debian package has it"
-        return Ability(name, False, f"no program {' or '.join(programs)}", fix)
+        return Capability(name, False, f"no program {' or '.join(programs)}", fix)
     kvm = accel.probe()
     if not kvm.available:
-        return Ability(name, False, f"installed, but {kvm.reason}", kvm.fix)
-    return Ability(name, True, _version(path))
+        return Capability(name, False, f"installed, but {kvm.reason}", kvm.fix)
+    return Capability(name, True, _version(path))
 
 
 def _version(program: str) -> str:

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from caveatlib.errors import CaveatError, UsageError
 from caveatlib.places import cache as kept
-from caveatlib.places.base import Ability, Workload
+from caveatlib.places.base import Capability, Workload
 from caveatlib.places.machines import accel, guest, qemu
 
 KINDS = ("microvm", "full-vm", "inception")
@@ -58,7 +58,7 @@ class Vm:
         with tempfile.TemporaryFile() as out:  # without a name: nothing is left by a kill
             return guest.build_disk(folder, Path(f"/proc/{os.getpid()}/fd/{out.fileno()}"))
 
-    def facts(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """Return the hardware that the guest sees and the versions it is made of."""
         machine = self.machine
         return {
@@ -107,12 +107,12 @@ def vm_place(kind: str) -> Iterator[Vm]:
             instance.remove()
 
 
-def probe() -> tuple[Ability, ...]:
+def probe() -> tuple[Capability, ...]:
     """Return which kinds can be opened here, by ability of the same name."""
     return tuple(_ability(kind) for kind in KINDS)
 
 
-def _ability(kind: str) -> Ability:
+def _ability(kind: str) -> Capability:
     try:
         qemu.program()
         kept.find(guest.KERNEL)
@@ -123,8 +123,8 @@ def _ability(kind: str) -> Ability:
             kept.checksum(guest.INCEPTION)
     except CaveatError as error:
         reason, _, fix = str(error).partition(" Run ")
-        return Ability(kind, False, reason, fix.strip("`. ").split("`")[0])
-    return Ability(kind, True, f"QEMU {_qemu_version()}, guest prepared")
+        return Capability(kind, False, reason, fix.strip("`. ").split("`")[0])
+    return Capability(kind, True, f"QEMU {_qemu_version()}, guest prepared")
 
 
 @cache

@@ -131,7 +131,7 @@ def test_a_packed_disk_is_unpacked(place):
     """A packed disk moves half of the bytes, is as long, and says with what it was unpacked."""
     packed, plain = (place.fetch(16, 0, packed=packed) for packed in (True, False))
     assert packed["moved_bytes"] < 0.6 * plain["moved_bytes"]
-    assert place.facts()["disk_unpacked_by"] == f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+    assert place.metadata()["disk_unpacked_by"] == f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
 
 
 def test_a_disk_that_is_short_is_no_number(place, monkeypatch, tmp_path):

@@ -225,15 +225,15 @@ def test_known_answers():
     """Each judged path is measured twice, and one path meets no proxy: all should read 1."""
     table = ports.known_answers(trials()).set_index("check")
     assert len(table) == 2 * len(PAIRED) + 1
-    assert set(table["within_bar"]) == {"yes"}
+    assert set(table["passes"]) == {"yes"}
     frame = trials()
     again = (frame["place"] == AGAIN) & (frame["path"] == "self")
     frame.loc[again, "cpu_s_per_gb"] *= 1.1
     off = ports.known_answers(frame).set_index("check")
-    assert list(off.index[off["within_bar"] == "no"]) == ["self with the proxy, over itself: CPU"]
+    assert list(off.index[off["passes"] == "no"]) == ["self with the proxy, over itself: CPU"]
     assert off["note"].str.startswith("Too noisy for effects below 1.1").sum() == 1
     few = ports.known_answers(trials(sessions=3))
-    assert set(few["within_bar"]) == {"not known"}
+    assert set(few["passes"]) == {"not known"}
 
 
 def test_the_figure_draws_what_decides():

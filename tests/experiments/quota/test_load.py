@@ -68,7 +68,7 @@ def test_requests_cost_what_they_should():
     """Each request burns its CPU time, counts from its schedule and is answered once."""
     group = NoGroup()
     due = load.schedule("steady", rate_per_s=60, requests=40, seed=3)
-    done = load.Chamber(group).serve(due, cost_s=0.004, workers=2, sample_every_s=0.1)
+    done = load.LimitedGroup(group).serve(due, cost_s=0.004, workers=2, sample_every_s=0.1)
     assert len(group.joined) == 2
     assert np.median(done.request_cpu_s) == pytest.approx(0.004, rel=0.02)
     assert (done.started_s >= done.scheduled_s).all()
@@ -80,7 +80,7 @@ def test_requests_cost_what_they_should():
 
 def test_open_loop():
     """Requests are sent when due though none was answered: a lone worker makes them queue."""
-    done = load.Chamber(NoGroup()).serve(np.zeros(10), cost_s=0.01, workers=1)
+    done = load.LimitedGroup(NoGroup()).serve(np.zeros(10), cost_s=0.01, workers=1)
     queued = np.sort(done.latency_s)
     assert (queued >= 0.0098 * np.arange(1, 11)).all()
 
@@ -88,7 +88,7 @@ def test_open_loop():
 def test_the_kernel_agrees_on_the_cost():
     """The worker's own clock and the kernel's count of its process agree."""
     before = os.times().children_user + os.times().children_system
-    done = load.Chamber(NoGroup()).serve(np.zeros(30), cost_s=0.01, workers=1)
+    done = load.LimitedGroup(NoGroup()).serve(np.zeros(30), cost_s=0.01, workers=1)
     counted = os.times().children_user + os.times().children_system - before
     assert done.request_cpu_s.sum() == pytest.approx(0.3, rel=0.02)
     # the rest is the start of the interpreter
@@ -99,13 +99,13 @@ def test_off_cost_is_refused(monkeypatch):
     """A load whose requests burn something else is no measurement."""
     monkeypatch.setattr(load, "COST_TOLERANCE", -1)
     with pytest.raises(MeasurementError, match="burnt other than"):
-        load.Chamber(NoGroup()).serve(np.zeros(3), cost_s=0.002, workers=1)
+        load.LimitedGroup(NoGroup()).serve(np.zeros(3), cost_s=0.002, workers=1)
 
 
 def test_unanswered_requests_end_in_time():
     """Requests that nobody can answer in time end in a deadline, not in a wait."""
     with pytest.raises(DeadlineExceeded, match="of 5 requests unanswered"):
-        load.Chamber(NoGroup()).serve(np.zeros(5), cost_s=5.0, workers=1, grace_s=0.2)
+        load.LimitedGroup(NoGroup()).serve(np.zeros(5), cost_s=5.0, workers=1, grace_s=0.2)
 
 
 def test_workers_that_die_are_noticed():
@@ -121,7 +121,7 @@ def test_workers_that_die_are_noticed():
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(MeasurementError, match="ended early"):
-        load.Chamber(group).serve(np.zeros(5), cost_s=5.0, workers=1)
+        load.LimitedGroup(group).serve(np.zeros(5), cost_s=5.0, workers=1)
     killer.join()
 
 
@@ -129,7 +129,7 @@ def test_no_worker_outlives_the_load():
     """After a load, and after an error in it, its workers are gone."""
     group = NoGroup()
     with pytest.raises(DeadlineExceeded):
-        load.Chamber(group).serve(np.zeros(2), cost_s=9.0, workers=2, busy=1, grace_s=0.1)
+        load.LimitedGroup(group).serve(np.zeros(2), cost_s=9.0, workers=2, busy=1, grace_s=0.1)
     assert len(group.joined) == 3
     assert not [pid for pid in group.joined if os.path.exists(f"/proc/{pid}")]
 
@@ -168,7 +168,7 @@ def _runs(pid):
 def test_generator_gives_its_priority_back():
     """The generator runs ahead during a load only."""
     before = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
-    load.Chamber(NoGroup()).serve([0.0], cost_s=0.001, workers=1)
+    load.LimitedGroup(NoGroup()).serve([0.0], cost_s=0.001, workers=1)
     assert (os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)) == before
 
 
@@ -181,7 +181,7 @@ def test_workers_run_as_everybody_does():
             found.extend((os.sched_getscheduler(p), os.getpriority(0, p)) for p in self.joined)
             return super().stat()
 
-    load.Chamber(Looks()).serve([0.0], cost_s=0.001, workers=2, busy=1)
+    load.LimitedGroup(Looks()).serve([0.0], cost_s=0.001, workers=2, busy=1)
     assert set(found) == {(os.SCHED_OTHER, os.getpriority(os.PRIO_PROCESS, 0))}
 
 

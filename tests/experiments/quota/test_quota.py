@@ -99,7 +99,7 @@ def test_grid_on_request(monkeypatch):
 
 def test_all_verdicts_within_three_minutes():
     """The eighth block of the claims begins within 180 s, after the first session's others."""
-    main = [d for d in quota.designs(2) if not d.spare and d.name != "claims"]
+    main = [d for d in quota.designs(2) if not d.optional and d.name != "claims"]
     others = sum(d.block_s * d.blocks_per_session for d in main if d.due(0))
     engine_s = 2 * 2.5  # brought up and down in two sessions
     assert 7 * _design("claims").block_s + others + engine_s < 180
@@ -229,18 +229,18 @@ def test_known_answers(runs):
     calm.loc[again, "p90_s"] = runs.loc[once, "p90_s"].to_numpy()  # nine noisy pairs are too few
     table = quota.known_answers(calm)
     assert list(table["truth"]) == [1.0, 0.5, 1.0, 1.0]
-    assert set(table["within_bar"]) == {"yes"}
+    assert set(table["passes"]) == {"yes"}
     assert set(table["note"].iloc[[0, 2, 3]]) == {""}  # of the weights there are two blocks
     leak = quota.known_answers(calm.assign(used_ratio=calm["used_ratio"] * 1.06))
-    assert list(leak["within_bar"]) == ["no", "no", "yes", "yes"]
+    assert list(leak["passes"]) == ["no", "no", "yes", "yes"]
     free = (runs["pattern"] == quota.UNLIMITED) & (runs["replicate"] == 1)
     noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
     table = quota.known_answers(noisy)
-    assert list(table["within_bar"]) == ["yes", "yes", "yes", "no"]
+    assert list(table["passes"]) == ["yes", "yes", "yes", "no"]
     assert table["note"].iloc[3].startswith("Too noisy for effects below 1.20x")
     assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
     gone = quota.known_answers(calm[calm["design"] != "weights"])
-    assert list(gone["within_bar"]) == ["yes", "not known", "yes", "yes"]
+    assert list(gone["passes"]) == ["yes", "not known", "yes", "yes"]
     assert gone["note"].iloc[1].startswith("Nothing to compare")
 
 

@@ -17,7 +17,7 @@ from caveatlib.places import process
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import containers
 
-BLOCKS = 10
+SESSIONS = 10
 SECONDS = {
     "process": 0.002, "namespaces": 0.004, "runc": 0.05, "docker-runc": 0.25,
     "docker-crun": 0.2, "docker-runsc": 0.5, "microvm": 0.8, "full-vm": 6.0, "inception": 1.5,
@@ -31,7 +31,7 @@ def made_up(accel="kvm", build_noise=0.01, **seconds):
         if design.name not in ("start", "machine", "build"):
             continue
         noise = build_noise if design.name == "build" else 0.01
-        for block in range(BLOCKS):
+        for block in range(SESSIONS):
             for position, arm in enumerate(design.arms):
                 took = (SECONDS | seconds)[arm.place] * np.exp(rng.normal(0, noise))
                 row = {
@@ -120,12 +120,12 @@ def test_a_build_that_could_not_be_tried_says_why():
 def test_the_session_is_the_unit():
     """Blocks of one session share its engine: twice as many of them are no more evidence."""
     rows = made_up()
-    again = rows.assign(block=rows["block"] + BLOCKS)
+    again = rows.assign(block=rows["block"] + SESSIONS)
     twice = pd.concat([rows, again], ignore_index=True)
-    assert set(startup.like_with_like(twice)["n"]) == {BLOCKS}
+    assert set(startup.like_with_like(twice)["n"]) == {SESSIONS}
     known = startup.known_answers(twice)
-    assert set(known.loc[known["truth"] == 1, "n"]) == {BLOCKS}
-    assert {v.n for v in startup.verdicts(twice)} == {BLOCKS}
+    assert set(known.loc[known["truth"] == 1, "n"]) == {SESSIONS}
+    assert {v.n for v in startup.verdicts(twice)} == {SESSIONS}
     columns = [f"first_output_s_{end}" for end in ("low", "high")]
     assert startup.summarize(twice)[columns].equals(startup.summarize(rows)[columns])
 
@@ -136,28 +136,28 @@ def test_builds_say_what_was_made():
     rows.loc[rows["replicate"] == 1, "build_s"] = 1000.0
     table = startup.builds(rows)
     assert list(table.index) == ["docker-runc", "full-vm"]
-    assert (table["n"] == BLOCKS).all()
+    assert (table["n"] == SESSIONS).all()
     assert table.loc["docker-runc", "build_s_median"] == pytest.approx(0.25, rel=0.05)
     assert "without an operating system" in table.loc["full-vm", "made"]
 
 
 def test_known_answers_say_whether_they_meet_their_bar():
     """An interval beyond 5 %, a reading beyond 10 ms and a missing one are told apart."""
-    found = startup.known_answers(made_up()).set_index("check")["within_bar"]
+    found = startup.known_answers(made_up()).set_index("check")["passes"]
     assert found["docker-runc over itself"] == "yes"
     assert found["a stop of docker-runc over itself"] == "yes"
     assert found["a build over itself"] == "yes"
     assert found["0.1 s of sleep added to docker-runc"] == "not known"
-    noisy = startup.known_answers(made_up(build_noise=0.5)).set_index("check")["within_bar"]
+    noisy = startup.known_answers(made_up(build_noise=0.5)).set_index("check")["passes"]
     assert noisy["a build over itself"] == "no"
     assert noisy["docker-runc over itself"] == "yes"
     for shifted in (0.9, 1.1):
         rows = made_up()
         rows.loc[rows["replicate"] == 1, "first_output_s"] *= shifted
-        found = startup.known_answers(rows).set_index("check")["within_bar"]
+        found = startup.known_answers(rows).set_index("check")["passes"]
         assert found["docker-runc over itself"] == "no"
-    assert startup.known_answers(slept(0.109))["within_bar"].iloc[0] == "yes"
-    assert startup.known_answers(slept(0.111))["within_bar"].iloc[0] == "no"
+    assert startup.known_answers(slept(0.109))["passes"].iloc[0] == "yes"
+    assert startup.known_answers(slept(0.111))["passes"].iloc[0] == "no"
 
 
 def slept(added_s):
@@ -217,18 +217,18 @@ def test_the_patient_client_comes_first():
 
 def test_an_interval_for_every_design():
     """In a full recording all have the blocks of an interval, quick arms 20; it ends in time."""
-    last = startup.BLOCKS - 1
+    last = startup.SESSIONS - 1
     blocks = {d.name: d.blocks_by(last) for d in startup.DESIGNS}
     assert blocks["start"] >= 20
     assert blocks["machine"] >= 20
     assert {n for n, count in blocks.items() if count < designs.ENOUGH} == {"stubborn"}
-    count = {d.name: d.blocks_by(last) + d.warmup * startup.BLOCKS for d in startup.DESIGNS}
+    count = {d.name: d.blocks_by(last) + d.warmup * startup.SESSIONS for d in startup.DESIGNS}
     assert sum(d.block_s * count[d.name] for d in startup.DESIGNS) < 35 * 60
 
 
 def test_the_first_verdicts_come_in_time():
     """The sessions of an interval leave a quarter of what is announced to a busier machine."""
-    (start,) = (d for d in startup.DESIGNS if not d.spare)
+    (start,) = (d for d in startup.DESIGNS if not d.optional)
     assert {arm.place for arm in start.arms} == set(startup.QUICK)
     assert start.blocks_per_session == 1  # else the others, that wait for blocks, would come first
     blocks = designs.ENOUGH * (1 + start.warmup)
@@ -431,7 +431,7 @@ def test_known_answer_in_docker(require, tmp_path, bars):
     experiment = type(
         "Known", (), {n: getattr(startup, n) for n in
                       ("NAME", "QUESTION", "Trials", "trial", "summarize", "verdicts")}
-        | {"PLACES": ("docker-runc",), "DESIGNS": (design,), "BLOCKS": 1, "DISK_BYTES": 0}
+        | {"PLACES": ("docker-runc",), "DESIGNS": (design,), "SESSIONS": 1, "DISK_BYTES": 0}
     )  # fmt: skip
     experiment.trial = staticmethod(startup.trial)
     experiment.summarize = staticmethod(lambda rows: pd.DataFrame())
