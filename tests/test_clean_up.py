@@ -80,7 +80,7 @@ def _measure(out, place, *, workload="nonce", **options):
     (design,) = (d for d in startup.DESIGNS if d.name == name)
     arms = tuple(a for a in design.arms if a.place == place and a.conditions["at_once"] < 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(startup, "DESIGNS", (replace(design, arms=arms, spare=False),))
+        patch.setattr(startup, "DESIGNS", (replace(design, arms=arms, optional=False),))
         return _one_session(out, place, **options)
 
 

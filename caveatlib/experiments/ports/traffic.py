@@ -191,7 +191,7 @@ def connects(here: Site, path: str) -> dict:
         return {"connects_per_s": found["connects"] / found["elapsed_s"]}
 
 
-def price(here: Site, published: int) -> dict:
+def price(here: Site, count: int) -> dict:
     """Start and stop a container with so many published ports.
 
     Returns
@@ -201,7 +201,7 @@ def price(here: Site, published: int) -> dict:
         removal, until no docker-proxy is left), ``processes`` (docker-proxy's),
         ``pss_bytes`` and ``rss_bytes`` of these.
     """
-    ports = range(FIRST_PRICED_PORT, FIRST_PRICED_PORT + published)
+    ports = range(FIRST_PRICED_PORT, FIRST_PRICED_PORT + count)
     engine = here.engine
     bindings = {"port_bindings": {p: p for p in ports}}
     container = engine.create(["sleep", "86400"], host=bindings, timeout_s=PRICE_TIMEOUT_S)

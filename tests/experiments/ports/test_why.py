@@ -45,7 +45,7 @@ def machine(monkeypatch):
             ],
             owners=lambda inode: [(1, name) for name in owners],
         )
-        monkeypatch.setattr(why, "served", fake)
+        monkeypatch.setattr(why, "published", fake)
         monkeypatch.setattr(why, "_check_local", lambda address, pid: None)
 
     return show

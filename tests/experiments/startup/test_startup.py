@@ -427,7 +427,7 @@ def test_known_answer_in_docker(require, tmp_path, bars):
     """100 ms of sleep added to a container are found as 100 +- 10 ms; itself as itself."""
     require("private-engine")
     known = [d for d in startup.DESIGNS if d.name == "known-answer"]
-    design = known[0].__class__(**known[0].__dict__ | {"spare": False, "blocks_per_session": 16})
+    design = known[0].__class__(**known[0].__dict__ | {"optional": False, "blocks_per_session": 16})
     experiment = type(
         "Known", (), {n: getattr(startup, n) for n in
                       ("NAME", "QUESTION", "Trials", "trial", "summarize", "verdicts")}
