@@ -21,9 +21,9 @@ from types import ModuleType
 import pandas as pd
 from tqdm.auto import tqdm
 
-from caveatlib import host, store
+from caveatlib import store
 from caveatlib.errors import Unavailable, UsageError
-from caveatlib.measuring import finish
+from caveatlib.measuring import finish, machine
 from caveatlib.measuring.designs import Arm, Design, model_of
 from caveatlib.measuring.journal import Journal
 from caveatlib.measuring.loop import Loop, write_fact, write_missing
@@ -201,7 +201,7 @@ def arms_here(
     if hasattr(experiment, "DESIGNS"):
         designs = experiment.DESIGNS
     else:
-        designs = experiment.designs(host.cores())
+        designs = experiment.designs(machine.cores())
     kept = []
     for design in designs:
         arms = tuple(a for a in design.arms if a.place in wanted)
@@ -313,7 +313,7 @@ def measure(
             journal.append("run", header)
             # A package leaves its journal behind, and must say by itself how to repeat it.
             repeat = {"caveatlib": header["caveatlib"], "seed": header["seed"]}
-            for name, value in (repeat | host.describe()).items():
+            for name, value in (repeat | machine.describe()).items():
                 write_fact(journal, header, "", name, value)
             write_missing(journal, header, designs, missing)
         loop = Loop(experiment, journal, header, designs, missing, engine, catalogue)
@@ -366,7 +366,7 @@ def _header(experiment, seed, places, engine) -> dict:
         "run": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "experiment": experiment.NAME,
         "caveatlib": __version__,
-        "machine": host.machine(),
+        "machine": machine.label(),
         "seed": seed,
         "places": places,
         "engine": finish.kind_of(engine),

@@ -1,6 +1,6 @@
 """The sentences about a busy machine: said when it is busy, rarely when it is not.
 
-Seen to fail: with `host.busy_per_cpu` returning 0, and returning one more.
+Seen to fail: with `machine.busy_per_cpu` returning 0, and returning one more.
 """
 
 import contextlib
@@ -13,8 +13,9 @@ import time
 
 import pytest
 
-from caveatlib import host, stats, trials
+from caveatlib import stats, trials
 from caveatlib.experiments import noise
+from caveatlib.measuring import machine
 
 RUNS = 20
 QUIET_SHARE = 0.10
@@ -74,7 +75,7 @@ def _running() -> float:
 
 def _judged(out) -> tuple[bool, bool, float]:
     """Measure a run: was it quiet, did it say busy, and how many tasks per CPU it said too many."""
-    said, seen, real = [], [], host.busy_per_cpu
+    said, seen, real = [], [], machine.busy_per_cpu
 
     def both() -> float:
         before = _running()
@@ -84,7 +85,7 @@ def _judged(out) -> tuple[bool, bool, float]:
 
     before, started = _spent(), time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "busy_per_cpu", both)
+        patch.setattr(machine, "busy_per_cpu", both)
         flagged = bool(_flags(out))
     share = (_spent() - before) / (time.monotonic() - started) / os.cpu_count()
     return share < QUIET_SHARE, flagged, statistics.mean(said) - statistics.mean(seen)

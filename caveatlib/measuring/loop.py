@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from caveatlib import frames, host
+from caveatlib import frames
 from caveatlib.errors import CaveatError, DataError, MeasurementError
+from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, UNAVAILABLE, Arm, Design
 from caveatlib.measuring.journal import Journal, read
 from caveatlib.places.base import TrialResult
@@ -110,13 +111,13 @@ class Loop:
     def _trial(self, kind, design, arm, handles, session, block, position) -> None:
         row = _row(self.header, design, arm, session=session, block=block, position=position)
         seed = int(self._rng(design, block, position).integers(2**31))
-        row["busy_per_cpu"], before = host.busy_per_cpu(), host.cpu_ticks()
+        row["busy_per_cpu"], before = machine.busy_per_cpu(), machine.cpu_ticks()
         try:
             handle = handles[arm.place]
             if isinstance(handle, Exception):
                 raise handle
             outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
-            row["stolen_share"] = host.stolen_share(before, host.cpu_ticks())
+            row["stolen_share"] = machine.stolen_share(before, machine.cpu_ticks())
             measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
             _check(measured, outcome.measures, self.experiment)
             row = measured

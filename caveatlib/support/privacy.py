@@ -1,6 +1,6 @@
 """Keep what names a person, a machine or a network out of whatever is written.
 
-Provenance is an allow-list (`caveatlib.host.describe`). Free text, that is the
+Provenance is an allow-list (`caveatlib.measuring.machine.describe`). Free text, that is the
 messages of errors, cannot be one: `scrub` takes out what is known to be private.
 """
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib import frames, host, plots, stats
+from caveatlib import frames, plots, stats
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.ports import site, traffic
 from caveatlib.experiments.ports.claims import controls, paths
@@ -45,6 +45,7 @@ from caveatlib.experiments.ports.decisions import (
     verdicts,
 )
 from caveatlib.experiments.ports.traffic import GB, STREAM_S
+from caveatlib.measuring import machine
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.places.base import TrialResult
 from caveatlib.stats import guards
@@ -196,7 +197,7 @@ def trial(place: site.Site, conditions: dict, *, seed: int) -> TrialResult:
     TrialResult
         A path that does not connect has ``reachable`` 0 and a ``refusal``.
     """
-    cores = {"cores": host.cores()}
+    cores = {"cores": machine.cores()}
     if conditions["load"] == "price":
         return TrialResult(cores | traffic.price(place, conditions["published"]))
     path, load = conditions["path"], conditions["load"]

@@ -1,0 +1,141 @@
+"""Facts of this machine: those that a reader of the numbers needs, and how busy it is.
+
+`describe` is an allow-list: nothing in it names the machine, its owner, its
+network or its folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import platform
+import re
+from pathlib import Path
+
+import psutil
+
+
+def cores() -> int:
+    """Return the number of CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def label() -> str:
+    """Return the machine's class: ``"x86_64, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"``."""
+    memory = round(psutil.virtual_memory().total / 2**30)
+    kernel = ".".join(_kernel().split(".")[:2])
+    parts = [
+        platform.machine(),
+        f"{cores()} CPUs",
+        f"{memory} GiB",
+        f"{platform.system()} {kernel}",
+    ]
+    if cgroups() != "none":
+        parts.append(f"cgroup {cgroups()}")
+    return ", ".join(parts)
+
+
+def describe() -> dict[str, str]:
+    """Return the facts of this machine that a reader of the numbers needs.
+
+    Returns
+    -------
+    dict of str to str
+        CPU model and count, memory, kernel, its tick rate and TCP congestion
+        control, cgroup version, distribution, Python, clock source.
+    """
+    facts = {
+        "cpu_model": _cpu_model(),
+        "cpus": str(cores()),
+        "memory_bytes": str(psutil.virtual_memory().total),
+        "architecture": platform.machine(),
+        "kernel": f"{platform.system()} {_kernel()}",
+        "hz": _hz(),
+        "cgroup": cgroups(),
+        "congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "virtualised": "yes" if _hypervisor() else "no",
+        "distribution": _distribution(),
+        "python": platform.python_version(),
+        "load_1min": f"{os.getloadavg()[0]:.2f}",
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def busy_per_cpu() -> float:
+    """Return how many tasks run at this instant besides the caller, per CPU; NaN if unknown."""
+    try:
+        # "0.42 0.30 0.21 2/345 6789": 2 of 345 tasks are running, we are one of them.
+        running = _read("/proc/loadavg").split()[3].partition("/")[0]
+        return max(0.0, float(running) - 1) / (os.cpu_count() or 1)
+    except (IndexError, ValueError):
+        return float("nan")
+
+
+def cpu_ticks() -> tuple[int, int]:
+    """Return CPU ticks of all CPUs since boot: in all, and stolen by the hypervisor."""
+    # "cpu  user nice system idle iowait irq softirq steal guest guest_nice"
+    fields = [int(v) for v in _read("/proc/stat").partition("\n")[0].split()[1:9]]
+    return (sum(fields), fields[7]) if len(fields) == 8 else (0, 0)
+
+
+def stolen_share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Return the share of CPU time stolen between two `cpu_ticks`; NaN if no tick passed."""
+    total = after[0] - before[0]
+    return (after[1] - before[1]) / total if total > 0 else float("nan")
+
+
+def cgroups() -> str:
+    """Return the cgroup version whose controllers are in use: v1, v2 or none."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        return "v2"
+    if any((root / name).is_dir() for name in ("cpu", "cpu,cpuacct", "memory")):
+        return "v1"
+    return "none"
+
+
+def _kernel() -> str:
+    """Return the kernel's version number alone: what follows it may name its owner."""
+    found = re.match(r"\d+(\.\d+)*", platform.release())
+    return found.group() if found else ""
+
+
+def _cpu_model() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):  # "model name	: Intel(R) Xeon(R) ..."
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _hz() -> str:
+    """Return CONFIG_HZ from the kernel's configuration, where it can be read."""
+    texts = []
+    with contextlib.suppress(OSError):
+        texts.append(gzip.decompress(Path("/proc/config.gz").read_bytes()).decode())
+    texts.append(_read(f"/boot/config-{platform.release()}"))
+    for text in texts:
+        found = re.search(r"^CONFIG_HZ=(\d+)$", text, re.M)
+        if found:
+            return found.group(1)
+    return ""
+
+
+def _hypervisor() -> bool:
+    return bool(re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.M))
+
+
+def _distribution() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return ""
+    return " ".join(filter(None, (release.get("NAME"), release.get("VERSION_ID"))))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
