@@ -173,7 +173,7 @@ def test_any_rows_come_back_exactly(tmp_path, rows):
     written = write(tmp_path / "startup", tables={"trials": frame, "marks": tables()["marks"]})
     back = store.load_run(tmp_path, "startup", model=Trials)
     pd.testing.assert_frame_equal(back, written["trials"], check_exact=True)
-    content = (tmp_path / "startup" / "trials.csv").read_text("utf-8", newline="")
+    content = (tmp_path / "startup" / "trials.csv").read_bytes().decode()
     others = list(csv.reader(io.StringIO(content, newline="")))
     header, texts = datapackage.parse(content.encode(), "trials.csv")
     assert others == [header, *texts]

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from dataclasses import dataclass, field
 
 BLOCK = 512
@@ -131,7 +132,7 @@ def packed(data: bytes, codec: str) -> bytes:
     """Return the data as gzip, in two members, without a time; or as zstd; or as they are."""
     if codec == "gzip":
         half = len(data) // 2
-        return b"".join(gzip.compress(part, 9, mtime=0) for part in (data[:half], data[half:]))
+        return gzipped(data[:half]) + gzipped(data[half:])
     if codec == "zstd":
         try:
             from compression import zstd
@@ -139,6 +140,16 @@ def packed(data: bytes, codec: str) -> bytes:
             from backports import zstd
         return zstd.compress(data)
     return data
+
+
+def gzipped(data: bytes) -> bytes:
+    """Return one gzip member; `gzip.compress` names the system in Python 3.11, later ones do not.
+
+    Other builds of zlib may still write other bytes for the data themselves.
+    """
+    member = zlib.compress(data, 9, wbits=31)
+    # RFC 1952: 4 bytes of time are 0, and 255 stands for an unknown system.
+    return member[:4] + bytes(4) + member[8:9] + b"\xff" + member[10:]
 
 
 def digest(data: bytes) -> str:
