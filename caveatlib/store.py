@@ -16,6 +16,7 @@ import pandas as pd
 
 from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
+from caveatlib.measuring import machine
 from caveatlib.support import datapackage, shipped
 from caveatlib.support.paths import display_path, storage_error, write_files, write_folder
 
@@ -54,7 +55,7 @@ def load(
         rule = f"one of {known}" if known else "recorded first"
         raise UsageError(f"No recorded data {name!r} version {version!r}. Must be {rule}.")
     folder = shipped.folder("data") / f"{name}-v{version}"
-    header, rows = datapackage.read_rows(folder, _package(folder, name), table)
+    header, rows = _rows(folder, name, table)
     return datapackage.to_frame(
         header, _as_recorded(header, rows), model, f"{folder.name}/{table}.csv"
     )
@@ -86,7 +87,7 @@ def load_run(
         As `load`.
     """
     folder = _run_folder(folder, name)
-    header, rows = datapackage.read_rows(folder, _package(folder, name), table)
+    header, rows = _rows(folder, name, table)
     return datapackage.to_frame(header, rows, model, f"{folder.name}/{table}.csv")
 
 
@@ -269,6 +270,28 @@ def _check_runs(header: list[str], parts: list[datapackage.Rows]) -> None:
         if twice := seen & runs:
             raise UsageError(f"Run {min(twice)!r} is given twice. Must be recorded once.")
         seen |= runs
+
+
+def _rows(folder: Path, name: str, table: str) -> tuple[list[str], datapackage.Rows]:
+    """Return header and rows of a table as text, machines by their class of today.
+
+    What was recorded before the class had the CPU's model gets it from the
+    facts of its own run; the files stay as they are.
+    """
+    package = _package(folder, name)
+    header, rows = datapackage.read_rows(folder, package, table)
+    if not {"run", "machine"} <= set(header) or "conditions" not in datapackage.schemas(package):
+        return header, rows
+    facts: dict[str, dict[str, str]] = {}
+    names, conditions = datapackage.read_rows(folder, package, "conditions")
+    for row in conditions:
+        fact = dict(zip(names, row, strict=True))
+        if fact["place"] == "":
+            facts.setdefault(fact["run"], {})[fact["name"]] = fact["value"]
+    run, label = header.index("run"), header.index("machine")
+    for row in rows:
+        row[label] = machine.label_with_cpu(row[label], facts.get(row[run], {}))
+    return header, rows
 
 
 def _as_recorded(header: list[str], rows: datapackage.Rows) -> datapackage.Rows:

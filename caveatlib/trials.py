@@ -312,7 +312,7 @@ def measure(
             header = _header(experiment, seed, places, engine)
             journal.append("run", header)
             # A package leaves its journal behind, and must say by itself how to repeat it.
-            repeat = {"caveatlib": header["caveatlib"], "seed": header["seed"]}
+            repeat = {"caveatlib": header["caveatlib"], "seed": str(header["seed"])}
             for name, value in (repeat | machine.describe()).items():
                 write_fact(journal, header, "", name, value)
             write_missing(journal, header, designs, missing)

@@ -19,6 +19,7 @@ from pandera.typing.pandas import Series
 from caveatlib import frames, store
 from caveatlib.errors import CaveatError, DataError, StorageError, UsageError
 from caveatlib.measuring import journal
+from caveatlib.measuring.designs import Conditions
 from caveatlib.support import datapackage, shipped
 
 pytestmark = pytest.mark.beside
@@ -375,6 +376,39 @@ def test_versioned_data_never_read_as_live(data):
     """A live run's folder that was copied by hand loads as recorded all the same."""
     write(data / "startup-v1")
     assert set(store.load("startup", version=1, model=Trials)["source"]) == {"recorded"}
+
+
+OLD = "x86_64, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"
+"""What two machines of different make were both called before the class had the CPU's model."""
+
+
+def conditions(run, model):
+    """Return what held throughout a run, on a machine with this CPU."""
+    facts = {"architecture": "x86_64", "cpu_model": model}
+    common = {"run": run, "machine": OLD}
+    rows = [common | {"place": "", "name": n, "value": v} for n, v in facts.items()]
+    # A guest has a CPU, too, which is not the machine's.
+    return [*rows, common | {"place": "microvm", "name": "cpu_model", "value": "QEMU"}]
+
+
+def test_machines_recorded_under_one_name_are_told_apart_by_their_cpus(tmp_path, data):
+    """Each run's own facts say which it is, in every table; the files keep what was written."""
+    models = {**MODELS, "conditions": Conditions}
+    for run, model in (("2026-03-01", "Intel(R) Xeon(R) Processor"), ("2026-03-02", "AMD EPYC")):
+        trials = frames.from_rows([row(run=run, machine=OLD)], Trials)
+        facts = frames.from_rows(conditions(run, model), Conditions)
+        found = {"trials": trials, "marks": tables()["marks"], "conditions": facts}
+        store.write_run(tmp_path / run / "startup", "startup", found, models,
+                        title="How long?", summary=pd.DataFrame(), verdicts=[])  # fmt: skip
+    store.record("startup", [tmp_path / "2026-03-01", tmp_path / "2026-03-02"], version=1)
+    classes = [OLD.replace("x86_64", name) for name in ("Intel Xeon", "AMD EPYC")]
+    assert list(store.load("startup", version=1, model=Trials)["machine"]) == classes
+    told = store.load("startup", version=1, table="conditions", model=Conditions)
+    assert list(told["machine"].unique()) == classes
+    alone = store.load_run(tmp_path / "2026-03-02", "startup", model=Trials)
+    assert list(alone["machine"]) == classes[1:]
+    kept = (data / "startup-v1" / "trials.csv").read_text()
+    assert kept.count(OLD) == 2
 
 
 def umask():

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import pwd
 import re
 import signal
@@ -486,6 +487,17 @@ def test_conditions_name_the_machine_by_class_only(tmp_path):
     facts = table(little, tmp_path, "conditions")
     assert not facts.duplicated(["place", "name"]).any()
     assert {"cpus", "kernel", "cgroup"} <= set(facts["name"])
+
+
+def test_facts_are_kept_as_they_are_and_what_places_say_is_scrubbed(tmp_path, monkeypatch):
+    """A kernel of four numbers is no address; what an engine answers may hold one."""
+    monkeypatch.setattr(platform, "release", lambda: "5.15.167.4-microsoft-standard-WSL2")
+    monkeypatch.setattr(fake.FakePlace, "metadata", lambda self: {"version": "at 5.15.167.4"})
+    little = experiment(steady)
+    run(little, tmp_path, blocks=1)
+    facts = table(little, tmp_path, "conditions").set_index(["place", "name"])["value"]
+    assert facts["", "kernel"] == f"{platform.system()} 5.15.167.4"
+    assert facts["runc", "version"] == "at <address>"
 
 
 @pytest.mark.parametrize("seed", [7, None])

@@ -1,4 +1,4 @@
-"""Facts of this machine: those that a reader of the numbers needs, and how busy it is.
+"""This machine: its class, the facts that a reader of its numbers needs, and how busy it is.
 
 `describe` is an allow-list: nothing in it names the machine, its owner, its
 network or its folders.
@@ -22,18 +22,64 @@ def cores() -> int:
 
 
 def label() -> str:
-    """Return the machine's class: ``"x86_64, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"``."""
-    memory = round(psutil.virtual_memory().total / 2**30)
+    """Return the class of this machine: what must agree for two runs to be pooled.
+
+    Returns
+    -------
+    str
+        ``"AMD EPYC 7763, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"``. No reading
+        that varies on one machine (clock rate, free memory) is part of it.
+    """
     kernel = ".".join(_kernel().split(".")[:2])
     parts = [
-        platform.machine(),
-        f"{cores()} CPUs",
-        f"{memory} GiB",
+        cpu_class(_cpu_model()) or platform.machine(),
+        f"{cores()} CPU{'s' if cores() > 1 else ''}",
+        f"{round(psutil.virtual_memory().total / 2**30)} GiB",
         f"{platform.system()} {kernel}",
     ]
     if cgroups() != "none":
         parts.append(f"cgroup {cgroups()}")
     return ", ".join(parts)
+
+
+def label_with_cpu(given: str, facts: dict[str, str]) -> str:
+    """Return a recorded label with the CPU's model where it has only the architecture.
+
+    Parameters
+    ----------
+    given : str
+        ``"x86_64, 2 CPUs, ..."`` of a run before the class had the CPU's model,
+        or any other label, which is returned as it is.
+    facts : dict of str to str
+        What `describe` returned then.
+    """
+    architecture, comma, rest = given.partition(",")
+    cpu = cpu_class(facts.get("cpu_model", ""))
+    if cpu and architecture == facts.get("architecture"):
+        return f"{cpu}{comma}{rest}"
+    return given
+
+
+def cpu_class(model: str) -> str:
+    """Return a CPU's model without trade marks, clock rate and count of cores.
+
+    ``"Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz"`` is ``"Intel Xeon Platinum 8370C"``.
+    """
+    for noise in _NOISE:
+        model = noise.sub(" ", model)
+    return " ".join(model.split())
+
+
+_NOISE = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        r"\((R|TM|C)\)",
+        r"@.*",
+        r"\b([0-9]+|dual|quad|six|eight|twelve|sixteen)-core\b",
+        r"\b(CPU|processor)\b",
+        r",",  # separates the parts of a label
+    )
+)
 
 
 def describe() -> dict[str, str]:
@@ -102,10 +148,14 @@ def _kernel() -> str:
     return found.group() if found else ""
 
 
-def _cpu_model() -> str:
-    for line in _read("/proc/cpuinfo").splitlines():
-        if line.startswith("model name"):  # "model name	: Intel(R) Xeon(R) ..."
-            return line.partition(":")[2].strip()
+def _cpu_model(cpuinfo: str | None = None) -> str:
+    """Return the CPU's model; an ARM kernel knows only who made which part."""
+    text = _read("/proc/cpuinfo") if cpuinfo is None else cpuinfo
+    found = dict(re.findall(r"^([^\n:]*?)\s*: *(.*)$", text, re.M))  # the last CPU's, of a list
+    if named := found.get("model name"):
+        return named.strip()
+    if {"CPU implementer", "CPU part"} <= found.keys():
+        return f"ARM {found['CPU implementer'].strip()}/{found['CPU part'].strip()}"
     return platform.processor()
 
 
