@@ -19,6 +19,9 @@ from caveatlib.errors import DataError
 
 SOURCES = ("live", "recorded", "simulated", "literature")
 
+UNAVAILABLE = "unavailable: "
+"""How the error of an arm begins that this machine could not even try."""
+
 
 def field(meaning: str, unit: str = "", **checks):
     """Describe one column.

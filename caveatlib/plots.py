@@ -13,14 +13,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from caveatlib.support.quantities import scale
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 """Told apart with every common kind of colour blindness (Okabe and Ito, 2008)."""
-
-SCALES = {
-    "s": ((1, "s"), (1e-3, "ms"), (1e-6, "us")),
-    "B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
-    "bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1, "bit/s")),
-}
 
 
 def dots(
@@ -200,10 +196,10 @@ def effects(
     return say(ax, f"Estimates with intervals of {label}: {', '.join(words)}.")
 
 
-def new_axes(*, height: float = 3.0, width: float = 7.5) -> Axes:
-    """Return the axes of a new figure of so many inches."""
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained", dpi=110)
-    return ax
+def new_axes(*, height: float = 3.0, width: float = 7.5, rows: int = 1):
+    """Return the axes of a new figure of so many inches; with several rows, an array of axes."""
+    _, axes = plt.subplots(rows, figsize=(width, height), layout="constrained", dpi=110)
+    return axes
 
 
 def literal(name: object) -> str:
@@ -214,18 +210,6 @@ def literal(name: object) -> str:
 def colour(index: int) -> str:
     """Return the colour of the so-manieth group."""
     return COLOURS[index % len(COLOURS)]
-
-
-def scale(value: float, unit: str) -> tuple[float, str]:
-    """Return the divisor and name of the unit in which a value is best read."""
-    steps = SCALES.get(unit, ((1, unit),))
-    return next(((f, n) for f, n in steps if abs(value) >= f), steps[-1])
-
-
-def format_quantity(value: float, unit: str) -> str:
-    """Return a value with the unit in which it is best read: ``"42.1 ms"``."""
-    factor, name = scale(value, unit)
-    return f"{value / factor:.3g} {name}".strip()
 
 
 def say(ax: Axes, sentence: str) -> Axes:

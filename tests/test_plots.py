@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from caveatlib import plots
+from caveatlib.support.quantities import scale
 
 mpl.use("agg")
 
@@ -72,8 +73,8 @@ def test_an_empty_frame_is_an_empty_figure(frame):
 @pytest.mark.parametrize(
     ("value", "unit", "expected"),
     [(2.0, "s", (1, "s")), (0.002, "s", (1e-3, "ms")), (3 * 2**20, "B", (2**20, "MiB")),
-     (0.0, "s", (1e-6, "us")), (5, "", (1, ""))],
+     (0.0, "s", (1, "s")), (4e-8, "s", (1e-9, "ns")), (5, "", (1, ""))],
 )  # fmt: skip
 def test_a_unit_is_chosen_by_size(value, unit, expected):
     """The unit in which the largest value is best read."""
-    assert plots.scale(value, unit) == expected
+    assert scale(value, unit) == expected

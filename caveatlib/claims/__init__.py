@@ -5,11 +5,27 @@ and outside the band in which the harness itself moves, does not hold if the
 whole interval lies short of it, and is inconclusive otherwise.
 """
 
+from caveatlib.claims.judging import (
+    Count,
+    Decision,
+    Effect,
+    Equality,
+    Fact,
+    Finding,
+    Reading,
+    Share,
+    Whole,
+    judge,
+    values_of,
+)
 from caveatlib.claims.model import (
+    DECIDED,
     FAILS,
     HOLDS,
+    MIXED,
     NOT_MEASURED,
     OPEN,
+    SIGNS,
     VERDICTS,
     Claim,
     ThenAndNow,
@@ -18,27 +34,51 @@ from caveatlib.claims.model import (
     card,
     escape_control_characters,
 )
-from caveatlib.claims.rules import by_effect, by_equality, by_fact, by_share, not_measured
+from caveatlib.claims.reasons import why_not
+from caveatlib.claims.rules import (
+    by_effect,
+    by_equality,
+    by_fact,
+    by_share,
+    counted,
+    not_measured,
+)
 from caveatlib.claims.statements import from_ledger, ledger, then_and_now
 
 __all__ = [
+    "DECIDED",
     "FAILS",
     "HOLDS",
+    "MIXED",
     "NOT_MEASURED",
     "OPEN",
+    "SIGNS",
     "VERDICTS",
     "Claim",
+    "Count",
+    "Decision",
+    "Effect",
+    "Equality",
+    "Fact",
+    "Finding",
+    "Reading",
+    "Share",
     "ThenAndNow",
     "Verdict",
     "Verdicts",
+    "Whole",
     "by_effect",
     "by_equality",
     "by_fact",
     "by_share",
     "card",
+    "counted",
     "escape_control_characters",
     "from_ledger",
+    "judge",
     "ledger",
     "not_measured",
     "then_and_now",
+    "values_of",
+    "why_not",
 ]

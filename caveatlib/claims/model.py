@@ -8,9 +8,13 @@ from html import escape
 
 from caveatlib.errors import UsageError
 
-HOLDS, FAILS = "holds", "does not hold"
+HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"
 OPEN, NOT_MEASURED = "inconclusive", "not measured here"
-VERDICTS = (HOLDS, FAILS, OPEN, NOT_MEASURED)
+VERDICTS = (HOLDS, FAILS, MIXED, OPEN, NOT_MEASURED)
+DECIDED = (HOLDS, FAILS, MIXED)
+"""Verdicts that answer; ``mixed`` holds on some parts and not on others."""
+SIGNS = {HOLDS: "✓", FAILS: "✗", MIXED: "±", OPEN: "?", NOT_MEASURED: "–"}
+LONGEST_HEADLINE = 120
 KINDS = ("quoted", "derived", "ours")
 
 
@@ -57,8 +61,10 @@ class Verdict:
     n : int
         Pairs, sessions or trials behind it.
     machine, source : str
+    headline : str
+        Effect, interval and n, or the fact, in one line of at most `LONGEST_HEADLINE` characters.
     because : str
-        Sentences, the size of the effect first.
+        Sentences, the headline's among them.
     quote, kind, decides : str
         Of the claim; shown, not stored.
     """
@@ -73,6 +79,7 @@ class Verdict:
     n: int = 0
     machine: str = ""
     source: str = ""
+    headline: str = ""
     because: str = ""
     quote: str = ""
     kind: str = ""
@@ -82,6 +89,8 @@ class Verdict:
         if self.verdict not in VERDICTS:
             raise UsageError(f"Unknown verdict {self.verdict!r}. Must be one of {VERDICTS}.")
         object.__setattr__(self, "n", int(self.n))
+        if not self.headline:
+            object.__setattr__(self, "headline", _first_sentence(self.because))
         for name in ("effect", "low", "high"):  # null in JSON
             if getattr(self, name) is None:
                 object.__setattr__(self, name, math.nan)
@@ -101,11 +110,11 @@ class Verdict:
         origin = " · ".join(p for p in (self.experiment, self.source, self.machine) if p)
         quote = f"“{self.quote}” ({self.kind})" if self.quote else ""
         asked = f"What decides: {self.decides}." if self.decides else ""
-        title = f"{self.claim} {self.verdict}"
+        title = f"{SIGNS[self.verdict]} {self.claim} {self.verdict}"
         return card(title, quote, [self.because], origin, self.verdict, asked=asked)
 
 
-_SHOWN = ("quote", "kind", "decides")
+_SHOWN = ("headline", "quote", "kind", "decides")
 
 
 class Verdicts(list):
@@ -140,6 +149,12 @@ class ThenAndNow:
         return card(f"{self.claim} then and now", quote, lines, self.source)
 
 
+def _first_sentence(text: str) -> str:
+    """Return what stands before the first full stop that ends a sentence, cut to a headline."""
+    line = text.partition(". ")[0].rstrip(".")
+    return line if len(line) <= LONGEST_HEADLINE else line[: LONGEST_HEADLINE - 1] + "…"
+
+
 def _plain(value):
     if isinstance(value, str):
         return value
@@ -147,7 +162,14 @@ def _plain(value):
     return value if math.isfinite(value) else None
 
 
-_COLOURS = {HOLDS: "#2e9e5b", FAILS: "#d1495b", OPEN: "#b8860b", NOT_MEASURED: "#7a7f87"}
+_COLOURS = {
+    HOLDS: "#0072B2",
+    FAILS: "#D55E00",
+    MIXED: "#CC79A7",
+    OPEN: "#9a7d00",
+    NOT_MEASURED: "#7a7f87",
+}
+"""Told apart by colour-blind eyes (Okabe and Ito, 2008); the sign says the same."""
 
 
 def card(

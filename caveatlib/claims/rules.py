@@ -1,15 +1,26 @@
-"""How a verdict follows from an interval, a share or a fact."""
+"""How a verdict follows from an interval, a share or a finding, and how it is worded."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 import pandas as pd
 
 from caveatlib import stats
-from caveatlib.claims.model import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, Verdict
+from caveatlib.claims.model import (
+    FAILS,
+    HOLDS,
+    LONGEST_HEADLINE,
+    NOT_MEASURED,
+    OPEN,
+    Claim,
+    Verdict,
+)
 from caveatlib.errors import UsageError
+from caveatlib.support.quantities import scale
 
 
 def by_effect(
@@ -20,6 +31,7 @@ def by_effect(
     words: tuple[str, str],
     null: pd.DataFrame | None = None,
     unit: str = "",
+    margin: bool = False,
 ) -> Verdict:
     """Decide by an effect with an interval against the contrast's threshold.
 
@@ -31,14 +43,16 @@ def by_effect(
     direction : {"greater", "less"}
         Side of the threshold on which the claim holds.
     words : tuple of two str
-        What an effect above and below no effect is called, ``("Faster",
-        "Slower")``; the card leads with the one that the data show, but only
+        What an effect above and below no effect is called, ``("Slower",
+        "Faster")``; the card leads with the one that the data show, but only
         where they decide.
     null : pandas.DataFrame, optional
         From `stats.null_band`; no verdict is drawn inside its band, and the
-        card says so where the band is wide or stands in the way.
+        card says so where the band stands in the way.
     unit : str
         Of a difference; a ratio has ``"x"``.
+    margin : bool
+        Whether the threshold is a margin up to which an effect counts as none.
 
     Returns
     -------
@@ -54,15 +68,22 @@ def by_effect(
     low, high = row["low_adjusted"], row["high_adjusted"]
     base |= {"effect": row["estimate"], "low": low, "high": high}
     if math.isnan(low):
+        line = f"Undecided: {_brief(row, unit)}"
         said = [f"Undecided: {_counted(row, unit)}.", row["note"]]
-        return Verdict(**base, verdict=OPEN, because=_join(said))
+        return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
     below, above, noise = _band(row, null)
     if low > above or high < below:
         holds = (low > above) == (direction == "greater")
-        said = [_size(row, words, unit), _failures(row), noise]
-        return Verdict(**base, verdict=HOLDS if holds else FAILS, because=_join(said))
-    said = [_undecided(row, unit, above), _failures(row), noise]
-    return Verdict(**base, verdict=OPEN, because=_join(said))
+        lead, turned = _lead(row, words, margin=margin and high < below)
+        line, size = f"{lead}{_brief(turned, unit)}", f"{lead}{_counted(turned, unit)}."
+        said = [size, _failures(row)]
+        word = HOLDS if holds else FAILS
+        return Verdict(**base, verdict=word, headline=line, because=_join(said))
+    inside = low <= row["threshold"] <= high
+    lead = "No difference detected" if _is_none(row) and inside else "Undecided"
+    line = f"{lead}: {_brief(row, unit)}"
+    said = [f"{lead}: {_counted(row, unit)}.", _detectable(row, unit, above), _failures(row), noise]
+    return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
 
 
 def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> Verdict:
@@ -94,14 +115,16 @@ def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> V
         verdict = HOLDS
     elif low > most or high < least:
         verdict = FAILS
-    said = [f"{what}: {_interval(row, 'x', marks=(least, most))}."]
-    said.append(f"Equal means {least:.3g} to {most:.3g}.")
+    marks = (least, most)
+    said = [f"{what}: {_counted(row, 'x', marks=marks, against=False)}."]
+    said.append(f"Values from {least:.3g} to {most:.3g} count as equal.")
     if math.isnan(low):
         said.append(row["note"])
-    elif failed := row["failed_arm"] + row["failed_baseline"]:
-        said.append(f"{failed} trial{'' if failed == 1 else 's'} failed.")
+    else:
+        said.append(_failures(row))
     base |= {"effect": row["estimate"], "low": low, "high": high}
-    return Verdict(**base, verdict=verdict, because=_join(said))
+    line = f"{what}: {_brief(row, 'x', marks=marks)}"
+    return Verdict(**base, verdict=verdict, headline=line, because=_join(said))
 
 
 def by_share(
@@ -135,11 +158,9 @@ def by_share(
         return Verdict(**base, verdict=NOT_MEASURED, because=f"{what}: no trial.")
     effect, low, high = stats.share(found, n, level=level)
     verdict = HOLDS if low >= at_least else FAILS if high < at_least else OPEN
-    because = (
-        f"{what}: {found} of {n}, {effect:.0%} [{low:.0%}, {high:.0%}], against {at_least:.0%}."
-    )
+    line = f"{what}: {found} of {n}, {effect:.0%} [{low:.0%}, {high:.0%}], against {at_least:.0%}"
     base |= {"effect": effect, "low": low, "high": high}
-    return Verdict(**base, verdict=verdict, because=because)
+    return Verdict(**base, verdict=verdict, headline=line, because=f"{line}.")
 
 
 def by_fact(
@@ -150,11 +171,65 @@ def by_fact(
     return Verdict(**_base(claim, machine, source), verdict=verdict, n=n, because=evidence)
 
 
+def by_finding(claim: Claim, finding, *, machine: str, source: str) -> Verdict:
+    """Return the verdict of a `claims.Finding`."""
+    return Verdict(**_base(claim, machine, source), **finding._asdict())
+
+
 def not_measured(
     claim: Claim, reason: str, *, machine: str = "", source: str = "", **seen
 ) -> Verdict:
     """Say why there is nothing fair to compare here; `seen` may show effect, unit and n."""
     return Verdict(**_base(claim, machine, source), verdict=NOT_MEASURED, because=reason, **seen)
+
+
+def qualified(verdict: Verdict, sentence: str) -> Verdict:
+    """Return the verdict with a sentence that qualifies it; an empty one changes nothing."""
+    return replace(verdict, because=_join([verdict.because, sentence])) if sentence else verdict
+
+
+class Sides(NamedTuple):
+    """Which parts of a claim came out how: in one line, and with each part's headline."""
+
+    short: str
+    long: str
+
+
+_SIDES = {
+    HOLDS: "holds for",
+    FAILS: "not for",
+    OPEN: "undecided for",
+    NOT_MEASURED: "not measured for",
+}
+
+
+def sides(claim: str, parts: Mapping[str, Verdict]) -> Sides:
+    """Return which parts hold and which do not, named without the claim's own id.
+
+    Parameters
+    ----------
+    claim : str
+        Id of the whole, ``"C22"``.
+    parts : mapping
+        Id of the part -> its verdict.
+    """
+    named = {name.removeprefix(f"{claim}/"): verdict for name, verdict in parts.items()}
+    short, counts, long = [], [], []
+    for word, lead in _SIDES.items():
+        found = {name: v for name, v in named.items() if v.verdict == word}
+        if found:
+            short.append(f"{lead} {', '.join(found)}")
+            counts.append(f"{lead} {len(found)} of {len(named)} parts")
+            long += [f"{name}: {v.headline}" for name, v in found.items()]
+    line = "; ".join(short)
+    if len(line) > LONGEST_HEADLINE:
+        line = "; ".join(counts)
+    return Sides(line[0].upper() + line[1:], "; ".join(long))
+
+
+def counted(n: int, unit: str) -> str:
+    """Return ``"1 session"`` or ``"9 sessions"``."""
+    return f"{n} {unit}" + ("" if n == 1 else "s")
 
 
 def _base(claim: Claim, machine: str, source: str) -> dict:
@@ -170,90 +245,101 @@ def _base(claim: Claim, machine: str, source: str) -> dict:
 
 
 def _band(row: dict, null: pd.DataFrame | None) -> tuple[float, float, str]:
-    """Return within which ends nothing is decided, and the sentence on the harness's noise."""
+    """Return within which ends nothing is decided, and a sentence if that stands in the way."""
     threshold = row["threshold"]
     if null is None or row["kind"] != "ratio":
         return threshold, threshold, ""
     if row["machine"] not in null.index:
-        return math.nan, math.nan, "The harness's own noise was not measured."
+        return math.nan, math.nan, "The A/A control was not measured."
     band = null.loc[row["machine"]]
     below, above = threshold * band["band_low"], threshold * band["band_high"]
     low, high = row["low_adjusted"], row["high_adjusted"]
-    stands_in_the_way = threshold < low <= above or below <= high < threshold
-    noise = str(band["note"])
-    if stands_in_the_way and not noise:
-        noise = (
-            f"The same arm twice reads {band['estimate']:.2f}x "
-            f"[{band['low']:.2f}, {band['high']:.2f}]."
+    if math.isnan(above):
+        return below, above, str(band["note"])
+    noise = ""
+    if threshold < low <= above or below <= high < threshold:
+        noise = str(band["note"]) or (
+            f"A/A control {band['estimate']:.2f}x [{band['low']:.2f}, {band['high']:.2f}]; "
+            "effects within it are not interpreted."
         )
     return below, above, noise
 
 
-def _size(row: dict, words: tuple[str, str], unit: str) -> str:
-    """Return ``Faster: 8.2x [7.5, 9.0] (20 blocks).``, from 1x upwards."""
-    ratio = row["kind"] == "ratio"
+def _lead(row: dict, words: tuple[str, str], *, margin: bool) -> tuple[str, dict]:
+    """Return the word that leads, ``"Faster: "``, and the row from 1x (or 0) upwards."""
+    if margin:
+        return "No more than the margin: ", row
+    if not _is_none(row):  # turned round, it would be laid against another threshold
+        return "", row
     none = _none(row)
-    if row["threshold"] != none:  # turned round, it would be laid against another threshold
-        return f"{_counted(row, unit)}."
-    word, shown = words[0] if row["estimate"] >= none else words[1], row
-    if row["estimate"] < none:
-        turn = (lambda v: 1 / v) if ratio else (lambda v: -v)
-        shown = row | {
-            "estimate": turn(row["estimate"]),
-            "low_adjusted": turn(row["high_adjusted"]),
-            "high_adjusted": turn(row["low_adjusted"]),
-        }
-    return f"{word}: {_counted(shown, unit)}."
+    if row["estimate"] >= none:
+        return f"{words[0]}: ", row
+    turn = (lambda v: 1 / v) if row["kind"] == "ratio" else (lambda v: -v)
+    turned = {
+        "estimate": turn(row["estimate"]),
+        "low_adjusted": turn(row["high_adjusted"]),
+        "high_adjusted": turn(row["low_adjusted"]),
+    }
+    return f"{words[1]}: ", row | turned
 
 
-def _undecided(row: dict, unit: str, above: float) -> str:
-    """Return what was not found, and how large it would have had to be.
+def _detectable(row: dict, unit: str, above: float) -> str:
+    """Return how large an effect would have had to be.
 
-    A verdict needs the whole interval outside of the null band, so the band's
+    A verdict needs the whole interval outside of the A/A band, so the band's
     width comes on top of what the spread allows to detect.
     """
     if math.isnan(above):
-        return f"Undecided: {_counted(row, unit)}."
-    detectable = row["detectable"] + above - row["threshold"]
+        return ""
+    size = row["detectable"] + above - row["threshold"]
     if row["kind"] == "ratio":
-        detectable = row["detectable"] * above / row["threshold"]
-    found = f"one of {_value(detectable, unit)} would have been found in four of five such runs"
-    if row["threshold"] != _none(row):
-        return f"Undecided: {_counted(row, unit)}; {found}."
-    inside = row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]
-    beyond = "" if inside else " beyond the harness's own noise"
-    return f"No difference found{beyond}: {_counted(row, unit)}, {found}."
+        size = row["detectable"] * above / row["threshold"]
+    return f"Minimum detectable effect {_value(size, unit)} at {stats.POWER * 100:.0f} % power."
 
 
 def _none(row: dict) -> float:
     return 1.0 if row["kind"] == "ratio" else 0.0
 
 
-def _counted(row: dict, unit: str) -> str:
-    """Return ``8.2x [7.5, 9.0] against 2x (20 blocks)``; against no effect is not said."""
-    against = ""
-    if row["threshold"] != _none(row):
-        against = f" against {_value(row['threshold'], unit)}"
-    units = row["pairing"] + ("" if row["n"] == 1 else "s")
-    return f"{_interval(row, unit)}{against} ({row['n']} {units})"
+def _is_none(row: dict) -> bool:
+    """Whether the threshold is no effect at all."""
+    return row["threshold"] == _none(row)
+
+
+def _counted(row: dict, unit: str, *, marks=(), against: bool = True) -> str:
+    """Return ``8.2x (95 % CI 7.5 to 9.0, n = 20 blocks)``, with the threshold if it is one."""
+    n = f"n = {counted(row['n'], row['pairing'])}"
+    estimate, low, high = _rounded(row, unit, marks)
+    versus = "" if _is_none(row) or not against else f", threshold {_value(row['threshold'], unit)}"
+    interval = f"95 % CI {low} to {high}, " if low else ""
+    return f"{estimate} ({interval}{n}{versus})"
+
+
+def _brief(row: dict, unit: str, *, marks=()) -> str:
+    """Return ``8.2x [7.5, 9.0], n = 20``."""
+    estimate, low, high = _rounded(row, unit, marks)
+    return f"{estimate}{f' [{low}, {high}]' if low else ''}, n = {row['n']}"
 
 
 def _failures(row: dict) -> str:
     said = []
     for arm in ("arm", "baseline"):
-        if failed := row[f"failed_{arm}"]:
-            said.append(f"{failed} trial{'s' * (failed > 1)} of the {arm} failed.")
+        if failed := int(row[f"failed_{arm}"]):
+            said.append(f"{counted(failed, 'trial')} of the {arm} failed.")
     return " ".join(said)
 
 
-def _interval(row: dict, unit: str, marks=()) -> str:
-    """Return ``8.2x [7.5, 9.0]`` with as many digits as the interval is worth."""
+def _rounded(row: dict, unit: str, marks=()) -> tuple[str, str, str]:
+    """Return estimate with its unit, low and high, with the digits that the interval is worth.
+
+    Low and high are empty where there is no interval.
+    """
     factor, mark = _mark(row["estimate"], unit)
     estimate, low, high = (
         row[name] / factor for name in ("estimate", "low_adjusted", "high_adjusted")
     )
     if math.isnan(low):
-        return f"{estimate:.3g}{mark}"
+        return f"{estimate:.3g}{mark}", "", ""
     width = (high - low) / 2 or abs(estimate) / 100
     digits = max(0, min(9, -math.floor(math.log10(width)))) if width else 0
     # a bound that is not the threshold must not be rounded to it
@@ -261,8 +347,7 @@ def _interval(row: dict, unit: str, marks=()) -> str:
         for edge in (row["threshold"] / factor, *marks):
             while digits < 9 and bound != edge and round(bound, digits) == round(edge, digits):
                 digits += 1
-    estimate, low, high = (f"{v:,.{digits}f}" for v in (estimate, low, high))
-    return f"{estimate}{mark} [{low}, {high}]"
+    return f"{estimate:,.{digits}f}{mark}", f"{low:,.{digits}f}", f"{high:,.{digits}f}"
 
 
 def _value(value: float, unit: str) -> str:
@@ -272,9 +357,10 @@ def _value(value: float, unit: str) -> str:
 
 def _mark(value: float, unit: str) -> tuple[float, str]:
     """Return the divisor and the mark with which a value of a unit is best read."""
-    if unit == "B" and abs(value) >= 1e6:
-        return 1e6, " MB"
-    return 1.0, "x" if unit == "x" else f" {unit}" if unit else ""
+    if unit == "x":
+        return 1.0, "x"
+    factor, name = scale(value, unit)
+    return factor, f" {name}" if name else ""
 
 
 def _join(sentences: list[str]) -> str:

@@ -12,9 +12,6 @@ from caveatlib.errors import UsageError
 ENOUGH = 6
 """Blocks below which no interval exists (RIGOR: "fewer than 6 pairs")."""
 
-UNAVAILABLE = "unavailable: "
-"""How the error of an arm begins that this machine could not even try."""
-
 
 @dataclass(frozen=True)
 class Arm:

@@ -17,8 +17,9 @@ import pandas as pd
 
 from caveatlib import frames
 from caveatlib.errors import CaveatError, DataError, MeasurementError
+from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
-from caveatlib.measuring.designs import ENOUGH, UNAVAILABLE, Arm, Design
+from caveatlib.measuring.designs import ENOUGH, Arm, Design
 from caveatlib.measuring.journal import Journal, read
 from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub

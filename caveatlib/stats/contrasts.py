@@ -141,18 +141,40 @@ def contrasts(
     """
     _check(trials)
     rows = []
-    for machine, part in trials.groupby("machine", sort=True):
-        effects = [pairs(part, c)["effect"].to_numpy() for c in wanted]
-        tests = [
-            float(signed_rank_p(e, _inner(c, c.threshold))) if len(e) >= MIN_PAIRS else math.nan
-            for c, e in zip(wanted, effects, strict=True)
-        ]
-        levels, adjusted = holm_levels(tests, level), holm(tests)
-        for i, contrast in enumerate(wanted):
-            row = {"machine": machine, "source": part["source"].iloc[0]}
-            row |= {"p": tests[i], "p_adjusted": adjusted[i]}
-            rows.append(row | _row(part, contrast, effects[i], level, levels[i]))
+    for _, part in trials.groupby("machine", sort=True):
+        rows += jointly([(part, c) for c in wanted], level=level)
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def jointly(
+    comparisons: Sequence[tuple[pd.DataFrame, Contrast]], *, level: float = 0.95
+) -> list[dict]:
+    """Estimate contrasts of several tables of one machine, adjusted over all of them.
+
+    Parameters
+    ----------
+    comparisons : sequence of (pandas.DataFrame, Contrast)
+        The table that each contrast is of.
+    level : float
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    list of dict
+        A row as `contrasts` has it for each comparison, in order.
+    """
+    effects = [pairs(table, c)["effect"].to_numpy() for table, c in comparisons]
+    tests = [
+        float(signed_rank_p(e, _inner(c, c.threshold))) if len(e) >= MIN_PAIRS else math.nan
+        for (_, c), e in zip(comparisons, effects, strict=True)
+    ]
+    levels, adjusted = holm_levels(tests, level), holm(tests)
+    rows = []
+    for i, (table, contrast) in enumerate(comparisons):
+        origin = {c: table[c].iloc[0] if len(table) else "" for c in ("machine", "source")}
+        tested = {"p": tests[i], "p_adjusted": adjusted[i]}
+        rows.append(origin | tested | _row(table, contrast, effects[i], level, levels[i]))
+    return rows
 
 
 def compare(
@@ -251,13 +273,13 @@ def met(inside: pd.Series, reading: pd.Series) -> pd.Series:
 
 def _noise(row) -> str:
     if math.isnan(row.low):
-        return f"The harness's own noise is not known. {row.note}"
+        return f"The A/A control has no interval. {row.note}"
     if row.low >= 1 - NULL_TOLERANCE and row.high <= 1 + NULL_TOLERANCE:
         return ""
     return (
-        f"Too noisy for effects below {row.band_high:.2f}x: the same arm twice reads "
-        f"{row.estimate:.2f}x [{row.low:.2f}, {row.high:.2f}], not within 1 +- "
-        f"{NULL_TOLERANCE:.0%}."
+        f"A/A control {row.estimate:.2f}x [{row.low:.2f}, {row.high:.2f}] exceeds the "
+        f"{NULL_TOLERANCE * 100:.0f} % tolerance; effects below {row.band_high:.2f}x are not "
+        "interpreted."
     )
 
 
@@ -297,13 +319,13 @@ def _note(row: dict, adjusted: float) -> str:
     if n == 0:
         said.append(f"Nothing to compare: no {row['pairing']} in which all arms have a value.")
     elif n < MIN_PAIRS:
-        said.append(f"Too few: {n} {units}, an interval needs {MIN_PAIRS}.")
+        said.append(f"{n} {units}; an interval needs {MIN_PAIRS}.")
     elif math.isnan(row["low_adjusted"]):
         needed = math.ceil(1 - math.log2(1 - adjusted))
-        said.append(f"Too few for so many comparisons: {n} {units}, an interval needs {needed}.")
+        said.append(f"{n} {units}; an interval adjusted for so many comparisons needs {needed}.")
     elif row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]:
         size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
-        said.append(f"No effect found; one of {size} would have been, with {POWER:.0%} power.")
+        said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
     for arm in ("arm", "baseline"):
         if failed := row[f"failed_{arm}"]:
             said.append(f"{failed} trial{'s' * (failed > 1)} of the {arm} failed.")
@@ -317,7 +339,7 @@ def _inner(contrast: Contrast, value: float) -> float:
 def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Series:
     """Return one value per block, or one per session, of the rows that `where` names."""
     _need(trials, [*_KEYS, contrast.measure])
-    rows = trials[_match(trials, where) & trials["ok"] & trials[contrast.measure].notna()]
+    rows = trials[match(trials, where) & trials["ok"] & trials[contrast.measure].notna()]
     values = rows[contrast.measure].astype(float)
     if contrast.kind == "ratio" and (values <= 0).any():
         bad = values.index[values <= 0][0]
@@ -340,7 +362,14 @@ def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Seri
     return np.exp(grouped.median()) if log else grouped.median()
 
 
-def _match(trials: pd.DataFrame, where: Mapping) -> pd.Series:
+def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
+    """Return which rows a filter names, as a boolean series.
+
+    Raises
+    ------
+    UsageError
+        If the filter names an unknown column.
+    """
     _need(trials, list(where))
     keep = pd.Series(True, index=trials.index)
     for column, value in where.items():
@@ -349,7 +378,7 @@ def _match(trials: pd.DataFrame, where: Mapping) -> pd.Series:
 
 
 def _failed(trials: pd.DataFrame, where: Mapping) -> int:
-    return int((_match(trials, where) & ~trials["ok"]).sum())
+    return int((match(trials, where) & ~trials["ok"]).sum())
 
 
 def _check(trials: pd.DataFrame) -> None:

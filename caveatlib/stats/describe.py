@@ -73,7 +73,8 @@ def summarize(
         for name in measures:
             row |= {f"{name}_{k}": v for k, v in _describe(group, name, unit, level).items()}
         rows.append(row)
-    table = pd.DataFrame(rows, columns=None if rows else [*by, "n", "failed"]).set_index(by)
+    described = [f"{name}_{k}" for name in measures for k in ("median", "low", "high", *QUANTILES)]
+    table = pd.DataFrame(rows, columns=[*by, "n", "failed", *described]).set_index(by)
     unknown = [c for c in table if c.endswith("_p99") and table[c].isna().all()]
     return table.drop(columns=unknown)
 

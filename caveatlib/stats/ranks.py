@@ -79,14 +79,12 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 def share(found: int, n: int, *, level: float = 0.95) -> tuple[float, float, float]:
     """Return a share of trials with its exact interval (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
+    from scipy.stats import binomtest
 
     if not 0 <= found <= n or n < 1:
         raise UsageError(f"Invalid share {found} of {n}. Must be 0 <= found <= n and n >= 1.")
-    tail = (1 - level) / 2
-    low = 0.0 if found == 0 else float(betaincinv(found, n - found + 1, tail))
-    high = 1.0 if found == n else float(betaincinv(found + 1, n - found, 1 - tail))
-    return found / n, low, high
+    interval = binomtest(found, n).proportion_ci(level, method="exact")
+    return found / n, float(interval.low), float(interval.high)
 
 
 def _walsh(values) -> np.ndarray:

@@ -82,39 +82,51 @@ def test_no_verdict_inside_the_null_band(low, high, width, verdict):
     assert decide(row(1.1, low, high), null=null(width)).verdict == verdict
 
 
-def test_the_null_band_explains_itself():
-    """Every card says that its null band is wide; a narrow one is named where it is in the way."""
-    for found in (row(), row(1.03, 0.9, 1.2), row(1.03, 1.02, 1.04)):
-        assert decide(found, null=null(1.06)).because.endswith(" Too noisy.")
-        assert "Too noisy" not in decide(found, null=null(1.05, note="")).because
-    inside = decide(row(1.03, 1.02, 1.04), null=null(1.05, note=""))
-    assert inside.because.startswith("No difference found beyond the harness's own noise: 1.03x [")
-    assert inside.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
-    reaches_in = decide(row(1.2, 1.04, 1.4), null=null(1.05, note=""))
-    assert reaches_in.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
-    below = decide(row(0.97, 0.96, 0.98), null=null(1.05, note=""))
-    assert below.because.endswith(" The same arm twice reads 1.00x [0.95, 1.05].")
+def test_the_aa_control_is_named_only_where_it_stands_in_the_way():
+    """A card names the A/A control if it kept the interval from deciding, and not otherwise."""
     for found in (row(), row(1.03, 0.9, 1.2)):
-        assert "twice" not in decide(found, null=null(1.05, note="")).because
+        for note in ("", "Too noisy."):
+            said = decide(found, null=null(1.05, note=note)).because
+            assert "A/A" not in said
+            assert "noisy" not in said
+    for found in (row(1.03, 1.02, 1.04), row(1.2, 1.04, 1.4), row(0.97, 0.96, 0.98)):
+        said = decide(found, null=null(1.05, note="")).because
+        assert said.startswith("Undecided: ")
+        assert said.endswith(
+            " A/A control 1.00x [0.95, 1.05]; effects within it are not interpreted."
+        )
+        assert decide(found, null=null(1.05)).because.endswith(" Too noisy.")
     unknown = decide(row(machine="other"), null=null(1.05))
     assert unknown.verdict == OPEN
-    assert unknown.because.startswith("Undecided: 8.2x [7.5, 9.0] (20 blocks). ")
-    assert "own noise was not measured" in unknown.because
+    assert unknown.because == (
+        "Undecided: 8.2x (95 % CI 7.5 to 9.0, n = 20 blocks). The A/A control was not measured."
+    )
 
 
 def test_power_counts_the_null_band():
     """What would have been found must clear the band with its whole interval."""
     found = row(1.02, 0.98, 1.06, detectable=1.07)
-    words = "would have been found in four of five such runs."
-    assert f"one of 1.07x {words}" in decide(found).because
-    assert f"one of 1.16x {words}" in decide(found, null=null(1.08)).because
+    words = "at 80 % power."
+    assert f"Minimum detectable effect 1.07x {words}" in decide(found).because
+    assert f"Minimum detectable effect 1.16x {words}" in decide(found, null=null(1.08)).because
     against = row(2.0, 1.9, 2.1, threshold=2.0, detectable=2.2)
     said = decide(against, null=null(1.10)).because
     assert said.startswith(
-        f"Undecided: 2.0x [1.9, 2.1] against 2x (20 blocks); one of 2.42x {words}"
+        "Undecided: 2.0x (95 % CI 1.9 to 2.1, n = 20 blocks, threshold 2x). "
+        f"Minimum detectable effect 2.42x {words}"
     )
     seconds = row(0.0, -0.1, 0.1, kind="difference", threshold=0.0, detectable=0.15)
-    assert f"one of 0.15 s {words}" in decide(seconds, unit="s").because
+    assert f"Minimum detectable effect 150 ms {words}" in decide(seconds, unit="s").because
+
+
+def test_a_margin_says_no_more_than():
+    """An interval short of the margin is an answer: the effect is no more than that."""
+    found = row(1.01, 0.99, 1.03, threshold=1.1)
+    said = decide(found, "greater", margin=True)
+    assert said.verdict == FAILS
+    assert said.headline == "No more than the margin: 1.01x [0.99, 1.03], n = 20"
+    assert decide(row(1.3, 1.2, 1.4, threshold=1.1), margin=True).verdict == HOLDS
+    assert decide(row(1.1, 1.0, 1.2, threshold=1.1), margin=True).verdict == OPEN
 
 
 @pytest.mark.parametrize("width", [1.02, 1.08, 1.2])
@@ -135,7 +147,7 @@ def test_what_is_called_detectable_is_found(width):
         ]  # fmt: skip
         return stats.contrasts(pd.DataFrame(rows), [contrast]).iloc[0].to_dict()
 
-    promised = re.compile(r"one of ([\d.]+)x would")
+    promised = re.compile(r"detectable effect ([\d.]+)x at")
     told = [promised.search(decide(run(1.0), null=null(width)).because) for _ in range(15)]
     ratio = float(np.median([float(m[1]) for m in told if m]))
     share = np.mean([decide(run(ratio), null=null(width)).verdict == HOLDS for _ in range(150)])
@@ -154,7 +166,7 @@ def test_few_pairs_are_inconclusive_and_said():
     """Fewer than six pairs: inconclusive, with the words of the note."""
     verdict = decide(row(8.2, math.nan, math.nan, n=3, note="Too few: 3 blocks."))
     assert verdict.verdict == OPEN
-    assert verdict.because == "Undecided: 8.2x (3 blocks). Too few: 3 blocks."
+    assert verdict.because == "Undecided: 8.2x (n = 3 blocks). Too few: 3 blocks."
 
 
 def test_nothing_to_compare_is_not_measured():
@@ -165,12 +177,12 @@ def test_nothing_to_compare_is_not_measured():
 
 def test_the_card_leads_with_the_size():
     """Sizes are told from 1x upwards, with the word that the data choose."""
-    assert decide(row()).because == "Faster: 8.2x [7.5, 9.0] (20 blocks)."
+    assert decide(row()).because == "Faster: 8.2x (95 % CI 7.5 to 9.0, n = 20 blocks)."
     slower = decide(row(1 / 8.2, 1 / 9.0, 1 / 7.5))
-    assert slower.because == "Slower: 8.2x [7.5, 9.0] (20 blocks)."
+    assert slower.because == "Slower: 8.2x (95 % CI 7.5 to 9.0, n = 20 blocks)."
     assert slower.effect == pytest.approx(1 / 8.2)
     against = decide(row(threshold=2.0, pairing="session", n=8))
-    assert against.because == "8.2x [7.5, 9.0] against 2x (8 sessions)."
+    assert against.because == "8.2x (95 % CI 7.5 to 9.0, n = 8 sessions, threshold 2x)."
 
 
 @pytest.mark.parametrize("noise", [None, 1.01, 1.3])
@@ -178,7 +190,7 @@ def test_the_card_leads_with_the_size():
 def test_only_what_is_decided_leads_with_a_direction(noise, low, high):
     """Neither word stands in a card whose interval does not decide between them."""
     said = decide(row(1.02, low, high), null=noise and null(noise)).because
-    assert said.startswith("No difference found: 1.0")
+    assert said.startswith("No difference detected: 1.0")
     assert "Faster" not in said
     assert "Slower" not in said
 
@@ -190,13 +202,13 @@ def test_failures_are_told_whatever_was_found():
         assert said.endswith(" 1 trial of the arm failed. 2 trials of the baseline failed.")
 
 
-def test_bytes_are_told_in_megabytes():
-    """Bytes are what is stored, MB what is read."""
+def test_bytes_are_told_in_mebibytes():
+    """Bytes are what is stored, MiB what is read."""
     found = row(-226046464, -226500000, -225700000, kind="difference", threshold=0.0)
     less = claims.by_effect(
         FAST, found, direction="less", words=("More memory", "Less memory"), unit="B"
     )
-    assert less.because == "Less memory: 226.0 MB [225.7, 226.5] (20 blocks)."
+    assert less.because == "Less memory: 215.6 MiB (95 % CI 215.2 to 216.0, n = 20 blocks)."
     assert (less.effect, less.unit) == (-226046464, "B")
 
 
@@ -206,16 +218,16 @@ def test_a_difference_has_its_unit():
     words = ("Later", "Earlier")
     later = claims.by_effect(FAST, found, direction="greater", words=words, unit="s")
     assert (later.verdict, later.unit) == (HOLDS, "s")
-    assert later.because == "Later: 0.100 s [0.098, 0.102] (20 blocks)."
+    assert later.because == "Later: 100 ms (95 % CI 98 to 102, n = 20 blocks)."
     found = row(-0.1002, -0.1023, -0.0981, kind="difference", threshold=0.0)
     earlier = claims.by_effect(FAST, found, direction="greater", words=words, unit="s")
     assert earlier.verdict == FAILS
-    assert earlier.because == "Earlier: 0.100 s [0.098, 0.102] (20 blocks)."
+    assert earlier.because == "Earlier: 100 ms (95 % CI 98 to 102, n = 20 blocks)."
 
 
 def test_a_bound_is_never_rounded_to_the_threshold():
     """An interval that just clears 1 is not printed as if it touched it."""
-    assert "[1.004, " in decide(row(1.1, 1.004, 1.2)).because
+    assert "CI 1.004 to " in decide(row(1.1, 1.004, 1.2)).because
 
 
 def test_swapped_arms_flip_the_verdict_and_its_words():
@@ -255,8 +267,8 @@ def test_equality_within_a_tolerance(low, high, verdict):
     """Equal means the whole interval inside the tolerance, unequal all of it outside."""
     found = claims.by_equality(FAST, row(1.0, low, high), tolerance=0.05, what="Used of allowed")
     assert found.verdict == verdict
-    assert found.because.startswith("Used of allowed: 1.00x [")
-    assert found.because.endswith("Equal means 0.95 to 1.05.")
+    assert found.because.startswith("Used of allowed: 1.00x (95 % CI ")
+    assert found.because.endswith("Values from 0.95 to 1.05 count as equal.")
 
 
 def test_equality_without_data():
@@ -315,7 +327,7 @@ def test_unknown_words_are_refused(make, message):
 def test_repr_is_deterministic_and_plain():
     """Three lines of text, the same every time, without an address of an object."""
     text = (
-        "C99 holds. Faster: 8.2x [7.5, 9.0] (20 blocks).\n"
+        "C99 holds. Faster: 8.2x (95 % CI 7.5 to 9.0, n = 20 blocks).\n"
         f"  What decides: {FAST.decides}.\n  (startup, recorded, m)"
     )
     assert repr(decide(row())) == repr(decide(row())) == text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import claims, plots, stats
+from caveatlib import claims, stats
 from caveatlib.experiments.layers.calibration import NULLS, arm
 from caveatlib.experiments.layers.claims import CLAIMS, MORE, MOSTLY, PLANTED, PULLS, WORDS
 from caveatlib.experiments.layers.tables import (
@@ -16,7 +16,8 @@ from caveatlib.experiments.layers.tables import (
     SCRATCH,
     moves,
 )
-from caveatlib.measuring.designs import UNAVAILABLE
+from caveatlib.frames import UNAVAILABLE
+from caveatlib.support.quantities import format_quantity
 
 _CLAIM = {claim.id: claim for claim in CLAIMS}
 
@@ -291,7 +292,7 @@ def _told_opened(rows: pd.DataFrame) -> str:
         share = _values(rows, "opened", place, "opened_byte_share")
         size = _values(rows, "opened", place, "opened_bytes")
         if len(share) and share.median():
-            total = plots.format_quantity(size.median() / share.median(), "B")
+            total = format_quantity(size.median() / share.median(), "B")
             parts.append(f"{share.median():.1%} of the {total} on {name}")
     return f"Files that a web server opens make up {_listed(parts)}." if parts else ""
 

@@ -11,8 +11,8 @@ from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, Verdict
 from caveatlib.experiments.ports.claims import controls
 from caveatlib.experiments.ports.site import PATHS
+from caveatlib.frames import UNAVAILABLE
 from caveatlib.instruments.iperf3 import CPU_BOUND_SHARE
-from caveatlib.measuring.designs import UNAVAILABLE
 
 NAME = "ports"
 PROXY, HAIRPIN, AGAIN = "engine-proxy", "engine-hairpin", "engine-proxy-again"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.experiments.quota.cpu_counts import TOOLS
-from caveatlib.measuring.designs import UNAVAILABLE
+from caveatlib.frames import UNAVAILABLE
 
 NAME = "quota"
 LITTLE = 0.5

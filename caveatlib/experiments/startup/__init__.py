@@ -31,21 +31,16 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames
 from caveatlib.experiments.startup import workloads as work
-from caveatlib.experiments.startup.decisions import (
-    CLAIMS,
-    answer,
-    known_answers,
-    like_with_like,
-    verdicts,
-)
+from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.startup.claims import CLAIMS
+from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.startup.figures import plot, plot_at_once, plot_phases
 from caveatlib.experiments.startup.tables import (
     answers,
     builds,
     idle,
+    like_with_like,
     phases,
-    plot,
-    plot_at_once,
-    plot_phases,
     slowdown,
     stubborn,
     summarize,
@@ -57,14 +52,17 @@ from caveatlib.stats import guards
 
 __all__ = [
     "CLAIMS",
+    "CONTROLS",
+    "DECISIONS",
     "DESIGNS",
+    "KNOWN",
     "Trials",
     "answer",
     "answers",
     "builds",
+    "calibrate",
     "check",
     "idle",
-    "known_answers",
     "like_with_like",
     "phases",
     "plot",

@@ -1,10 +1,11 @@
-"""What the trials of `startup` show: tables and figures, frame in, frame or axes out."""
+"""Tables of `startup`: what the trials of one machine show, frame in, frame out."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import plots, stats
+from caveatlib import stats
+from caveatlib.experiments.kit.tables import per_machine
 
 MACHINES = ("microvm", "full-vm")
 SLOWDOWNS = {
@@ -24,7 +25,7 @@ MADE = {
 }
 
 
-def _starts(trials: pd.DataFrame) -> pd.DataFrame:
+def starts(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the starts and stops of single workloads, the null arm left out.
 
     Containers and processes are those of the design "start", virtual machines
@@ -35,6 +36,7 @@ def _starts(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[alone | machines]
 
 
+@per_machine
 def summarize(trials: pd.DataFrame) -> pd.DataFrame:
     """Summarise starts and stops, one row per place, fastest first.
 
@@ -44,19 +46,21 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
         As `stats.summarize`: n, failed, and for each mark in seconds the
         median with its interval (of the medians of sessions) and quantiles.
     """
-    table = stats.summarize(_starts(trials), list(MARKS), unit="session")
+    table = stats.summarize(starts(trials), list(MARKS), unit="session")
     if table.empty:
         return table
     return table.sort_values("first_output_s_median", kind="stable")
 
 
+@per_machine
 def phases(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the median marks in seconds since t0, one row per place, fastest first."""
-    good = _starts(trials)
+    good = starts(trials)
     table = good[good["ok"]].groupby("place")[list(MARKS)].median()
     return table.sort_values("first_output_s")
 
 
+@per_machine
 def builds(trials: pd.DataFrame) -> pd.DataFrame:
     """Return, per place, what it made of the same files and in how many seconds.
 
@@ -73,6 +77,7 @@ def builds(trials: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+@per_machine
 def answers(trials: pd.DataFrame) -> pd.DataFrame:
     """Return when a web server was first heard of, by when its client began to knock.
 
@@ -95,6 +100,7 @@ def answers(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, names=["client"])
 
 
+@per_machine
 def idle(trials: pd.DataFrame) -> pd.DataFrame:
     """Return, per place and number at once, the time until all are up and their memory.
 
@@ -120,61 +126,63 @@ def idle(trials: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+@per_machine
 def stubborn(trials: pd.DataFrame) -> pd.DataFrame:
     """Return, per place, the seconds to stop a workload that handles no SIGTERM."""
     rows = trials[(trials["design"] == "stubborn") & trials["ok"]]
     return rows.groupby("place")[["stop_s"]].median().sort_values("stop_s")
 
 
+@per_machine
 def slowdown(trials: pd.DataFrame) -> pd.DataFrame:
     """Return how many times longer the same work takes in the guest, median per kind of work."""
     rows = trials[(trials["workload"] == "slowdown") & trials["ok"]]
     return rows.groupby(["place", "accel"])[list(SLOWDOWNS)].median()
 
 
-def _marked(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials, their places marked where a guest was emulated."""
-    emulated = trials["place"].isin(trials.loc[trials["accel"] == "tcg", "place"])
-    return trials.assign(place=trials["place"] + emulated.map({True: " (emulated)", False: ""}))
+LIKE_WITH_LIKE = {
+    "namespaces over process": ("start", "namespaces", "process", "bare with bare"),
+    "runc over namespaces": ("start", "runc", "namespaces", "bare with bare"),
+    "microVM over runc": ("machine", "microvm", "runc", "bare with bare"),
+    "docker-crun over docker-runc": ("start", "docker-crun", "docker-runc", "managed with managed"),
+    "docker-runsc over docker-runc": (
+        "start",
+        "docker-runsc",
+        "docker-runc",
+        "managed with managed",
+    ),
+    "docker-runc over runc": ("start", "docker-runc", "runc", "what the management costs"),
+    "full VM over docker-runc": ("machine", "full-vm", "docker-runc", "unequal stacks"),
+}
+"""Name -> design, arm, baseline, and what kind of pair it is."""
 
 
-def plot(trials: pd.DataFrame, ax=None):
-    """Draw the time until the first output, one dot per trial, one row per place."""
-    return plots.dots(
-        _marked(_starts(trials)),
-        "first_output_s",
-        by="place",
-        unit="s",
-        label="Time until the workload's first output",
-        log=True,
-        ax=ax,
-    )
+@per_machine
+def like_with_like(trials: pd.DataFrame) -> pd.DataFrame:
+    """Compare starts of stacks of the same height, and the usual unequal pair beside them.
 
-
-def plot_phases(trials: pd.DataFrame, ax=None):
-    """Draw what a start and a stop are made of: median marks, one bar per place.
-
-    Emulated machines are left out: beside their bars no other could be seen.
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by what is compared: number of sessions, ratio of the first
+        outputs with its interval (plain and adjusted), and the kind of pair.
     """
-    table = phases(trials[trials["accel"] != "tcg"])
-    steps = {
-        "prepare": table["created_s"],
-        "start": table["first_output_s"] - table["created_s"],
-        "stop": table["stop_s"],
-    }
-    return plots.stacked(pd.DataFrame(steps), unit="s", label="Median time", ax=ax)
-
-
-def plot_at_once(trials: pd.DataFrame, ax=None):
-    """Draw the time until the last of several instances has spoken."""
-    return plots.lines(
-        _marked(trials[(trials["design"] == "at-once") & trials["ok"]]),
-        "at_once",
-        "last_output_s",
-        by="place",
-        unit="s",
-        xlabel="instances asked for at once",
-        ylabel="time until all had spoken",
-        log=True,
-        ax=ax,
-    )
+    wanted = [
+        stats.Contrast(
+            name,
+            "first_output_s",
+            {"design": design, "place": arm, "replicate": 0},
+            {"design": design, "place": baseline, "replicate": 0},
+            pairing="session",
+        )
+        for name, (design, arm, baseline, _) in LIKE_WITH_LIKE.items()
+    ]
+    rows = stats.jointly([(trials, contrast) for contrast in wanted])
+    columns = ["n", "estimate", "low", "high", "low_adjusted", "high_adjusted"]
+    table = pd.DataFrame(rows).set_index("name")[columns]
+    emulated = (trials["accel"] == "tcg").any()
+    pairs = [
+        kind + (": emulated, decides nothing" if emulated and "VM" in name else "")
+        for name, (_, _, _, kind) in LIKE_WITH_LIKE.items()
+    ]
+    return table.assign(pair=pairs)

@@ -14,7 +14,7 @@ from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import ports
 from caveatlib.experiments.ports import claims, site, traffic
 from caveatlib.experiments.ports.decisions import AGAIN, HAIRPIN, PAIRED, PROXY
-from caveatlib.measuring.designs import UNAVAILABLE
+from caveatlib.frames import UNAVAILABLE
 
 pytestmark = pytest.mark.beside
 

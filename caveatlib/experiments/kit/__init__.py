@@ -1,0 +1,1 @@
+"""What every experiment would write again: calibration, sentences, tables by machine."""

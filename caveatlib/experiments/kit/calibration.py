@@ -1,0 +1,139 @@
+"""Calibration: cases with a known true value, and A/A controls (the same arm twice)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.claims import Decision
+
+COLUMNS = [
+    "check",
+    "machine",
+    "truth",
+    "estimate",
+    "low",
+    "high",
+    "n",
+    "tolerance",
+    "passes",
+    "note",
+]
+
+Derive = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A positive control: a comparison whose true value is fixed beforehand.
+
+    Attributes
+    ----------
+    name : str
+    contrast : stats.Contrast
+        Its threshold is not looked at.
+    truth : float or callable
+        The true value, or what gives it for one machine's trials (NaN: not there).
+    within : float
+        How far the estimate may lie from it.
+    relative : bool
+        Whether `within` is a share of the truth, else it is in the measure's unit.
+    table : callable, optional
+        Given one machine's trials, returns the table that the contrast is of.
+    """
+
+    name: str
+    contrast: stats.Contrast
+    truth: float | Callable[[pd.DataFrame], float]
+    within: float
+    relative: bool = True
+    table: Derive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """An A/A control: the same arm twice, whose true ratio is 1."""
+
+    name: str
+    contrast: stats.Contrast
+    table: Derive | None = None
+
+
+def aa_controls(decisions: Sequence[Decision]) -> tuple[Control, ...]:
+    """Return the A/A controls that decisions name, each once, under its contrast's name."""
+    found: dict[stats.Contrast, Control] = {}
+    for decision in decisions:
+        null = getattr(decision, "null", None)
+        if null is not None:
+            found.setdefault(
+                null.name, Control(name=null.name, contrast=null, table=decision.table)
+            )
+    return tuple(found.values())
+
+
+def calibrate(
+    trials: pd.DataFrame, known: Sequence[Known], controls: Sequence[Control]
+) -> pd.DataFrame:
+    """Lay what the harness reads beside what is true.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Table of trials of one source.
+    known : sequence of Known
+    controls : sequence of Control
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per case and machine: `check`, `machine`, `truth`, `estimate` with its
+        interval `low` to `high`, `n`, `tolerance` in words, `passes` (``"yes"``, ``"no"``,
+        or ``"not measured"``) and `note`. A known value passes if the estimate lies within
+        its tolerance, an A/A control if its whole interval does.
+    """
+    rows = []
+    for _, here in trials.groupby("machine", sort=True):
+        rows += [_known(here, case) for case in known]
+        rows += [_control(here, control) for control in controls]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _known(here: pd.DataFrame, case: Known) -> dict:
+    (found,) = stats.jointly([(case.table(here) if case.table else here, case.contrast)])
+    truth = case.truth(here) if callable(case.truth) else case.truth
+    reach = case.within * abs(truth) if case.relative else case.within
+    size = f"{case.within:.0%}" if case.relative else f"{case.within:g}"
+    note = found["note"] if found["n"] < stats.MIN_PAIRS else ""
+    passes = abs(found["estimate"] - truth) <= reach
+    return _row(here, case.name, found, truth, f"{truth:.3g} ± {size}", passes, note)
+
+
+def _control(here: pd.DataFrame, control: Control) -> dict:
+    table = control.table(here) if control.table else here
+    if table.empty:
+        (found,) = stats.jointly([(table, control.contrast)])
+    else:
+        found = stats.null_band(table, control.contrast).reset_index().iloc[0].to_dict()
+    least, most = 1 - stats.NULL_TOLERANCE, 1 + stats.NULL_TOLERANCE
+    words = f"interval within 1 ± {stats.NULL_TOLERANCE:.0%}"
+    passes = least <= found["low"] and found["high"] <= most
+    return _row(here, control.name, found, 1.0, words, passes, found["note"], found["low"])
+
+
+def _row(here, name, found, truth, tolerance, passes, note, reading=None) -> dict:
+    reading = found["estimate"] if reading is None else reading
+    return {
+        "check": name,
+        "machine": here["machine"].iloc[0],
+        "truth": truth,
+        "estimate": found["estimate"],
+        "low": found["low"],
+        "high": found["high"],
+        "n": int(found["n"]),
+        "tolerance": tolerance,
+        "passes": ("yes" if passes else "no") if pd.notna(reading) else "not measured",
+        "note": note,
+    }

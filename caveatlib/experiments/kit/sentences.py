@@ -1,0 +1,32 @@
+"""Sentences made from numbers: lists, counts, and one answer per machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import pandas as pd
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return ``"a, b and c"``; empty for nothing."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def per_machine(answer: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame], str]:
+    """Let a function that tells of one machine's trials tell of each machine by its name.
+
+    One that finds nothing to tell, and a table without rows, give "Nothing was measured."
+    """
+
+    @wraps(answer)
+    def whole(trials: pd.DataFrame) -> str:
+        told = {machine: answer(rows) for machine, rows in trials.groupby("machine", sort=True)}
+        said = {machine: text or "Nothing was measured." for machine, text in told.items()}
+        if len(said) > 1:
+            return " ".join(f"{machine}: {text}" for machine, text in said.items())
+        return next(iter(said.values()), "Nothing was measured.")
+
+    return whole

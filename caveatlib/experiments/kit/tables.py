@@ -1,0 +1,62 @@
+"""Tables and figures by machine: none can pool two machines.
+
+A table or figure function is given the trials of one machine; the wrappers here apply
+it machine by machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+import pandas as pd
+
+from caveatlib import plots
+from caveatlib.errors import UsageError
+
+
+def per_machine(table: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """Apply a table function to each machine's trials; several get an index level `machine`."""
+
+    @wraps(table)
+    def whole(trials: pd.DataFrame, *args, **options) -> pd.DataFrame:
+        parts = {m: table(rows, *args, **options) for m, rows in _machines(trials)}
+        if len(parts) < 2:
+            return next(iter(parts.values())) if parts else table(trials, *args, **options)
+        return pd.concat(parts, names=["machine"])
+
+    return whole
+
+
+def figure_per_machine(draw: Callable) -> Callable:
+    """Apply a figure function to each machine's trials; several get axes and a title each.
+
+    The wrapped function is called as ``draw(rows, ax=axes, ...)``. What is returned are the
+    axes, the last machine's if there are several; `plots.describe` tells of all of them.
+    """
+
+    @wraps(draw)
+    def whole(trials: pd.DataFrame, ax=None, **options):
+        parts = _machines(trials)
+        if len(parts) < 2:
+            return draw(trials, ax=ax, **options)
+        if ax is not None:
+            raise UsageError(
+                f"Trials of {len(parts)} machines for one axes. Must be of one machine, or "
+                "without `ax`."
+            )
+        axes = plots.new_axes(height=3.0 * len(parts), rows=len(parts))
+        told = []
+        for (machine, rows), part in zip(parts, axes, strict=True):
+            part.figure.set_label("")
+            draw(rows, ax=part, **options)
+            part.set_title(plots.literal(machine), loc="left", fontsize="medium")
+            told.append(f"{machine}: {plots.describe(part)}")
+        axes[-1].figure.set_label(" ".join(told))
+        return axes[-1]
+
+    return whole
+
+
+def _machines(trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return list(trials.groupby("machine", sort=True))

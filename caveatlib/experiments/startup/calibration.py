@@ -1,0 +1,48 @@
+"""Cases of `startup` with a known true value, and its A/A controls."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.experiments.startup.decisions import DECISIONS, contrast
+
+SLEPT_S, SLEPT_WITHIN_S = 0.1, 0.01
+KNOWN = (
+    Known(
+        name="0.1 s of sleep added to docker-runc",
+        contrast=contrast(
+            "sleep in docker-runc",
+            "first_output_s",
+            {"design": "known-answer", "sleep_s": SLEPT_S},
+            {"design": "known-answer", "sleep_s": 0.0},
+            kind="difference",
+        ),
+        truth=SLEPT_S,
+        within=SLEPT_WITHIN_S,
+        relative=False,
+    ),
+    Known(
+        name="0.1 s of sleep between marks in a microVM",
+        contrast=contrast(
+            "sleep in a microVM",
+            "between_s",
+            {"design": "emulator", "workload": "marks"},
+            None,
+            kind="difference",
+        ),
+        truth=SLEPT_S,
+        within=SLEPT_WITHIN_S,
+        relative=False,
+    ),
+)
+CONTROLS = aa_controls(DECISIONS)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`.
+
+    Sleeps that were added, each to 10 ms, and the same start, stop and build twice.
+    """
+    return calibration.calibrate(trials, KNOWN, CONTROLS)

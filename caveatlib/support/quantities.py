@@ -1,0 +1,24 @@
+"""Quantities as people read them: a value with the unit that fits its size."""
+
+from __future__ import annotations
+
+SCALES = {
+    "s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
+    "B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
+    "bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1, "bit/s")),
+}
+"""Unit -> divisors and names, the largest first."""
+
+
+def scale(value: float, unit: str) -> tuple[float, str]:
+    """Return the divisor and the name of the unit in which a value is best read."""
+    steps = SCALES.get(unit, ((1, unit),))
+    if value == 0:
+        return next((f, n) for f, n in steps if f == 1)
+    return next(((f, n) for f, n in steps if abs(value) >= f), steps[-1])
+
+
+def format_quantity(value: float, unit: str) -> str:
+    """Return a value with the unit in which it is best read: ``"42.1 ms"``."""
+    factor, name = scale(value, unit)
+    return f"{value / factor:.3g} {name}".strip()
