@@ -340,7 +340,11 @@ def test_too_few_pairs_for_many_claims():
     table = stats.contrasts(trials(arms), wanted)
     assert table["low"].notna().all()
     assert table["low_adjusted"].isna().all()
-    assert table["note"].str.contains("6 blocks; an interval adjusted for so many comparisons needs 8").all()
+    assert (
+        table["note"]
+        .str.contains("6 blocks; an interval adjusted for so many comparisons needs 8")
+        .all()
+    )
 
 
 def test_a_null_result_says_what_would_have_been_found():
@@ -348,9 +352,7 @@ def test_a_null_result_says_what_would_have_been_found():
     row = only(noisy(15, ratio=1.0))
     half = np.log(row["high"] / row["low"]) / 2
     assert row["detectable"] == pytest.approx(np.exp(half * (1 + 0.8416 / 1.9600)), rel=1e-4)
-    assert row["note"] == (
-        f"Minimum detectable effect {row['detectable']:.3g}x at 80 % power."
-    )
+    assert row["note"] == (f"Minimum detectable effect {row['detectable']:.3g}x at 80 % power.")
 
 
 @pytest.mark.parametrize(
