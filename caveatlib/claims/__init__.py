@@ -15,6 +15,7 @@ from caveatlib.claims.judging import (
     Reading,
     Share,
     Whole,
+    evidence,
     judge,
     values_of,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "card",
     "counted",
     "escape_control_characters",
+    "evidence",
     "from_ledger",
     "judge",
     "ledger",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -65,11 +65,18 @@ class Decision:
         The effect that was measured is shown all the same, and decides nothing.
     qualify : callable, optional
         Given one machine's trials and the verdict, returns a sentence to add, or "".
+    say : callable, optional
+        Given one machine's trials and the verdict, returns the answer as one would say it
+        aloud, or "" for the headline.
+    label : str
+        What is compared, in a few words, for a row of a figure.
     """
 
     claim: Claim
     unfair: Callable[[Rows], str] | None = None
     qualify: Callable[[Rows, Verdict], str] | None = None
+    say: Callable[[Rows, Verdict], str] | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +221,12 @@ class Whole(Decision):
         Ids of the claims that are its parts.
     tell : callable, optional
         Given one machine's trials and the parts' verdicts by id, returns the sentences.
+    labels : mapping
+        Part of an id, between its slashes -> words for it in a table.
     """
 
     parts: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[Rows, dict[str, Verdict]], str] | None = None
 
 
@@ -269,8 +279,45 @@ def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> l
             verdict = _read(decision, rows, where)
         if decision.qualify and verdict.verdict != NOT_MEASURED:
             verdict = rules.qualified(verdict, decision.qualify(rows, verdict))
+        if decision.say and (said := decision.say(rows, verdict)):
+            verdict = replace(verdict, sentence=said)
         found[name] = verdict
     return [found[d.claim.id] for d in decisions]
+
+
+def evidence(trials: pd.DataFrame, decision: Decision) -> pd.DataFrame:
+    """Return the rows that a decision reads, with no more columns than it needs.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    decision : Decision
+
+    Returns
+    -------
+    pandas.DataFrame
+        For an effect, both arms and its A/A control of the table that is compared; for a
+        fact, a share or a count, all of its readings; without rows for a whole.
+    """
+    table, wheres, columns = trials, [], []
+    if isinstance(decision, Effect | Equality):
+        if decision.table:
+            derive = decision.table
+            parts = [derive(rows) for _, rows in trials.groupby("machine", sort=True)]
+            table = pd.concat(parts, ignore_index=True) if parts else derive(trials)
+        null = getattr(decision, "null", None)
+        compared = [decision.contrast, *([null] if null else [])]
+        wheres = [w for c in compared for w in (c.arm, c.baseline) if w is not None]
+        columns = [decision.contrast.measure]
+    elif not isinstance(decision, Whole):
+        wheres = [reading.where for reading in decision.reads()]
+        columns = [reading.column for reading in decision.reads()]
+    keep = pd.Series(False, index=table.index)
+    for where in wheres:
+        keep |= stats.match(table, where)
+    names = [*stats.KEYS, *(n for w in wheres for n in w), "error", *columns]
+    names = [n for n in dict.fromkeys(names) if n in table.columns]
+    return table.loc[keep, names].reset_index(drop=True)
 
 
 def _measured(decision, rows: Rows, table: pd.DataFrame, row: dict, where: dict) -> Verdict:

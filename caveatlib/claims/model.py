@@ -65,6 +65,11 @@ class Verdict:
         Effect, interval and n, or the fact, in one line of at most `LONGEST_HEADLINE` characters.
     because : str
         Sentences, the headline's among them.
+    sentence : str
+        The answer as one would say it aloud; the headline if it has none of its own.
+    threshold, band_low, band_high : float
+        What a ratio or difference is held against, and the ends of the A/A band around it;
+        NaN where there is none. Shown, not stored.
     quote, kind, decides : str
         Of the claim; shown, not stored.
     """
@@ -81,6 +86,10 @@ class Verdict:
     source: str = ""
     headline: str = ""
     because: str = ""
+    sentence: str = ""
+    threshold: float = math.nan
+    band_low: float = math.nan
+    band_high: float = math.nan
     quote: str = ""
     kind: str = ""
     decides: str = ""
@@ -91,6 +100,8 @@ class Verdict:
         object.__setattr__(self, "n", int(self.n))
         if not self.headline:
             object.__setattr__(self, "headline", _first_sentence(self.because))
+        if not self.sentence:
+            object.__setattr__(self, "sentence", f"{self.headline}.")
         for name in ("effect", "low", "high"):  # null in JSON
             if getattr(self, name) is None:
                 object.__setattr__(self, name, math.nan)
@@ -114,7 +125,7 @@ class Verdict:
         return card(title, quote, [self.because], origin, self.verdict, asked=asked)
 
 
-_SHOWN = ("headline", "quote", "kind", "decides")
+_SHOWN = ("headline", "sentence", "threshold", "band_low", "band_high", "quote", "kind", "decides")
 
 
 class Verdicts(list):

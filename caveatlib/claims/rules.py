@@ -72,6 +72,7 @@ def by_effect(
         said = [f"Undecided: {_counted(row, unit)}.", row["note"]]
         return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
     below, above, noise = _band(row, null)
+    base |= {"threshold": row["threshold"], "band_low": below, "band_high": above}
     if low > above or high < below:
         holds = (low > above) == (direction == "greater")
         lead, turned = _lead(row, words, margin=margin and high < below)
@@ -123,6 +124,7 @@ def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> V
     else:
         said.append(_failures(row))
     base |= {"effect": row["estimate"], "low": low, "high": high}
+    base |= {"threshold": row["threshold"], "band_low": least, "band_high": most}
     line = f"{what}: {_brief(row, 'x', marks=marks)}"
     return Verdict(**base, verdict=verdict, headline=line, because=_join(said))
 

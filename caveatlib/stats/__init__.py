@@ -7,6 +7,7 @@ session is what was started afresh.
 """
 
 from caveatlib.stats.contrasts import (
+    KEYS,
     KNOWN_COLUMNS,
     MIN_PAIRS,
     NULL_TOLERANCE,
@@ -25,6 +26,7 @@ from caveatlib.stats.describe import quality, summarize
 from caveatlib.stats.ranks import hodges_lehmann, holm, share, signed_rank_p
 
 __all__ = [
+    "KEYS",
     "KNOWN_COLUMNS",
     "MIN_PAIRS",
     "NULL_TOLERANCE",

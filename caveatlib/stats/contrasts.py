@@ -19,7 +19,8 @@ POWER = 0.8
 NULL_TOLERANCE = 0.05
 """The interval of the null arm's ratio must lie within 1 +- this."""
 
-_KEYS = ["run", "session", "design", "block", "machine", "source", "ok"]
+KEYS = ["run", "session", "design", "block", "machine", "source", "ok"]
+"""Columns that say which trials belong together."""
 _COLUMNS = [
     "machine",
     "source",
@@ -338,7 +339,7 @@ def _inner(contrast: Contrast, value: float) -> float:
 
 def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Series:
     """Return one value per block, or one per session, of the rows that `where` names."""
-    _need(trials, [*_KEYS, contrast.measure])
+    _need(trials, [*KEYS, contrast.measure])
     rows = trials[match(trials, where) & trials["ok"] & trials[contrast.measure].notna()]
     values = rows[contrast.measure].astype(float)
     if contrast.kind == "ratio" and (values <= 0).any():
@@ -382,7 +383,7 @@ def _failed(trials: pd.DataFrame, where: Mapping) -> int:
 
 
 def _check(trials: pd.DataFrame) -> None:
-    _need(trials, _KEYS)
+    _need(trials, KEYS)
     if trials["source"].nunique() > 1:
         sources = sorted(trials["source"].unique())
         raise UsageError(f"Trials of the sources {sources} in one table. Must be of one source.")
