@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
-from caveatlib.claims import escape_control_characters
 from caveatlib.errors import CaveatError, MeasurementError, UsageError
+from caveatlib.support.text import escape_control_characters
 
 app = typer.Typer(
     add_completion=False,

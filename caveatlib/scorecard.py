@@ -15,6 +15,7 @@ import pandas as pd
 from caveatlib import claims, store, trials
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
+from caveatlib.support.text import escape_control_characters
 
 NOT_YET, HISTORY = "not measured yet", "then and now"
 SEVERAL = "with several answers"
@@ -54,10 +55,10 @@ def table(source: str | os.PathLike | Mapping | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def verdicts(source: str | os.PathLike | Mapping | None = None) -> list[claims.Verdict]:
+def verdicts(source: str | os.PathLike | Mapping | None = None) -> claims.Verdicts:
     """Return the verdicts of all experiments that have trials in this source."""
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
-    return [v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME])]
+    return claims.Verdicts(v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME]))
 
 
 HEADS = (
@@ -118,7 +119,7 @@ def lines(frame: pd.DataFrame) -> Iterable[str]:
         effect = f": {row['effect']}" if row["effect"] else ""
         where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
         line = f"{row['claim']:<20} {row['verdict']:<18} {_quoted(row)}{effect}{where}"
-        yield claims.escape_control_characters(line)
+        yield escape_control_characters(line)
 
 
 def _quoted(row: Mapping) -> str:

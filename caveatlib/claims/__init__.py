@@ -33,7 +33,6 @@ from caveatlib.claims.model import (
     Verdict,
     Verdicts,
     card,
-    escape_control_characters,
 )
 from caveatlib.claims.reasons import why_not
 from caveatlib.claims.rules import (
@@ -74,7 +73,6 @@ __all__ = [
     "by_share",
     "card",
     "counted",
-    "escape_control_characters",
     "evidence",
     "from_ledger",
     "judge",

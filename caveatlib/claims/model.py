@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from html import escape
 
 from caveatlib.errors import UsageError
+from caveatlib.support.text import escape_control_characters
 
 HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"
 OPEN, NOT_MEASURED = "inconclusive", "not measured here"
@@ -196,11 +197,6 @@ def card(
         'border-radius:4px;padding:6px 10px;margin:4px 0;color:inherit;background:transparent">'
         f"<b>{_markup(title)}</b>{said}{body}{small}{_markup(origin)}</div></div>"
     )
-
-
-def escape_control_characters(text: str) -> str:
-    """Return the text with whatever would steer a terminal or turn its direction spelled out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _markup(text: str) -> str:

@@ -10,8 +10,9 @@ from caveatlib.errors import ImageError, UsageError
 from caveatlib.images import documents, layers, stores
 from caveatlib.images.documents import Descriptor
 from caveatlib.images.limits import Limits
-from caveatlib.images.names import escape
+from caveatlib.images.names import brief, escape
 from caveatlib.images.registry import Registry
+from caveatlib.support.text import shorten
 
 _MACHINES = {
     "x86_64": "amd64",
@@ -128,25 +129,24 @@ def _in_manifest_json(data: bytes) -> list[Found]:
 def pick(found: list[Found], name: str | None, platform: str | None, source) -> Found:
     """Return the one image of that name and platform; UsageError says what there is."""
     images = list(dict.fromkeys(image.name for image in found))
-    shown = escape(os.fsdecode(source))
+    shown = brief(os.fsdecode(source))
+    listed = ", ".join(map(shorten, images[:20]))
     if name is None and len(images) > 1:
         raise UsageError(
             f"{shown!r} holds {len(images)} images. Must name one, as in "
-            f"'{shown}#{images[0]}', of: {', '.join(images[:20])}."
+            f"'{shown}#{shorten(images[0])}', of: {listed}."
         )
     chosen = [image for image in found if name is None or image.name == name]
     if not chosen:
-        raise UsageError(
-            f"{shown!r} holds no image {escape(name)!r}. Must be one of: {', '.join(images[:20])}."
-        )
+        raise UsageError(f"{shown!r} holds no image {brief(name)!r}. Must be one of: {listed}.")
     wanted = platform or default_platform()
     fitting = [image for image in chosen if _fits(image.platform, wanted)]
     if fitting:
         return fitting[0]
     if len(chosen) == 1 and (platform is None or not chosen[0].platform):
         return replace(chosen[0], platform="" if platform is None else platform)
-    there = ", ".join(sorted({image.platform or "unknown" for image in chosen}))
-    raise UsageError(f"{shown!r} is not there for {escape(wanted)!r}. Must be one of: {there}.")
+    there = ", ".join(sorted({shorten(image.platform) or "unknown" for image in chosen})[:20])
+    raise UsageError(f"{shown!r} is not there for {brief(wanted)!r}. Must be one of: {there}.")
 
 
 def default_platform() -> str:

@@ -11,11 +11,12 @@ import pandas as pd
 from caveatlib import frames
 from caveatlib.images import categories, merge, tables, tar, view
 from caveatlib.images.layers import Scan
+from caveatlib.support.text import escape_control_characters, shorten
 
 _EXTRAS = ("documentation", "man page", "locale", "cache")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Image:
     """A container image; its tables are made when first asked for.
 
@@ -36,6 +37,17 @@ class Image:
     created_by: tuple[str, ...]
     media_types: tuple[str, ...]
     verified: tuple[bool, ...]
+
+    def __repr__(self):
+        entries = [scan.entries for scan in self.scans]
+        size = sum(int(part.sizes[_files(part)].sum()) for part in entries)
+        many = "s" * (len(entries) != 1)
+        text = (
+            f"Image {shorten(self.name or self.digest)!r} ({shorten(self.platform)}): "
+            f"{len(entries)} layer{many}, {sum(map(len, entries))} entries, "
+            f"{size:,} bytes of files; tables: summary, layers, files, packages, olives"
+        )
+        return escape_control_characters(text)
 
     @cached_property
     def _hidden(self) -> list[np.ndarray]:

@@ -35,9 +35,9 @@ class Scan:
     diff_id: str
     codec: str
     compressed_bytes: int
-    entries: tar.Entries
-    databases: dict[str, bytes] = field(default_factory=dict)
-    hashes: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    entries: tar.Entries = field(repr=False)
+    databases: dict[str, bytes] = field(default_factory=dict, repr=False)
+    hashes: dict[int, tuple[str, str, str]] = field(default_factory=dict, repr=False)
 
 
 def scan(

@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
+from caveatlib.support.text import shorten
+
 _DOTS = (b"/./", b"/../", b"/.\0", b"/..\0")
 
 
@@ -25,6 +27,11 @@ def escape(raw: bytes | str) -> str:
     if text.isprintable() and "%" not in text:
         return text
     return "".join(_escaped(c) for c in text)
+
+
+def brief(raw: bytes | str) -> str:
+    """Return the name for a message: escaped, and cut short if it is very long."""
+    return shorten(escape(raw))
 
 
 def _escaped(char: str) -> str:

@@ -7,7 +7,7 @@ Everything here runs once per odd header and is linear in its size. (Python's
 from __future__ import annotations
 
 from caveatlib.errors import ImageError
-from caveatlib.images.names import escape
+from caveatlib.images.names import brief, escape
 
 INT64_MAX = (1 << 63) - 1
 SPARSE_MAP_MAX = 1 << 20
@@ -93,7 +93,7 @@ def check_global(data: bytes) -> None:
     """
     for key in records(data):
         if key in _STATED or key.startswith(b"GNU.sparse"):
-            raise ImageError(f"Global PAX header states {escape(key)!r}. Must be left per entry.")
+            raise ImageError(f"Global PAX header states {brief(key)!r}. Must be left per entry.")
 
 
 def overrides(pax: dict[bytes, bytes]) -> dict:

@@ -14,7 +14,7 @@ from caveatlib.images.assemble import load
 from caveatlib.images.find import Found, find, find_root, pick
 from caveatlib.images.image import Image, files_frame
 from caveatlib.images.limits import DEFAULTS, Budget, Limits
-from caveatlib.images.names import escape
+from caveatlib.images.names import brief
 from caveatlib.images.registry import Registry
 
 REGISTRY = "registry://"
@@ -144,7 +144,7 @@ def _open(source, olives: bool, limits: Limits) -> tuple[stores.Store, list[Foun
         return store, find_root(store, text.removeprefix(REGISTRY), limits)
     if "://" in text and not os.path.exists(source):
         raise UsageError(
-            f"{escape(text)!r} is no source. Must be a path or {REGISTRY}host/name:tag."
+            f"{brief(text)!r} is no source. Must be a path or {REGISTRY}host/name:tag."
         )
     store = stores.open_path(Path(source), budget=budget, hash_files=olives)
     return store, find(store, limits)

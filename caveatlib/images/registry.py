@@ -48,7 +48,7 @@ class Registry:
         match = _REFERENCE.fullmatch(reference)
         if not match:
             raise UsageError(
-                f"{names.escape(reference)!r} is no reference. Must be host[:port]/name[:tag]."
+                f"{names.brief(reference)!r} is no reference. Must be host[:port]/name[:tag]."
             )
         self._scheme = "http" if _LOCAL.fullmatch(match["host"]) else "https"
         self._host = match["host"] + (match["port"] or "")

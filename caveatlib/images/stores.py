@@ -39,11 +39,11 @@ class Store(Protocol):
 
 
 def _missing(path: str) -> ImageError:
-    return ImageError(f"{names.escape(path)} is not in the image. Must be complete.")
+    return ImageError(f"{names.brief(path)} is not in the image. Must be complete.")
 
 
 def _too_large(path: str, size: int, limit: int) -> ImageError:
-    return ImageError(f"{names.escape(path)} has {size} bytes. Must be at most {limit}.")
+    return ImageError(f"{names.brief(path)} has {size} bytes. Must be at most {limit}.")
 
 
 class _Files:
@@ -81,7 +81,7 @@ class _Files:
             if parts[0] == "blobs" and len(parts) == 3:
                 found = layers.digest_of(_chunks(read_at, offset, size), algorithm)
                 layers.check(f"{parts[1]}:{parts[2]}", found, "Layer")
-            raise ImageError(f"Layer {names.escape(path)}: {problem}") from None
+            raise ImageError(f"Layer {names.brief(path)}: {problem}") from None
 
 
 def _chunks(read_at: Callable[[int, int], bytes], offset: int, size: int) -> Iterator[bytes]:
@@ -142,7 +142,9 @@ def _outer_path(member: tar.Member, files: dict, links: dict, budget: Budget) ->
         links[path] = names.normalise(link)
     elif member.kind == tar.FILE:
         if member.sparse:
-            raise ImageError(f"Member {path} of the archive is sparse. Must be stored whole.")
+            raise ImageError(
+                f"Member {names.brief(path)} of the archive is sparse. Must be stored whole."
+            )
         return path
     return None
 
@@ -155,7 +157,7 @@ def _resolve(path: str, files: dict, links: dict, budget: Budget) -> str | None:
         if path not in links:
             return None
         path = links[path]
-    raise ImageError(f"Links of the archive go round at {path}.")
+    raise ImageError(f"Links of the archive go round at {names.brief(path)}.")
 
 
 def _check_end(walk: tar.Walk) -> None:
@@ -174,13 +176,16 @@ class Layout(_Files):
 
     def has(self, path: str) -> bool:
         """Return whether there is such a file."""
-        return (self._folder / path).is_file()
+        return os.path.isfile(self._at(path))
 
     def _find(self, path):
-        try:
-            return open_file(self._folder / path)
-        except (FileNotFoundError, UsageError):
-            raise _missing(path) from None
+        if not self.has(path):
+            raise _missing(path)
+        return open_readable(self._at(path))
+
+    def _at(self, path: str) -> Path:
+        """Return where a file of the layout lies: never above its folder."""
+        return self._folder / names.normalise(path)[1:]
 
 
 def open_file(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
@@ -269,7 +274,7 @@ class Stream:
         if self._sizes[found] > limit or not isinstance(data, bytes):
             if self._sizes[found] > limit:
                 raise _too_large(path, self._sizes[found], limit)
-            raise ImageError(f"{names.escape(path)} is no JSON.")
+            raise ImageError(f"{names.brief(path)} is no JSON.")
         return data
 
     def layer(self, path: str, algorithm: str) -> layers.Scan:
@@ -281,7 +286,7 @@ class Stream:
         if isinstance(data, bytes):
             data = self._scan(iter([data]), found, len(data))
         if isinstance(data, ImageError):
-            raise ImageError(f"Layer {names.escape(path)}: {data}")
+            raise ImageError(f"Layer {names.brief(path)}: {data}")
         return data
 
 
@@ -310,7 +315,7 @@ def open_path(path: Path, *, budget: Budget, hash_files: bool = False) -> Store:
     ImageError
         If it is malformed.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises for a name that is too long
         if not (path / "index.json").is_file():
             raise UsageError(f"{_shown(path)} has no index.json. Must be an OCI layout folder.")
         return Layout(path, budget=budget, hash_files=hash_files)
@@ -343,7 +348,7 @@ def open_readable(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
 
 
 def _shown(path: Path) -> str:
-    return repr(names.escape(os.fsencode(path)))
+    return repr(names.brief(os.fsencode(path)))
 
 
 def unpacked(chunks: Iterable[bytes], codec: str, budget: Budget) -> Iterator[bytes]:

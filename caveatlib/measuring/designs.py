@@ -21,7 +21,7 @@ class Arm:
     conditions: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Design:
     """Arms that are compared with each other: each once per block, in random order.
 
@@ -52,6 +52,11 @@ class Design:
     sessions: int | None = None
     warmup: bool = False
     optional: bool = False
+
+    def __repr__(self):
+        places = ", ".join(dict.fromkeys(arm.place for arm in self.arms))
+        count = len(self.arms)
+        return f"Design {self.name!r}: {count} arms in {places}; {self.block_s:g} s a block"
 
     def due(self, session: int) -> bool:
         """Whether the design takes part in this session."""

@@ -584,6 +584,22 @@ def test_pipe_is_refused_without_waiting(tmp_path):
         images.read(tmp_path / "layout")
 
 
+@pytest.mark.parametrize("climb", ["../../", "/"])
+def test_a_layout_is_not_left(climb, tmp_path):
+    """A path in ``manifest.json`` leads to a file of the layout, whatever it looks like."""
+    (tmp_path / "config.json").write_bytes(build.config([]))
+    where = climb + ("config.json" if climb != "/" else f"{tmp_path}/config.json")
+    item = {"Config": where, "RepoTags": ["a:1"], "Layers": []}
+    files = {"index.json": b'{"manifests": null}', "manifest.json": build.dumps([item])}
+    build.write_layout(files, tmp_path / "some" / "layout")
+    with pytest.raises(ImageError, match="is not in the image"):
+        images.read(tmp_path / "some" / "layout")
+    long = build.dumps([item | {"Config": "c" * 5000}])
+    build.write_layout(files | {"manifest.json": long}, tmp_path / "long")
+    with pytest.raises(ImageError, match="is not in the image"):
+        images.read(tmp_path / "long")
+
+
 def test_links_that_go_round():
     """Links of the outer archive that lead in a circle are an error."""
     data = build.tar([build.symlink("manifest.json", "b"), build.symlink("b", "manifest.json")])

@@ -15,11 +15,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from caveatlib.errors import Unavailable, UsageError
 from caveatlib.instruments import published
 from caveatlib.places import netns
+from caveatlib.support.text import escape_control_characters
 
 Address = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """What was found about one port.
 
@@ -39,6 +40,9 @@ class Explanation:
     source: str
     userland_proxy: bool | None
     lines: tuple[str, ...]
+
+    def __repr__(self):
+        return "\n".join(map(escape_control_characters, self.lines))
 
 
 @dataclass(frozen=True)

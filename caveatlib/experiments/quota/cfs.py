@@ -50,7 +50,7 @@ SLACK_LATEST_S = 0.007
 _SOON = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Simulation:
     """What a simulation yields.
 
@@ -67,6 +67,13 @@ class Simulation:
 
     requests: pd.DataFrame
     timeline: pd.DataFrame
+
+    def __repr__(self):
+        end = self.totals
+        return (
+            f"Simulation of {end['t_s']:.3g} s: {len(self.requests)} requests, "
+            f"{end['nr_throttled']:.0f} of {end['nr_periods']:.0f} periods throttled"
+        )
 
     @property
     def totals(self) -> pd.Series:
