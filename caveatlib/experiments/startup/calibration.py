@@ -7,20 +7,21 @@ import pandas as pd
 from caveatlib.experiments.kit import calibration
 from caveatlib.experiments.kit.calibration import Known, aa_controls
 from caveatlib.experiments.startup.decisions import DECISIONS, contrast
+from caveatlib.experiments.startup.workloads import SLEEP_S
 
-SLEPT_S, SLEPT_WITHIN_S = 0.1, 0.01
+WITHIN_S = 0.01
 KNOWN = (
     Known(
         name="0.1 s of sleep added to docker-runc",
         contrast=contrast(
             "sleep in docker-runc",
             "first_output_s",
-            {"design": "known-answer", "sleep_s": SLEPT_S},
+            {"design": "known-answer", "sleep_s": SLEEP_S},
             {"design": "known-answer", "sleep_s": 0.0},
             kind="difference",
         ),
-        truth=SLEPT_S,
-        within=SLEPT_WITHIN_S,
+        truth=SLEEP_S,
+        within=WITHIN_S,
         relative=False,
     ),
     Known(
@@ -32,8 +33,8 @@ KNOWN = (
             None,
             kind="difference",
         ),
-        truth=SLEPT_S,
-        within=SLEPT_WITHIN_S,
+        truth=SLEEP_S,
+        within=WITHIN_S,
         relative=False,
     ),
 )

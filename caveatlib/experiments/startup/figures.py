@@ -31,9 +31,9 @@ def plot(trials: pd.DataFrame, ax=None):
 
 @figure_per_machine
 def plot_phases(trials: pd.DataFrame, ax=None):
-    """Draw what a start and a stop are made of: median marks, one bar per place.
+    """Draw the median phases of a start and a stop, one bar per place.
 
-    Emulated machines are left out: beside their bars no other could be seen.
+    Emulated machines are left out: their bars would dwarf all others.
     """
     table = phases(trials[trials["accel"] != "tcg"])
     steps = {
@@ -46,7 +46,7 @@ def plot_phases(trials: pd.DataFrame, ax=None):
 
 @figure_per_machine
 def plot_at_once(trials: pd.DataFrame, ax=None):
-    """Draw the time until the last of several instances has spoken."""
+    """Draw the time until the last of several instances has written its first output."""
     return plots.lines(
         _marked(trials[(trials["design"] == "at-once") & trials["ok"]]),
         "at_once",
@@ -54,7 +54,7 @@ def plot_at_once(trials: pd.DataFrame, ax=None):
         by="place",
         unit="s",
         xlabel="instances asked for at once",
-        ylabel="time until all had spoken",
+        ylabel="time until the last first output",
         log=True,
         ax=ax,
     )

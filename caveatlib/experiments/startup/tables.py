@@ -8,6 +8,7 @@ from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 
 MACHINES = ("microvm", "full-vm")
+"""Virtual machines whose workload is the same as a container's."""
 SLOWDOWNS = {
     "integer_slowdown": "integer work",
     "memory_slowdown": "copying",
@@ -16,8 +17,8 @@ SLOWDOWNS = {
 }
 MARKS = ("created_s", "start_returned_s", "first_output_s", "stop_s", "removed_s")
 CLIENTS = {
-    "http-after": "knocks when the start call has returned",
-    "http": "knocks from the beginning",
+    "http-after": "connects when the start call has returned",
+    "http": "connects from the beginning",
 }
 MADE = {
     "docker-runc": "image, by the classic builder",
@@ -26,7 +27,7 @@ MADE = {
 
 
 def starts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the starts and stops of single workloads, the null arm left out.
+    """Return the starts and stops of single workloads, the A/A control left out.
 
     Containers and processes are those of the design "start", virtual machines
     those of the design "machine".
@@ -68,7 +69,7 @@ def builds(trials: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `made` in words, then n, failed and the median with its interval and
-        quantiles, as `stats.summarize`, the null arm left out.
+        quantiles, as `stats.summarize`, the A/A control left out.
     """
     rows = trials[(trials["design"] == "build") & (trials["replicate"] == 0)]
     table = stats.summarize(rows, "build_s")
@@ -79,12 +80,12 @@ def builds(trials: pd.DataFrame) -> pd.DataFrame:
 
 @per_machine
 def answers(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return when a web server was first heard of, by when its client began to knock.
+    """Return when a web server first accepted and answered, by when its client first connected.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by client, the patient one first, and place, fastest first.
+        Indexed by client, the one that waits for the start call first, and place, fastest first.
         Median seconds since t0 until the start call returned, a connection was
         accepted, and a request was answered.
     """
@@ -102,13 +103,13 @@ def answers(trials: pd.DataFrame) -> pd.DataFrame:
 
 @per_machine
 def idle(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return, per place and number at once, the time until all are up and their memory.
+    """Return, per place and number at once, the time until the last output, and the memory.
 
     Returns
     -------
     pandas.DataFrame
-        What runs a guest, ``""`` where there is none: a guest that is emulated
-        counts the emulator's buffer of translated code as its memory. Medians:
+        `accel`: what runs the guest, ``""`` where there is none; the memory of an emulated
+        guest includes the emulator's buffer of translated code. Medians:
         seconds until the last first output; bytes per idle instance as PSS of
         its host processes, as its memory cgroup, and as drop of the host's
         available memory. The drop is NaN unless its 95 % interval lies above
@@ -159,7 +160,7 @@ LIKE_WITH_LIKE = {
 
 @per_machine
 def like_with_like(trials: pd.DataFrame) -> pd.DataFrame:
-    """Compare starts of stacks of the same height, and the usual unequal pair beside them.
+    """Compare the starts of similar stacks, and of one unequal pair that is often compared.
 
     Returns
     -------

@@ -1,0 +1,79 @@
+"""The table of trials of `startup`, and what holds in each of its rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pandera.typing.pandas import Series
+
+from caveatlib import frames
+from caveatlib.stats import guards
+
+WORKLOADS = (
+    "nonce",
+    "idle",
+    "http",
+    "http-after",
+    "stubborn",
+    "nested",
+    "marks",
+    "slowdown",
+    "build",
+)
+"""The client of ``http`` connects from before the start, that of ``http-after`` from the return of
+the start call on."""
+
+
+class Trials(frames.Trials):
+    """One workload started and stopped, or several at once; t0 is just before asking the place."""
+
+    workload: Series[str] = frames.field("What runs in the place", isin=WORKLOADS)
+    at_once: Series[int] = frames.field("Instances started at the same time", ge=1)
+    sleep_s: Series[float] = frames.field("Sleep before the first output", "s", ge=0)
+    replicate: Series[int] = frames.field("1 for the A/A control, else 0", isin=(0, 1))
+    accel: Series[str] = frames.field(
+        "What runs the guest: kvm (hardware) or tcg (emulator)", nullable=True
+    )
+    created_s: Series[float] = frames.measure("t0 until the instance was created", "s")
+    start_returned_s: Series[float] = frames.measure("t0 until the start call returned", "s")
+    first_output_s: Series[float] = frames.measure("t0 until the first instance's nonce", "s")
+    last_output_s: Series[float] = frames.measure("t0 until the last instance's nonce", "s")
+    container_output_s: Series[float] = frames.measure(
+        "t0 until the container's nonce; for inception, of the container inside the guest", "s"
+    )
+    between_s: Series[float] = frames.measure(
+        "Sleep of 0.1 s between two marks of one workload, less a sleep of 0 s", "s"
+    )
+    first_accept_s: Series[float] = frames.measure("t0 until a connection was accepted", "s")
+    first_answer_s: Series[float] = frames.measure("t0 until the first HTTP status 200", "s")
+    stop_s: Series[float] = frames.measure("SIGTERM until the workload had ended", "s")
+    exited_s: Series[float] = frames.measure("t0 until the workload had ended", "s")
+    removed_s: Series[float] = frames.measure("t0 until the instance was removed", "s")
+    build_s: Series[float] = frames.measure("Building an image, or a disk, of the same files", "s")
+    pss_bytes: Series[float] = frames.measure("PSS of the host processes per instance", "B")
+    cgroup_bytes: Series[float] = frames.measure("Memory cgroup per instance", "B")
+    available_bytes: Series[float] = frames.measure(
+        "Drop of the host's available memory per instance", "B", ge=-(2**40)
+    )
+    integer_slowdown: Series[float] = frames.measure("Integer loop, guest over host")
+    memory_slowdown: Series[float] = frames.measure("Copying memory, guest over host")
+    syscall_slowdown: Series[float] = frames.measure("System calls, guest over host")
+    fault_slowdown: Series[float] = frames.measure("Forks and page faults, guest over host")
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Validate the order of the marks: nothing ends before it begins.
+
+    The return of Docker's start call is not ordered: it may come after the first output.
+
+    Raises
+    ------
+    DataError
+        Names the row and the two marks.
+    """
+    guards.increasing(trials, ["created_s", "start_returned_s"])
+    guards.increasing(trials, ["created_s", "first_output_s", "exited_s", "removed_s"])
+    guards.increasing(trials, ["first_output_s", "container_output_s"])
+    guards.increasing(trials, ["first_accept_s", "first_answer_s"])
+    patient = trials[trials["workload"] == "http-after"]
+    guards.increasing(patient, ["start_returned_s", "first_accept_s"])
+    guards.no_zeros(trials, ["first_output_s", "first_answer_s", "stop_s", "build_s"])
