@@ -45,7 +45,10 @@ class Reading(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a fact comes to: a word of `claims.VERDICTS`, one line, all sentences, how many."""
+    """What a fact comes to: a word of `claims.VERDICTS`, one line, all sentences, how many.
+
+    An empty line stands for the first of the sentences.
+    """
 
     verdict: str
     headline: str
@@ -69,7 +72,7 @@ class Decision:
         Given one machine's trials and the verdict, returns the answer as one would say it
         aloud, or "" for the headline.
     label : str
-        What is compared, in a few words, for a row of a figure.
+        What is compared, in a few words: begins the card of an effect, names a figure's row.
     """
 
     claim: Claim
@@ -220,7 +223,8 @@ class Whole(Decision):
     parts : tuple of str
         Ids of the claims that are its parts.
     tell : callable, optional
-        Given one machine's trials and the parts' verdicts by id, returns the sentences.
+        Given one machine's trials and the parts' verdicts by id, returns the sentences,
+        of which the first is the headline.
     labels : mapping
         Part of an id, between its slashes -> words for it in a table.
     """
@@ -337,6 +341,7 @@ def _measured(decision, rows: Rows, table: pd.DataFrame, row: dict, where: dict)
         direction=decision.direction,
         words=decision.words,
         null=null,
+        label=decision.label,
         unit=decision.unit,
         margin=decision.at_most is not None,
     )
@@ -412,6 +417,8 @@ def _whole(decision: Whole, rows: Rows, parts: dict[str, Verdict], where: dict) 
     else:
         word = OPEN if OPEN in words else words.pop()
     sides = rules.sides(decision.claim.id, parts)
-    told = decision.tell(rows, parts) if decision.tell else f"{sides.long}."
     n = int(np.max([v.n for v in measured.values()]))
-    return rules.by_finding(decision.claim, Finding(word, sides.short, told, n), **where)
+    finding = Finding(word, sides.short, f"{sides.long}.", n)
+    if decision.tell and (told := decision.tell(rows, parts)):
+        finding = Finding(word, "", told, n)
+    return rules.by_finding(decision.claim, finding, **where)

@@ -30,6 +30,7 @@ def by_effect(
     direction: str,
     words: tuple[str, str],
     null: pd.DataFrame | None = None,
+    label: str = "",
     unit: str = "",
     margin: bool = False,
 ) -> Verdict:
@@ -49,6 +50,8 @@ def by_effect(
     null : pandas.DataFrame, optional
         From `stats.null_band`; no verdict is drawn inside its band, and the
         card says so where the band stands in the way.
+    label : str
+        What is compared, ``"A pull against a copy"``; the card begins with it.
     unit : str
         Of a difference; a ratio has ``"x"``.
     margin : bool
@@ -68,22 +71,22 @@ def by_effect(
     low, high = row["low_adjusted"], row["high_adjusted"]
     base |= {"effect": row["estimate"], "low": low, "high": high}
     if math.isnan(low):
-        line = f"Undecided: {_brief(row, unit)}"
-        said = [f"Undecided: {_counted(row, unit)}.", row["note"]]
+        line, size = _sized(row, unit, label, "Undecided")
+        said = [size, row["note"]]
         return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
     below, above, noise = _band(row, null)
     base |= {"threshold": row["threshold"], "band_low": below, "band_high": above}
     if low > above or high < below:
         holds = (low > above) == (direction == "greater")
         lead, turned = _lead(row, words, margin=margin and high < below)
-        line, size = f"{lead}{_brief(turned, unit)}", f"{lead}{_counted(turned, unit)}."
+        line, size = _sized(turned, unit, label, lead)
         said = [size, _failures(row)]
         word = HOLDS if holds else FAILS
         return Verdict(**base, verdict=word, headline=line, because=_join(said))
     inside = low <= row["threshold"] <= high
     lead = "No difference detected" if _is_none(row) and inside else "Undecided"
-    line = f"{lead}: {_brief(row, unit)}"
-    said = [f"{lead}: {_counted(row, unit)}.", _detectable(row, unit, above), _failures(row), noise]
+    line, size = _sized(row, unit, label, lead)
+    said = [size, _detectable(row, unit, above), _failures(row), noise]
     return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
 
 
@@ -268,21 +271,30 @@ def _band(row: dict, null: pd.DataFrame | None) -> tuple[float, float, str]:
 
 
 def _lead(row: dict, words: tuple[str, str], *, margin: bool) -> tuple[str, dict]:
-    """Return the word that leads, ``"Faster: "``, and the row from 1x (or 0) upwards."""
+    """Return the word that leads, ``"Faster"``, and the row from 1x (or 0) upwards."""
     if margin:
-        return "No more than the margin: ", row
+        return "No more than the margin", row
     if not _is_none(row):  # turned round, it would be laid against another threshold
         return "", row
     none = _none(row)
     if row["estimate"] >= none:
-        return f"{words[0]}: ", row
+        return words[0], row
     turn = (lambda v: 1 / v) if row["kind"] == "ratio" else (lambda v: -v)
     turned = {
         "estimate": turn(row["estimate"]),
         "low_adjusted": turn(row["high_adjusted"]),
         "high_adjusted": turn(row["low_adjusted"]),
     }
-    return f"{words[1]}: ", row | turned
+    return words[1], row | turned
+
+
+def _sized(row: dict, unit: str, label: str, lead: str) -> tuple[str, str]:
+    """Return the headline and the first sentence: ``"A pull against a copy: slower, 8.2x ..."``."""
+    if label:
+        opening = f"{label}: " + (f"{lead[0].lower()}{lead[1:]}, " if lead else "")
+    else:
+        opening = f"{lead}: " if lead else ""
+    return f"{opening}{_brief(row, unit)}", f"{opening}{_counted(row, unit)}."
 
 
 def _detectable(row: dict, unit: str, above: float) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from caveatlib import claims, stats
-from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Claim, statements
+from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN, Claim, statements
 from caveatlib.errors import DataError, StorageError, UsageError
 from caveatlib.support import shipped
 
@@ -183,6 +183,41 @@ def test_the_card_leads_with_the_size():
     assert slower.effect == pytest.approx(1 / 8.2)
     against = decide(row(threshold=2.0, pairing="session", n=8))
     assert against.because == "8.2x (95 % CI 7.5 to 9.0, n = 8 sessions, threshold 2x)."
+
+
+def test_the_card_begins_with_what_is_compared():
+    """Decided or not, and where the threshold is not "no effect"."""
+    label = "A pull against a copy"
+    assert decide(row(), label=label).headline == f"{label}: faster, 8.2x [7.5, 9.0], n = 20"
+    for found in (row(1.0, 0.9, 1.1), row(1.2, 1.04, 1.4)):
+        said = decide(found, label=label, null=null(1.05))
+        lead = "no difference detected" if found["low"] < 1 else "undecided"
+        assert said.headline.startswith(f"{label}: {lead}, 1.")
+        assert said.because.startswith(f"{label}: {lead}, 1.")
+    few = decide(row(low=math.nan, high=math.nan, n=2), label=label)
+    assert few.headline == f"{label}: undecided, 8.2x, n = 2"
+    assert decide(row(threshold=2.0), label=label).headline == f"{label}: 8.2x [7.5, 9.0], n = 20"
+
+
+@pytest.mark.parametrize("told", ["One of two. The other is not.", ""])
+def test_the_first_sentence_of_what_is_told_is_the_headline_of_a_whole(told):
+    """Where nothing is told, the parts are counted."""
+    parts = [Claim(f"C99/{name}", name, "derived", "it", "startup") for name in "ab"]
+    words = {"C99/a": HOLDS, "C99/b": FAILS}
+    decisions = [
+        claims.Fact(
+            claim=part,
+            readings=(),
+            find=lambda rows, word=words[part.id]: claims.Finding(word, "It is", "It is so."),
+        )
+        for part in parts
+    ]
+    whole = claims.Whole(claim=FAST, parts=tuple(words), tell=lambda rows, found: told)
+    rows = pd.DataFrame({"machine": ["m"], "source": ["live"]})
+    found = claims.judge(rows, [whole, *decisions])[0]
+    assert found.verdict == MIXED
+    assert found.headline == ("One of two" if told else "Holds for a; not for b")
+    assert found.because == (told or "a: It is; b: It is.")
 
 
 @pytest.mark.parametrize("noise", [None, 1.01, 1.3])
