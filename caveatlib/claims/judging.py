@@ -393,8 +393,7 @@ def _from_to(values: pd.Series) -> str:
 
 def values_of(trials: pd.DataFrame, where: Mapping[str, object], column: str) -> pd.Series:
     """Return a column's values in the trials of a filter that succeeded, in their order."""
-    rows = trials[stats.match(trials, where) & trials["ok"]]
-    return rows[column].dropna()
+    return trials.loc[stats.match(trials, where) & trials["ok"], column].dropna()
 
 
 def _empty(rows: Rows, reading: Reading) -> bool:

@@ -340,7 +340,8 @@ def _inner(contrast: Contrast, value: float) -> float:
 def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Series:
     """Return one value per block, or one per session, of the rows that `where` names."""
     _need(trials, [*KEYS, contrast.measure])
-    rows = trials[match(trials, where) & trials["ok"] & trials[contrast.measure].notna()]
+    keep = match(trials, where) & trials["ok"] & trials[contrast.measure].notna()
+    rows = trials[["run", "session", "design", "block", contrast.measure]][keep]
     values = rows[contrast.measure].astype(float)
     if contrast.kind == "ratio" and (values <= 0).any():
         bad = values.index[values <= 0][0]
@@ -372,10 +373,10 @@ def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
         If the filter names an unknown column.
     """
     _need(trials, list(where))
-    keep = pd.Series(True, index=trials.index)
+    keep = np.ones(len(trials), dtype=bool)
     for column, value in where.items():
-        keep &= trials[column] == value
-    return keep
+        keep &= np.asarray(trials[column].to_numpy() == value, dtype=bool)
+    return pd.Series(keep, index=trials.index)
 
 
 def _failed(trials: pd.DataFrame, where: Mapping) -> int:

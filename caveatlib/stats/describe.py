@@ -67,11 +67,17 @@ def summarize(
     if trials["machine"].nunique() > 1 and "machine" not in by:
         by = ["machine", *by]
     rows = []
+    sessions = trials.groupby(["run", "session"]).ngroup() if unit == "session" else None
     for key, group in trials.groupby(by, sort=True):
+        ok = group["ok"].to_numpy()
         row = dict(zip(by, key, strict=True))
-        row |= {"n": len(group), "failed": int((~group["ok"]).sum())}
+        row |= {"n": len(group), "failed": int((~ok).sum())}
+        of = None if sessions is None else sessions[group.index].to_numpy()
         for name in measures:
-            row |= {f"{name}_{k}": v for k, v in _describe(group, name, unit, level).items()}
+            values = group[name].to_numpy(dtype=float, na_value=np.nan)
+            good = ok & ~np.isnan(values)
+            described = _describe(values[good], None if of is None else of[good], level)
+            row |= {f"{name}_{k}": v for k, v in described.items()}
         rows.append(row)
     described = [f"{name}_{k}" for name in measures for k in ("median", "low", "high", *QUANTILES)]
     table = pd.DataFrame(rows, columns=[*by, "n", "failed", *described]).set_index(by)
@@ -185,16 +191,15 @@ def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> l
     return said
 
 
-def _describe(group: pd.DataFrame, name: str, unit: str, level: float) -> dict[str, float]:
-    good = group[group["ok"] & group[name].notna()]
-    values = good[name].astype(float)
+def _describe(values: np.ndarray, sessions: np.ndarray | None, level: float) -> dict[str, float]:
     centre = values
-    if unit == "session":
-        centre = values.groupby([good["run"], good["session"]]).median()
-    low, high = _median_interval(np.sort(centre.to_numpy()), level)
-    found = {"median": float(centre.median()), "low": low, "high": high}
+    if sessions is not None:
+        centre = np.array([np.median(values[sessions == s]) for s in np.unique(sessions)])
+    low, high = _median_interval(np.sort(centre), level)
+    median = float(np.median(centre)) if len(centre) else math.nan
+    found = {"median": median, "low": low, "high": high}
     for key, (q, enough) in QUANTILES.items():
-        found[key] = float(values.quantile(q)) if len(values) >= enough else math.nan
+        found[key] = float(np.quantile(values, q)) if len(values) >= enough else math.nan
     return found
 
 
