@@ -418,9 +418,9 @@ HARMFUL = {"script", "iframe", "object", "embed", "svg", "math", "link", "meta",
            "input", "video", "audio", "details"}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shown(require):
-    """Return a browser for the tests of this module."""
+    """Return a running browser."""
     require(browsers.PROGRAM)
     with browsers.browser() as running:
         yield running
@@ -467,7 +467,7 @@ def test_the_browser_sees_what_is_not_escaped(shown, listener, tmp_path, bars):
     (tmp_path / "raw.html").write_text(
         "<!doctype html><meta charset=utf-8><body>" + "\n".join(f"<div>{t}</div>" for t in raw)
     )
-    page = shown.open((tmp_path / "raw.html").as_uri(), evaluate=LOOK, settle_s=2)
+    page = browsers.visit(shown, (tmp_path / "raw.html").as_uri(), evaluate=LOOK, settle_s=2)
     ran, loaded = set(page.dialogs), set(hits)
     bars.append(("escaping: payloads that run when not escaped", len(ran), ">= 15 (control)"))
     assert len(ran) >= 15
@@ -490,7 +490,7 @@ def test_every_renderer_in_a_browser(shown, listener, tmp_path, bars):
         + "</body></html>",
         encoding="utf-8",
     )
-    page = shown.open((tmp_path / "all.html").as_uri(), evaluate=LOOK)
+    page = browsers.visit(shown, (tmp_path / "all.html").as_uri(), evaluate=LOOK)
     _assert_quiet(page, hits, [t for t in texts if t.isprintable()])
     done = f"0 of {len(texts)}"
     bars.append(("escaping: payloads that run or load, all renderers", done, "0"))
@@ -508,12 +508,12 @@ def test_a_report_of_a_hostile_run(shown, listener, tmp_path, measured, monkeypa
     path, sources, _ = report.write(tmp_path / "page", source=str(folder), say=said.append)
     assert sources["startup"] == str(folder)
     assert said == [f"Running {own[0].name}."]
-    page = shown.open(path.as_uri(), evaluate=LOOK, settle_s=2)
+    page = browsers.visit(shown, path.as_uri(), evaluate=LOOK, settle_s=2)
     _assert_quiet(page, hits, texts)
     # The policy alone would have stopped them: without it they are text, too.
     bare = re.sub(r"<meta http-equiv[^>]*>", "", path.read_text(encoding="utf-8"), count=1)
     (tmp_path / "bare.html").write_text(bare, encoding="utf-8")
-    page = shown.open((tmp_path / "bare.html").as_uri(), evaluate=LOOK, settle_s=2)
+    page = browsers.visit(shown, (tmp_path / "bare.html").as_uri(), evaluate=LOOK, settle_s=2)
     _assert_quiet(page, hits, texts)
     bars.append(("escaping: report of a hostile run, in a browser", "0 dialogs, 0 requests", "0"))
 

@@ -222,12 +222,12 @@ def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
     assert 'alt="Nothing &amp; &lt;nothing&gt;."' in text
     look = "[document.images.length, [...document.images].every(i => i.naturalWidth > 100)]"
     with browsers.browser() as running:
-        page = running.open(path.as_uri(), evaluate=look)
+        page = browsers.visit(running, path.as_uri(), evaluate=look)
         assert (page.found, page.requests, page.messages) == ([1, True], [], [])
         # The policy is heeded: what would load or run is refused by name.
         bad = "<img src='http://127.0.0.1:9/a'><script>alert(1)</script><b onclick='1'>b</b>"
         path.write_text(text.replace("</body>", bad + "</body>"), encoding="utf-8")
-        page = running.open(path.as_uri())
+        page = browsers.visit(running, path.as_uri())
         assert page.dialogs == []
         assert len([m for m in page.messages if "Content Security Policy" in m]) >= 3
     with pytest.raises(AssertionError):
@@ -249,7 +249,7 @@ def test_the_recorded_report_loads_nothing(require, tmp_path, bars):
       sections: document.querySelectorAll('section').length,
       wide: document.documentElement.scrollWidth - innerWidth})"""
     with browsers.browser() as running:
-        page = running.open(path.as_uri(), evaluate=look)
+        page = browsers.visit(running, path.as_uri(), evaluate=look)
     assert page.requests == []
     assert page.messages == []
     assert page.found["sections"] == len(report.notebooks()) + 1
