@@ -44,6 +44,7 @@ from caveatlib.experiments.ports.decisions import (
     known_answers,
     verdicts,
 )
+from caveatlib.experiments.ports.places import PLACES
 from caveatlib.experiments.ports.traffic import GB, STREAM_S
 from caveatlib.measuring import machine
 from caveatlib.measuring.designs import Arm, Design
@@ -55,6 +56,7 @@ QUESTION = "What does the userland proxy cost, path by path, and what breaks wit
 __all__ = [
     "CLAIMS",
     "NAME",
+    "PLACES",
     "answer",
     "controls",
     "known_answers",
@@ -62,7 +64,6 @@ __all__ = [
     "verdicts",
 ]  # beside what is defined here
 
-PLACES = (PROXY, HAIRPIN, AGAIN)
 SWAP = ("place", PROXY, HAIRPIN)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
 SESSIONS = 15
