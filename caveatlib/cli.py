@@ -127,10 +127,10 @@ def measure(
 def _announce(experiment, folder, *, places, blocks, budget_s, engine) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
-    from caveatlib.places.engines import choice
+    from caveatlib.places import catalogue as catalogue
 
-    kind = choice.checked(engine)
-    if kind not in ("private", choice.NONE):
+    kind = catalogue.check_engine(engine)
+    if kind not in ("private", catalogue.NO_ENGINE):
         _say_engine(None if kind == "own" else kind)
     seconds, disk = trials.cost(
         experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
@@ -278,9 +278,9 @@ def record(
 @app.command()
 def clean() -> None:
     """Remove what an aborted run left; touch nothing else."""
-    from caveatlib.places import leftovers
+    from caveatlib.places import catalogue
 
-    removed = leftovers.sweep()
+    removed = catalogue.sweep()
     for line in removed:
         _say(f"Removed {line}")
     if not removed:

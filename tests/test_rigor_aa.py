@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from places import fake
+from fakes import fake
 
 from caveatlib import trials
 from caveatlib.experiments import noise
@@ -34,8 +34,7 @@ def drawn(effect=1.0):
 
 def measured(experiment, out, sessions):
     """Measure on fakes and return the trials."""
-    specs = fake.places(*noise.PLACES)
-    trials.measure(experiment, out=out, blocks=sessions, seed=3, specs=specs, progress=False)
+    trials.measure(experiment, out=out, blocks=sessions, seed=3, catalogue=fake, progress=False)
     return trials.get(experiment, source=out, version=1)
 
 

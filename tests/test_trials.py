@@ -9,13 +9,12 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import left
 import pandas as pd
 import pytest
-from places import fake
+from fakes import fake
 
 from caveatlib import __version__, frames, trials
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
@@ -24,8 +23,7 @@ from caveatlib.measuring import designs, finish
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.measuring.journal import Journal, read
 from caveatlib.places import cache
-from caveatlib.places.base import Capability, TrialResult
-from caveatlib.places.engines import choice
+from caveatlib.places.base import TrialResult
 
 
 class Rows(frames.Trials):
@@ -69,12 +67,9 @@ def steady(place, conditions, *, seed):
     return TrialResult({"took_s": 1.0}, {"samples": [{"value": 0.5}]})
 
 
-DEFAULTS = {"seed": 7, "specs": fake.places("process", "runc")}
-
-
 def run(little, out, **options):
     """Measure with fakes, quietly."""
-    return trials.measure(little, out=out, progress=False, **DEFAULTS | options)
+    return trials.measure(little, out=out, catalogue=fake, progress=False, **{"seed": 7} | options)
 
 
 def table(little, out, name="trials"):
@@ -272,9 +267,9 @@ URL = "tcp://engine.invalid:2375"
 
 @pytest.fixture
 def engines(monkeypatch):
-    """Let any engine be there; return those that were asked for."""
+    """Let the fake places take any engine; return those that were asked for."""
     asked = []
-    monkeypatch.setattr(choice, "checked", lambda kind: asked.append(kind) or kind or "private")
+    monkeypatch.setattr(fake, "check_engine", lambda kind: asked.append(kind) or kind or "private")
     return asked
 
 
@@ -310,7 +305,7 @@ def test_a_run_is_resumed_on_its_own_kind_of_engine(tmp_path, engines, begun, gi
     refused = used.endswith((".", "URL"))
     with pytest.raises(UsageError, match=re.escape(used)) if refused else contextlib.nullcontext():
         run(little, tmp_path, blocks=2, engine=given, resume=True)
-    assert set(engines) == (set() if refused else {used})
+    assert engines == ([] if refused else [used])
     assert table(little, tmp_path)["block"].nunique() == (1 if refused else 2)
 
 
@@ -362,27 +357,23 @@ def test_designs_take_part_in_some_sessions():
     assert [s for s in range(12) if design.due(s)] == [0, 3]
 
 
-def lacking(*names, why):
-    """Return the fake places, some of which need what is not there."""
-    needs = (lambda: Capability("runc", False, why),)
-    changed = {name: replace(spec, needs=needs) for name, spec in DEFAULTS["specs"].items()}
-    return DEFAULTS["specs"] | {name: changed[name] for name in names}
-
-
-def test_a_place_that_lacks_something_is_said_and_the_rest_runs(tmp_path):
+def test_a_place_that_lacks_something_is_said_and_the_rest_runs(tmp_path, monkeypatch):
     """A missing place is one row per arm with the reason."""
+    monkeypatch.setattr(fake, "missing", lambda names, *, engine: {"runc": "runc: no program"})
     little = experiment(steady)
-    run(little, tmp_path, blocks=2, specs=lacking("runc", why="no program"))
+    run(little, tmp_path, blocks=2)
     rows = table(little, tmp_path)
     assert list(rows.query("not ok")["error"]) == ["unavailable: runc: no program"] * 2
     assert rows.query("ok")["place"].unique().tolist() == ["process"]
 
 
-def test_nothing_can_run(tmp_path):
+def test_nothing_can_run(tmp_path, monkeypatch):
     """A live request where nothing can run is one error, and nothing is written."""
-    specs = lacking("process", "runc", why="no such thing")
+    monkeypatch.setattr(
+        fake, "missing", lambda names, *, engine: dict.fromkeys(names, "no such thing")
+    )
     with pytest.raises(Unavailable, match="no such thing"):
-        run(experiment(steady), tmp_path / "x", specs=specs)
+        run(experiment(steady), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 

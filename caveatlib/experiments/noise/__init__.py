@@ -22,7 +22,6 @@ from scipy.stats import binom
 from caveatlib import frames, stats, store
 from caveatlib.experiments.startup import workloads
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.places import standard
 from caveatlib.places.base import Place, TrialResult
 
 NAME = "noise"
@@ -30,7 +29,7 @@ QUESTION = "How much do two arms differ that are the same?"
 SESSIONS = 20
 """Sessions, each with a fresh engine."""
 DISK_BYTES = 200 * 2**20
-PLACES = {"process": standard.PROCESS, "docker-runc": standard.docker("runc")}
+PLACES = ("process", "docker-runc")
 PAIRS = 10
 """Pairs in a comparison."""
 COMPARISONS = {"process": 10, "docker-runc": 1}

@@ -47,6 +47,8 @@ class Path:
         An address, or the name of one: ``"gateway"`` (the host on the server's
         network), ``"outside"`` (the host on its link to the outside),
         ``"container"`` (the server's own).
+    meaning : str
+        What it stands for, in words.
     published : bool
         Whether the path leads to a published port; else it is a baseline.
     loaded : bool
@@ -55,21 +57,22 @@ class Path:
 
     client: str
     target: str
+    meaning: str
     published: bool = True
     loaded: bool = True
 
 
 PATHS = {
-    "loopback": Path("host", "127.0.0.1"),
-    "loopback-ipv6": Path("host", "::1", loaded=False),
-    "gateway": Path("host", "gateway"),
-    "own-address": Path("host", "outside", loaded=False),
-    "hairpin": Path("neighbour", "outside"),
-    "self": Path("server", "outside"),
-    "other-network": Path("stranger", "outside"),
-    "outside": Path("outsider", "outside"),
-    "direct": Path("host", "container", published=False),
-    "host-network": Path("host", "127.0.0.1", published=False),
+    "loopback": Path("host", "127.0.0.1", "localhost and the published port, typed on the host"),
+    "loopback-ipv6": Path("host", "::1", "the same over IPv6", loaded=False),
+    "gateway": Path("host", "gateway", "the host calls itself by the bridge's address"),
+    "own-address": Path("host", "outside", "the host calls itself by its address", loaded=False),
+    "hairpin": Path("neighbour", "outside", "a container calls its neighbour's published port"),
+    "self": Path("server", "outside", "a container calls its own published port"),
+    "other-network": Path("stranger", "outside", "a container calls one of another network"),
+    "outside": Path("outsider", "outside", "what the users of a server do"),
+    "direct": Path("host", "container", "baseline: no published port", published=False),
+    "host-network": Path("host", "127.0.0.1", "baseline: no bridge either", published=False),
 }
 
 

@@ -16,7 +16,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import netns
@@ -28,7 +27,6 @@ SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
 CALL_S = 30.0
 
 
-@cache
 def probe() -> Capability:
     """Return whether the reader has an engine of their own that can be used."""
     # The errors name addresses and contexts; an ability must not.

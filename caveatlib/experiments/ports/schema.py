@@ -1,0 +1,137 @@
+"""What a trial of `ports` states: its columns, the further table, and the guards over them."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pandera.typing.pandas import Series
+
+from caveatlib import frames
+from caveatlib.experiments.ports.traffic import GB
+from caveatlib.stats import guards
+
+
+class Trials(frames.Trials):
+    """One path under one setting, or one container with many published ports."""
+
+    path: Series[str] = frames.field("Path from client to server; empty where ports are counted")
+    congestion: Series[str] = frames.field(
+        'TCP congestion control asked for; "default" is the machine\'s own',
+        isin=("", "reno", "default"),
+    )
+    load: Series[str] = frames.field(
+        "What is measured besides reachability", isin=("none", "throughput", "full", "price")
+    )
+    published: Series[int] = frames.field(
+        "Ports that the container publishes; 0 where a path is measured", ge=0
+    )
+    cores: Series[float] = frames.measure("CPUs of the machine", ge=1)
+
+    reachable: Series[float] = frames.measure("1 if the server answered, 0 if not", le=1)
+    refusal: Series[str] = frames.field("Reason why the server did not answer", nullable=True)
+    served_by: Series[str] = frames.field(
+        "Who served the connection: proxy, nat, both, process (neither of them) or nobody",
+        nullable=True,
+    )
+    source_class: Series[str] = frames.field(
+        "Client's address as the server sees it: own, gateway, loopback or other", nullable=True
+    )
+    nat_connections: Series[float] = frames.measure(
+        "Connections that the DNAT rules counted; evidence for served_by"
+    )
+    proxy_sockets: Series[float] = frames.measure(
+        "Sockets that docker-proxy opened; evidence for served_by"
+    )
+    accepts_unheard: Series[float] = frames.measure(
+        "1 if a published port on which nobody listens accepts a connection, 0 if not", le=1
+    )
+    algorithm: Series[str] = frames.field(
+        "TCP congestion control in use, as read back from every namespace", nullable=True
+    )
+    iperf_version: Series[str] = frames.field("Version of iperf3", nullable=True)
+
+    rate_bit_per_s: Series[float] = frames.measure("Throughput of one connection", "bit/s", gt=0)
+    rate_4_bit_per_s: Series[float] = frames.measure(
+        "Throughput of four connections together", "bit/s", gt=0
+    )
+    retransmits: Series[float] = frames.measure("Segments retransmitted, one connection")
+    retransmits_4: Series[float] = frames.measure("Segments retransmitted, four connections")
+    client_cpu: Series[float] = frames.measure("CPUs that the client used, one connection")
+    server_cpu: Series[float] = frames.measure("CPUs that the server used, one connection")
+    cpu_bound: Series[float] = frames.measure(
+        "1 if client and server used at least 95 % of the CPUs, 0 if not; one connection", le=1
+    )
+    cpu_s_per_gb: Series[float] = frames.measure(
+        "CPU time of the whole machine per 1e9 bytes, one connection", "s/GB"
+    )
+    cpu_4_s_per_gb: Series[float] = frames.measure(
+        "CPU time of the whole machine per 1e9 bytes, four connections", "s/GB"
+    )
+    proxy_cpu_s_per_gb: Series[float] = frames.measure(
+        "CPU time of docker-proxy per 1e9 bytes, one connection", "s/GB"
+    )
+    proxy_cpu_4_s_per_gb: Series[float] = frames.measure(
+        "CPU time of docker-proxy per 1e9 bytes, four connections", "s/GB"
+    )
+    round_trip_p50_s: Series[float] = frames.measure(
+        "Median round trip, from when the request was due", "s"
+    )
+    round_trip_p99_s: Series[float] = frames.measure(
+        "99th percentile of at least 1000 round trips, from when the request was due", "s"
+    )
+    connects_per_s: Series[float] = frames.measure(
+        "Connections made, answered and closed per second, one after the other", "1/s"
+    )
+
+    start_s: Series[float] = frames.measure(
+        "Time that the engine took to start the container with published ports", "s"
+    )
+    stop_s: Series[float] = frames.measure(
+        "Time to kill and remove the container, until its docker-proxy processes were gone", "s"
+    )
+    processes: Series[float] = frames.measure("docker-proxy processes of the container")
+    pss_bytes: Series[float] = frames.measure(
+        "Proportional set sizes of these processes, summed", "B"
+    )
+    rss_bytes: Series[float] = frames.measure(
+        "Resident set sizes of these processes, summed; shared pages count for each", "B"
+    )
+
+
+class Reports(frames.Table):
+    """What iperf3 itself reported, without names, addresses and cookie."""
+
+    run: Series[str] = frames.field("Run, named by its start in UTC")
+    design: Series[str] = frames.field("Design within the experiment")
+    block: Series[int] = frames.field("Number of the block within the design", ge=0)
+    place: Series[str] = frames.field("Place in which the workload ran")
+    path: Series[str] = frames.field("Path from client to server")
+    congestion: Series[str] = frames.field("TCP congestion control asked for")
+    streams: Series[int] = frames.field("Parallel connections", ge=1)
+    report: Series[str] = frames.field("JSON report of iperf3 without what names a machine")
+
+
+TABLES = {"iperf3": Reports}
+
+MOST_OF_CORES = 1.1
+"""The machine's CPU time is read before and after the second that iperf3 measures."""
+_GUARDED = ["rate_bit_per_s", "cpu_s_per_gb", "cores", "round_trip_p50_s", "round_trip_p99_s"]
+_GUARDED += ["start_s", "stop_s"]
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Refuse trials that cannot be, one row or many.
+
+    Raises
+    ------
+    DataError
+        CPU time that the machine does not have (a lost unit of the rate or of
+        the ticks), quantiles out of order, a zero where nothing takes no time,
+        or, from 6 trials on, a clock of whole milliseconds.
+    """
+    trials = trials[["ok", *_GUARDED]]  # copies of all columns would take as long as the guards
+    gb_per_s = trials["rate_bit_per_s"] / 8 / GB
+    used = trials["cpu_s_per_gb"] * gb_per_s / trials["cores"]
+    guards.inside(trials.assign(share_of_cores=used), ["share_of_cores"], most=MOST_OF_CORES)
+    guards.increasing(trials, ["round_trip_p50_s", "round_trip_p99_s"])
+    guards.no_zeros(trials, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+    guards.finer_than(trials, ["round_trip_p50_s", "start_s", "stop_s"], tick=1e-3)

@@ -1,0 +1,1 @@
+"""Fakes of places, for tests of error paths and contracts."""
