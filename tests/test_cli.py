@@ -319,9 +319,9 @@ def test_the_olive_is_named(run):
 BAD_IMAGES = {
     "tampered": (None, "Layer 2, unpacked, has the digest sha256:"),
     "cut": (None, "Archive is cut off"),
-    "bomb": (build.bomb, "Must be at most 250 times what is stored."),
+    "bomb": (build.bomb, "Must be at most 250 times the stored bytes."),
     "cycle": (build.cycle, "has the digest sha256:"),
-    "null": (lambda: {"index.json": b'{"manifests": null}'}, "index.json names no image."),
+    "null": (lambda: {"index.json": b'{"manifests": null}'}, "index.json lists no image."),
 }
 COSTS = """
 import atexit, pathlib, re, sys, time

@@ -1,4 +1,4 @@
-"""Read container images without a daemon, extract nothing and write nothing.
+"""Read container images without a daemon, without extracting or writing anything.
 
 >>> from caveatlib import images
 >>> image = images.read("data/images/bloated.tar")

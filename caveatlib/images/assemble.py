@@ -1,4 +1,4 @@
-"""Put an image together from its manifest, config and layers, every digest checked."""
+"""Assemble an image from its manifest, config and layers; every digest is checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caveatlib.images.names import escape
 
 
 def load(store: stores.Store, found: Found, limits: Limits) -> Image:
-    """Read an image that was found; ImageError names the first thing that does not hold."""
+    """Read an image that was found; an ImageError names the first check that fails."""
     if found.item is not None:
         return _load_item(store, found, limits)
     what = "The manifest"

@@ -1,7 +1,7 @@
 """Parse many tar headers at once, as one numpy array of 512 bytes each.
 
-Fields that look as every writer writes them are parsed as arrays; a row that
-looks different is left to `pax.number`, so that nothing is guessed.
+Fields in the usual format are parsed as arrays; the others are left to
+`pax.number`, so that nothing is guessed.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def parse(
     ----------
     raw : ndarray of uint8, shape (n, 512)
     sizes : ndarray of int64, shape (n,)
-        The stored bytes that the walk assumed; held against the headers. -1:
-        it stopped at this one.
+        The stored bytes that the walk assumed; compared with the headers. -1
+        for the header at which it stopped.
     heads : ndarray of S4, shape (n,)
     over : dict
-        Row to what extended headers say of it, as `pax.overrides` returns it.
+        Row to what extended headers state about it, as `pax.overrides` returns it.
     first : int
-        Number of the first header in its archive, for errors.
+        Index of the first header in its archive, for errors.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def parse(
     files = (kinds == FILE) & ~meta
     wrong = np.flatnonzero(files & (sizes >= 0) & (parsed != sizes))
     if len(wrong):
-        raise ImageError(f"Size of tar header {first + wrong[0]} is no octal number.")
+        raise ImageError(f"Size of tar header {first + wrong[0]} is not an octal number.")
     sizes = np.where(files, sizes, 0)
     holes = _widen(sizes, files, over)
     found = texts(raw[:, :100])
@@ -86,15 +86,15 @@ def parse(
 
 
 def _widen(sizes: np.ndarray, files: np.ndarray, over: dict[int, dict]) -> int:
-    """Put the real sizes of sparse files in place; return the bytes of their holes."""
+    """Replace the sizes of sparse files by the real ones; return the bytes of their holes."""
     holes = 0
     for row, changes in over.items():
         real = changes.get("real", -1)
         if real >= 0 and files[row]:
             hole = real - int(sizes[row])
-            # A map in the data (GNU sparse 1.0) may outgrow a file of hardly any holes.
+            # A map in the data (GNU sparse 1.0) may be larger than the holes of the file.
             if hole < -pax.SPARSE_MAP_MAX:
-                raise ImageError(f"Sparse file of {real} bytes stores {sizes[row]}. Must be fewer.")
+                raise ImageError(f"Sparse file of {real} bytes stores {sizes[row]} bytes.")
             holes += max(hole, 0)
             sizes[row] = real
     return holes
@@ -112,7 +112,7 @@ def _links(raw, kinds, keep, over) -> dict[int, bytes]:
 
 
 def name(header: bytes) -> bytes:
-    """Return the name in a header, with the prefix that POSIX ustar splits off."""
+    """Return the name in a header, with the prefix that POSIX ustar stores apart."""
     tail = header[:100].split(b"\0", 1)[0]
     if header[257:263] == b"ustar\0" and header[345]:
         return header[345:500].split(b"\0", 1)[0] + b"/" + tail
@@ -129,7 +129,7 @@ def texts(field: np.ndarray) -> list[bytes]:
 
 
 def _repeated(field: np.ndarray, what: str) -> np.ndarray:
-    """Return the numbers of an 8-byte field that has few different values."""
+    """Return the numbers of an 8-byte field that has few distinct values."""
     words = np.ascontiguousarray(field).view(np.uint64).ravel()
     if (words == words[0]).all():
         return np.full(len(words), pax.number(words[:1].tobytes(), what), np.int64)
@@ -140,14 +140,14 @@ def _repeated(field: np.ndarray, what: str) -> np.ndarray:
 def octal(field: np.ndarray, what: str) -> np.ndarray:
     r"""Return the numbers of one field of many headers.
 
-    ``b"0000644\0"`` and ``b"000644 \0"`` are parsed as arrays, whatever else
+    ``b"0000644\0"`` and ``b"000644 \0"`` are parsed as arrays; anything else
     is left to `pax.number`.
     """
     field = np.ascontiguousarray(field)
     digits = field - np.uint8(48)
     out = np.zeros(len(field), np.int64)
     left = np.arange(len(field))
-    # All headers of one writer look alike: begin with what the first one shows.
+    # All headers of one writer look alike: begin with the width of the first.
     longest = field.shape[1] - 1
     widths = (longest, longest - 1) if digits[0, longest - 1] < 8 else (longest - 1, longest)
     for count in widths:
@@ -174,14 +174,14 @@ def _check_sums(raw: np.ndarray, first: int) -> None:
         stored = octal(field, "checksum")
     except ImageError:
         row = next(row for row in range(len(raw)) if _broken(field[row].tobytes()))
-        hint = "" if first + row else " Must be an archive."
+        hint = "" if first + row else " This may not be a tar archive."
         raise ImageError(
-            f"Tar header {first + row} is corrupt: it has no checksum.{hint}"
+            f"Tar header {first + row} is corrupt: its checksum is not a number.{hint}"
         ) from None
     wrong = np.flatnonzero(stored != total)
     if not len(wrong):
         return
-    # Some old writers summed signed bytes.
+    # Some old writers added signed bytes.
     high = raw[wrong] > 127
     high[:, 148:156] = False
     wrong = wrong[stored[wrong] != total[wrong] - 256 * high.sum(axis=1)]

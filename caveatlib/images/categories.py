@@ -1,4 +1,4 @@
-"""What a file is for, by its path and mode alone."""
+"""The purpose of a file, by its path and mode alone."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _AREAS = {
 _OTHER = CATEGORIES.index("other")
 _EXECUTABLE, _LIBRARY = CATEGORIES.index("executable"), CATEGORIES.index("library")
 _CACHE = CATEGORIES.index("cache")
-# Folders of programs, and entries whose folder was not looked at yet.
+# Folders of programs, and entries whose folder is not known yet.
 _PROGRAM, _UNKNOWN = -1, -2
-# Folders beneath that many others are not looked at: no stranger shall use up the stack.
+# Deeper folders are "other": a hostile path must not exhaust the stack.
 _DEPTH = 200
 _FOLDERS = dict.fromkeys(_BIN, _PROGRAM) | {
     folder: CATEGORIES.index(category)
@@ -52,14 +52,14 @@ _PROGRAMS = (
 def categorise(entries: tar.Entries) -> np.ndarray:
     """Return the number of each entry's category in `tables.CATEGORIES`.
 
-    Files and links only; folders and devices are "other". A program (shell,
-    package manager, interpreter) is a name in one of the usual folders for
-    programs; a library has ``.so`` in its name; an executable has an x bit.
+    Folders and devices are "other". Shells, package managers and interpreters
+    are known names in the usual folders for programs; a library has ``.so`` in
+    its name; an executable has an execute bit.
     """
     plain = (entries.kinds <= tar.SYMLINK) & (entries.kinds >= tar.FILE)
     runs = plain & (entries.kinds != tar.SYMLINK) & (entries.modes & 0o111 > 0)
     paths, memo = entries.paths, {"": _OTHER}
-    # Folders come first in most archives, so that what is in them needs one look-up.
+    # Most archives list a folder before its content, which then needs one look-up.
     for row in np.flatnonzero(entries.kinds == tar.DIRECTORY).tolist():
         if paths[row] != "/":
             _folder(paths[row], memo)
@@ -87,14 +87,14 @@ def _program(name: str) -> int:
 
 
 def _folder(folder: str, memo: dict[str, int]) -> int:
-    """Return the category of everything in a folder, and remember it and those above."""
+    """Return the category of everything in a folder; store it and those above in `memo`."""
     kind = memo.get(folder)
     if kind is None:
         above = folder[: folder.rfind("/")]
         kind = memo.get(above)
         if kind is None:
             kind = _folder(above, memo) if above.count("/") < _DEPTH else _OTHER
-        # What lies in a folder beneath one for programs is no program.
+        # What is in a subfolder of a folder for programs is not a program.
         kind = _FOLDERS.get(folder, _OTHER if kind == _PROGRAM else kind)
         if folder.endswith("/__pycache__"):
             kind = _CACHE

@@ -1,4 +1,4 @@
-"""Unpack layers as they stream by: gzip, zstd or plain, one thread ahead.
+"""Decompress layers while they are read: gzip, zstd or plain, in a thread of its own.
 
 Decompression and hashing both release the interpreter lock, so a layer takes
 as long as the slower of the two.
@@ -34,20 +34,20 @@ _SKIPPABLE = frozenset(b"\x50\x51\x52\x53\x54\x55\x56\x57\x58\x59\x5a\x5b\x5c\x5
 
 
 def sniff(head: bytes) -> str:
-    """Return the compression that the first bytes show: gzip, zstd or plain.
+    """Return the compression by the first bytes: gzip, zstd or plain.
 
-    The media type is not asked, as in Docker: it is often wrong, and the digest
+    As in Docker, the media type is ignored: it is often wrong, and the digest
     is what counts.
 
     Raises
     ------
     ImageError
-        If it is one that no engine takes for a layer.
+        If it is one that engines do not accept for a layer.
     """
     for magic, codec in _MAGIC:
         if head.startswith(magic):
             if codec in ("bzip2", "xz"):
-                raise ImageError(f"Layer is packed with {codec}. Must be gzip, zstd or plain.")
+                raise ImageError(f"Layer is compressed with {codec}. Must be gzip, zstd or plain.")
             return codec
     if len(head) > 4 and head[0] in _SKIPPABLE and head[1:4] == b"\x2a\x4d\x18":
         return "zstd"
@@ -55,12 +55,12 @@ def sniff(head: bytes) -> str:
 
 
 def unpack(chunks: Iterable[bytes], codec: str, limits: Limits) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (stored bytes taken, unpacked bytes), either of which may be empty.
+    """Yield (stored bytes consumed, unpacked bytes), either of which may be empty.
 
     Raises
     ------
     ImageError
-        If the data are corrupt, cut off, or followed by something else.
+        If the data are corrupt, cut off, or followed by other data.
     """
     if codec == "plain":
         for chunk in chunks:
@@ -72,7 +72,7 @@ def unpack(chunks: Iterable[bytes], codec: str, limits: Limits) -> Iterator[tupl
         data, taken = chunk, chunk
         while True:
             if decoder is None:
-                # Between members; gzip allows padding with zeros there.
+                # Between members, where gzip allows padding with zeros.
                 data = data.lstrip(b"\0") if codec == "gzip" else data
                 if not data:
                     break
@@ -90,7 +90,7 @@ def unpack(chunks: Iterable[bytes], codec: str, limits: Limits) -> Iterator[tupl
         if taken:
             yield taken, b""
     if decoder is not None:
-        raise ImageError(f"{codec} data are cut off. Must be complete.")
+        raise ImageError(f"{codec} data are cut off.")
 
 
 def _decoder(codec: str, limits: Limits):
@@ -102,10 +102,10 @@ def _decoder(codec: str, limits: Limits):
 
 
 def ahead(items: Iterable, *, depth: int = 4) -> Iterator:
-    """Yield the items, which a thread makes up to `depth` ahead.
+    """Yield the items, which a thread produces up to `depth` ahead.
 
-    An exception of the thread is raised here; leaving early ends the thread
-    with its next item.
+    An exception in the thread is raised here; if the consumer stops early, the
+    thread ends with its next item.
     """
     ready: queue.Queue = queue.Queue(depth)
     stop = threading.Event()

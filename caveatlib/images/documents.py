@@ -1,6 +1,6 @@
-"""Manifests, indexes and configs: JSON from strangers, held to what the specification says.
+"""Manifests, indexes and configs: untrusted JSON, checked against the specification.
 
-A list or object that is ``null`` counts as empty, because Docker 25 writes it;
+``null`` in place of a list or object counts as empty, because Docker 25 writes it;
 anything else of the wrong type is an error.
 """
 
@@ -29,7 +29,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What refers to a blob: its type, digest, size in bytes, platform, annotations."""
+    """A reference to a blob: media type, digest, size in bytes, platform, annotations."""
 
     media_type: str
     digest: str
@@ -39,20 +39,20 @@ class Descriptor:
 
     @property
     def path(self) -> str:
-        """Where a layout keeps the blob."""
+        """Path of the blob in a layout."""
         return "blobs/" + self.digest.replace(":", "/")
 
     @property
     def attestation(self) -> bool:
-        """Whether it is about an image rather than an image."""
+        """Whether the blob describes an image instead of being one."""
         return "vnd.docker.reference.type" in self.annotations or self.platform == "unknown/unknown"
 
 
 def parse(data: bytes, what: str):
-    """Return the JSON value; ImageError for what JSON or common sense forbids.
+    """Return the JSON value; ImageError if it is malformed or ambiguous.
 
-    Refused: what is no UTF-8, duplicate keys, NaN and infinities, numbers of
-    thousands of digits, nesting beyond the interpreter's stack.
+    Refused: text that is not UTF-8, duplicate keys, NaN and infinities, numbers
+    of thousands of digits, nesting beyond the interpreter's stack.
     """
     try:
         return json.loads(
@@ -63,9 +63,9 @@ def parse(data: bytes, what: str):
     except ImageError as problem:
         raise ImageError(f"{what} {problem}") from None
     except UnicodeDecodeError:
-        raise ImageError(f"{what} is no UTF-8 text.") from None
+        raise ImageError(f"{what} is not UTF-8 text.") from None
     except ValueError as problem:
-        raise ImageError(f"{what} is no valid JSON: {escape(str(problem))}.") from None
+        raise ImageError(f"{what} is not valid JSON: {escape(str(problem))}.") from None
 
 
 def _unique(pairs: list[tuple]) -> dict:
@@ -78,14 +78,14 @@ def _unique(pairs: list[tuple]) -> dict:
 
 
 def _no_constant(name: str):
-    raise ImageError(f"has the number {name}.")
+    raise ImageError(f"contains the number {name}.")
 
 
 def get(value, key: str, kind: type, what: str, default=_MISSING):
-    """Return a member of an object, of the kind wanted.
+    """Return a member of an object, of the given type.
 
-    ``null`` and absence give the default; for a list or an object that is
-    empty unless stated otherwise.
+    If it is absent or ``null``, the default: for a list or an object an empty
+    one, unless another is given.
     """
     if not isinstance(value, dict):
         raise ImageError(f"{what} is {_named(value)}. Must be an object.")
@@ -107,16 +107,17 @@ def _named(value) -> str:
 
 
 def digest(text: str, what: str) -> str:
-    """Return a digest of a known algorithm; ImageError for anything else."""
+    """Return the digest if its algorithm is supported; ImageError otherwise."""
     if not _DIGEST.fullmatch(text):
         raise ImageError(
-            f"Digest {escape(text[:80])!r} of {what} is unknown. Must be sha256:<64 hex digits>."
+            f"Digest {escape(text[:80])!r} of {what} is not supported. "
+            "Must be sha256:<hex> or sha512:<hex>."
         )
     return text
 
 
 def strings(value: list, what: str) -> list[str]:
-    """Return the list, which must hold strings only."""
+    """Return the list if it holds strings only; ImageError otherwise."""
     for item in value:
         if not isinstance(item, str):
             raise ImageError(f"{what} holds {_named(item)}. Must be strings.")
@@ -124,7 +125,7 @@ def strings(value: list, what: str) -> list[str]:
 
 
 def platform_of(value: dict, what: str) -> str:
-    """Return ``os/architecture[/variant]`` as a manifest or a config states it."""
+    """Return ``os/architecture[/variant]`` of a manifest or a config."""
     parts = [get(value, key, str, what, "") for key in ("os", "architecture", "variant")]
     if not (parts[0] or parts[1]):
         return ""
@@ -154,7 +155,7 @@ def descriptors(value, key: str, what: str) -> list[Descriptor]:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What an image's config says: its platform, and per layer diff_id and command."""
+    """The platform in an image's config, and per layer diff_id and command."""
 
     platform: str
     diff_ids: list[str]
@@ -162,10 +163,10 @@ class Config:
 
 
 def config(data: bytes, layers: int) -> Config:
-    """Return the config of an image with so many layers.
+    """Return the config of an image with this number of layers.
 
-    ``diff_ids`` is empty if the config has none; a history that does not fit
-    the layers gives empty commands.
+    ``diff_ids`` is empty if the config has none; commands are empty if the
+    history does not have one per layer.
     """
     what = "The image's config"
     value = parse(data, what)

@@ -49,9 +49,9 @@ def find(store: stores.Store, limits: Limits) -> list[Found]:
         return _in_manifest_json(store.document("manifest.json", limits.manifest_json_bytes))
     if not found:
         raise ImageError(
-            "index.json names no image. Must name one."
+            "index.json lists no image."
             if has_index
-            else "Neither index.json nor manifest.json is there. Must be a container image."
+            else "No container image: neither index.json nor manifest.json is there."
         )
     return found
 
@@ -79,23 +79,23 @@ def _in_index(
     seen: tuple[str, ...] = (),
 ) -> list[Found]:
     if len(seen) > limits.index_depth:
-        raise ImageError(f"{len(seen)} indexes within each other. Must be {limits.index_depth}.")
+        raise ImageError(f"{len(seen)} nested indexes. Must be at most {limits.index_depth}.")
     found = []
     for item in documents.descriptors(documents.parse(data, what), "manifests", what):
         if item.attestation:
             continue
         called = name or next((item.annotations[k] for k in _NAMES if k in item.annotations), "")
         if not isinstance(called, str):
-            raise ImageError(f"A name in {what} is no string.")
+            raise ImageError(f"A name in {what} is not a string.")
         if item.media_type not in documents.INDEX_TYPES:
-            # Without a name and a platform nothing says that two are the same image.
+            # Without name and platform, nothing tells that two are the same image.
             called = called or ("" if item.platform else item.digest)
             found.append(Found(escape(called), item.platform, item))
             continue
         if item.digest in seen:
             raise ImageError(f"Index {item.digest} contains itself.")
         if not store.has(item.path):
-            raise ImageError(f"Index {item.digest} is not in the image. Must be complete.")
+            raise ImageError(f"Index {item.digest} is missing from the image.")
         nested = blob(store, item, limits, "Index")
         found += _in_index(
             store,
@@ -114,7 +114,7 @@ def _in_manifest_json(data: bytes) -> list[Found]:
     if value is None:
         value = []
     if not isinstance(value, list):
-        raise ImageError(f"{what} is no list. Must be one of images.")
+        raise ImageError(f"{what} is not a list of images.")
     found = []
     for number, item in enumerate(value):
         where = f"item {number} of {what}"
@@ -122,18 +122,18 @@ def _in_manifest_json(data: bytes) -> list[Found]:
         config = documents.get(item, "Config", str, where)
         found.append(Found(escape(tags[0] if tags else config), "", item=item))
     if not found:
-        raise ImageError(f"{what} names no image. Must name one.")
+        raise ImageError(f"{what} lists no image.")
     return found
 
 
 def pick(found: list[Found], name: str | None, platform: str | None, source) -> Found:
-    """Return the one image of that name and platform; UsageError says what there is."""
+    """Return the image of that name and platform; a UsageError lists what there is."""
     images = list(dict.fromkeys(image.name for image in found))
     shown = brief(os.fsdecode(source))
     listed = ", ".join(map(shorten, images[:20]))
     if name is None and len(images) > 1:
         raise UsageError(
-            f"{shown!r} holds {len(images)} images. Must name one, as in "
+            f"{shown!r} holds {len(images)} images. Name one, e.g. "
             f"'{shown}#{shorten(images[0])}', of: {listed}."
         )
     chosen = [image for image in found if name is None or image.name == name]
@@ -146,11 +146,11 @@ def pick(found: list[Found], name: str | None, platform: str | None, source) -> 
     if len(chosen) == 1 and (platform is None or not chosen[0].platform):
         return replace(chosen[0], platform="" if platform is None else platform)
     there = ", ".join(sorted({shorten(image.platform) or "unknown" for image in chosen})[:20])
-    raise UsageError(f"{shown!r} is not there for {brief(wanted)!r}. Must be one of: {there}.")
+    raise UsageError(f"{shown!r} is not available for {brief(wanted)!r}. Must be one of: {there}.")
 
 
 def default_platform() -> str:
-    """Return this machine's platform as images call it, such as ``linux/amd64``."""
+    """Return this machine's platform in the terms of images, e.g. ``linux/amd64``."""
     machine = machine_platform.machine().lower()
     return f"linux/{_MACHINES.get(machine, machine)}"
 
@@ -162,7 +162,7 @@ def _fits(offered: str, wanted: str) -> bool:
 
 
 def blob(store: stores.Store, item: Descriptor, limits: Limits, what: str) -> bytes:
-    """Return a document by its descriptor, its size and digest checked."""
+    """Return a document by its descriptor; its size and digest are checked."""
     if item.size > limits.document_bytes:
         raise ImageError(
             f"{what} {item.digest} has {item.size} bytes. Must be at most {limits.document_bytes}."

@@ -18,14 +18,14 @@ _EXTRAS = ("documentation", "man page", "locale", "cache")
 
 @dataclass(frozen=True, repr=False)
 class Image:
-    """A container image; its tables are made when first asked for.
+    """A container image; its tables are made on first use.
 
     Attributes
     ----------
     name : str
-        As its archive, layout or registry calls it, percent-escaped.
+        Name in its archive, layout or registry, percent-escaped.
     digest : str
-        Of its manifest; empty in a classic ``docker save`` archive.
+        Digest of its manifest; empty for a classic ``docker save`` archive.
     platform : str
         ``os/architecture[/variant]``.
     """
@@ -86,7 +86,7 @@ class Image:
 
     @cached_property
     def files(self) -> pd.DataFrame:
-        """One row per entry that is no whiteout: `tables.Files`."""
+        """One row per entry that is not a whiteout: `tables.Files`."""
         return files_frame([scan.entries for scan in self.scans], self._hidden)
 
     @cached_property
@@ -108,21 +108,22 @@ class Image:
 
     @cached_property
     def olives(self) -> pd.DataFrame:
-        """One row per file that is not what it is taken for: `tables.Olives`.
+        """One row per file that is not what it claims to be: `tables.Olives`.
 
-        A ``/bin/sh`` that is no binary is always found; contents are compared
-        with the package databases if the image was read with ``olives=True``.
+        A ``/bin/sh`` that is not an ELF program is always listed; contents are
+        compared with the package databases if the image was read with
+        ``olives=True``.
         """
         found = [package for package, _ in self._installed]
         return frames.from_rows(view.olives(self._view, found), tables.Olives)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """One row about the image: `tables.Summary`.
+        """One row for the image: `tables.Summary`.
 
         ``efficiency`` is 1 - wasted / size over the bytes of all layers. The
-        score of dive differs: it looks at paths that occur in more than one
-        layer and weighs their smallest size against all of them, so a file
+        score of dive is another: it compares the smallest size of each path
+        that occurs in several layers with the sum of its sizes, so that a file
         that one layer adds and the next deletes counts differently, and a
         score of 1 means that no path occurs twice.
         """
@@ -166,10 +167,10 @@ def _files(entries: tar.Entries) -> np.ndarray:
 def files_frame(
     layers: list[tar.Entries], hidden: list[np.ndarray], *, whiteouts: bool = False
 ) -> pd.DataFrame:
-    """Return `tables.Files` of layers; `whiteouts` keeps those as files like any other.
+    """Return `tables.Files` of layers; with `whiteouts`, these are listed like any other file.
 
-    Made of columns that have the model's dtypes and bounds by construction, so it is the
-    tests that hold it against the model, not every reader's clock.
+    The columns have the model's dtypes and bounds by construction. The tests
+    validate them; doing so here would take longer than reading the image.
     """
     columns: dict[str, list] = {name: [] for name in frames.columns(tables.Files)}
     type_names = np.array([tar.KINDS.get(kind, "file") for kind in range(256)], object)

@@ -1,4 +1,4 @@
-"""Scan one layer in one pass: its digests, its entries, and the few files that matter."""
+"""Scan one layer in one pass: its digests, its entries, and the package databases."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ DATABASES = re.compile(
     r"|.+\.dist-info/(?:METADATA|RECORD)"
     r"|(?:.+/)?node_modules/(?:@[^/]+/)?[^/]+/package\.json)"
 )
-"""Escaped paths of the files that say what is installed."""
+"""Escaped paths of the files that list what is installed."""
 _ENDINGS = (b"status", b".list", b".md5sums", b"installed", b"METADATA", b"RECORD", b"package.json")
 HASHES = ("md5", "sha1", "sha256")
 
 
 @dataclass(slots=True)
 class Scan:
-    """What one pass over a layer found; digests as ``sha256:<hex>``, sizes in bytes.
+    """Result of one pass over a layer; digests as ``sha256:<hex>``, sizes in bytes.
 
-    ``databases`` maps paths to contents, ``hashes`` rows of files to their
-    (md5, sha1, sha256) as hex, if they were asked for.
+    ``databases`` maps paths to contents; ``hashes`` maps rows of files to their
+    (md5, sha1, sha256) in hex, if `hash_files` was set.
     """
 
     digest: str
@@ -55,18 +55,18 @@ def scan(
     chunks : iterable of bytes
         The blob as stored.
     budget : Budget
-        Of the image that the layer belongs to.
+        Budget of the image that the layer belongs to.
     algorithm : str, optional
-        Of the digest: ``sha256`` or ``sha512``.
+        Algorithm of the digest: ``sha256`` or ``sha512``.
     hash_files : bool, optional
         Hash every file; that takes about three times as long.
     small : bool, optional
-        The blob is known to be so small that a thread does not pay.
+        The blob is too small for a thread to pay off.
 
     Raises
     ------
     ImageError
-        If the blob is malformed or over a limit.
+        If the blob is malformed or beyond a limit.
     """
     iterator = iter(chunks)
     first = next(iterator, b"")
@@ -110,7 +110,7 @@ def scan(
 
 
 def digest_of(chunks: Iterable[bytes], algorithm: str) -> str:
-    """Return the digest of a blob, without looking into it."""
+    """Return the digest of a blob without parsing it."""
     state = hashlib.new(algorithm)
     for chunk in chunks:
         state.update(chunk)

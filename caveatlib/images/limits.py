@@ -1,8 +1,7 @@
-"""Every limit of the image reader, and the purse that a hostile image empties.
+"""Every limit of the image reader, and the budget of what one image has used of them.
 
-The figures are those of the readers that registries and engines trust
-(containerd, BuildKit, containers/image), where they have one; the rest is
-named as ours.
+The values are those of containerd, BuildKit and containers/image where these
+have one; the others are marked as ours.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 @dataclass(frozen=True)
 class Limits:
-    """What the reader accepts, in bytes or counts; a value of its own in every test."""
+    """What the reader accepts, in bytes or counts."""
 
     document_bytes: int = 4 * MIB
     """One manifest, index or config (containers/image, containerd)."""
@@ -29,11 +28,11 @@ class Limits:
     entries: int = 2_000_000
     """Entries of all layers of one image (ours)."""
     name_bytes: int = 4096
-    """One path or link target (Linux, PATH_MAX: longer ones cannot be unpacked)."""
+    """One path or link target (PATH_MAX of Linux: longer ones cannot be unpacked)."""
     names_bytes: int = 256 * MIB
     """All paths and link targets of one image (ours)."""
     members: int = 65_536
-    """Members of the outer archive (ours; engines write four or so per layer)."""
+    """Members of the outer archive (ours; engines write about four per layer)."""
     layers: int = 1024
     """Layers of one image (ours; Docker's own limit is 127)."""
     documents_bytes: int = 64 * MIB
@@ -43,11 +42,11 @@ class Limits:
     output_bytes: int = 64 * GIB
     """All layers of one image, unpacked (ours)."""
     output_free_bytes: int = 512 * MIB
-    """Unpacked bytes below which no ratio is looked at (ours)."""
+    """Unpacked bytes up to which the ratio is not checked (ours)."""
     output_ratio: int = 250
-    """Unpacked over stored bytes, above that (ours; deflate ends at 1032)."""
+    """Unpacked over stored bytes beyond that (ours; deflate reaches 1032)."""
     index_depth: int = 4
-    """Indexes within indexes (ours; builders write two)."""
+    """Depth of nested indexes (ours; builders write two)."""
     link_hops: int = 40
     """Links followed for one path (Linux, path_resolution(7))."""
 
@@ -56,23 +55,23 @@ DEFAULTS = Limits()
 
 
 class OverLimit(ImageError):
-    """More than the reader accepts."""
+    """An image beyond a limit of the reader."""
 
 
 class Budget:
-    """What one image has used up so far of the limits that span its layers."""
+    """What one image has used so far of the limits that span its layers."""
 
     def __init__(self, limits: Limits = DEFAULTS):
         self.limits = limits
         self.stored = self.output = self.entries = self.names = self.database = 0
 
     def spend_output(self, produced: int, stored: int = 0) -> None:
-        """Count bytes that came out of stored ones.
+        """Count unpacked bytes, and the stored bytes that they came from.
 
         Raises
         ------
         ImageError
-            If the sum is over the cap, or out of proportion to what is stored.
+            If their sum exceeds the limit, or their ratio to the stored bytes does.
         """
         self.output += produced
         self.stored += stored
@@ -82,33 +81,34 @@ class Budget:
         if self.output > limits.output_bytes:
             rule = f"{limits.output_bytes} bytes"
         elif self.output > limits.output_ratio * self.stored:
-            rule = f"{limits.output_ratio} times what is stored"
+            rule = f"{limits.output_ratio} times the stored bytes"
         else:
             return
         ratio = self.output / max(self.stored, 1)
         raise OverLimit(
-            f"{self.stored} stored bytes unpack to {self.output} and more ({ratio:.0f}:1). "
+            f"{self.stored} stored bytes unpack to at least {self.output} ({ratio:.0f}:1). "
             f"Must be at most {rule}."
         )
 
     def spend_entries(self, count: int, size: int = 0) -> None:
-        """Count entries of layers and the bytes of their names; ImageError over the limit."""
+        """Count entries of layers and the bytes of their names; ImageError beyond a limit."""
         self.entries += count
         self.names += size
         if self.names > self.limits.names_bytes:
             raise OverLimit(
-                f"Names of {self.names} bytes and more. Must be at most {self.limits.names_bytes}."
+                f"Names take at least {self.names} bytes. "
+                f"Must be at most {self.limits.names_bytes}."
             )
         if self.entries > self.limits.entries:
             raise OverLimit(
-                f"{self.entries} entries and more. Must be at most {self.limits.entries}."
+                f"At least {self.entries} entries. Must be at most {self.limits.entries}."
             )
 
     def spend_database(self, size: int) -> None:
-        """Count bytes of package databases; ImageError over the limit."""
+        """Count bytes of package databases; ImageError beyond the limit."""
         self.database += size
         if self.database > self.limits.database_bytes:
             raise OverLimit(
-                f"Package databases of {self.database} bytes and more. "
+                f"Package databases take at least {self.database} bytes. "
                 f"Must be at most {self.limits.database_bytes}."
             )

@@ -1,10 +1,10 @@
-"""Put layers on top of each other: which later layer hides which entry.
+"""Merge layers: which later layer hides which entry.
 
-As overlayfs and Docker do it: whiteouts and opaque markers concern lower layers
-only, wherever in their layer they stand; a folder listed again replaces the
-earlier entry, not its content; anything else in the place of a folder hides
-what was in it; and a folder that is only implied by a path hides a lower file
-or link of that name.
+The rules are those of overlayfs and Docker. Whiteouts and opaque markers apply
+to lower layers only, whatever their position in their own layer. A folder that
+is listed again replaces the earlier entry, not its content. Anything else at
+the path of a folder hides what was in it. A folder that only the path of an
+entry implies hides a lower file or link of that name.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def whiteouts(entries: tar.Entries) -> np.ndarray:
 def hidden_by(layers: list[tar.Entries]) -> list[np.ndarray]:
     """Return per layer and entry the nearest layer that hides it, -1 if it is visible.
 
-    Within a layer the last entry of a path wins. Whiteouts are never visible:
-    theirs is their own layer's number.
+    Within a layer the last entry of a path counts. Whiteouts are never visible:
+    they are hidden by their own layer.
     """
-    # Nearest later layer that: has an entry (or whiteout) at the path; leaves
-    # nothing of lower layers beneath it; implies it to be a folder.
+    # Nearest later layer that has an entry (or whiteout) at the path; that clears
+    # what lower layers have beneath it; that implies that it is a folder.
     taken: dict[str, int] = {}
     cleared: dict[str, int] = {}
     implied: dict[str, int] = {}
@@ -80,7 +80,7 @@ def _from_above(entries, hidden, taken, cleared, implied) -> None:
 
 
 def _beneath(folder: str, cleared: dict[str, int], memo: dict[str, int]) -> int:
-    """Return the nearest layer that clears the folder or one above it, and remember it."""
+    """Return the nearest layer that clears the folder or one above it; store it in `memo`."""
     chain = []
     while folder not in memo:
         chain.append(folder)
@@ -103,7 +103,10 @@ def _lay(entries, marks, number, taken, cleared, implied) -> None:
             implied[up] = number
             up = up.rpartition("/")[0]
         if grown > DEFAULTS.names_bytes:
-            raise OverLimit(f"Folders of {grown} bytes of names are only implied by paths.")
+            raise OverLimit(
+                f"Names of implied folders take {grown} bytes. "
+                f"Must be at most {DEFAULTS.names_bytes}."
+            )
         if not marked[row]:
             taken[path] = number
             if kinds[row] != tar.DIRECTORY:
@@ -116,9 +119,9 @@ def _lay(entries, marks, number, taken, cleared, implied) -> None:
 
 
 def wasted(layers: list[tar.Entries], hidden: list[np.ndarray]) -> list[int]:
-    """Return per layer the bytes of its files that a later entry hides.
+    """Return per layer the bytes of its files that later entries hide.
 
-    A file that lives on under a hard link of the same layer is not wasted.
+    A file is not wasted if a hard link in its layer keeps it visible.
     """
     out = []
     for entries, above in zip(layers, hidden, strict=True):

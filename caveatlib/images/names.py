@@ -1,9 +1,9 @@
 """Names of files: bytes in the archive, percent-escaped text in the tables.
 
-A name is any bytes but NUL. Bytes that are no UTF-8, characters that are not
-printable (newlines, escape sequences, right-to-left marks) and the percent
-sign itself become ``%XX``, so that `unescape` gives back exactly the bytes
-and a terminal never obeys a name.
+A name is any bytes except NUL. Bytes that are not UTF-8, characters that are not
+printable (newlines, escape sequences, right-to-left marks) and the percent sign
+itself become ``%XX``, so that `unescape` returns exactly the bytes and a name
+cannot control a terminal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def brief(raw: bytes | str) -> str:
 def _escaped(char: str) -> str:
     if char.isprintable() and char != "%":
         return char
-    # A lone surrogate is a byte that was no UTF-8, or one that JSON spelled out.
+    # A lone surrogate is a byte that was not UTF-8, or an escape in JSON.
     try:
         raw = char.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -68,14 +68,14 @@ def normalise(path: str) -> str:
 
 
 def paths(raw: list[bytes]) -> list[str]:
-    """Return the names as escaped, normalised paths; the bulk form of the two above."""
-    # One joined buffer, since a Python call per name would dominate the reader.
+    """Return the names as escaped, normalised paths: `escape` and `normalise` in bulk."""
+    # One joined buffer, because a Python call per name would dominate the run time.
     blob = b"\0/" + b"\0/".join(raw) + b"\0"
     if blob.startswith(b"\0/./"):
         blob = blob.replace(b"\0/./", b"\0/")
     codes = np.frombuffer(blob, np.uint8)
     slash, after = codes[:-1] == 47, codes[1:]
-    # A dot after a slash may be the first of ".bashrc", so look closer.
+    # A dot after a slash may also begin ".bashrc".
     dotted = (slash & (after == 46)).any() and any(dots in blob for dots in _DOTS)
     odd = dotted or (slash & (after == 47)).any()
     if not odd and (slash & (after == 0)).any():

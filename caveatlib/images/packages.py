@@ -1,8 +1,8 @@
 """What is installed, and which files belong to it, from the databases inside an image.
 
 dpkg (also ``status.d`` of distroless images), apk, Python's dist-info and npm.
-The databases are content of the image, not its structure: a line that makes no
-sense is passed over.
+The databases are content of the image, not its structure: malformed lines are
+skipped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SIZE_MAX = 1 << 50
 
 @dataclass(slots=True)
 class Package:
-    """One installed package; `source` is the path of the database file that says so."""
+    """One installed package; `source` is the path of the database file that lists it."""
 
     manager: str
     name: str
@@ -35,13 +35,13 @@ class Package:
     source: str
     files: list[str] = field(default_factory=list)
     hashes: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Path to (algorithm, hex digest), where the database states one."""
+    """Path to (algorithm, hex digest), where the database has one."""
     folder: str = ""
-    """Everything beneath it belongs to the package (npm)."""
+    """Everything in it belongs to the package (npm)."""
 
 
 def read(databases: dict[str, bytes]) -> list[Package]:
-    """Return the packages that the database files, by path, speak of.
+    """Return the packages that the database files list.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _dpkg(data: bytes, source: str, databases: dict[str, bytes]) -> list[Package
 
 
 def _stanza(stanza: str) -> tuple[dict[str, str], set[str]]:
-    """Return fields and conffiles; one of those reads `` /etc/bash.bashrc 3b8a...``."""
+    """Return fields and conffiles; a conffile's line is `` /etc/bash.bashrc 3b8a...``."""
     fields: dict[str, str] = {}
     conffiles = set()
     key = ""
@@ -143,7 +143,7 @@ def _apk(data: bytes, source: str) -> list[Package]:
                 package.files.append(path)
             elif key == "Z:" and path:
                 stated = _apk_hash(value)
-                # Under /etc a reader's own changes are what is meant to be there.
+                # Files in /etc are meant to be edited.
                 if stated and not path.startswith("/etc/"):
                     package.hashes[path] = stated
         if package.name:

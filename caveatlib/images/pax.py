@@ -1,6 +1,6 @@
 """The parts of a tar header that are not fixed-width octal: numbers, PAX, sparse.
 
-Everything here runs once per odd header and is linear in its size. (Python's
+Everything here runs once per unusual header and is linear in its size. (Python's
 ``tarfile`` takes minutes over a 400 KB PAX header.)
 """
 
@@ -11,7 +11,7 @@ from caveatlib.images.names import brief, escape
 
 INT64_MAX = (1 << 63) - 1
 SPARSE_MAP_MAX = 1 << 20
-"""Bytes of a sparse map within the data (GNU sparse 1.0): the limit of any header."""
+"""Bytes of a sparse map within the data (GNU sparse 1.0), the same as for a header."""
 _DIGITS = frozenset(b"01234567")
 _STATED = (b"path", b"linkpath", b"size")
 
@@ -30,7 +30,7 @@ def number(field: bytes, what: str) -> int:
     Raises
     ------
     ImageError
-        If it is neither, or beyond 64 bits.
+        If it is neither, or does not fit 64 bits.
     """
     if field[0] & 0x80:
         # 0x80 starts a positive number, 0xff a negative one; bit 6 is the sign.
@@ -39,23 +39,23 @@ def number(field: bytes, what: str) -> int:
         if value >> (bits - 1):
             value -= 1 << bits
         if not -INT64_MAX <= value <= INT64_MAX:
-            raise ImageError(f"{what} of a tar header is beyond 64 bits.")
+            raise ImageError(f"{what} of a tar header does not fit 64 bits.")
         return value
     digits = field.lstrip(b" ").split(b"\0", 1)[0].rstrip(b" ")
     if not _DIGITS.issuperset(digits):
-        raise ImageError(f"{what} {escape(field)!r} of a tar header is no octal number.")
+        raise ImageError(f"{what} {escape(field)!r} of a tar header is not an octal number.")
     return int(digits, 8) if digits else 0
 
 
 def decimal(value: bytes, what: str) -> int:
-    """Return a decimal number of at most 19 digits; ImageError if it is none."""
+    """Return a decimal number of at most 19 digits; ImageError if it is not one."""
     if not (value.isdigit() and len(value) <= 19) or int(value) > INT64_MAX:
-        raise ImageError(f"{what} {escape(value[:40])!r} of a PAX header is no size.")
+        raise ImageError(f"{what} {escape(value[:40])!r} of a PAX header is not a size.")
     return int(value)
 
 
 def records(data: bytes) -> dict[bytes, bytes]:
-    r"""Return the records of a PAX header, the last of a key winning.
+    r"""Return the records of a PAX header; the last one of a key counts.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def records(data: bytes) -> dict[bytes, bytes]:
     Raises
     ------
     ImageError
-        If a length does not lead to a newline, or a name holds a NUL.
+        If a record does not end in a newline, or a name contains a NUL.
     """
     out: dict[bytes, bytes] = {}
     pos = 0
@@ -76,10 +76,10 @@ def records(data: bytes) -> dict[bytes, bytes]:
         end = pos + int(digits) if digits.isdigit() else -1
         equals = data.find(b"=", space, max(end, 0))
         if end > len(data) or equals < 0 or data[end - 1] != 0x0A:
-            raise ImageError(f"PAX header breaks off at its byte {pos} of {len(data)}.")
+            raise ImageError(f"PAX header is malformed at byte {pos} of {len(data)}.")
         key, value = data[space + 1 : equals], data[equals + 1 : end - 1]
         if key in (b"path", b"linkpath", b"GNU.sparse.name") and b"\0" in value:
-            raise ImageError(f"PAX header has a NUL in its {escape(key)}.")
+            raise ImageError(f"PAX header has a NUL in {escape(key)}.")
         out[key] = value
         pos = end
     return out
@@ -88,22 +88,22 @@ def records(data: bytes) -> dict[bytes, bytes]:
 def check_global(data: bytes) -> None:
     """Refuse a global PAX header that states names or sizes.
 
-    Docker's own reader ignores global headers and others obey them, so such an
-    archive means two different things.
+    Docker's own reader ignores global headers and others obey them, so that
+    such an archive has two meanings.
     """
     for key in records(data):
         if key in _STATED or key.startswith(b"GNU.sparse"):
-            raise ImageError(f"Global PAX header states {brief(key)!r}. Must be left per entry.")
+            raise ImageError(f"Global PAX header states {brief(key)!r}. Must be stated per entry.")
 
 
 def overrides(pax: dict[bytes, bytes]) -> dict:
-    """Return what the records say instead of the header.
+    """Return the values that the records put in place of the header's.
 
     Returns
     -------
     dict
-        Some of ``name``, ``link`` (bytes), ``size`` (stored bytes), ``uid``,
-        ``gid``, and ``real`` (bytes with the holes of a sparse file).
+        Any of ``name``, ``link`` (bytes), ``size`` (stored bytes), ``uid``,
+        ``gid``, and ``real`` (bytes including the holes of a sparse file).
     """
     out: dict = {}
     for key, name in ((b"path", "name"), (b"linkpath", "link"), (b"GNU.sparse.name", "name")):
@@ -127,8 +127,8 @@ def overrides(pax: dict[bytes, bytes]) -> dict:
 def sparse_map(header: bytes) -> tuple[int, int, bool]:
     """Return (real size, stored size, more follows) of an old GNU sparse header.
 
-    Four pairs (offset, length) of 12 bytes each start at byte 386, a flag says
-    at 482 whether blocks with 21 pairs more follow, the real size is at 483.
+    Four pairs (offset, length) of 12 bytes each start at byte 386, the flag at
+    482 says whether blocks of 21 more pairs follow, the real size is at 483.
     """
     real = number(header[483:495], "real size")
     if real < 0:

@@ -36,15 +36,15 @@ def read(
         A ``docker save`` or OCI archive (plain, gzip or zstd), an OCI layout
         folder, or ``registry://host[:port]/name[:tag]``.
     name : str, optional
-        Which of several images; also as ``PATH#NAME``.
+        Which image, if there are several; also as ``PATH#NAME``.
     platform : str, optional
-        ``os/architecture[/variant]``. Left out: this machine's, or the only one
+        ``os/architecture[/variant]``. Default: this machine's, or the only one
         there is.
     olives : bool, optional
-        Hash every file and compare it with what the package databases say;
-        takes about three times as long.
+        Hash every file and compare it with the package databases; takes about
+        three times as long.
     limits : Limits, optional
-        What to accept.
+        Bounds on what is accepted.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read(
     UsageError
         If there is no such source, name or platform.
     Unavailable, DeadlineExceeded
-        If a registry does not answer.
+        If a registry does not answer, or not in time.
     """
     source, named = _split(source)
     name = name if name is not None else named
@@ -87,8 +87,8 @@ def read_stream(
     Parameters
     ----------
     stream : binary file object or iterable of bytes
-        As ``docker save`` writes it, or an OCI archive; also packed. All its
-        layers are looked at, since what is wanted is known at its end only.
+        As ``docker save`` writes it, or an OCI archive; also compressed. All its
+        layers are read, because the manifest may come last.
     name, platform, olives, limits
         As in `read`.
     """
@@ -110,8 +110,8 @@ def read_stream(
 def list_tar(path: str | os.PathLike, *, limits: Limits = DEFAULTS) -> pd.DataFrame:
     """List a plain tar archive, such as ``docker export`` writes: `tables.Files`.
 
-    Contents are skipped, so only the headers are checked. All entries are of
-    layer 0, and whiteouts are files like any other.
+    Contents are skipped, so that only the headers are checked. All entries are
+    in layer 0, and whiteouts are files like any other.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _open(source, olives: bool, limits: Limits) -> tuple[stores.Store, list[Foun
         return store, find_root(store, text.removeprefix(REGISTRY), limits)
     if "://" in text and not os.path.exists(source):
         raise UsageError(
-            f"{brief(text)!r} is no source. Must be a path or {REGISTRY}host/name:tag."
+            f"{brief(text)!r} is not a source. Must be a path or {REGISTRY}host/name:tag."
         )
     store = stores.open_path(Path(source), budget=budget, hash_files=olives)
     return store, find(store, limits)

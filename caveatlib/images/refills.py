@@ -1,4 +1,4 @@
-"""Where the walk over an archive gets its bytes: consecutive chunks, or a file near its headers."""
+"""Sources of bytes for the walk over an archive: consecutive chunks, or a file near its headers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from caveatlib.errors import ImageError
 
 Refill = Callable[[int], tuple[bytes, int]]
-"""Skip so many bytes, then return (chunk, position in it); (b"", 0) at the end."""
+"""Skip this many bytes, then return (chunk, position in it); (b"", 0) at the end."""
 
 
 def cut() -> ImageError:
     """Return the error of an archive that ends too early."""
-    return ImageError("Archive is cut off: it ends within an entry. Must be complete.")
+    return ImageError("Archive is cut off: it ends within an entry.")
 
 
 def from_chunks(chunks: Iterable[bytes]) -> Refill:
@@ -38,11 +38,11 @@ class FromFile:
     ----------
     read_at : callable
         ``read_at(size, offset)``, as `os.pread` without its descriptor. (Not a
-        memory map: a file that shrinks under one kills the process.)
+        memory map: if the file shrinks meanwhile, that kills the process.)
     size : int
-        Bytes of the file.
+        Size of the file in bytes.
     window : int, optional
-        Bytes per read: a page, which is a few headers of small files.
+        Bytes per read; a page holds a few headers of small files.
     """
 
     def __init__(self, read_at: Callable[[int, int], bytes], size: int, *, window: int = 4096):
@@ -50,7 +50,7 @@ class FromFile:
         self.offset = 0
 
     def __call__(self, skip: int) -> tuple[bytes, int]:
-        """Skip so many bytes and return the next few."""
+        """Skip this many bytes and return the next few."""
         self.offset += skip
         if self.offset > self.size:
             raise cut()

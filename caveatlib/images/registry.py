@@ -1,6 +1,6 @@
 """Read an image from a registry: the read-only half of the distribution API.
 
-No login: where a registry asks for a token, the one for everybody is fetched.
+Without a login: where a registry asks for a token, the anonymous one is fetched.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Registry:
     Parameters
     ----------
     reference : str
-        ``host[:port]/name[:tag]`` or ``...@sha256:<hex>``. Plain HTTP for this
-        machine's own loopback only, HTTPS for anything else.
+        ``host[:port]/name[:tag]`` or ``...@sha256:<hex>``. Plain HTTP is used
+        for this machine's loopback addresses only, HTTPS for all others.
     deadline_s : float
         Seconds for the whole image, from now.
     """
@@ -48,7 +48,7 @@ class Registry:
         match = _REFERENCE.fullmatch(reference)
         if not match:
             raise UsageError(
-                f"{names.brief(reference)!r} is no reference. Must be host[:port]/name[:tag]."
+                f"{names.brief(reference)!r} is not a reference. Must be host[:port]/name[:tag]."
             )
         self._scheme = "http" if _LOCAL.fullmatch(match["host"]) else "https"
         self._host = match["host"] + (match["port"] or "")
@@ -58,7 +58,7 @@ class Registry:
         self._budget, self._hash_files = budget, hash_files
         self._end = time.monotonic() + deadline_s
         self._session = requests.Session()
-        # The environment's proxies are obeyed, its passwords (netrc) are not.
+        # The environment's proxies are used, its passwords (netrc) are not.
         self._session.auth = lambda request: request
         self._session.max_redirects = 5
 
@@ -73,7 +73,7 @@ class Registry:
         return data, response.headers.get("Content-Type", "").partition(";")[0].strip()
 
     def has(self, path: str) -> bool:
-        """Return True: a registry is asked when the file is wanted."""
+        """Return True: the registry is asked when the file is read."""
         return True
 
     def document(self, path: str, limit: int) -> bytes:
@@ -88,7 +88,7 @@ class Registry:
         return self._body(response, limit, where)
 
     def layer(self, path: str, algorithm: str) -> layers.Scan:
-        """Scan a layer as it comes over the network."""
+        """Scan a layer while it is downloaded."""
         response = self._get(f"/blobs/{_digest(path)}")
         try:
             return layers.scan(
@@ -115,7 +115,7 @@ class Registry:
 
         try:
             with response:
-                # Not read(): that waits for a whole chunk, however slowly it drips.
+                # Not read(), which waits for a whole chunk, however slowly it arrives.
                 # (urllib3 1.26 has nothing better.)
                 read = getattr(response.raw, "read1", response.raw.read)
                 while chunk := read(_CHUNK, decode_content=False):
@@ -135,12 +135,11 @@ class Registry:
         return min(left, READ_TIMEOUT_S)
 
     def _late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"The registry {self._host} took too long to answer.")
+        return DeadlineExceeded(f"Registry {self._host} took too long to answer.")
 
     def _unavailable(self, problem: Exception) -> Unavailable:
         return Unavailable(
-            f"The registry {self._host} did not answer as it should "
-            f"({type(problem).__name__}). Must be reachable from here."
+            f"Registry {self._host} did not answer correctly ({type(problem).__name__})."
         )
 
     def _get(self, path: str, *, missing_ok: bool = False, again: bool = True):
@@ -152,25 +151,27 @@ class Registry:
             )
         except (requests.RequestException, OSError, ValueError) as problem:
             raise self._unavailable(problem) from None
-        if self._scheme == "https" and urlsplit(response.url).scheme != "https":
-            raise ImageError(f"The registry {self._host} leads to plain HTTP. Must stay HTTPS.")
+        left_https = self._scheme == "https" and urlsplit(response.url).scheme != "https"
+        if response.status_code == 200 and not left_https:
+            return response
+        response.close()
+        if left_https:
+            raise ImageError(f"Registry {self._host} redirects to plain HTTP. Must be HTTPS.")
         if response.status_code == 401 and again:
             self._authorise(response.headers.get("WWW-Authenticate", ""))
             return self._get(path, missing_ok=missing_ok, again=False)
         if response.status_code == 404 and missing_ok:
             return None
-        if response.status_code != 200:
-            raise Unavailable(
-                f"The registry {self._host} answered {response.status_code} "
-                f"for {self._name}{path}. Must be an image that everybody may read."
-            )
-        return response
+        raise Unavailable(
+            f"Registry {self._host} answered {response.status_code} for {self._name}{path}. "
+            "Only images that exist and need no login can be read."
+        )
 
     def _ask(self, url: str, **options):
-        """Return the response to a GET, its headers complete within what time is left.
+        """Return the response to a GET if its headers are complete in the time left.
 
-        A timeout of requests holds for each read, and a server may send one
-        header a second; so a thread waits for it, and is left behind if it must.
+        The timeout of requests applies to each read, and a server may send one
+        header per second. So a thread waits for it, and is abandoned if it is late.
         """
         left = self._left()
         answer: queue.Queue = queue.Queue(1)
@@ -198,7 +199,7 @@ class Registry:
         realm = urlsplit(fields.get("realm", ""))
         local = realm.scheme == "http" and _LOCAL.fullmatch(realm.hostname or "")
         if not challenge.lower().startswith("bearer ") or not (realm.scheme == "https" or local):
-            raise Unavailable(f"The registry {self._host} wants a login. Must be readable by all.")
+            raise Unavailable(f"Registry {self._host} requires a login, which is not supported.")
         query = {key: fields[key] for key in ("service", "scope") if key in fields}
         try:
             answer = self._ask(fields["realm"], params=query)
@@ -207,7 +208,7 @@ class Registry:
         except (requests.RequestException, ValueError, AttributeError, RecursionError) as problem:
             raise self._unavailable(problem) from None
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise Unavailable(f"The registry {self._host} gave no token.")
+            raise Unavailable(f"Registry {self._host} returned no token.")
         self._session.headers["Authorization"] = f"Bearer {token}"
 
 

@@ -12,10 +12,10 @@ from caveatlib.images.image import Image
 
 
 def shared(images: Iterable[Image]) -> pd.DataFrame:
-    """Return each distinct layer of the images, those of most images first.
+    """Return the distinct layers of the images, the most widely shared first.
 
-    Layers are the same if their unpacked contents are (``diff_id``): the way
-    in which engines share them on disk. A registry shares by digest.
+    Layers are the same if their unpacked contents are (``diff_id``), which is
+    how engines share them on disk. A registry shares by digest.
 
     Returns
     -------

@@ -1,9 +1,8 @@
-"""Where the parts of an image lie: an archive, a layout folder, or a stream.
+"""Where the parts of an image are stored: an archive, a layout folder, or a stream.
 
-Each store offers the same three functions over paths such as
+Each store has the same three methods over paths such as
 ``blobs/sha256/<hex>`` or ``manifest.json``: `has`, `document` (a small file as
-bytes) and `layer` (one pass over a blob, as a `Scan`). What a blob should hash
-to is the caller's business.
+bytes) and `layer` (one pass over a blob, as a `Scan`). The caller checks digests.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Store(Protocol):
 
 
 def _missing(path: str) -> ImageError:
-    return ImageError(f"{names.brief(path)} is not in the image. Must be complete.")
+    return ImageError(f"{names.brief(path)} is missing from the image.")
 
 
 def _too_large(path: str, size: int, limit: int) -> ImageError:
@@ -64,7 +63,7 @@ class _Files:
         return b"".join(_chunks(read_at, offset, size))
 
     def layer(self, path: str, algorithm: str) -> layers.Scan:
-        """Scan a layer; if that fails, say first whether its digest already does."""
+        """Scan a layer; if that fails because its digest is wrong, say so."""
         read_at, offset, size = self._find(path)
         try:
             return layers.scan(
@@ -97,13 +96,13 @@ def _chunks(read_at: Callable[[int, int], bytes], offset: int, size: int) -> Ite
 
 
 class Archive(_Files):
-    """A tar archive whose members are found by one walk over its headers."""
+    """A tar archive; one walk over its headers finds the members."""
 
     def __init__(self, read_at, size: int, *, budget: Budget, hash_files: bool = False):
         super().__init__(budget, hash_files)
         self._read_at = read_at
         outer = Budget(budget.limits)
-        # A sparse member may be as large as the file that holds it, no more.
+        # A sparse member must not be larger than the file that holds it.
         outer.stored = size
         walk = tar.Walk(refills.FromFile(read_at, size), budget=outer, want=lambda name: True)
         self._files, self._links = {}, {}
@@ -125,14 +124,15 @@ class Archive(_Files):
 
 
 def _outer_path(member: tar.Member, files: dict, links: dict, budget: Budget) -> str | None:
-    """Return the path of a member, and note it if it is a link."""
+    """Return the path of a member to be read; record it if it is a link."""
     path = names.normalise(names.escape(member.name))
-    if len(files) + len(links) >= budget.limits.members:
-        raise ImageError(f"Archive has over {budget.limits.members} members. Must be fewer.")
+    most = budget.limits.members
+    if len(files) + len(links) >= most:
+        raise ImageError(f"Archive has over {most} members. Must be at most {most}.")
     if path in files or path in links:
         if path in _ONCE:
             raise ImageError(f"Archive has {path[1:]} twice.")
-        # As when it is unpacked: the last one counts.
+        # As in unpacking, the last one counts.
         files.pop(path, None), links.pop(path, None)
     link = names.escape(member.link)
     if member.kind == tar.SYMLINK:
@@ -143,7 +143,7 @@ def _outer_path(member: tar.Member, files: dict, links: dict, budget: Budget) ->
     elif member.kind == tar.FILE:
         if member.sparse:
             raise ImageError(
-                f"Member {names.brief(path)} of the archive is sparse. Must be stored whole."
+                f"Member {names.brief(path)} of the archive is sparse, which is not supported."
             )
         return path
     return None
@@ -157,14 +157,12 @@ def _resolve(path: str, files: dict, links: dict, budget: Budget) -> str | None:
         if path not in links:
             return None
         path = links[path]
-    raise ImageError(f"Links of the archive go round at {names.brief(path)}.")
+    raise ImageError(f"Links of the archive form a loop at {names.brief(path)}.")
 
 
 def _check_end(walk: tar.Walk) -> None:
     if not walk.complete:
-        raise ImageError(
-            "Archive is cut off: it has no end-of-archive blocks. Must end in two of zeros."
-        )
+        raise ImageError("Archive is cut off: it does not end in two blocks of zeros.")
 
 
 class Layout(_Files):
@@ -189,21 +187,21 @@ class Layout(_Files):
 
 
 def open_file(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
-    """Return (read_at, 0, size) of a regular file, which is closed with its last reader.
+    """Return (read_at, 0, size) of a regular file, which stays open as long as `read_at`.
 
     Raises
     ------
     UsageError
         If it is a folder, pipe or device.
     FileNotFoundError, PermissionError
-        As `open` says.
+        As `open` raises them.
     """
-    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+    # O_NONBLOCK: opening a pipe without a writer would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     file = io.FileIO(descriptor, closefd=True)
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode):
-        raise UsageError(f"{_shown(path)} is no regular file. Must be an archive or a folder.")
+        raise UsageError(f"{_shown(path)} is not a regular file. Must be an archive or a folder.")
     read_at = functools.partial(os.pread, descriptor)
     # Whoever holds the function holds the file open.
     read_at.file = file
@@ -211,11 +209,11 @@ def open_file(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
 
 
 class Stream:
-    """An archive that comes as a stream: read once, from front to end.
+    """An archive that comes as a stream: read once, from start to end.
 
     ``manifest.json`` is the last member of many archives, so every member is
-    looked at as it comes by: small JSON is kept, anything else scanned as a
-    layer. An error of a scan counts when somebody asks for that layer.
+    read on the way: small JSON is kept, anything else is scanned as a layer.
+    The error of a scan is raised when that layer is asked for.
     """
 
     def __init__(self, chunks: Iterable[bytes], *, budget: Budget, hash_files: bool = False):
@@ -240,7 +238,10 @@ class Stream:
             if member.size <= budget.limits.document_bytes and not _layer_like(head):
                 kept += member.size
                 if kept > budget.limits.documents_bytes:
-                    raise _too_large("all small members", kept, budget.limits.documents_bytes)
+                    raise ImageError(
+                        f"Small members take {kept} bytes. "
+                        f"Must be at most {budget.limits.documents_bytes}."
+                    )
                 self._files[path] = b"".join(content)
             else:
                 self._files[path] = self._scan(content, path, member.size)
@@ -274,7 +275,7 @@ class Stream:
         if self._sizes[found] > limit or not isinstance(data, bytes):
             if self._sizes[found] > limit:
                 raise _too_large(path, self._sizes[found], limit)
-            raise ImageError(f"{names.brief(path)} is no JSON.")
+            raise ImageError(f"{names.brief(path)} is not JSON.")
         return data
 
     def layer(self, path: str, algorithm: str) -> layers.Scan:
@@ -300,7 +301,7 @@ def _layer_like(head: bytes) -> bool:
 
 
 def read_chunks(file, size: int = PLAIN_READ) -> Iterator[bytes]:
-    """Yield what a binary file object reads, until its end."""
+    """Yield a binary file object's content in chunks."""
     while chunk := file.read(size):
         yield chunk
 
@@ -311,7 +312,7 @@ def open_path(path: Path, *, budget: Budget, hash_files: bool = False) -> Store:
     Raises
     ------
     UsageError
-        If there is no such file, it may not be read, or is neither.
+        If it does not exist, may not be read, or is neither.
     ImageError
         If it is malformed.
     """
@@ -329,7 +330,7 @@ def open_path(path: Path, *, budget: Budget, hash_files: bool = False) -> Store:
 
 
 def open_readable(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
-    """Do as `open_file`, but with a UsageError for whatever the system refuses."""
+    """Like `open_file`, with a UsageError for whatever the system refuses."""
     try:
         return open_file(path)
     except FileNotFoundError:
@@ -338,7 +339,7 @@ def open_readable(path: Path) -> tuple[Callable[[int, int], bytes], int, int]:
             "registry://host/name:tag; on the command line also docker://name:tag."
         ) from None
     except PermissionError:
-        raise UsageError(f"{_shown(path)} may not be read by this user.") from None
+        raise UsageError(f"{_shown(path)} cannot be read: permission denied.") from None
     except UsageError:
         raise
     except (OSError, ValueError):
@@ -352,7 +353,7 @@ def _shown(path: Path) -> str:
 
 
 def unpacked(chunks: Iterable[bytes], codec: str, budget: Budget) -> Iterator[bytes]:
-    """Yield the unpacked bytes of a packed archive, at the budget's expense."""
+    """Yield the unpacked bytes of a packed archive, within the budget."""
     outer = Budget(budget.limits)
     for raw, out in codecs.unpack(chunks, codec, budget.limits):
         outer.spend_output(len(out), len(raw))

@@ -1,13 +1,13 @@
-"""Walk the headers of a tar archive: ustar, GNU and PAX, from anything that can be read.
+"""Walk the headers of a tar archive: ustar, GNU and PAX, from a file or a stream.
 
-The walk looks at three bytes of each header and goes on; the headers are then
-parsed 4096 at a time as one numpy array, checksums included. That is what makes
-it faster than a parser per entry, and it hides nothing: a header that does not
-hold what the walk assumed ends in an ImageError. Nothing is ever extracted.
+The walk itself reads only type and size of each header; headers are then parsed
+`BATCH` at a time as one numpy array, checksums included. This is faster than
+parsing one by one and misses nothing: a header that contradicts what the walk
+assumed is an ImageError. Nothing is ever extracted.
 
-Which reader decides where tar is ambiguous: Go's archive/tar, since it is what
-engines unpack layers with. So links, folders and devices have no data whatever
-their size field says, and global PAX headers state nothing.
+Where tar is ambiguous, Go's archive/tar decides, because engines unpack layers
+with it. So links, folders and devices have no data, whatever their size field
+says, and global PAX headers have no effect.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Entries:
     """The entries of one archive, as columns of equal length.
 
     ``kinds`` is the type flag (a key of `KINDS`), ``modes`` the permission
-    bits, ``sizes`` the bytes of a file with the holes of a sparse one;
+    bits, ``sizes`` the bytes of a file including the holes of a sparse one;
     ``links`` maps a row to its link target as text; ``heads`` holds the first
-    four bytes of files, where the walk was asked for them.
+    four bytes of files, if the walk kept them.
     """
 
     paths: list[str]
@@ -69,7 +69,7 @@ class Entries:
 
 @dataclass(slots=True)
 class Member:
-    """One wanted entry, while the walk stands at its data."""
+    """One wanted entry, while the walk is at its data."""
 
     row: int
     name: bytes
@@ -91,7 +91,7 @@ class Walk:
     refill : callable
         From `from_chunks`, or a `FromFile`.
     budget : Budget
-        Pays for entries and for the holes of sparse files.
+        Is charged for entries and for the holes of sparse files.
     want : callable, optional
         ``want(name as bytes)`` -> bool; None: nothing is yielded.
     heads : bool, optional
@@ -119,13 +119,13 @@ class Walk:
         self._links: dict[int, str] = {}
         self._seen = self._metas = 0
         self.complete = False
-        """Whether the end-of-archive blocks were there."""
+        """Whether the end-of-archive blocks were found."""
 
     def __iter__(self) -> Iterator[Member]:
         try:
             yield from self._walk()
         except ImageError:
-            # A header that failed its checksum before is the better explanation.
+            # If an earlier header fails its checksum, that explains it better.
             self._flush()
             raise
         self._flush()
@@ -161,7 +161,7 @@ class Walk:
                 raise cut()
 
     def _fill(self, buf: bytes, pos: int, need: int) -> tuple[bytes, int]:
-        """Return a buffer that holds `need` bytes from the position, or up to the end."""
+        """Return a buffer with `need` bytes from the position on, or up to the end."""
         while len(buf) - pos < need:
             rest = buf[pos:]
             chunk, start = self._refill(max(0, pos - len(buf)))
@@ -236,9 +236,9 @@ class Walk:
                 self._flush()
 
     def _leap(self, source: FromFile, buf: bytes, pos: int) -> tuple[bytes, int]:
-        """Go over plain headers in a file; return where the first of another kind may be.
+        """Skip plain headers in a file; return where the first of another kind may be.
 
-        The same as `_walk` does, without what listing an archive has no need of.
+        The same as `_walk`, without what listing an archive does not need.
         """
         headers, sizes, base = self._headers, self._sizes, self._base
         read_at, window = source.read_at, source.window
@@ -287,7 +287,7 @@ class Walk:
         )
 
     def _meta(self, buf: bytes, pos: int, flag: int, pending: dict, run: int) -> tuple[bytes, int]:
-        """Take a header that describes the next entry; return where that one starts."""
+        """Read a header that describes the next entry; return where that entry starts."""
         self._metas += 1
         header = buf[pos : pos + 512]
         size = pax.number(header[124:136], "size")
@@ -309,7 +309,7 @@ class Walk:
         return buf, pos + step
 
     def _odd(self, buf: bytes, pos: int, flag: int, pending: dict) -> tuple[int, bytes, int]:
-        """Return (stored size, buffer, position) of a header that is off the fast path."""
+        """Return (stored size, buffer, position) of a header that the fast path does not cover."""
         header = buf[pos : pos + 512]
         if flag in b"\x00\x30\x37":
             name = pending.get("name") or batches.name(header)
@@ -325,7 +325,7 @@ class Walk:
         while more:
             blocks += 1
             if blocks * BLOCK > self._limit:
-                raise ImageError(f"Sparse map beyond {self._limit} bytes.")
+                raise ImageError(f"Sparse map has over {self._limit} bytes.")
             buf, pos = self._fill(buf, pos, 2 * BLOCK)
             if len(buf) - pos < 2 * BLOCK:
                 raise cut()
@@ -333,7 +333,7 @@ class Walk:
             extra, more = pax.sparse_block(buf[pos : pos + BLOCK])
             stored += extra
         if stored != size:
-            raise ImageError(f"Sparse map names {stored} bytes where {size} are stored.")
+            raise ImageError(f"Sparse map lists {stored} bytes, but {size} are stored.")
         return size, buf, pos
 
     def _end(self, buf: bytes, pos: int) -> None:

@@ -1,4 +1,4 @@
-"""The image as a container sees it: visible files, who owns them, and the olives."""
+"""The image as a container sees it: visible files, the packages that own them, and olives."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ class View:
         return int(self.scans[at[0]].entries.kinds[at[1]])
 
     def link(self, at: tuple[int, int]) -> str:
-        """Return an entry's link target, escaped; empty if it is no link."""
+        """Return an entry's link target, escaped; empty if it is not a link."""
         return self.scans[at[0]].entries.links.get(at[1], "")
 
     def folder(self, path: str, left: list[int] | None = None) -> str:
         """Return a folder's path with every link in it followed.
 
-        At most 40 links in all, as in Linux: links to paths of links would
-        double the work with every level. `left` counts them within a call.
+        As in Linux, at most 40 links are followed in all: links to paths of
+        links would double the work with every level. `left` counts down within
+        a call.
         """
         known, top = self._folders, left is None
         if path in known:
@@ -56,12 +57,12 @@ class View:
         return where
 
     def real(self, path: str) -> str:
-        """Return the path with the links in its folders followed, but not itself."""
+        """Return the path with the links in its folders followed, but not a link at its end."""
         folder, _, name = path.rpartition("/")
         return f"{self.folder(folder)}/{name}"
 
     def target(self, path: str) -> tuple[int, int] | None:
-        """Return the file that a path leads to in the end; None if it leads nowhere."""
+        """Return the file that a path resolves to; None if it does not resolve to one."""
         for _ in range(_HOPS + 1):
             path = self.real(path)
             at = self.rows.get(path)
@@ -109,7 +110,7 @@ def of(scans: list[layers.Scan], hidden: list[np.ndarray]) -> View:
 
 
 def installed(view: View) -> list[tuple[packages.Package, int]]:
-    """Return the visible packages, each with the layer since which it is listed."""
+    """Return the visible packages, each with the layer that first lists this version."""
     found = []
     for package in packages.read(_databases(view, None)):
         found.append((package, view.rows[package.source][0]))
@@ -119,7 +120,7 @@ def installed(view: View) -> list[tuple[packages.Package, int]]:
         here = set()
         for package in packages.read(_databases(view, number)):
             here.add((package.manager, package.source, package.name, package.version))
-        # A layer without that database says nothing, one that lacks the package ends it.
+        # A layer without this database does not count; one whose database lacks the package does.
         sources = set(view.scans[number].databases)
         for key in list(listed):
             if key in here:
@@ -141,7 +142,7 @@ def _databases(view: View, number: int | None) -> dict[str, bytes]:
 
 
 def owned(view: View, found: list[packages.Package]) -> set[str]:
-    """Return the visible paths that some package claims, links in folders followed."""
+    """Return the visible paths that a package owns, links in folders followed."""
     out = {view.real(path) for package in found for path in package.files}
     roots = tuple({package.folder for package in found if package.folder})
     if roots:
@@ -160,9 +161,9 @@ def _beneath(path: str, roots: frozenset[str]) -> bool:
 def olives(view: View, found: list[packages.Package]) -> list[dict]:
     """Return rows of `tables.Olives`.
 
-    Contents are compared where the layers were scanned with `hash_files`;
-    conffiles, and what apk installed under /etc, are left out. Files that are
-    missing are not olives: documentation is often left out on purpose.
+    Contents are compared if the layers were scanned with `hash_files`, except
+    conffiles and files of apk packages in /etc, which are meant to be edited.
+    A missing file is not an olive: documentation is often removed on purpose.
     """
     rows = []
     for package in found:
@@ -190,7 +191,7 @@ def _shell(view: View) -> list[dict]:
     head = bytes(view.scans[at[0]].entries.heads[at[1]])
     if head == ELF or not head:
         return []
-    what = "a script" if head.startswith(b"#!") else "no ELF program"
+    what = "a script" if head.startswith(b"#!") else "a file of another format"
     return [_olive(view, at, "", "/bin/sh leads to an ELF program", f"/bin/sh leads to {what}")]
 
 

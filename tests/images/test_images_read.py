@@ -260,7 +260,7 @@ MALFORMED = {
     "manifests a string": index_with({"manifests": "x"}),
     "manifests of numbers": index_with({"manifests": [1]}),
     "index null": index_with(b"null"),
-    "index no UTF-8": index_with(b'{"manifests": "\xff"}'),
+    "index not UTF-8": index_with(b'{"manifests": "\xff"}'),
     "index empty": index_with(b""),
     "duplicate keys": index_with(b'{"manifests": [], "manifests": []}'),
     "NaN": index_with(b'{"manifests": NaN}'),
@@ -315,16 +315,16 @@ def test_malformed_documents(name):
     ("text", "message"),
     [
         (b'{"a": {"b": 1, "b": 2}}', "has the key 'b' twice"),
-        (b'{"a": NaN}', "has the number NaN"),
-        (b'{"a": -Infinity}', "has the number -Infinity"),
+        (b'{"a": NaN}', "contains the number NaN"),
+        (b'{"a": -Infinity}', "contains the number -Infinity"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
-        (b'{"a": "\xff"}', "no UTF-8"),
-        (b"\xef\xbb\xbf{}", "no valid JSON"),
-        (b'{"a": ' + b"9" * 6000 + b"}", "no valid JSON"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "not valid JSON"),
+        (b'{"a": ' + b"9" * 6000 + b"}", "not valid JSON"),
     ],
 )
 def test_json_from_strangers(text, message):
-    """What JSON allows and nobody means is named for what it is."""
+    """JSON that is ambiguous or malformed is refused with its reason."""
     with pytest.raises(ImageError, match=message):
         documents.parse(text, "It")
 
@@ -472,7 +472,7 @@ def test_limit_of_all_small_members(more):
     data, limits = build.archive(files), Limits(documents_bytes=size - more)
     expect_lower_and_upper(from_bytes(data, limits=limits))
     if more > 0:
-        with pytest.raises(ImageError, match=f"all small members has {size} bytes. Must be at"):
+        with pytest.raises(ImageError, match=f"Small members take {size} bytes. Must be at"):
             images.read_stream([data], limits=limits)
     else:
         expect_lower_and_upper(images.read_stream([data], limits=limits))
@@ -492,7 +492,7 @@ def test_limit_of_links_in_a_row(more):
     limits = Limits(link_hops=5)
     for read in (from_bytes, lambda data, limits: images.read_stream([data], limits=limits)):
         if more > 0:
-            with pytest.raises(ImageError, match="go round"):
+            with pytest.raises(ImageError, match="form a loop"):
                 read(data, limits=limits)
         else:
             expect_lower_and_upper(read(data, limits=limits))
@@ -560,7 +560,7 @@ def test_hostile_images_cost_little(name, tmp_path):
     assert float(seconds) < 2
     assert int(kib) < 256 * 1024
     if name == "bomb":
-        assert ":1). Must be at most 250 times what is stored." in message
+        assert ":1). Must be at most 250 times the stored bytes." in message
 
 
 def test_sources_that_cannot_be():
@@ -573,14 +573,14 @@ def test_sources_that_cannot_be():
 def test_pipe_is_refused_without_waiting(tmp_path):
     """A named pipe nobody writes to is refused, alone and as a blob of a layout."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         images.read(tmp_path / "pipe")
     files = build.oci([IMAGE])
     build.write_layout(files, tmp_path / "layout")
     blob = tmp_path / "layout" / next(name for name in files if name.startswith("blobs/"))
     blob.unlink()
     os.mkfifo(blob)
-    with pytest.raises(ImageError, match="is not in the image"):
+    with pytest.raises(ImageError, match="is missing from the image"):
         images.read(tmp_path / "layout")
 
 
@@ -592,18 +592,18 @@ def test_a_layout_is_not_left(climb, tmp_path):
     item = {"Config": where, "RepoTags": ["a:1"], "Layers": []}
     files = {"index.json": b'{"manifests": null}', "manifest.json": build.dumps([item])}
     build.write_layout(files, tmp_path / "some" / "layout")
-    with pytest.raises(ImageError, match="is not in the image"):
+    with pytest.raises(ImageError, match="is missing from the image"):
         images.read(tmp_path / "some" / "layout")
     long = build.dumps([item | {"Config": "c" * 5000}])
     build.write_layout(files | {"manifest.json": long}, tmp_path / "long")
-    with pytest.raises(ImageError, match="is not in the image"):
+    with pytest.raises(ImageError, match="is missing from the image"):
         images.read(tmp_path / "long")
 
 
 def test_links_that_go_round():
     """Links of the outer archive that lead in a circle are an error."""
     data = build.tar([build.symlink("manifest.json", "b"), build.symlink("b", "manifest.json")])
-    with pytest.raises(ImageError, match="go round"):
+    with pytest.raises(ImageError, match="form a loop"):
         from_bytes(data)
 
 

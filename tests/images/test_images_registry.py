@@ -172,6 +172,34 @@ def test_token_for_everybody():
     assert image.layers["size_bytes"].tolist() == [3009, 0]
 
 
+@pytest.mark.parametrize("absent", ["", "/manifests/latest"])
+def test_every_response_is_closed(monkeypatch, absent):
+    """A page that comes with a 401, 404 or 500 is closed, and so is what was read."""
+    ask, asked = Registry._ask, []
+
+    def noted(self, *args, **options):
+        asked.append(ask(self, *args, **options))
+        return asked[-1]
+
+    monkeypatch.setattr(Registry, "_ask", noted)
+    page, files = b"<p>" * 50_000, files_by_url()
+
+    def answer(handler):
+        if handler.path.startswith("/token?"):
+            return send(handler, b'{"token": "t0ken"}')
+        if handler.headers["Authorization"] != "Bearer t0ken":
+            challenge = f'Bearer realm="http://{address}/token",service="reg",scope="s"'
+            return send(handler, page, 401, WWW_Authenticate=challenge)
+        path = handler.path.removeprefix("/v2/a")
+        missing = path == absent or ("/blobs/" in path and len(files[path]) < 1000)
+        return send(handler, page, 404) if missing else serve_files(handler, files)
+
+    with server(answer) as address, contextlib.suppress(Unavailable):
+        images.read(f"registry://{address}/a")
+    assert {response.status_code for response in asked} == {200, 401, 404}
+    assert [r.status_code for r in asked if not r.raw.closed] == []
+
+
 @pytest.mark.parametrize(
     "challenge",
     ['Basic realm="x"', "", 'Bearer realm="http://r.invalid/t"', 'Bearer realm="file:///etc/x"'],
@@ -179,7 +207,7 @@ def test_token_for_everybody():
 def test_logins_are_refused(challenge):
     """A login, or a token from a place that is neither HTTPS nor loopback, is Unavailable."""
     with server(lambda h: send(h, b"", 401, WWW_Authenticate=challenge)) as address:
-        with pytest.raises(Unavailable, match="wants a login"):
+        with pytest.raises(Unavailable, match="requires a login"):
             images.read(f"registry://{address}/a")
 
 
