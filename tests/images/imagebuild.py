@@ -1,7 +1,7 @@
 """Build image archives from synthetic files, byte for byte the same on every machine.
 
-The tar writer is ours as well: `tarfile` may change its bytes between versions
-of Python, and hostile archives need headers that it refuses to write.
+The tar writer is ours, too: `tarfile` may change its bytes between versions of
+Python, and hostile archives need headers that it refuses to write.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def octal(value: int, width: int) -> bytes:
 def header(
     name=b"f", *, size=0, flag=b"0", link=b"", mode=0o644, uid=0, gid=0, fields=None
 ) -> bytes:
-    """Return one header; `fields` maps an offset to bytes that are put there."""
+    """Return one header; `fields` maps offsets to bytes that are put there."""
     block = bytearray(BLOCK)
     block[0:100] = as_bytes(name)[:100].ljust(100, b"\0")
     block[100:108] = octal(mode, 8)
@@ -80,7 +80,7 @@ def header(
 
 
 def sealed(block: bytes) -> bytes:
-    """Return the header with its checksum put right."""
+    """Return the header with its checksum corrected."""
     total = sum(block[:148]) + 8 * 32 + sum(block[156:])
     return block[:148] + b"%06o\0 " % total + block[156:]
 
@@ -277,7 +277,7 @@ def write_layout(files: dict[str, bytes], folder) -> None:
 
 
 def cycle() -> dict[str, bytes]:
-    """Return a layout of two indexes that name each other; their digests cannot be right."""
+    """Return a layout of two indexes that refer to each other, with wrong digests."""
     kind = OCI + ".index.v1+json"
     one, two = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 

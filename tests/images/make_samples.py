@@ -1,7 +1,7 @@
 """Write the sample images of data/images/: ``python tests/images/make_samples.py``.
 
-Synthetic files only, the same bytes on every run. Every sample is a small
-"distribution" of four packages plus what makes it worth looking at.
+Synthetic files only, the same bytes on every run: a small "distribution" of four
+packages, or an application, with something to find.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / "data" / "images"
 
 
 def noise(name: str, size: int) -> bytes:
-    """Return bytes that no compression makes smaller, always the same for a name."""
+    """Return incompressible bytes, always the same for a name."""
     out = b""
     count = 0
     while len(out) < size:
@@ -25,7 +25,7 @@ def noise(name: str, size: int) -> bytes:
 
 
 def program(name: str, size: int) -> bytes:
-    """Return something that starts as a program does and runs nowhere."""
+    """Return data that start like a program but cannot run."""
     return b"\x7fELF\x02\x01\x01" + bytes(9) + noise(name, size - 16)
 
 

@@ -1,4 +1,4 @@
-"""Layers on top of each other, held against umoci, Docker and bsdtar."""
+"""Merged layers, compared with umoci, Docker and bsdtar."""
 
 import io
 import os
@@ -17,11 +17,11 @@ from caveatlib.images import names
 pytestmark = pytest.mark.beside
 
 ENGINE_OWN = (".dockerenv", "dev", "etc", "proc", "sys")
-"""What an engine puts into every container; the generated images stay clear of it."""
+"""What an engine puts into every container; the generated images do not use these names."""
 
 
 class Tree:
-    """A model of a root filesystem, for generating layers that make sense."""
+    """A model of a root filesystem, for generating consistent layers."""
 
     def __init__(self, seed: int):
         self.rng = random.Random(seed)
@@ -30,7 +30,7 @@ class Tree:
         self.count = 0
 
     def layer(self) -> list[build.Entry]:
-        """Return the entries of a next layer, in random order as far as tar allows it."""
+        """Return the entries of the next layer, in random order as far as tar allows."""
         rng, entries = self.rng, {}
         whiteouts, opaque = [], []
         gone = set()
@@ -44,7 +44,7 @@ class Tree:
                 folder, _, name = path.rpartition("/")
                 whiteouts.append(build.file(f"{folder}/.wh.{name}".lstrip("/")))
             else:
-                # Something else in its place, or the same kind again.
+                # Another kind of entry at its path, or the same kind again.
                 self.add(entries, path)
             gone.add(path)
         for _ in range(rng.randrange(3, 12)):
@@ -59,7 +59,7 @@ class Tree:
         return body
 
     def list_parents(self, entries, whiteouts) -> None:
-        """Add the folders above each change, as engines do: overlayfs makes them anew."""
+        """Add the folders above each change, as engines do, because overlayfs copies them up."""
         for path in [*entries, *(str(mark.name) for mark in whiteouts)]:
             while path := path.rpartition("/")[0]:
                 if path not in entries:
@@ -92,7 +92,7 @@ class Tree:
             entries[path] = build.file(path, bytes(rng.randrange(1500)), mode=mode)
 
     def ordered(self, entries) -> list[build.Entry]:
-        """Return parents before children and files before links to them, else at random."""
+        """Return parents before children and files before links to them, otherwise at random."""
         left = sorted(entries)
         self.rng.shuffle(left)
         out, done = [], set()
@@ -118,13 +118,13 @@ class Tree:
 
 
 def generated(seed: int) -> list[list[build.Entry]]:
-    """Return 2 to 6 layers: links, whiteouts, opaque folders, replaced things."""
+    """Return 2 to 6 layers with links, whiteouts, opaque folders and replaced entries."""
     tree = Tree(seed)
     return [tree.layer() for _ in range(2 + seed % 5)]
 
 
 def visible(image: images.Image) -> dict[str, tuple]:
-    """Return path to (type, mode, size, link target), hard links as the files they are."""
+    """Return path to (type, mode, size, link target), with hard links as files."""
     return as_tree(image.files)
 
 
@@ -143,7 +143,7 @@ def as_tree(table) -> dict[str, tuple]:
 
 
 def on_disk(root) -> dict[str, tuple]:
-    """Return what lies in a folder, in the same words."""
+    """Return the content of a folder in the same form."""
     out = {}
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -160,7 +160,7 @@ def on_disk(root) -> dict[str, tuple]:
 
 
 def same(found: dict[str, tuple], expected: dict[str, tuple]) -> None:
-    """Hold two trees against each other."""
+    """Compare two trees."""
     assert sorted(found) == sorted(expected)
     assert found == expected
 
@@ -205,10 +205,10 @@ def test_the_generator_covers_what_it_should():
 
 @pytest.mark.engine
 def test_same_as_docker_export(require):
-    """All 30 images, loaded into a real engine and exported, list as we say they do.
+    """All 30 images, loaded into a real engine and exported, have the entries that we list.
 
-    The engine's own `docker save` archives of them read the same as the
-    originals too, from a file and as a stream.
+    The engine's own `docker save` archive of one reads the same as the
+    original, from a file and as a stream.
     """
     from caveatlib.places.engines import private_engine
 
@@ -281,7 +281,7 @@ def test_rules_one_by_one():
 
 
 def test_nearest_layer_is_named():
-    """`hidden_by` is the first later layer that hides a file, also beneath a folder."""
+    """`hidden_by` is the first later layer that hides a file, also by its folder."""
     layers = [
         [build.folder("d/"), build.file("d/f", b"1")],
         [build.file("other")],
@@ -294,7 +294,7 @@ def test_nearest_layer_is_named():
 
 
 def test_hard_linked_bytes_are_not_wasted():
-    """A deleted name wastes nothing while a hard link of its layer keeps the bytes."""
+    """A deleted name wastes nothing while a hard link in its layer keeps the bytes."""
     lower = [build.file("a", b"x" * 100), build.hardlink("b", "a")]
     kept = two(lower, [build.file(".wh.a")])
     assert kept.layers["wasted_bytes"].tolist() == [0, 0]

@@ -47,7 +47,7 @@ def dist_info(files: dict[str, bytes], root: str) -> list[build.Entry]:
 
 
 def test_apk():
-    """An apk database gives name, version, size, files, and hashes that hold."""
+    """An apk database gives name, version, size, files and correct hashes."""
     files = {"bin/busybox": b"\x7fELFbusybox", "etc/motd": b"hello"}
     layer = [build.file(name, data, mode=0o755) for name, data in files.items()]
     layer += [build.symlink("bin/sh", "/bin/busybox"), build.file("own", b"12345")]
@@ -93,7 +93,7 @@ def test_python_and_npm():
 
 
 def test_distroless():
-    """Packages of a distroless image stand in status.d, with md5sums beside them."""
+    """Packages of a distroless image are listed in status.d, with md5sums beside them."""
     program = b"\x7fELFssl"
     entries = [
         build.file("var/lib/dpkg/status.d/libssl3", "Package: libssl3\nVersion: 3.0\n"),
@@ -145,7 +145,7 @@ def test_dpkg_details():
 
 
 def test_layer_of_a_package():
-    """A package's layer is the one since which its version is listed."""
+    """A package's layer is the lowest one from which on its version is listed."""
 
     def status(**packages):
         return [
@@ -162,7 +162,7 @@ def test_layer_of_a_package():
 
 
 def test_olive_behind_links_and_hard_links():
-    """/bin/sh is followed over links of all kinds; a circle or a dangling link is no olive."""
+    """/bin/sh is followed through all kinds of links; a loop or dangling link is not an olive."""
     script = build.file("opt/real", b"#!/usr/bin/python3\n", mode=0o755)
     layers = [script, build.hardlink("opt/hard", "opt/real"), build.symlink("opt/l", "hard")]
     image = image_of([*layers, build.symlink("bin/sh", "../opt/l")])
@@ -181,7 +181,7 @@ def test_olive_behind_links_and_hard_links():
 
 
 def test_olives_with_long_names_before():
-    """Hashes belong to the right rows behind extended headers."""
+    """Hashes belong to the right rows after extended headers."""
     data = b"\x7fELF1"
     entries = [
         build.file("n" * 150, b"1"),
@@ -201,8 +201,8 @@ def test_links_of_links_do_not_explode():
     assert len(image_of([*entries, build.symlink("bin/sh", "/d/l0/sh")]).summary) == 1
 
 
-def test_deep_paths_do_not_use_up_the_stack():
-    """A path of two thousand folders is no trouble for any table."""
+def test_deep_paths_do_not_exhaust_the_stack():
+    """Every table handles a path of two thousand folders."""
     deep = "a/" * 2000 + "f"
     entries = [
         build.file(deep, b"x"),
@@ -226,8 +226,8 @@ def test_deep_paths_do_not_use_up_the_stack():
     ["/var/lib/dpkg/status", "/var/lib/dpkg/status.d/x", "/lib/apk/db/installed",
      "/a/x.dist-info/METADATA", "/a/x.dist-info/RECORD", "/node_modules/x/package.json"],
 )  # fmt: skip
-def test_databases_of_nonsense(path, data):
-    """A database that makes no sense gives no packages, or odd ones, but no error."""
+def test_malformed_databases(path, data):
+    """A malformed database gives no packages, or odd ones, but never an error."""
     good = b"Name: x\nVersion: 1\n"
     databases = {"/a/x.dist-info/METADATA": good} | {path: data}
     for package in read_databases(databases):
@@ -281,7 +281,7 @@ def test_categories(entry, category):
 
 
 def test_every_category_is_used():
-    """No category is listed that nothing can fall into."""
+    """Every category in the list can occur."""
     known = {tables.CATEGORIES[n] for n in (categories._EXECUTABLE, categories._LIBRARY)}
     known |= set(categories._AREAS) | {"cache", "other"}
     known |= {tables.CATEGORIES[n] for n in categories._PROGRAMS.values()}

@@ -1,4 +1,4 @@
-"""Images as a whole: every format, what is verified, and what strangers may send.
+"""Whole images: every format, verification, and hostile input.
 
 Seen to fail: with digests never compared, and with one link too few followed.
 """
@@ -112,7 +112,7 @@ def test_classic_archive_with_shared_layers(tmp_path):
 
 
 def test_platforms_and_attestations(tmp_path):
-    """This machine's platform is the default, attestations are passed over."""
+    """This machine's platform is the default; attestations are skipped."""
     attestation = {
         "layers": [LOWER],
         "descriptor": {
@@ -134,7 +134,7 @@ def test_platforms_and_attestations(tmp_path):
 
 
 def test_samples_are_what_their_script_makes():
-    """The committed samples are byte for byte those of make_samples, none over 200 KB."""
+    """The committed samples are byte for byte those of make_samples, each at most 200 KB."""
     made = make_samples.samples()
     for name, data in made.items():
         assert (SAMPLES / name).read_bytes() == data, name
@@ -143,7 +143,7 @@ def test_samples_are_what_their_script_makes():
 
 
 def test_bloated_sample_to_the_byte():
-    """The layers table of bloated.tar is exact, in the columns that others rely on."""
+    """The layers table of bloated.tar is exact, and its columns are those that others rely on."""
     table = images.read(SAMPLES / "bloated.tar").layers
     assert table.to_csv(index=False).splitlines()[0] == LAYERS_CSV
     numbers = table[["layer", "compressed_bytes", "size_bytes", "files", "wasted_bytes"]]
@@ -159,7 +159,7 @@ def test_bloated_sample_to_the_byte():
 
 
 def test_lean_sample():
-    """lean.tar is one gzip layer without waste, its digest not its diff_id."""
+    """lean.tar is one gzip layer without waste, whose digest differs from its diff_id."""
     image = images.read(SAMPLES / "lean.tar")
     row = image.layers.iloc[0]
     assert (row["compressed_bytes"], row["size_bytes"], row["wasted_bytes"]) == (20199, 20000, 0)
@@ -168,7 +168,7 @@ def test_lean_sample():
 
 
 def test_olive_sample():
-    """The shell that is a script is always named, changed contents where they are asked for."""
+    """A shell that is a script is always listed, changed contents with ``olives=True``."""
     quick = images.read(SAMPLES / "olive.tar").olives
     assert quick["path"].tolist() == ["/usr/bin/dash"]
     assert quick["found"].tolist() == ["/bin/sh leads to a script"]
@@ -180,7 +180,7 @@ def test_olive_sample():
 
 
 def test_tampered_and_cut_samples():
-    """One flipped bit is named with its layer, a cut archive as what it is."""
+    """The error names the layer with a flipped bit; a cut archive is reported as cut."""
     with pytest.raises(ImageError, match=r"Layer 2.* has the digest sha256:.* Must be sha256:"):
         images.read(SAMPLES / "tampered.tar")
     with pytest.raises(ImageError, match="cut off"):
@@ -242,7 +242,7 @@ def config_with(data: bytes) -> dict[str, bytes]:
 
 
 def indexes(depth: int) -> dict[str, bytes]:
-    """Return a layout with so many indexes within each other above the image."""
+    """Return a layout with this number of nested indexes above the image."""
     files = build.oci([IMAGE])
     for _ in range(depth):
         inner = files["index.json"]
@@ -299,7 +299,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_documents(name):
-    """Each ends in one clear line, at once, from file and from stream."""
+    """Each ends at once in one line of error, from file and from stream."""
     data = build.archive(MALFORMED[name])
     start = time.process_time()
     for read in (from_bytes, lambda data: images.read_stream(io.BytesIO(data))):
@@ -323,7 +323,7 @@ def test_malformed_documents(name):
         (b'{"a": ' + b"9" * 6000 + b"}", "not valid JSON"),
     ],
 )
-def test_json_from_strangers(text, message):
+def test_malformed_json(text, message):
     """JSON that is ambiguous or malformed is refused with its reason."""
     with pytest.raises(ImageError, match=message):
         documents.parse(text, "It")
@@ -331,7 +331,7 @@ def test_json_from_strangers(text, message):
 
 @pytest.mark.parametrize("size", ["10", True, 1.5, -1, 1 << 63, [], {}])
 def test_sizes_of_descriptors(size):
-    """A size is a whole number of bytes, not a string, a bool or a float."""
+    """A size is a whole number of bytes, never a string, a bool or a float."""
     value = {"digest": "sha256:" + "0" * 64, "size": size}
     with pytest.raises(ImageError, match="'size' of it is"):
         documents.descriptor(value, "it")
@@ -425,7 +425,7 @@ def test_limit_of_the_zstd_window(more):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_limit_of_the_ratio(more):
-    """Output over the free bytes is held against the ratio, which the error shows."""
+    """Output beyond the free bytes is checked against the ratio, which the error states."""
     data = build.packed(build.tar([build.file("zeros", bytes(600_000))]), "gzip")
     unpacked = len(build.tar([build.file("zeros", bytes(600_000))]))
     budget = Budget(Limits(output_free_bytes=unpacked - 1 - more, output_ratio=1))
@@ -438,7 +438,7 @@ def test_limit_of_the_ratio(more):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_at_most_250_bytes_of_each(more):
-    """Over all layers 250 bytes may come out of each stored one, not one byte more."""
+    """All layers together may unpack to 250 times the stored bytes, not one byte more."""
     budget = Budget(Limits(output_free_bytes=0))
     budget.spend_output(90_000, 1000)
     if more > 0:
@@ -450,9 +450,9 @@ def test_at_most_250_bytes_of_each(more):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_at_most_250_bytes_of_each_of_a_layer(more):
-    """A gzip layer of 250 times its stored size is read; stored in one byte less it is not."""
+    """A gzip layer of 250 times its stored size is read; with one byte less stored, refused."""
     layer = build.tar([build.file("zeros", bytes(250 * 5120 - 3 * build.BLOCK))])
-    # Zeros after the last member are padding: of that kind, any size can be made.
+    # Zeros after the last member are padding, which gives any stored size.
     data = build.packed(layer, "gzip").ljust(5120 - more, b"\0")
     assert (len(layer), len(data)) == (250 * 5120, 5120 - more)
     budget = Budget(Limits(output_free_bytes=0))
@@ -465,7 +465,7 @@ def test_at_most_250_bytes_of_each_of_a_layer(more):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_limit_of_all_small_members(more):
-    """A stream's small members are kept up to the limit of their sum; a file's are not kept."""
+    """The small members of a stream are kept up to a limit on their sum; a file's are not kept."""
     files = build.oci([IMAGE])
     is_layer = {build.tar(LOWER), build.tar(UPPER)}
     size = sum(len(data) for data in files.values() if data not in is_layer)
@@ -479,8 +479,8 @@ def test_limit_of_all_small_members(more):
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
-def test_limit_of_links_in_a_row(more):
-    """Links of the archive are followed up to the limit and not beyond."""
+def test_limit_of_links(more):
+    """Links of the archive are followed up to the limit, not beyond."""
     files = build.oci([IMAGE])
     index = files.pop("index.json")
     count = 5 + more
@@ -501,7 +501,7 @@ def test_limit_of_links_in_a_row(more):
 @pytest.mark.parametrize("damage", ["cut", "garbage", "checksum", "bzip2", "xz"])
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
 def test_damaged_compression(damage, codec):
-    """Cut, followed by garbage, wrong in its checksum, or of another kind: an error."""
+    """Cut, followed by garbage, with a wrong checksum, or of another format: an error."""
     data = build.packed(build.tar(LOWER), codec)
     data = {
         "cut": data[:-5],
@@ -517,7 +517,7 @@ def test_damaged_compression(damage, codec):
 
 
 def test_gzip_may_be_padded_with_zeros():
-    """Zeros after the last member are padding, as gzip itself takes them."""
+    """Zeros after the last member are padding, as for gzip itself."""
     data = build.packed(build.tar(LOWER), "gzip") + bytes(700)
     scan = stores.layers.scan([data[:100], data[100:-300], data[-300:]], budget=Budget())
     assert scan.compressed_bytes == len(data)
@@ -541,7 +541,7 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1))
 
 @pytest.mark.parametrize("name", ["bomb", "tampered", "cut", "cycle", "null"])
 def test_hostile_images_cost_little(name, tmp_path):
-    """One clear line each, within 2 s of processor time and 256 MiB, imports included."""
+    """One line each, within 2 s of processor time and 256 MiB, imports included."""
     path = tmp_path / "hostile.tar"
     if name == "bomb":
         path.write_bytes(build.archive(build.bomb()))
@@ -563,7 +563,7 @@ def test_hostile_images_cost_little(name, tmp_path):
         assert ":1). Must be at most 250 times the stored bytes." in message
 
 
-def test_sources_that_cannot_be():
+def test_sources_that_cannot_be_read():
     """A missing path, a folder without index, a device, an unknown scheme: a UsageError."""
     for source in ("/nonexistent", "/proc", "/dev/null", "ftp://x/y", "registry://x", "a\0b"):
         with pytest.raises(UsageError):
@@ -571,7 +571,7 @@ def test_sources_that_cannot_be():
 
 
 def test_pipe_is_refused_without_waiting(tmp_path):
-    """A named pipe nobody writes to is refused, alone and as a blob of a layout."""
+    """A named pipe without a writer is refused, alone and as a blob of a layout."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="not a regular file"):
         images.read(tmp_path / "pipe")
@@ -600,15 +600,15 @@ def test_a_layout_is_not_left(climb, tmp_path):
         images.read(tmp_path / "long")
 
 
-def test_links_that_go_round():
-    """Links of the outer archive that lead in a circle are an error."""
+def test_links_in_a_loop():
+    """Links of the outer archive that form a loop are an error."""
     data = build.tar([build.symlink("manifest.json", "b"), build.symlink("b", "manifest.json")])
     with pytest.raises(ImageError, match="form a loop"):
         from_bytes(data)
 
 
 def test_nothing_is_written(tmp_path):
-    """Reading opens nothing for writing, makes, moves or deletes nothing, runs nothing."""
+    """Reading opens nothing for writing, creates, moves and deletes nothing, and runs nothing."""
     build.write_layout(build.oci([IMAGE]), tmp_path / "layout")
     code = """
 import os, sys
@@ -642,7 +642,7 @@ print(seen)
 
 
 def test_foreign_archives_of_go_containerregistry(require):
-    """Every archive and layout that this Go package tests with reads or is refused cleanly."""
+    """Every archive and layout in the tests of this Go package is read or refused cleanly."""
     root = Path("/var/cache/caveatlib/golang-github-google-go-containerregistry-dev")
     require(str(root))
     read = 0
@@ -660,7 +660,7 @@ def test_foreign_archives_of_go_containerregistry(require):
 
 
 def unchecked() -> dict[str, bytes]:
-    """Return a classic archive whose config names no layer: nothing guards what is in them."""
+    """Return a classic archive whose config has no diff_ids, so that no digest is checked."""
     status = b"Package: p\nStatus: install ok installed\nVersion: 1\nInstalled-Size: 7\n"
     lower = [
         *LOWER[:2],
@@ -681,7 +681,7 @@ TELLING = (*range(8), *range(100, 116), *range(124, 136), 156, *range(157, 165),
 
 
 def mutants(seed: int, count: int):
-    """Yield mutated archives: bytes changed, cut out, doubled, or swapped for odd ones."""
+    """Yield mutated archives: bytes changed, removed, doubled, or replaced by odd ones."""
     rng = random.Random(seed)
     oci = build.oci([{"layers": [LOWER[:2], UPPER[:1]]}], manifest_json=True)
     packed = build.oci([{"layers": [LOWER[1:2]], "codec": "gzip"}])
@@ -721,10 +721,10 @@ def mutants(seed: int, count: int):
 
 
 def try_mutants(seed: int, count: int, bars) -> int:
-    """Read mutants by file and by stream, and the frames of each that still is an image.
+    """Read mutants from file and stream, and make the tables of those that are still images.
 
-    What the frames are made of follows from the names and digests in `key`, so
-    they are made once for all mutants that share them. Return how many read.
+    The tables depend only on the names and digests in `key`, so they are made
+    once for all mutants that share them. Return how many were read.
     """
     good, texts, keys, worst = 0, set(), set(), 0.0
     for number, data in enumerate(mutants(seed, count)):
@@ -752,7 +752,7 @@ def try_mutants(seed: int, count: int, bars) -> int:
 
 
 def test_5000_mutants(bars):
-    """Mutated archives end in a CaveatError or an image, nothing else (seeded)."""
+    """A mutated archive is a CaveatError or an image, nothing else (seeded)."""
     assert 0 < try_mutants(1, 5000, bars) < 4000
 
 

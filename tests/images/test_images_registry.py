@@ -71,7 +71,7 @@ def test_same_as_the_layout_that_was_pushed(real_registry, tmp_path, require):
 
 
 def test_what_is_not_there(real_registry):
-    """An unknown image, tag, or registry is Unavailable, in one line."""
+    """An unknown image, tag or registry is Unavailable, in one line."""
     for reference in ("no/such:v1", "some/app:v9"):
         with pytest.raises(Unavailable, match="answered 404"):
             images.read(f"registry://{real_registry}/{reference}")
@@ -86,14 +86,14 @@ def test_what_is_not_there(real_registry):
     ["", "host", "host/", "host/UPPER", "host/a b", "host/a:tag:tag", "h/../x", "host:port/a",
      "user:secret@host/a", "h/a?x=1", "h/a#x", "h/a@sha256:12", "127.0.0.1\n/a"],
 )  # fmt: skip
-def test_references_that_are_none(reference):
-    """What is no reference is a UsageError before anything is asked."""
+def test_invalid_references(reference):
+    """An invalid reference is a UsageError before any request."""
     with pytest.raises(UsageError):
         Registry(reference, budget=Budget())
 
 
 def test_plain_http_for_loopback_only():
-    """HTTPS is left for this machine's own loopback and for nothing else."""
+    """Plain HTTP is used for this machine's loopback addresses only."""
     schemes = {
         host: Registry(f"{host}/a", budget=Budget())._scheme
         for host in ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000", "r.invalid",
@@ -155,8 +155,8 @@ def serve_files(handler, files=None, change=lambda path, data: data) -> None:
         send(handler, b"", 404)
 
 
-def test_token_for_everybody():
-    """Where a token is asked for, the anonymous one is fetched and sent along."""
+def test_anonymous_token():
+    """If a registry asks for a token, the anonymous one is fetched and sent."""
 
     def answer(handler):
         if handler.path.startswith("/token?"):
@@ -205,7 +205,7 @@ def test_every_response_is_closed(monkeypatch, absent):
     ['Basic realm="x"', "", 'Bearer realm="http://r.invalid/t"', 'Bearer realm="file:///etc/x"'],
 )
 def test_logins_are_refused(challenge):
-    """A login, or a token from a place that is neither HTTPS nor loopback, is Unavailable."""
+    """A login, or a token from an address that is neither HTTPS nor loopback, is Unavailable."""
     with server(lambda h: send(h, b"", 401, WWW_Authenticate=challenge)) as address:
         with pytest.raises(Unavailable, match="requires a login"):
             images.read(f"registry://{address}/a")
@@ -241,7 +241,7 @@ def test_misbehaving_registries(name):
 
 @pytest.mark.parametrize("where", ["headers", "body"])
 def test_total_deadline(where):
-    """A registry that drips ends with the deadline, whatever it keeps sending."""
+    """A registry that sends slowly ends at the deadline, whatever it keeps sending."""
 
     def answer(handler):
         if where == "headers":

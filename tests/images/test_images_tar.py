@@ -91,8 +91,8 @@ def test_base_256_numbers(uid, size):
     assert (found.uids[0], found.sizes[0]) == (uid, size)
 
 
-def test_base_256_size_is_taken():
-    """A size in base 256 is used for finding the next header."""
+def test_base_256_size_is_used():
+    """A size in base 256 leads to the next header."""
     field = b"\x80" + (700).to_bytes(11, "big")
     head = build.header(b"f", fields={124: field})
     found = entries_of(head + build.padded(bytes(700)) + build.header(b"g") + bytes(1024))
@@ -100,7 +100,7 @@ def test_base_256_size_is_taken():
 
 
 def test_signed_checksum_is_accepted():
-    """Old writers summed signed bytes."""
+    """Old writers added signed bytes."""
     block = bytearray(build.header("é" * 20))
     total = sum(b - 256 if b > 127 else b for b in block[:148] + block[156:]) + 256
     block[148:156] = b"%06o\0 " % total
@@ -131,7 +131,7 @@ def test_gnu_sparse_and_long_names():
 
 @pytest.mark.parametrize("size", ["1.0", "0.1", "0.0"])
 def test_pax_sparse(size, tmp_path, require):
-    """PAX sparse files of GNU tar in all three versions have name and real size."""
+    """PAX sparse files of GNU tar, in all three versions, have their name and real size."""
     require("tar")
     import subprocess
 
@@ -190,7 +190,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("chunk", [None, 1000])
 def test_hostile_headers(name, chunk):
-    """Each hostile header ends in an ImageError, at once."""
+    """Each hostile header ends at once in an ImageError."""
     start = time.process_time()
     with pytest.raises(ImageError):
         entries_of(HOSTILE[name] + bytes(1024), chunk=chunk)
@@ -212,7 +212,7 @@ def test_pax_header_of_a_mebibyte_takes_linear_time():
 
 
 def test_200_header_corruptions_are_noticed(bars):
-    """A changed byte in any header is an error, wherever it stands (seeded)."""
+    """A changed byte anywhere in any header is an error (seeded)."""
     rng = random.Random(4)
     items = [build.file(f"f{n}", bytes(rng.randrange(2000))) for n in range(30)]
     data = build.tar(items)
@@ -231,7 +231,7 @@ def test_200_header_corruptions_are_noticed(bars):
     bars.append(("image: header corruptions noticed", "200 of 200", "200"))
 
 
-def test_one_zero_block_is_no_end():
+def test_one_zero_block_is_not_the_end():
     """An archive that ends in one block of zeros only does not count as complete."""
     assert not entries_of(build.tar([build.file("f")], end=bytes(512))).complete
     assert entries_of(build.tar([build.file("f")])).complete
@@ -253,7 +253,7 @@ def test_200_cuts_are_noticed(bars):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_limit_of_extended_headers(more):
-    """PAX headers, GNU names and sparse maps are taken up to the limit and not beyond."""
+    """PAX headers and GNU names are read up to the limit, not beyond."""
     limits = Limits(header_bytes=3000)
     body = build.pax_record("comment", "x" * 5000)
     body = build.pax_record("comment", "x" * (5000 - (len(body) - 3000 - more)))
@@ -272,7 +272,7 @@ def test_limit_of_extended_headers(more):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_limit_of_sparse_maps(more):
-    """The blocks of an old GNU sparse map are taken up to the limit and not beyond."""
+    """The blocks of an old GNU sparse map are read up to the limit, not beyond."""
     count = 4 + more
     blocks = b"".join(
         bytes(504) + (b"\x01" if n < count - 1 else b"\0") + bytes(7) for n in range(count)
@@ -288,7 +288,7 @@ def test_limit_of_sparse_maps(more):
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
 def test_limits_of_entries_and_names(more):
-    """Entries, bytes of one name, and bytes of all names are limited."""
+    """The entries, the bytes of one name and those of all names are limited."""
     data = build.tar([build.file(f"{n:04}") for n in range(50 + more)])
     for limits in (Limits(entries=50), Limits(names_bytes=200)):
         if more > 0:
@@ -305,7 +305,7 @@ def test_limits_of_entries_and_names(more):
 
 
 def test_real_limits_are_those_of_the_trusted_readers():
-    """The limits that the rigor of this project names are the defaults."""
+    """The limits that are promised are the defaults."""
     limits = Limits()
     assert limits.document_bytes == 4 << 20
     assert limits.manifest_json_bytes == limits.header_bytes == 1 << 20
@@ -343,7 +343,7 @@ def test_paths_are_normalised(raw, path):
 
 
 def test_old_v7_folder_and_header_only_types():
-    """A v7 folder is a name with a slash; links and folders have no data whatever they say."""
+    """A v7 folder is a name with a slash; links and folders have no data, whatever their size."""
     data = (
         build.header(b"old/", flag=b"\0", fields={257: bytes(8)})
         + build.header(b"old/f", size=5, flag=b"\0", fields={257: bytes(8)})
@@ -361,7 +361,7 @@ def test_old_v7_folder_and_header_only_types():
 
 
 def test_members_come_with_their_data():
-    """Wanted members yield their own bytes, also behind extended headers and in small chunks."""
+    """Wanted members yield their own bytes, also after extended headers and in small chunks."""
     files = {f"d/{'n' * (n * 30)}{n}": struct.pack(">I", n) * (n * 40) for n in range(1, 10)}
     data = build.tar([build.file(name, content) for name, content in files.items()])
     for chunk in (100, 5000):
@@ -377,7 +377,7 @@ def test_members_come_with_their_data():
 
 
 def test_first_bytes_are_kept():
-    """The first four bytes of files are there, at any cut of the chunks."""
+    """The first four bytes of files are kept, wherever the chunks are cut."""
     data = build.tar([build.file("a", b"\x7fELF" * 200), build.folder("d"), build.file("b", b"#!")])
     for chunk in range(500, 530):
         heads = entries_of(data, chunk=chunk, heads=True).entries().heads
