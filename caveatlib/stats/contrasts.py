@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -21,6 +22,7 @@ NULL_TOLERANCE = 0.05
 
 KEYS = ["run", "session", "design", "block", "machine", "source", "ok"]
 """Columns that say which trials belong together."""
+_UNITS = {"session": ["run", "session"], "block": ["run", "session", "block"]}
 _COLUMNS = [
     "machine",
     "source",
@@ -100,15 +102,14 @@ def pairs(trials: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     DataError
         If a value that is not positive would enter a ratio.
     """
-    arm = _values(trials, contrast, contrast.arm)
-    if contrast.baseline is None:
-        frame = arm.to_frame("arm").assign(baseline=np.nan)
-        return frame.assign(effect=frame["arm"] if contrast.kind != "ratio" else np.log(arm))
-    base = _values(trials, contrast, contrast.baseline)
-    frame = pd.concat([arm.rename("arm"), base.rename("baseline")], axis=1, join="inner")
-    if contrast.kind == "ratio":
-        return frame.assign(effect=np.log(frame["arm"]) - np.log(frame["baseline"]))
-    return frame.assign(effect=frame["arm"] - frame["baseline"])
+    keys, one, other = _compared(trials, contrast)
+    units = _UNITS[contrast.pairing]
+    index = pd.MultiIndex.from_arrays(
+        list(zip(*keys, strict=True)) or [[]] * len(units), names=units
+    )
+    outer = np.exp if contrast.kind == "ratio" else np.asarray
+    effect = one if contrast.baseline is None else one - other
+    return pd.DataFrame({"arm": outer(one), "baseline": outer(other), "effect": effect}, index)
 
 
 def contrasts(
@@ -164,7 +165,7 @@ def jointly(
     list of dict
         A row as `contrasts` has it for each comparison, in order.
     """
-    effects = [pairs(table, c)["effect"].to_numpy() for table, c in comparisons]
+    effects = [_effects(table, c) for table, c in comparisons]
     tests = [
         float(signed_rank_p(e, _inner(c, c.threshold))) if len(e) >= MIN_PAIRS else math.nan
         for (_, c), e in zip(comparisons, effects, strict=True)
@@ -337,31 +338,50 @@ def _inner(contrast: Contrast, value: float) -> float:
     return math.log(value) if contrast.kind == "ratio" else value
 
 
-def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> pd.Series:
+def _effects(trials: pd.DataFrame, contrast: Contrast) -> np.ndarray:
+    """Return the log ratio, or the difference, of every pair."""
+    _, one, other = _compared(trials, contrast)
+    return one if contrast.baseline is None else one - other
+
+
+def _compared(trials: pd.DataFrame, contrast: Contrast) -> tuple[list, np.ndarray, np.ndarray]:
+    """Return which blocks or sessions have both arms, and their values, of a ratio the logs."""
+    arm = _values(trials, contrast, contrast.arm)
+    if contrast.baseline is None:
+        return sorted(arm), np.array([arm[k] for k in sorted(arm)]), np.full(len(arm), math.nan)
+    base = _values(trials, contrast, contrast.baseline)
+    keys = sorted(arm.keys() & base.keys())
+    return keys, np.array([arm[k] for k in keys]), np.array([base[k] for k in keys])
+
+
+def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> dict[tuple, float]:
     """Return one value per block, or one per session, of the rows that `where` names."""
     _need(trials, [*KEYS, contrast.measure])
-    keep = match(trials, where) & trials["ok"] & trials[contrast.measure].notna()
-    rows = trials[["run", "session", "design", "block", contrast.measure]][keep]
-    values = rows[contrast.measure].astype(float)
-    if contrast.kind == "ratio" and (values <= 0).any():
-        bad = values.index[values <= 0][0]
-        raise DataError(
-            f"Value {values[bad]:g} of {contrast.measure!r} in row {bad} cannot enter a ratio. "
-            "Must be > 0, or compared as a difference."
-        )
-    if rows["design"].nunique() > 1:
-        designs = sorted(rows["design"].unique())
+    measured = trials[contrast.measure].to_numpy(dtype=float, na_value=math.nan)
+    keep = match(trials, where).to_numpy() & trials["ok"].to_numpy() & ~np.isnan(measured)
+    values = measured[keep]
+    if contrast.kind == "ratio":
+        if (values <= 0).any():
+            first = np.flatnonzero(keep)[values <= 0][0]
+            raise DataError(
+                f"Value {measured[first]:g} of {contrast.measure!r} in row {trials.index[first]} "
+                "cannot enter a ratio. Must be > 0, or compared as a difference."
+            )
+        values = np.log(values)
+    designs = sorted(set(trials["design"].to_numpy()[keep]))
+    if len(designs) > 1:
         raise UsageError(f"Arm {dict(where)} has trials of designs {designs}. Must name one.")
-    key = ["run", "session"] if contrast.pairing == "session" else ["run", "session", "block"]
-    if contrast.pairing == "block" and rows.duplicated(key).any():
-        twice = rows[rows.duplicated(key, keep=False)].iloc[0]
-        raise UsageError(
-            f"Arm {dict(where)} has several trials in block {twice['block']}. Must name the "
-            "conditions so that one is left."
-        )
-    log = contrast.kind == "ratio"
-    grouped = (np.log(values) if log else values).groupby([rows[k] for k in key])
-    return np.exp(grouped.median()) if log else grouped.median()
+    units = _UNITS[contrast.pairing]
+    keys = zip(*(trials[name].to_numpy()[keep].tolist() for name in units), strict=True)
+    found: dict[tuple, list[float]] = {}
+    for key, value in zip(keys, values.tolist(), strict=True):
+        found.setdefault(key, []).append(value)
+        if contrast.pairing == "block" and len(found[key]) > 1:
+            raise UsageError(
+                f"Arm {dict(where)} has several trials in block {key[-1]}. Must name the "
+                "conditions so that one is left."
+            )
+    return {key: statistics.median(of) for key, of in found.items()}
 
 
 def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
