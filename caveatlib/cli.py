@@ -127,10 +127,10 @@ def measure(
 def _announce(experiment, folder, *, places, blocks, budget_s, engine) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
-    from caveatlib.places import catalogue as catalogue
+    from caveatlib.places.engines import choice
 
-    kind = catalogue.check_engine(engine)
-    if kind not in ("private", catalogue.NO_ENGINE):
+    kind = choice.checked(engine)
+    if kind not in ("private", choice.NONE):
         _say_engine(None if kind == "own" else kind)
     seconds, disk = trials.cost(
         experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
@@ -278,9 +278,9 @@ def record(
 @app.command()
 def clean() -> None:
     """Remove what an aborted run left; touch nothing else."""
-    from caveatlib.places import catalogue
+    from caveatlib.places import leftovers
 
-    removed = catalogue.sweep()
+    removed = leftovers.sweep()
     for line in removed:
         _say(f"Removed {line}")
     if not removed:

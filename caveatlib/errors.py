@@ -6,6 +6,8 @@ first and then the rule or the fix: ``Unknown place 'dockr'. Must be one of
 'process', 'runc'.``
 """
 
+import subprocess
+
 
 class CaveatError(Exception):
     """Base of every error that caveatlib raises on purpose."""
@@ -41,3 +43,7 @@ class DeadlineExceeded(MeasurementError, TimeoutError):
 
 class StorageError(CaveatError, OSError):
     """A file or folder that cannot be written or read."""
+
+
+FAILURES = (CaveatError, OSError, subprocess.SubprocessError)
+"""What opening a place or a trial may end with: it fails, and the run goes on."""

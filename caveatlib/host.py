@@ -6,9 +6,9 @@ import dataclasses
 
 import pandas as pd
 
+from caveatlib.experiments import ALL
 from caveatlib.measuring.machine import cgroups, cores, describe
 from caveatlib.measuring.machine import label as machine
-from caveatlib.places import catalogue
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups import own_limits
 
@@ -28,8 +28,13 @@ def limits() -> pd.DataFrame:
 
 
 def capabilities() -> list[Capability]:
-    """Return what can be measured on this machine: every backend's own probe."""
-    return catalogue.capabilities()
+    """Return what can be measured on this machine, by the probes of all experiments' places.
+
+    Each ability comes once, in the order of the experiments and their places.
+    """
+    specs = (spec for experiment in ALL for spec in experiment.PLACES.values())
+    found = [probe() for spec in specs for probe in spec.probes()]
+    return list({ability.name: ability for ability in found}.values())
 
 
 def can_measure() -> pd.DataFrame:

@@ -12,20 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from caveatlib.errors import CaveatError
-from caveatlib.experiments.layers import moving, web
+from caveatlib.experiments import ALL
 from caveatlib.places import cache
 from caveatlib.places.machines import accel, guest
 from caveatlib.support.privacy import scrub
 
-ARTEFACTS = (
-    guest.KERNEL,
-    guest.INITRAMFS,
-    guest.INCEPTION,
-    guest.FULL_DISK,
-    web.DEBIANS,
-    moving.STORED,
+ARTEFACTS = tuple(
+    dict.fromkeys(
+        artefact for experiment in ALL for artefact in getattr(experiment, "ARTEFACTS", ())
+    )
 )
-"""In the order in which one is made of another."""
+"""What the experiments name, each once. An experiment names what its artefacts are made of, too,
+and before them; so these are in an order in which they can be made."""
 
 
 @dataclass(frozen=True)

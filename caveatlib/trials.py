@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +27,9 @@ from caveatlib.measuring import finish, machine
 from caveatlib.measuring.designs import Arm, Design, model_of
 from caveatlib.measuring.journal import Journal
 from caveatlib.measuring.loop import Loop, write_fact, write_missing
-from caveatlib.places import cache
-from caveatlib.places import catalogue as real_places
+from caveatlib.places import cache, spec
+from caveatlib.places.engines import choice
+from caveatlib.places.spec import Spec
 from caveatlib.support import datapackage
 from caveatlib.support.paths import display_path, storage_error
 
@@ -167,7 +168,7 @@ def arms_here(
     *,
     places: list[str] | None = None,
     engine: str | None = None,
-    catalogue: ModuleType = real_places,
+    specs: Mapping[str, Spec] | None = None,
 ) -> tuple[tuple[Design, ...], dict[str, str]]:
     """Return the designs and which of their places this machine lacks.
 
@@ -177,8 +178,8 @@ def arms_here(
     places : list of str, optional
         Only these; default all that the experiment knows.
     engine : {"own", "private"} or URL, optional
-    catalogue : module, optional
-        Knows the places; tests hand in `fakes.fake`.
+    specs : mapping of str to Spec, optional
+        How each place is opened; default ``experiment.PLACES``.
 
     Returns
     -------
@@ -207,7 +208,8 @@ def arms_here(
         arms = tuple(a for a in design.arms if a.place in wanted)
         if arms:
             kept.append(design.with_arms(arms))
-    return tuple(kept), catalogue.missing(wanted, engine=engine)
+    specs = experiment.PLACES if specs is None else specs
+    return tuple(kept), spec.missing({name: specs[name] for name in wanted}, engine=engine)
 
 
 def cost(
@@ -247,7 +249,7 @@ def measure(
     seed: int | None = None,
     engine: str | None = None,
     resume: bool = False,
-    catalogue: ModuleType = real_places,
+    specs: Mapping[str, Spec] | None = None,
     progress: bool = True,
 ) -> Path:
     """Measure an experiment on this machine and write its data package.
@@ -271,8 +273,8 @@ def measure(
     resume : bool, optional
         Go on with the interrupted run in `out`, with its seed, places and
         engine, see `finish.begun`.
-    catalogue : module, optional
-        Knows and opens places; tests hand in `fakes.fake`.
+    specs : mapping of str to Spec, optional
+        How each place is opened; default ``experiment.PLACES``. Tests hand in fakes.
     progress : bool, optional
         Whether to show a progress bar on stderr.
 
@@ -300,8 +302,9 @@ def measure(
         places, engine = header["places"], header["engine"]
     elif folder.exists():
         raise UsageError(f"Folder {display_path(folder)!r} exists. Choose another, or --resume it.")
-    engine = catalogue.check_engine(engine)
-    designs, missing = arms_here(experiment, places=places, engine=engine, catalogue=catalogue)
+    engine = choice.checked(engine)
+    specs = experiment.PLACES if specs is None else specs
+    designs, missing = arms_here(experiment, places=places, engine=engine, specs=specs)
     _check_runnable(experiment, designs, missing)
     made = _first_missing(folder)
     store.make_folder(folder)
@@ -316,7 +319,8 @@ def measure(
             for name, value in (repeat | machine.describe()).items():
                 write_fact(journal, header, "", name, value)
             write_missing(journal, header, designs, missing)
-        loop = Loop(experiment, journal, header, designs, missing, engine, catalogue)
+        here = {name: specs[name] for name in specs if name not in missing}
+        loop = Loop(experiment, journal, header, designs, here, engine)
         try:
             with _bar(loop, sessions, budget_s, progress):
                 loop.run(sessions, budget_s)

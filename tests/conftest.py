@@ -4,9 +4,10 @@ import os
 import shutil
 import signal
 
+import left
 import pytest
 
-EXEMPT = frozenset({"kvm", "cgroup-v2", "kata", "firecracker", "cloud-hypervisor"})
+EXEMPT = frozenset({"kvm", "cgroup-v2"})
 """Abilities of hardware and kernel, which no installation can mend."""
 
 
@@ -48,6 +49,14 @@ def require():
         _lacking(reason)
 
     return check
+
+
+@pytest.fixture
+def fresh_probes():
+    """Let probes try again within a test that changes what they find, and after it."""
+    left.forget_probes()
+    yield
+    left.forget_probes()
 
 
 _BARS = pytest.StashKey[list]()

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,8 +16,8 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from caveatlib.places import catalogue, leases, netns, procfs
-from caveatlib.places.engines import private_engine
+from caveatlib.places import leases, netns, procfs
+from caveatlib.places.engines import choice, private_engine
 
 GONE_S = 5.0
 LIST = ("containers", "images", "networks", "volumes", "firewall")
@@ -49,18 +50,21 @@ def reader_engine():
             before = os.environ["CAVEATLIB_STATE"]
             os.environ["CAVEATLIB_STATE"] = folder
             os.environ["DOCKER_HOST"] = engine.where.url
-            _forget_probes()
+            forget_probes()
             try:
                 yield engine
             finally:
                 os.environ["CAVEATLIB_STATE"] = before
                 del os.environ["DOCKER_HOST"]
-                _forget_probes()
+                forget_probes()
 
 
-def _forget_probes() -> None:
-    catalogue._probed.cache_clear()
-    catalogue._answers.cache_clear()
+def forget_probes() -> None:
+    """Let every probe try again: the machine, or what a test shows of it, has changed."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("caveatlib.")]
+    probes = [m.probe for m in modules if hasattr(m, "probe")]
+    for kept in (*probes, choice._answers, choice._runtimes):
+        kept.cache_clear()
 
 
 def listing(engine) -> dict[str, list]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import left
 import pytest
-from fakes import fake
+from experiments.startup import fake
 
 from caveatlib import cli, trials
 from caveatlib.errors import MeasurementError
@@ -386,7 +386,7 @@ def test_the_first_exception_is_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(startup, "trial", trial)
     monkeypatch.setattr(startup, "summarize", fail)
     with pytest.raises(KeyboardInterrupt, match="told to"):
-        trials.measure(startup, out=tmp_path, places=["process"], blocks=9, catalogue=fake,
+        trials.measure(startup, out=tmp_path, places=["process"], blocks=9, specs=fake.PLACES,
                        progress=False)  # fmt: skip
 
 
@@ -408,7 +408,7 @@ def test_a_ctrl_c_that_python_drops(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     monkeypatch.setattr(startup, "trial", trial)
     with pytest.raises(KeyboardInterrupt):
-        _one_session(tmp_path, "process", catalogue=fake)
+        _one_session(tmp_path, "process", specs=fake.PLACES)
     assert len(calls) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -18,7 +18,7 @@ import pytest
 
 from caveatlib import cli, images, report, scorecard, trials
 from caveatlib.errors import MeasurementError
-from caveatlib.places import catalogue
+from caveatlib.places import spec
 
 SAMPLES = Path(__file__).parents[1] / "data" / "images"
 COLUMNS = (
@@ -110,9 +110,7 @@ def test_a_dead_engine(run, monkeypatch, tmp_path):
 
 def test_nothing_can_run(run, monkeypatch, tmp_path):
     """A live request where nothing can run says why, once, announces and writes nothing."""
-    monkeypatch.setattr(
-        catalogue, "missing", lambda names, *, engine: dict.fromkeys(names, "absent")
-    )
+    monkeypatch.setattr(spec, "missing", lambda specs, *, engine: dict.fromkeys(specs, "absent"))
     status, out, err = run("measure", "startup")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.count("absent") == 1
@@ -172,7 +170,7 @@ def test_doctor_speaks_json(run):
 
 def test_doctor_names_a_fix_for_what_is_missing(run, monkeypatch):
     """Capability by ability, then experiment by arm."""
-    monkeypatch.setattr(catalogue, "missing", lambda names, *, engine: {"runc": "runc: no program"})
+    monkeypatch.setattr(spec, "missing", lambda specs, *, engine: {"runc": "runc: no program"})
     _, out, _ = run("doctor")
     assert "no: runc: no program" in out
     assert "can run" in out

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fakes import fake
+from places import fake
 
 from caveatlib import trials
 from caveatlib.experiments import noise
@@ -34,7 +34,8 @@ def drawn(effect=1.0):
 
 def measured(experiment, out, sessions):
     """Measure on fakes and return the trials."""
-    trials.measure(experiment, out=out, blocks=sessions, seed=3, catalogue=fake, progress=False)
+    specs = fake.places(*noise.PLACES)
+    trials.measure(experiment, out=out, blocks=sessions, seed=3, specs=specs, progress=False)
     return trials.get(experiment, source=out, version=1)
 
 

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pandas as pd
 
@@ -73,6 +74,7 @@ class Report:
         return self.client_cpu + self.server_cpu >= CPU_BOUND_SHARE * cores
 
 
+@cache
 def probe() -> Capability:
     """Return whether iperf3 and what leads it into a namespace are installed."""
     missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if program(p) is None]

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
@@ -47,6 +48,7 @@ CHUNK_BYTES = 1 << 20
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
+@cache
 def probe() -> Capability:
     """Return whether the programs are there."""
     missing = [name for name in PROGRAMS if program(name) is None]

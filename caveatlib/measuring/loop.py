@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import subprocess
 import threading
 import time
 import zlib
@@ -16,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from caveatlib import frames
-from caveatlib.errors import CaveatError, DataError, MeasurementError
+from caveatlib.errors import FAILURES, DataError, MeasurementError
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
 from caveatlib.measuring.journal import Journal, read
+from caveatlib.places import spec
 from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub
 
@@ -30,18 +30,18 @@ _TRIED = ("trial", "warmup", "block")
 class Loop:
     """Sessions of blocks of trials, and what has been done of them."""
 
-    def __init__(self, experiment, journal, header, designs, missing, engine, catalogue):
+    def __init__(self, experiment, journal, header, designs, specs, engine):
         self.experiment = experiment
         self.journal = journal
         self.header = header
         self.designs = [
             d.with_arms(arms)
             for d in designs
-            if (arms := tuple(a for a in d.arms if a.place not in missing))
+            if (arms := tuple(a for a in d.arms if a.place in specs))
         ]
-        self.names = sorted({a.place for d in self.designs for a in d.arms})
+        names = sorted({a.place for d in self.designs for a in d.arms})
+        self.specs = {name: specs[name] for name in names}
         self.engine = engine
-        self.catalogue = catalogue
         self.on_trial: Callable[[], None] = lambda: None
         self.interrupts: list[int] = []
         records = read(journal.path).records
@@ -67,10 +67,11 @@ class Loop:
         while sessions is None or self.ended < sessions:
             if deadline and self.ended > first and time.monotonic() >= deadline:
                 return
-            with self.catalogue.opened(self.names, engine=self.engine) as handles:
-                if all(isinstance(h, Exception) for h in handles.values()):
-                    raise MeasurementError(f"No place could be opened: {handles[self.names[0]]}")
+            with spec.opened(self.specs, engine=self.engine) as handles:
                 self._state(handles)
+                if all(isinstance(h, Exception) for h in handles.values()):
+                    why = next(iter(handles.values()))
+                    raise MeasurementError(f"No place could be opened: {why}")
                 if not self._session(handles, deadline, may_stop=self.ended > first):
                     return
 
@@ -122,7 +123,7 @@ class Loop:
             measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
             _check(measured, outcome.measures, self.experiment)
             row = measured
-        except (CaveatError, OSError, subprocess.SubprocessError) as error:
+        except FAILURES as error:
             outcome = TrialResult({})
             row |= {"ok": False, "error": scrub(error) or type(error).__name__}
         where = {k: row[k] for k in ("run", "design", "block", "place")}
@@ -150,12 +151,20 @@ class Loop:
         )
 
     def _state(self, handles: dict) -> None:
-        """Write down each opened place's facts, once per run."""
+        """Write down each opened place's facts, once per run.
+
+        A place that cannot state them counts as one that cannot be opened.
+        """
         for place, handle in handles.items():
             if place in self.stated or isinstance(handle, Exception):
                 continue
+            try:
+                facts = handle.metadata()
+            except FAILURES as error:
+                handles[place] = error
+                continue
             self.stated.add(place)
-            for name, value in handle.metadata().items():  # said by an engine or a program
+            for name, value in facts.items():  # said by an engine or a program
                 write_fact(self.journal, self.header, place, name, scrub(value))
 
 

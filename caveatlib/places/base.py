@@ -1,13 +1,13 @@
-"""What every backend shares: an ability, a workload, and a running instance of it.
+"""What every place shares: an ability that it needs, a workload, and a running instance of it.
 
-A backend is a place where a workload can run. Experiments see only the two
-protocols below; `caveatlib.places.catalogue` opens places by name.
+Experiments see only the two protocols below; `caveatlib.places.spec` opens
+the places that an experiment names.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
@@ -26,7 +26,7 @@ class Capability:
     Attributes
     ----------
     name : str
-        Short name that places refer to, ``"private-engine"`` say.
+        Short name, e.g. ``"private-engine"``.
     available : bool
     reason : str
         What was found, or what is missing. Names no host, user or address.
@@ -39,6 +39,10 @@ class Capability:
     available: bool
     reason: str = ""
     fix: str = ""
+
+
+Probe = Callable[[], Capability]
+"""Tries an ability. It is tried once per process: a probe keeps what it found."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from caveatlib.errors import MeasurementError, StorageError, Unavailable
 
-PREPARE = "sudo make system"
-"""The command whose last step, `caveatlib.prepare`, fills the cache."""
+PREPARE = "sudo make system" if os.geteuid() else "make system"
+"""The command whose last step fills the cache; sudo is not on every machine."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Bare namespaces: a container without network, overlay mount and control group of its own.
 
 util-linux `unshare` makes new pid, mount, UTS and IPC namespaces (and a user
-namespace for who is not root) and the workload is the first process in them.
+namespace for who may not make them) and the workload is the first process in them.
 That is one part of what the kernel does for a container: an engine also has it
 make a network namespace, a veth pair, NAT rules, an overlay mount and control
 groups. Here the network is the host's, so a workload's port is reached on
@@ -10,19 +10,20 @@ groups. Here the network is the host's, so a workload's port is reached on
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from caveatlib.errors import Unavailable
-from caveatlib.places import procfs, rootfs
+from caveatlib.places import privileges, procfs, rootfs
 from caveatlib.places.base import Capability
 from caveatlib.places.process import SpawnPlace, opened
 
 
+@cache
 def probe() -> Capability:
     """Return whether a workload can run in namespaces of its own, by trying it."""
     if shutil.which("unshare") is None:
@@ -36,7 +37,8 @@ def probe() -> Capability:
     except (OSError, subprocess.SubprocessError) as error:
         return Capability("namespaces", False, f"unshare failed: {type(error).__name__}")
     if done.returncode:
-        return Capability("namespaces", False, "the kernel refuses new namespaces here", _fix())
+        reason = "the kernel refuses new namespaces here"
+        return privileges.refused("namespaces", reason, needs=["CAP_SYS_ADMIN"])
     return Capability("namespaces", True, "pid, mount, UTS and IPC namespaces work")
 
 
@@ -58,7 +60,7 @@ def namespaces_place() -> Iterator[SpawnPlace]:
 
 
 def _argv(script: str) -> list[str]:
-    unprivileged = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    unprivileged = ["--user", "--map-root-user"] if privileges.lacking("CAP_SYS_ADMIN") else []
     return [
         *(shutil.which("unshare"), *unprivileged, "--pid", "--mount", "--uts", "--ipc"),
         *("--fork", "--kill-child", "--mount-proc", f"--root={rootfs.rootfs()}", "--wd=/"),
@@ -82,7 +84,3 @@ def _version() -> str:
         ["unshare", "--version"], capture_output=True, text=True, timeout=5, check=True
     )
     return done.stdout.split()[-1]
-
-
-def _fix() -> str:
-    return "" if os.geteuid() == 0 else "run it as root"

@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
@@ -23,6 +24,7 @@ PLACE = "CAVEATLIB_PLACE"
 """Environment variable that tells one place's processes from another's."""
 
 
+@cache
 def probe() -> Capability:
     """Return whether a workload can run as a bare process."""
     if os.name != "posix":

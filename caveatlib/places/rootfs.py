@@ -21,7 +21,7 @@ from caveatlib.errors import Unavailable
 from caveatlib.places import cache
 from caveatlib.places.base import Capability
 
-SYSTEM_FIX = "sudo make system"
+SYSTEM_FIX = cache.PREPARE
 """What installs every program that live measuring can use."""
 
 PAGE = b"<p>Nothing to see here.</p>\n"
@@ -38,6 +38,7 @@ _FILES = {
 _PT_INTERP = 3
 
 
+@functools.cache
 def probe() -> Capability:
     """Return whether there is a static busybox to make workloads from."""
     path = shutil.which("busybox")

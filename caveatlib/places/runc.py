@@ -9,35 +9,81 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from caveatlib.errors import MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, procfs, rootfs
+from caveatlib.errors import FAILURES, MeasurementError, Unavailable, UsageError
+from caveatlib.places import leases, privileges, procfs, rootfs
 from caveatlib.places.base import Capability, Workload
+from caveatlib.places.base import program as find_program
 from caveatlib.places.process import Handle, connect_local, signal_number
+from caveatlib.support.privacy import scrub
 
 CALL_S = 30.0
 
 
+RUNTIMES: Mapping[str, Sequence[str]] = {
+    "runc": ("runc",),
+    "crun": ("crun",),
+    # gVisor's own network stack takes a newer kernel's namespace for the host's and
+    # refuses it; "host" is the container's namespace in an engine, not the machine's.
+    "runsc": ("runsc", "--platform=systrap", "--network=host"),
+}
+"""Known OCI runtimes: program and arguments, which stand before the runtime's own."""
+
+
+@cache
 def probe(program: str = "runc") -> Capability:
-    """Return whether an OCI runtime can be used here.
+    """Return whether an OCI runtime can be used here, by starting a container that ends at once.
 
     Parameters
     ----------
     program : str
-        ``"runc"``, ``"crun"`` or ``"runsc"``; also the name of the ability.
+        A key of `RUNTIMES`; also the name of the ability.
     """
-    if shutil.which(program) is None:
+    if find_program(program) is None:
         return Capability(program, False, f"no program {program}", rootfs.SYSTEM_FIX)
     if not rootfs.probe().available:
         return Capability(program, False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
-    if os.geteuid() != 0:
-        return Capability(program, False, "needs root", "run it as root")
     if not procfs.hierarchies():
         return Capability(program, False, "no control groups mounted")
+    try:
+        _try(program)
+    except FAILURES as error:
+        reason = f"it starts no container here: {scrub(error)}"
+        return privileges.refused(program, reason, needs=["CAP_SYS_ADMIN"])
     return Capability(program, True, f"{program} {version(program)}")
+
+
+def _try(program: str) -> None:
+    """Run a container, with the mounts that an engine would have: see `supervisor`.
+
+    Raises
+    ------
+    MeasurementError
+        If the container does not end with status 0.
+    """
+    with leases.leased() as lease:
+        config = _config("exit 0", f"{lease.cgroup}/probe")
+        (lease.data / "config.json").write_text(json.dumps(config))
+        done = subprocess.run(
+            [
+                *("unshare", "--mount", "sh", "-c"),
+                # crun refuses a v2 hierarchy beside v1 hierarchies.
+                'umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"',
+                *("sh", *RUNTIMES[program], "--root", str(lease.run / "state")),
+                *("run", "--bundle", str(lease.data), "probe"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=CALL_S,
+        )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise MeasurementError(said[:200] or f"status {done.returncode}")
 
 
 def version(program: str) -> str:

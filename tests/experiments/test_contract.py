@@ -1,19 +1,16 @@
 """What holds for every experiment, on fake places."""
 
+import importlib
 import re
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import fake, fake_site
 from matplotlib.axes import Axes
 
 from caveatlib import claims, frames, plots, stats, store, trials
 from caveatlib.experiments import ALL
-from caveatlib.experiments.startup import workloads
-from caveatlib.places import catalogue
-from caveatlib.places.machines import accel
 
 pytestmark = [
     pytest.mark.beside,
@@ -26,26 +23,22 @@ SESSIONS = 8
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """Return the trials of each experiment, measured once on fakes."""
-    found, patch = {}, pytest.MonkeyPatch()
-    # The fake guest does the emulator's work for real: a tenth of it will do. (A hundredth
-    # may end within one read of its output, and then took no time at all.)
-    small = {kind: re.sub(r"(\d{3,})0\b", r"\1", script) for kind, script in accel.KINDS.items()}
-    patch.setattr(accel, "KINDS", small)
-    patch.setattr(workloads, "ADDED_UP_S", 0)  # fakes have no memory to wait for
+    found = {}
 
     def get(experiment):
         if experiment.NAME not in found:
             out = tmp_path_factory.mktemp(experiment.NAME)
-            if hasattr(experiment, "traffic"):  # functions over a site, not methods of one
-                patch.setattr(experiment.workloads, "traffic", fake_site)
-                patch.setattr(experiment.site, "congest", fake_site.congest)
-            trials.measure(experiment, out=out, blocks=SESSIONS, seed=5, catalogue=fake,
-                           progress=False)  # fmt: skip
+            trials.measure(experiment, out=out, blocks=SESSIONS, seed=5,
+                           specs=_fakes(experiment), progress=False)  # fmt: skip
             found[experiment.NAME] = out
         return trials.get(experiment, source=found[experiment.NAME], version=1)
 
-    yield get
-    patch.undo()
+    return get
+
+
+def _fakes(experiment):
+    """Return the fake places of an experiment, which lie beside its tests."""
+    return importlib.import_module(f"experiments.{experiment.NAME}.fake").PLACES
 
 
 def test_names_and_words(experiment):
@@ -59,10 +52,11 @@ def test_names_and_words(experiment):
 
 
 def test_places_are_known(experiment):
-    """Every place of the designs is the experiment's, and can be opened by name."""
+    """Every place of the designs is the experiment's; it has a probe, and a fake."""
     designs = experiment.DESIGNS if hasattr(experiment, "DESIGNS") else experiment.designs(2)
     used = {arm.place for design in designs for arm in design.arms}
-    assert used <= set(experiment.PLACES) <= set(catalogue.PLACES)
+    assert used <= set(experiment.PLACES) == set(_fakes(experiment))
+    assert all(spec.probes() for spec in experiment.PLACES.values())
 
 
 def test_columns_name_their_units(experiment):

@@ -21,7 +21,7 @@ from caveatlib.errors import (
     Unavailable,
     UsageError,
 )
-from caveatlib.places import leases, netns, procfs
+from caveatlib.places import cache, leases, netns, procfs
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import belongings, private_engine
 from caveatlib.places.engines import engine as engines
@@ -424,13 +424,13 @@ def test_start_that_fails(require, monkeypatch):
                 pass
 
 
-def test_missing_programs(monkeypatch):
+def test_missing_programs(fresh_probes, monkeypatch):
     """Without dockerd the probe says so, and what would mend it."""
     monkeypatch.setattr(private_engine, "program", lambda name: None)
     ability = private_engine.probe()
     assert not ability.available
     assert ability.reason.startswith("missing: dockerd")
-    assert ability.fix == "sudo make system"
+    assert ability.fix == cache.PREPARE
     with pytest.raises(Unavailable, match="missing: dockerd"):
         with private_engine.private_engine():
             pass

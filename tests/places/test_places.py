@@ -10,7 +10,7 @@ import time
 import pytest
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
-from caveatlib.places import catalogue, namespaces, process, procfs, runc
+from caveatlib.places import cache, namespaces, process, procfs, runc, spec
 from caveatlib.places.base import Workload
 
 OPENERS = {
@@ -187,20 +187,20 @@ def test_runtime_says_why(require, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_programs(monkeypatch):
+def test_missing_programs(fresh_probes, monkeypatch):
     """Probes say what is missing and what would mend it; opening says the same."""
     monkeypatch.setenv("PATH", "/nonexistent")
     for ability in (namespaces.probe(), runc.probe("crun")):
         assert not ability.available
-        assert ability.fix == "sudo make system"
+        assert ability.fix == cache.PREPARE
     assert process.probe().available
-    with pytest.raises(Unavailable, match=r"no program runc.*sudo make system"):
+    with pytest.raises(Unavailable, match=r"No runc: no program .*make system"):
         with runc.runc_place():
             pass
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_ctrl_c_waits_for_what_is_being_closed(monkeypatch, fails):
+def test_ctrl_c_waits_for_what_is_being_closed(fails):
     """A place that is being closed is closed whole; the Ctrl-C is obeyed afterwards."""
     closed = []
 
@@ -213,11 +213,10 @@ def test_ctrl_c_waits_for_what_is_being_closed(monkeypatch, fails):
             time.sleep(0.01)
             closed.append("whole")
 
-    spec = catalogue.Spec((), lambda session: session.enter(slow()))
-    monkeypatch.setattr(catalogue, "PLACES", {"slow": spec})
+    specs = {"slow": spec.Spec(lambda session: session.enter(slow()))}
 
     def session():
-        with catalogue.opened(["slow"], engine="own") as handles:
+        with spec.opened(specs, engine="own") as handles:
             assert handles == {"slow": "a place"}
             if fails:
                 raise MeasurementError("A trial failed.")

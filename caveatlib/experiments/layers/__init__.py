@@ -43,6 +43,7 @@ from caveatlib.experiments.layers import generated, moving
 from caveatlib.experiments.layers.calibration import arm, known_answers
 from caveatlib.experiments.layers.claims import CLAIMS, NAME
 from caveatlib.experiments.layers.decisions import answer, verdicts
+from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
 from caveatlib.experiments.layers.tables import (
     FULL,
     LINKS,
@@ -64,8 +65,10 @@ from caveatlib.places.base import TrialResult
 from caveatlib.stats import guards
 
 __all__ = [
+    "ARTEFACTS",
     "CLAIMS",
     "NAME",
+    "PLACES",
     "answer",
     "contents",
     "known_answers",
@@ -78,7 +81,6 @@ __all__ = [
 ]
 
 QUESTION = "What is inside an image, how much of it is used, and what does moving it cost?"
-PLACES = (FULL, MINIMAL, SCRATCH, REGISTRY)
 SWAP = ("place", FULL, SCRATCH)
 """Two images whose exchange in the data must change what is said (contract tests)."""
 SESSIONS = 10

@@ -13,12 +13,12 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.places import privileges
 from caveatlib.places.base import Capability
-
-FIX = "run it as root"
 
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE = 0x1, 0x2, 0x10
 _MARK_ADD, _MARK_FILESYSTEM = 0x1, 0x100
@@ -31,12 +31,13 @@ _READ_BYTES = 128 * _EVENT.size
 """Each report read opens a file: so many at once."""
 
 
+@cache
 def probe() -> Capability:
     """Return whether this user may watch what is opened."""
     try:
         os.close(_group())
     except Unavailable as error:
-        return Capability("fanotify", False, str(error), FIX)
+        return privileges.refused("fanotify", str(error), needs=["CAP_SYS_ADMIN"])
     return Capability("fanotify", True, "the kernel reports opened files")
 
 

@@ -14,6 +14,7 @@ itself reads before that is not counted; what the runtime reads in the image
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import select
@@ -23,7 +24,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 from caveatlib import images
@@ -102,6 +102,7 @@ DEBIANS = cache.Artefact(
 )
 
 
+@functools.cache
 def probe() -> Capability:
     """Return whether the Debians are prepared."""
     if cache.path(DEBIANS).is_dir():
@@ -123,7 +124,7 @@ class WebPlace:
         """Return the engine's facts and what the image is made of."""
         return self._engine.metadata() | {"image_base": self.kind}
 
-    @cached_property
+    @functools.cached_property
     def image(self) -> images.Image:
         """The image, read as ``docker save`` writes it, its files compared with its packages."""
         return images.read_stream(self._engine.saved(self.name), olives=True)

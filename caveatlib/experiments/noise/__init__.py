@@ -22,6 +22,7 @@ from scipy.stats import binom
 from caveatlib import frames, stats, store
 from caveatlib.experiments.startup import workloads
 from caveatlib.measuring.designs import Arm, Design
+from caveatlib.places import standard
 from caveatlib.places.base import Place, TrialResult
 
 NAME = "noise"
@@ -29,7 +30,7 @@ QUESTION = "How much do two arms differ that are the same?"
 SESSIONS = 20
 """Sessions, each with a fresh engine."""
 DISK_BYTES = 200 * 2**20
-PLACES = ("process", "docker-runc")
+PLACES = {"process": standard.PROCESS, "docker-runc": standard.docker("runc")}
 PAIRS = 10
 """Pairs in a comparison."""
 COMPARISONS = {"process": 10, "docker-runc": 1}

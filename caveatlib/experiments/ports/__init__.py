@@ -28,8 +28,9 @@ from caveatlib.experiments.ports import workloads
 from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.ports.claims import CLAIMS, NAME
 from caveatlib.experiments.ports.decisions import DECISIONS, answer, verdicts
-from caveatlib.experiments.ports.designs import AGAIN, DESIGNS, HAIRPIN, PROXY
+from caveatlib.experiments.ports.designs import DESIGNS, HAIRPIN, PROXY
 from caveatlib.experiments.ports.figures import plot, plot_effects
+from caveatlib.experiments.ports.places import PLACES
 from caveatlib.experiments.ports.schema import TABLES, Reports, Trials, check
 from caveatlib.experiments.ports.site import Site
 from caveatlib.experiments.ports.tables import (
@@ -50,6 +51,7 @@ __all__ = [
     "DESIGNS",
     "KNOWN",
     "NAME",
+    "PLACES",
     "TABLES",
     "Reports",
     "Trials",
@@ -70,7 +72,6 @@ __all__ = [
 ]
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
-PLACES = (PROXY, HAIRPIN, AGAIN)
 SWAP = ("place", PROXY, HAIRPIN)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
 SESSIONS = 15

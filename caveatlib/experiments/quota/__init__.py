@@ -46,12 +46,14 @@ from caveatlib.experiments.quota.decisions import (
     verdicts,
 )
 from caveatlib.experiments.quota.load import Load, schedule
+from caveatlib.experiments.quota.places import PLACES
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.places.base import TrialResult
 from caveatlib.stats import guards
 
 __all__ = [
     "CLAIMS",
+    "PLACES",
     "answer",
     "known_answers",
     "limit_effect",
@@ -68,7 +70,6 @@ VERDICT_S = 180
 DISK_BYTES = 50 * 2**20
 SWAP = ("period_s", 0.01, 0.1)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
-PLACES = ("cgroup", "docker")
 
 COST_S = 0.005
 REQUESTS = 200

@@ -30,8 +30,9 @@ from caveatlib.experiments.startup import workloads as work
 from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.startup.claims import CLAIMS
 from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
-from caveatlib.experiments.startup.designs import DESIGNS, MACHINES, QUICK
+from caveatlib.experiments.startup.designs import DESIGNS
 from caveatlib.experiments.startup.figures import plot, plot_at_once, plot_phases
+from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
 from caveatlib.experiments.startup.schema import Trials, check
 from caveatlib.experiments.startup.tables import (
     answers,
@@ -46,11 +47,13 @@ from caveatlib.experiments.startup.tables import (
 from caveatlib.places.base import Place, TrialResult
 
 __all__ = [
+    "ARTEFACTS",
     "CLAIMS",
     "CONTROLS",
     "DECISIONS",
     "DESIGNS",
     "KNOWN",
+    "PLACES",
     "Trials",
     "answer",
     "answers",
@@ -78,7 +81,6 @@ VERDICT_S = 90
 DISK_BYTES = 500 * 2**20
 """An engine's empty data folder, its image, a disk that is built, and a journal."""
 
-PLACES = (*QUICK, *MACHINES)
 SWAP = ("place", "namespaces", "docker-runc")
 """Two places whose exchange in the data must change what is said (contract tests)."""
 

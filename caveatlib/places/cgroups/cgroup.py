@@ -14,6 +14,7 @@ Documentation/scheduler/sched-bwc.rst and Documentation/admin-guide/cgroup-v2.rs
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.errors import DataError, MeasurementError, Unavailable, UsageError
+from caveatlib.places import privileges
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups.cgroupfs import ROOT, locate, read_counters, read_number, read_quota
 
@@ -174,15 +176,15 @@ def parent(*, root: Path = ROOT) -> Group:
     )
 
 
+@functools.cache
 def probe() -> Capability:
     """Say whether CPU groups can be made here, by making one."""
     try:
         with temporary(quota_us=50_000) as group:
             group.stat()
     except (Unavailable, DataError, MeasurementError, UsageError) as error:
-        # An ability says what is missing apart from what would mend it, and root is root already.
-        fix = "" if os.geteuid() == 0 else "run it as root"
-        return Capability(ABILITY, False, str(error).removesuffix(_AS_ROOT), fix)
+        # An ability says what is missing apart from what would mend it.
+        return privileges.refused(ABILITY, str(error).removesuffix(_AS_ROOT))
     return Capability(ABILITY, True, f"cgroup version {group.version}")
 
 

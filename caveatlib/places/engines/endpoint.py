@@ -15,9 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from caveatlib.errors import Unavailable, UsageError
+from caveatlib.places import cache
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
-START_FIX = "sudo make system, or start Docker"
+START_FIX = f"{cache.PREPARE}, or start Docker"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import netns
@@ -27,6 +28,7 @@ SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
 CALL_S = 30.0
 
 
+@cache
 def probe() -> Capability:
     """Return whether the reader has an engine of their own that can be used."""
     # The errors name addresses and contexts; an ability must not.

@@ -15,28 +15,21 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, procfs, rootfs
+from caveatlib.places import leases, privileges, procfs, rootfs, runc
 from caveatlib.places.base import Capability, program
 from caveatlib.places.engines import supervisor
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
+from caveatlib.support.privacy import scrub
 
 START_S = 30.0
 END_S = 10.0
 MAX_SOCKET_PATH = 107
 PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsenter")
-RUNTIMES: Mapping[str, Sequence[str]] = {
-    "runc": ("runc",),
-    "crun": ("crun",),
-    # gVisor's own network stack takes a newer kernel's namespace for the host's and
-    # refuses it; "host" is the container's namespace here, not the machine's.
-    "runsc": ("runsc", "--platform=systrap", "--network=host"),
-}
-"""Known OCI runtimes: program and arguments, which stand before the runtime's own."""
-
 # RFC 2544 sets 198.18.0.0/15 aside for benchmarks, so it meets nobody's network.
 BRIDGE = "198.18.0.1/24"
 POOL = {"base": "198.19.0.0/16", "size": 24}
@@ -47,24 +40,28 @@ _UNSHARE = (
 )
 
 
+@cache
 def probe() -> Capability:
-    """Return whether a private engine can be started here."""
-    name = "private-engine"
+    """Return whether a private engine can be started here, by making namespaces and a bridge."""
+    name, needs = "private-engine", ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]
     missing = [name for name in PROGRAMS if program(name) is None]
     if missing:
         return Capability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
-    if os.geteuid() != 0:
-        return Capability(name, False, "needs root", "run it as root")
-    if not procfs.hierarchies():
+    hierarchies = procfs.hierarchies()
+    if not hierarchies:
         return Capability(name, False, "no control groups mounted")
+    bridge = "ip link add caveatlib type bridge && iptables -t nat -S >/dev/null"
+    argv = [program("unshare"), *_UNSHARE, "sh", "-c", bridge]
     try:
-        done = subprocess.run(
-            [program("unshare"), *_UNSHARE, "true"], capture_output=True, timeout=10
-        )
+        done = subprocess.run(argv, capture_output=True, timeout=10, env={"PATH": _PATH})
     except (OSError, subprocess.SubprocessError) as error:
         return Capability(name, False, f"unshare failed: {type(error).__name__}")
     if done.returncode:
-        return Capability(name, False, "the kernel refuses new namespaces here")
+        said = scrub(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+        reason = f"the kernel refuses its namespaces or its bridge: {said}"
+        return privileges.refused(name, reason, needs=needs)
+    if not any(os.access(folder, os.W_OK) for folder in hierarchies):
+        return privileges.refused(name, "the control groups cannot be written")
     return Capability(name, True, "dockerd and namespaces found")
 
 
@@ -87,7 +84,7 @@ def private_engine(
     storage_driver : str
         ``"overlay2"``, ``"vfs"``, ``"btrfs"`` and so on.
     runtimes : sequence of str or mapping
-        OCI runtimes to offer: keys of `RUNTIMES`, or name to program and arguments.
+        OCI runtimes to offer: keys of `runc.RUNTIMES`, or name to program and arguments.
     congestion_control : str
         TCP congestion control of the engine's network namespace; empty for the
         kernel's choice. A container's own namespace needs it as a sysctl.
@@ -146,11 +143,11 @@ def _fixed(lease: leases.Lease) -> dict:
 
 def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str, dict]:
     if not isinstance(runtimes, Mapping):
-        unknown = [name for name in runtimes if name not in RUNTIMES]
+        unknown = [name for name in runtimes if name not in runc.RUNTIMES]
         if unknown:
-            known = ", ".join(map(repr, RUNTIMES))
+            known = ", ".join(map(repr, runc.RUNTIMES))
             raise UsageError(f"Unknown runtime {unknown[0]!r}. Must be one of {known}.")
-        runtimes = {name: RUNTIMES[name] for name in runtimes}
+        runtimes = {name: runc.RUNTIMES[name] for name in runtimes}
     programs = {}
     for name, argv in runtimes.items():
         path = program(argv[0])

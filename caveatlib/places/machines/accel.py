@@ -8,6 +8,7 @@ again. Otherwise QEMU emulates, and `slowdown` says what that costs.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -44,6 +45,7 @@ KINDS = {
 fault on the pages that it shares with its parent."""
 
 
+@functools.cache
 def probe() -> Capability:
     """Return whether hardware virtualisation works here (ability ``"kvm"``)."""
     if not os.path.exists(DEVICE):

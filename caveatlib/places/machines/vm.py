@@ -107,12 +107,9 @@ def vm_place(kind: str) -> Iterator[Vm]:
             instance.remove()
 
 
-def probe() -> tuple[Capability, ...]:
-    """Return which kinds can be opened here, by ability of the same name."""
-    return tuple(_ability(kind) for kind in KINDS)
-
-
-def _ability(kind: str) -> Capability:
+@cache
+def probe(kind: str) -> Capability:
+    """Return whether a kind of virtual machine can be opened here (ability of the same name)."""
     try:
         qemu.program()
         kept.find(guest.KERNEL)

@@ -1,7 +1,7 @@
 """What `layers` counts and says, on fakes whose answers are known."""
 
 import pytest
-from fakes import fake, fake_layers
+from experiments.layers import fake
 
 from caveatlib import claims, frames, images, store
 from caveatlib import trials as trials_module
@@ -12,13 +12,13 @@ from caveatlib.experiments.layers import generated, workloads
 pytestmark = pytest.mark.beside
 
 SESSIONS = 10
-FAKES = {layers.REGISTRY: fake_layers.FakeMoving}
+FAKES = {layers.REGISTRY: fake.FakeMoving}
 
 
 def measured(sessions=SESSIONS, machine="m"):
     """Return trials of all designs as the loop would write them."""
     rows = []
-    places = {p: FAKES.get(p, fake_layers.FakeWeb)(p) for p in layers.PLACES}
+    places = {p: FAKES.get(p, fake.FakeWeb)(p) for p in layers.PLACES}
     for session in range(sessions):
         for design in layers.DESIGNS:
             if not design.due(session):
@@ -272,13 +272,13 @@ def test_nothing_there_takes_no_less_than_the_base_there(rate):
 
 def test_a_run_whose_cold_pulls_are_faster_is_no_package(tmp_path, monkeypatch):
     """The guard holds where a run's tables are finished; what was measured stays in the journal."""
-    pull = fake_layers.FakeMoving.pull
+    pull = fake.FakeMoving.pull
     monkeypatch.setattr(
-        fake_layers.FakeMoving,
+        fake.FakeMoving,
         "pull",
         lambda self, *args, base_there, **kind: pull(self, *args, base_there=not base_there),
     )
-    options = {"blocks": 6, "seed": 5, "catalogue": fake, "progress": False}
+    options = {"blocks": 6, "seed": 5, "specs": fake.PLACES, "progress": False}
     with pytest.raises(DataError, match=r"^Cold "):
         trials_module.measure(layers, out=tmp_path, places=[layers.REGISTRY], **options)
     assert [path.name for path in (tmp_path / layers.NAME).iterdir()] == ["journal.jsonl"]
@@ -305,18 +305,18 @@ def test_a_place_that_is_missing_says_why(trials):
 
 def test_what_the_engine_adds_is_not_the_images():
     """/etc/hosts is opened and is no file of the image; the library is an other, the page not."""
-    full = workloads.served(fake_layers.FakeWeb(layers.FULL))
+    full = workloads.served(fake.FakeWeb(layers.FULL))
     assert full.measures["opened_files"] == 3
     assert full.measures["opened_others"] == 1
     assert [row["path"] for row in full.tables["opened"]] == [
         "/bin/busybox", "/usr/lib/libc.so.6", "/www/index.html",
     ]  # fmt: skip
-    assert workloads.served(fake_layers.FakeWeb(layers.SCRATCH)).measures["opened_others"] == 0
+    assert workloads.served(fake.FakeWeb(layers.SCRATCH)).measures["opened_others"] == 0
 
 
 def test_hidden_files_count_for_nothing():
     """A file that a later layer hides is in neither part of the share."""
-    web = fake_layers.FakeWeb(layers.SCRATCH)
+    web = fake.FakeWeb(layers.SCRATCH)
     web.image.files["hidden_by"] = [float("nan"), float("nan"), float("nan"), 1.0]
     assert workloads.served(web).measures["opened_byte_share"] == 1.0
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from fakes.fake_limits import FakeLimitedPlace
+from experiments.quota.fake import FakeLimitedPlace
 
 from caveatlib import frames
 from caveatlib.errors import DataError, MeasurementError, UsageError

@@ -7,14 +7,15 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import fake
+from places import fake
 
 from caveatlib import claims, frames, plots, stats, trials
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import startup
 from caveatlib.experiments.startup import workloads as work
+from caveatlib.experiments.startup.designs import MACHINES, QUICK
 from caveatlib.measuring import designs
-from caveatlib.places import process
+from caveatlib.places import process, spec, standard
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import containers
 
@@ -44,7 +45,7 @@ def _made_up(accel, build_noise, seconds):
                     "run": "r", "source": "live", "machine": "m", "session": block,
                     "design": design.name, "block": block, "position": position,
                     "place": arm.place, "started_at": "t", "ok": True, "error": "",
-                    "accel": accel if arm.place in startup.MACHINES else None,
+                    "accel": accel if arm.place in MACHINES else None,
                 }  # fmt: skip
                 measure = {"build": "build_s", "nested": "container_output_s"}.get(
                     arm.conditions["workload"], "first_output_s"
@@ -238,7 +239,7 @@ def test_an_interval_for_every_design():
 def test_the_first_verdicts_come_in_time():
     """The sessions of an interval leave a quarter of what is announced to a busier machine."""
     (start,) = (d for d in startup.DESIGNS if not d.optional)
-    assert {arm.place for arm in start.arms} == set(startup.QUICK)
+    assert {arm.place for arm in start.arms} == set(QUICK)
     assert start.blocks_per_session == 1  # else the others, that wait for blocks, would come first
     blocks = designs.ENOUGH * (1 + start.warmup)
     opening_s = 5  # of an engine with every place, as recorded
@@ -440,7 +441,8 @@ def test_known_answer_in_docker(require, tmp_path, bars):
     experiment = type(
         "Known", (), {n: getattr(startup, n) for n in
                       ("NAME", "QUESTION", "Trials", "trial", "summarize", "verdicts")}
-        | {"PLACES": ("docker-runc",), "DESIGNS": (design,), "SESSIONS": 1, "DISK_BYTES": 0}
+        | {"PLACES": {"docker-runc": standard.docker("runc")}, "DESIGNS": (design,)}
+        | {"SESSIONS": 1, "DISK_BYTES": 0}
     )  # fmt: skip
     experiment.trial = staticmethod(startup.trial)
     experiment.summarize = staticmethod(lambda rows: pd.DataFrame())
@@ -458,10 +460,8 @@ def test_known_answer_in_docker(require, tmp_path, bars):
 @pytest.mark.parametrize("name", ["namespaces", "docker-runc"])
 def test_a_stubborn_process_waits_for_the_kill(require, name):
     """PID 1 without a handler ignores SIGTERM: the stop takes the whole grace."""
-    from caveatlib.places import catalogue
-
     require("private-engine")
-    with catalogue.opened([name], engine="private") as handles:
+    with spec.opened({name: startup.PLACES[name]}, engine="private") as handles:
         marks = startup.trial(
             handles[name],
             {"workload": "stubborn", "at_once": 1, "sleep_s": 0.0, "replicate": 0},

@@ -7,8 +7,14 @@ never makes a number that is shown.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Mapping
+from unittest.mock import patch
 
+from places.fake import spec
+
+from caveatlib.experiments import ports
+from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PROXY
 from caveatlib.experiments.ports.site import PATHS
 
 BROKEN_WITHOUT = ("loopback-ipv6", "other-network")
@@ -90,3 +96,17 @@ def price(here: FakeSite, published: int) -> dict:
         "pss_bytes": here.about(1.1e6 * processes),
         "rss_bytes": here.about(4.7e6 * processes),
     }
+
+
+def _no_traffic():
+    """Let this module's functions stand in for those over a real site."""
+    return patch.multiple(ports.workloads, traffic=sys.modules[__name__])
+
+
+def _no_namespaces():
+    return patch.object(ports.site, "congest", congest)
+
+
+PLACES = {
+    name: spec(FakeSite, name, _no_traffic, _no_namespaces) for name in (PROXY, HAIRPIN, AGAIN)
+}

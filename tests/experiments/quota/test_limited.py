@@ -4,8 +4,9 @@ import pytest
 
 from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.experiments import quota
+from caveatlib.experiments.quota import limited
 from caveatlib.places import procfs
-from caveatlib.places.cgroups import cgroup, limited
+from caveatlib.places.cgroups import cgroup
 from caveatlib.places.engines import private_engine
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+from places.fake import spec
 
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.quota import cfs
@@ -111,3 +112,6 @@ class FakeChamber:
         if self._leaks:
             used = replace(used, nr_throttled=used.nr_throttled // 10)
         return Load(*times, spent, used, end_s - begun_s, samples[:-1], 0.001, 0.0)
+
+
+PLACES = {name: spec(FakeLimitedPlace, name) for name in ("cgroup", "docker")}

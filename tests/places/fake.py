@@ -1,7 +1,9 @@
 """Places that pretend, to test experiments and error paths without an engine.
 
-A fake place keeps the contract of `caveatlib.places.base` with made-up times.
-It stands beside the real ones and never makes a number that is shown.
+A fake place keeps the contract of `caveatlib.places.base` with made-up times,
+and is opened by a `Spec` as a real one is. It never makes a number that is
+shown. What only one experiment measures in has its fake beside that
+experiment's tests.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +21,7 @@ from pathlib import Path
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.places import process
 from caveatlib.places.base import Workload
-from fakes.fake_layers import FakeMoving, FakeWeb
-from fakes.fake_limits import FakeLimitedPlace
-from fakes.fake_site import FakeSite
+from caveatlib.places.spec import Spec
 
 START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.005}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
@@ -155,42 +155,34 @@ class FakeInstance:
         return socket.create_connection(self._listener.getsockname(), timeout_s)
 
 
-FACTORIES: dict[str, type] = {
-    "cgroup": FakeLimitedPlace,
-    "docker": FakeLimitedPlace,
-    "microvm": FakeMachine,
-    "full-vm": FakeMachine,
-    "inception": FakeMachine,
-    "app-full": FakeWeb,
-    "app-minimal": FakeWeb,
-    "app-scratch": FakeWeb,
-    "registry": FakeMoving,
-    "engine-proxy": FakeSite,
-    "engine-hairpin": FakeSite,
-    "engine-proxy-again": FakeSite,
-}
-"""Other kinds of fake by name of place; what is not here is a `FakePlace`."""
-
-
 @contextmanager
-def opened(names: Iterable[str], *, engine: str) -> Iterator[dict[str, object]]:
-    """Open fakes by name, as `caveatlib.places.catalogue.opened` opens the real ones."""
-    handles = {name: FACTORIES.get(name, FakePlace)(name) for name in names}
-    try:
-        yield handles
-    finally:
-        for handle in handles.values():
+def opened(handle, *patches) -> Iterator:
+    """Hold a fake place open, under patches; on leaving, nothing of it may be left."""
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        try:
+            yield handle
+        finally:
             getattr(handle, "close", lambda: None)()
-    left = sum(len(getattr(handle, "alive", ())) for handle in handles.values())
-    if left:
+    if left := len(getattr(handle, "alive", ())):
         raise MeasurementError(f"{left} fake instances were not removed.")
 
 
-def missing(names: Iterable[str], *, engine: str | None) -> dict[str, str]:
-    """Return that nothing is missing."""
-    return {}
+def spec(make: Callable[[str], object], name: str, *patches: Callable) -> Spec:
+    """Return how a fake is opened that lacks nothing.
+
+    Parameters
+    ----------
+    make : callable
+        Given the name, returns the fake place.
+    name : str
+    *patches : callable
+        Each returns a context manager that holds while the place is open.
+    """
+    return Spec(lambda session: session.enter(opened(make(name), *(p() for p in patches))))
 
 
-def check_engine(kind: str | None) -> str:
-    """Return what stands for the kind of engine."""
-    return "fake"
+def places(*names: str) -> dict[str, Spec]:
+    """Return bare fakes by name."""
+    return {name: spec(FakePlace, name) for name in names}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 
 import pandas as pd
+from places.fake import spec
 
-from caveatlib.experiments.layers import generated
+from caveatlib.experiments.layers import FULL, MINIMAL, REGISTRY, SCRATCH, generated
 
 # Counts of an image: files, and what is among them.
 _COUNTS = {
@@ -96,3 +97,9 @@ class FakeMoving:
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
+
+
+PLACES = {
+    **{name: spec(FakeWeb, name) for name in (FULL, MINIMAL, SCRATCH)},
+    REGISTRY: spec(FakeMoving, REGISTRY),
+}

@@ -1,0 +1,32 @@
+"""Where `layers` measures: an engine of its own for each image, and one beside a registry."""
+
+from __future__ import annotations
+
+from caveatlib.experiments.layers import fanotify, moving, web
+from caveatlib.experiments.layers.tables import FULL, MINIMAL, REGISTRY, SCRATCH
+from caveatlib.instruments import registry
+from caveatlib.places import rootfs
+from caveatlib.places.base import Probe
+from caveatlib.places.engines import private_engine
+from caveatlib.places.spec import Spec
+
+
+def _image(kind: str, base: Probe) -> Spec:
+    """Return an engine of its own with one of the images."""
+    return Spec(
+        needs=(private_engine.probe, fanotify.probe, base),
+        open=lambda s: s.enter(web.web_place(kind)),
+    )
+
+
+PLACES = {
+    FULL: _image("full", web.probe),
+    MINIMAL: _image("minimal", web.probe),
+    SCRATCH: _image("scratch", rootfs.probe),
+    REGISTRY: Spec(
+        needs=(private_engine.probe, registry.probe),
+        open=lambda s: s.enter(moving.moving_place()),
+    ),
+}
+ARTEFACTS = (web.DEBIANS, moving.STORED)
+"""What must be prepared."""

@@ -1,1 +1,0 @@
-"""Fakes of places, for tests of error paths and contracts."""
