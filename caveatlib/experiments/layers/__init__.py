@@ -34,49 +34,38 @@ small image.
 
 from __future__ import annotations
 
-import pandas as pd
-from pandera.typing.pandas import Series
-
-from caveatlib import frames, stats
-from caveatlib.errors import DataError
-from caveatlib.experiments.layers import generated, moving
-from caveatlib.experiments.layers.calibration import arm, known_answers
+from caveatlib.experiments.layers import workloads as work
+from caveatlib.experiments.layers.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.layers.claims import CLAIMS, NAME
-from caveatlib.experiments.layers.decisions import answer, verdicts
+from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.layers.designs import DESIGNS, FULL, SCRATCH
+from caveatlib.experiments.layers.figures import plot, plot_opened
 from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
-from caveatlib.experiments.layers.tables import (
-    FULL,
-    LINKS,
-    MINIMAL,
-    MOVES,
-    REGISTRY,
-    SCRATCH,
-    contents,
-    moves,
-    opened,
-    plot,
-    plot_opened,
-    summarize,
-)
-from caveatlib.experiments.layers.workloads import INSIDE, counts, moved, packages, planted, served
-from caveatlib.instruments.registry import BURST_BYTES
-from caveatlib.measuring.designs import Arm, Design
+from caveatlib.experiments.layers.schema import TABLES, Trials, check
+from caveatlib.experiments.layers.tables import contents, moves, opened, summarize
 from caveatlib.places.base import TrialResult
-from caveatlib.stats import guards
 
 __all__ = [
     "ARTEFACTS",
     "CLAIMS",
+    "CONTROLS",
+    "DECISIONS",
+    "DESIGNS",
+    "KNOWN",
     "NAME",
     "PLACES",
+    "TABLES",
+    "Trials",
     "answer",
+    "calibrate",
+    "check",
     "contents",
-    "known_answers",
     "moves",
     "opened",
     "plot",
     "plot_opened",
     "summarize",
+    "trial",
     "verdicts",
 ]
 
@@ -84,117 +73,15 @@ QUESTION = "What is inside an image, how much of it is used, and what does movin
 SWAP = ("place", FULL, SCRATCH)
 """Two images whose exchange in the data must change what is said (contract tests)."""
 SESSIONS = 10
-"""Sessions by default: twelve effects judged together need at least nine."""
+"""Twelve effects judged together need at least nine."""
 VERDICT_S = 1000
-"""About how many seconds of measuring until its verdicts are possible."""
+"""About how many seconds of measuring its verdicts need."""
 DISK_BYTES = 2 * 2**30
-"""Room for two Debians in engines, a registry's storage and disks (in the user's cache)."""
-
-
-class Trials(frames.Trials):
-    """One image looked into or run, or one image or disk moved."""
-
-    work: Series[str] = frames.field("what is done", isin=(*INSIDE, *MOVES))
-    content_bytes: Series[int] = frames.field("files that are moved, 0 else", "B", ge=0)
-    link_bit_per_s: Series[float] = frames.field("rate of the link, 0: unshaped", "bit/s", ge=0)
-    replicate: Series[int] = frames.field("1 for the null arm: the same thing again", isin=(0, 1))
-
-    size_bytes: Series[float] = frames.measure("all files of all layers", "B")
-    visible_bytes: Series[float] = frames.measure("files that a container sees", "B")
-    files: Series[float] = frames.measure("entries that a container sees")
-    executables: Series[float] = frames.measure("files that somebody may execute")
-    setuid_files: Series[float] = frames.measure("files that run as their owner")
-    shells: Series[float] = frames.measure("shells, by name")
-    package_managers: Series[float] = frames.measure("package managers, by name")
-    interpreters: Series[float] = frames.measure("interpreters, by name")
-    packages: Series[float] = frames.measure("installed packages")
-    owned_share: Series[float] = frames.measure("share of bytes that a package owns", le=1)
-    extras_share: Series[float] = frames.measure(
-        "share of bytes under doc, man, locale and cache", le=1
-    )
-    olives: Series[float] = frames.measure("files that are not what they are taken for")
-    shell_olives: Series[float] = frames.measure("of these, /bin/sh")
-
-    served: Series[float] = frames.measure("1 if the page came as it is in the image", le=1)
-    opened_files: Series[float] = frames.measure("files of the image that were opened")
-    opened_bytes: Series[float] = frames.measure("their sizes, summed", "B")
-    opened_file_share: Series[float] = frames.measure("share of the image's files", le=1)
-    opened_byte_share: Series[float] = frames.measure("share of the image's bytes", le=1)
-    opened_others: Series[float] = frames.measure("opened besides the program and its page")
-
-    moved_s: Series[float] = frames.measure("asked until all of it was there", "s")
-    moved_bytes: Series[float] = frames.measure("sent over the link", "B")
-
-
-class _OfImage(frames.Table):
-    """The columns that say which trial a row of a further table belongs to."""
-
-    run: Series[str] = frames.field("the run, as its start in UTC")
-    design: Series[str] = frames.field("the design within the experiment")
-    block: Series[int] = frames.field("complete block, counted within the design", ge=0)
-    place: Series[str] = frames.field("the image")
-
-
-class Packages(_OfImage):
-    """The packages that an image says it has."""
-
-    manager: Series[str] = frames.field("who installed it")
-    name: Series[str] = frames.field("name of the package, percent-escaped")
-    version: Series[str] = frames.field("version, percent-escaped")
-    installed_bytes: Series[float] = frames.measure("size as its database states it", "B")
-
-
-class Opened(_OfImage):
-    """The files of an image that were opened."""
-
-    path: Series[str] = frames.field("path in the image, percent-escaped")
-    size_bytes: Series[int] = frames.field("size of the file", "B", ge=0)
-
-
-TABLES = {"packages": Packages, "opened": Opened}
-
-
-def _inside(place: str, work: str) -> Arm:
-    conditions = {"work": work, "content_bytes": 0, "link_bit_per_s": 0.0, "replicate": 0}
-    return Arm(place, conditions)
-
-
-def _moves() -> tuple[Arm, ...]:
-    ways = [*((work, 0) for work in MOVES), ("pull", 1)]
-    return tuple(
-        Arm(
-            REGISTRY,
-            {
-                "work": work,
-                "content_bytes": generated.content_bytes(size),
-                "link_bit_per_s": rate,
-                "replicate": again,
-            },
-        )
-        for rate in LINKS.values()
-        for work, again in ways
-        for size in moving.SIZES_MIB
-    )
-
-
-DESIGNS = (
-    Design(
-        "contents",
-        (
-            *(_inside(place, "contents") for place in (FULL, MINIMAL, SCRATCH)),
-            _inside(MINIMAL, "planted"),
-        ),
-        block_s=4,
-        sessions=1,
-    ),
-    Design("opened", tuple(_inside(p, "opened") for p in (FULL, MINIMAL, SCRATCH)), block_s=8),
-    Design("moving", _moves(), block_s=90),
-)
-"""What an image holds does not vary: it is looked into once."""
+"""Two Debians in engines, a registry's storage, and disks (in the user's cache)."""
 
 
 def trial(place, conditions: dict, *, seed: int) -> TrialResult:
-    """Look into an image, run it, or move one.
+    """Read an image, run it, or move one.
 
     Parameters
     ----------
@@ -209,53 +96,12 @@ def trial(place, conditions: dict, *, seed: int) -> TrialResult:
     TrialResult
         Contents with the table ``packages``, opened files with ``opened``.
     """
-    work = conditions["work"]
-    if work == "contents":
-        image = place.image
-        return TrialResult(counts(image), {"packages": packages(image)})
-    if work == "planted":
-        return TrialResult(planted(place.planted()))
-    if work == "opened":
-        return served(place)
-    return TrialResult(
-        moved(place, work, conditions["content_bytes"], conditions["link_bit_per_s"])
-    )
-
-
-COLD = tuple(
-    stats.Contrast(
-        f"nothing there over the base there ({link})",
-        "slope_s_per_gb",
-        arm("pull", rate),
-        arm("pull-base-there", rate),
-        pairing="session",
-    )
-    for link, rate in LINKS.items()
-)
-
-
-def check(trials: pd.DataFrame) -> None:
-    """Hold that nothing moved faster than its link or in no time, and cold no faster than warm.
-
-    The last is held where a run's table is finished: a row alone has no other to
-    be laid beside.
-
-    Raises
-    ------
-    DataError
-        Names the row: the link was not shaped, the bytes are another trial's,
-        or what should not have been there was.
-    """
-    guards.no_zeros(trials, ["moved_s", "moved_bytes", "size_bytes", "files"])
-    if len(trials) > 1:
-        table = moves(trials)
-        for cold in COLD:
-            guards.cold_not_faster(table, cold)
-    shaped = trials[trials["ok"] & (trials["link_bit_per_s"] > 0) & trials["moved_s"].notna()]
-    least = (shaped["moved_bytes"] - BURST_BYTES) * 8 / shaped["link_bit_per_s"]
-    for row in shaped.index[shaped["moved_s"] < least][:1]:
-        raise DataError(
-            f"Value {shaped.at[row, 'moved_s']:g} of 'moved_s' in row {row} is less than "
-            f"{shaped.at[row, 'moved_bytes']:g} bytes take on the link. "
-            f"Must be at least {least[row]:.4g} s."
-        )
+    kind = conditions["work"]
+    if kind == "contents":
+        return TrialResult(work.counts(place.image), {"packages": work.packages(place.image)})
+    if kind == "planted":
+        return TrialResult(work.planted(place.planted()))
+    if kind == "opened":
+        return work.served(place)
+    size, rate = conditions["content_bytes"], conditions["link_bit_per_s"]
+    return TrialResult(work.moved(place, kind, size, rate))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caveatlib.experiments.layers import fanotify, moving, web
-from caveatlib.experiments.layers.tables import FULL, MINIMAL, REGISTRY, SCRATCH
+from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
 from caveatlib.instruments import registry
 from caveatlib.places import rootfs
 from caveatlib.places.base import Probe

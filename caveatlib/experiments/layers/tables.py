@@ -1,61 +1,75 @@
-"""What the trials of `layers` show: tables and figures."""
+"""Tables of `layers`: what the trials of one machine show, frame in, frame out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from caveatlib import plots, stats
+from caveatlib import stats
+from caveatlib.experiments.kit.tables import per_machine
+from caveatlib.experiments.layers.designs import FULL, LINKS, MINIMAL, SCRATCH
 
-FULL, MINIMAL, SCRATCH, REGISTRY = "app-full", "app-minimal", "app-scratch", "registry"
 IMAGES = {FULL: "full Debian", MINIMAL: "minimal Debian", SCRATCH: "scratch"}
-LINKS = {"unshaped": 0.0, "1 Gbit/s": 1e9, "100 Mbit/s": 1e8}
-MOVES = {
-    "pull": "image, most in one layer",
-    "pull-even": "image, eight even layers",
+MOVED = {
+    "pull": "image, one big layer",
+    "pull-even": "image, even layers",
     "pull-base-there": "image, base layer there",
-    "disk": "disk as it is",
+    "disk": "disk, not packed",
     "disk-gzip": "disk, gzipped",
 }
 GB = 1e9
 
 _KEYS = ["machine", "source", "run", "session", "design", "block", "place"]
-_ARM = ["work", "link_bit_per_s", "replicate"]
+_WAY = ["work", "link_bit_per_s", "replicate"]
 _MEASURED = ["slope_s_per_gb", "byte_share", "total_s", "total_bytes"]
+_COUNTED = ["size_bytes", "files", "executables", "setuid_files", "shells", "package_managers"]
+_COUNTED += ["interpreters", "packages", "owned_share", "extras_share", "olives"]
+_OPENED = ["opened_files", "opened_bytes", "opened_file_share", "opened_byte_share"]
+_OPENED += ["opened_others", "served"]
+
+
+def way(work: str, rate_bit_per_s: float, replicate: int = 0) -> dict:
+    """Return the filter of one way to move over one link, in the trials and in `moves`."""
+    return {"work": work, "link_bit_per_s": rate_bit_per_s, "replicate": replicate}
 
 
 def moves(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what moving took, one row per session, way and link.
+    """Return what moving took, one row per session, way and link, of any number of machines.
 
     Returns
     -------
     pandas.DataFrame
         `slope_s_per_gb`: seconds per 1e9 bytes of files, least squares over
-        the sizes, so that what each move costs whatever its size (a request, a
-        disk's journal) is not in it; `byte_share`: share of the time of the
-        largest that grows with its bytes, by the same line; `total_s` and
-        `total_bytes`: over all sizes together; `ok` if every size was moved,
-        else the four are empty.
+        the sizes, so that fixed costs (a request, a disk's journal) are not in
+        it; `byte_share`: share of the time of the largest size that grows with
+        its bytes, by the same line; `total_s` and `total_bytes`: all sizes
+        together; `ok` if every size was moved, else the four are empty.
     """
     rows = trials[trials["design"] == "moving"]
-    sizes = rows["content_bytes"].nunique()
-    found = []
-    for key, group in rows.groupby([*_KEYS, *_ARM], sort=True):
-        row = dict(zip([*_KEYS, *_ARM], key, strict=True))
-        whole = bool(group["ok"].all()) and len(group) == sizes and sizes > 1
-        row |= {"ok": whole} | dict.fromkeys(_MEASURED, np.nan)
-        if whole:
-            gb = group["content_bytes"] / GB
-            slope, fixed = np.polyfit(gb, group["moved_s"], 1)
-            grows = slope * gb.max()
-            row |= {"slope_s_per_gb": slope, "byte_share": min(1.0, grows / (fixed + grows))}
-            row |= {"total_s": group["moved_s"].sum(), "total_bytes": group["moved_bytes"].sum()}
-        found.append(row)
-    return pd.DataFrame(found, columns=["ok", *_KEYS, *_ARM, *_MEASURED])
+    gb, seconds = rows["content_bytes"] / GB, rows["moved_s"]
+    sums = rows.assign(gb=gb, gb_gb=gb**2, gb_s=gb * seconds).groupby([*_KEYS, *_WAY])
+    mean = sums[["gb", "moved_s", "gb_gb", "gb_s"]].mean()
+    slope = (mean["gb_s"] - mean["gb"] * mean["moved_s"]) / (mean["gb_gb"] - mean["gb"] ** 2)
+    fixed, grows = mean["moved_s"] - slope * mean["gb"], slope * sums["gb"].max()
+    table = pd.DataFrame(
+        {
+            "slope_s_per_gb": slope,
+            "byte_share": (grows / (fixed + grows)).clip(upper=1.0),
+            "total_s": sums["moved_s"].sum(),
+            "total_bytes": sums["moved_bytes"].sum(),
+            "ok": sums["ok"].all().astype(bool),
+            "sizes": sums["content_bytes"].nunique(),
+        }
+    ).reset_index()
+    wanted = table["machine"].map(rows.groupby("machine")["content_bytes"].nunique())
+    table["ok"] &= (table["sizes"] == wanted) & (wanted > 1)
+    table.loc[~table["ok"], _MEASURED] = np.nan
+    return table[["ok", *_KEYS, *_WAY, *_MEASURED]]
 
 
+@per_machine
 def summarize(trials: pd.DataFrame) -> pd.DataFrame:
-    """Summarise what moving took, one row per way and link, sessions replicated.
+    """Summarise what moving took, one row per way and link.
 
     Returns
     -------
@@ -64,65 +78,42 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
     """
     rows = moves(trials)
     rows = rows[rows["replicate"] == 0]
-    named = rows.assign(
-        link=rows["link_bit_per_s"].map({rate: name for name, rate in LINKS.items()}),
-        moved=rows["work"].map(MOVES),
-    )
+    named = rows.assign(link=named_links(rows), moved=rows["work"].map(MOVED))
     table = stats.summarize(named, _MEASURED, by=["moved", "link"], unit="session")
-    order = {name: number for number, name in enumerate((*MOVES.values(), *LINKS))}
+    order = {name: number for number, name in enumerate((*MOVED.values(), *LINKS))}
     table = table.drop(columns=[c for c in table if c.endswith(("_p10", "_p90", "_p99"))])
-    return table.sort_index(key=lambda level: level.map(lambda x: order.get(x, x)))
+    return table.sort_index(key=lambda level: level.map(order.get))
 
 
+@per_machine
+def prices(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return median seconds per 1e9 bytes of files, a row per link, a column per way."""
+    rows = moves(trials)
+    rows = rows[rows["ok"] & (rows["replicate"] == 0)]
+    medians = rows.groupby([named_links(rows), "work"])["slope_s_per_gb"].median().unstack()
+    return medians.reindex([link for link in LINKS if link in medians.index])
+
+
+@per_machine
 def contents(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what each image holds: counts, bytes and shares, one column per image."""
-    rows = trials[(trials["work"] == "contents") & trials["ok"]]
-    columns = ["size_bytes", "files", "executables", "setuid_files", "shells"]
-    columns += ["package_managers", "interpreters", "packages", "owned_share"]
-    columns += ["extras_share", "olives"]
-    table = rows.groupby("place")[columns].median()
-    return table.reindex([p for p in IMAGES if p in table.index]).rename(IMAGES).T
+    return _by_image(trials, "contents", _COUNTED).T
 
 
+@per_machine
 def opened(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what each image's application opened, medians of the sessions, per image."""
-    rows = trials[(trials["work"] == "opened") & trials["ok"]]
-    columns = ["opened_files", "opened_bytes", "opened_file_share", "opened_byte_share"]
-    columns += ["opened_others", "served"]
+    return _by_image(trials, "opened", _OPENED)
+
+
+def named_links(rows: pd.DataFrame) -> pd.Series:
+    """Return the name of each row's link, a column `link`."""
+    names = {rate: link for link, rate in LINKS.items()}
+    return rows["link_bit_per_s"].map(names).astype(object).rename("link")
+
+
+def _by_image(trials: pd.DataFrame, work: str, columns: list[str]) -> pd.DataFrame:
+    """Return the medians of one kind of work, the largest image first."""
+    rows = trials[(trials["work"] == work) & trials["ok"]]
     table = rows.groupby("place")[columns].median()
-    return table.reindex([p for p in IMAGES if p in table.index]).rename(IMAGES)
-
-
-def plot(trials: pd.DataFrame, ax=None):
-    """Draw the seconds of a pull over the size of the files, one line per link and start."""
-    shown = trials[(trials["design"] == "moving") & (trials["replicate"] == 0) & trials["ok"]]
-    shown = shown[shown["work"].isin(["pull", "pull-base-there"])]
-    link = shown["link_bit_per_s"].map({rate: name for name, rate in LINKS.items()})
-    shown = shown.assign(
-        size_mb=shown["content_bytes"] / 1e6, way=link + ", " + shown["work"].map(_SHORT)
-    )
-    order = [f"{name}, {way}" for name in reversed(LINKS) for way in _SHORT.values()]
-    shown = shown.sort_values("way", key=lambda c: c.map(order.index), kind="stable")
-    return plots.lines(
-        shown,
-        "size_mb",
-        "moved_s",
-        by="way",
-        unit="s",
-        xlabel="files in the image (MB)",
-        ylabel="time to pull",
-        ax=ax,
-    )
-
-
-_SHORT = {"pull": "nothing there", "pull-base-there": "base there"}
-
-
-def plot_opened(trials: pd.DataFrame, ax=None):
-    """Draw each image's bytes: in files that were opened, and in those never opened."""
-    rows = trials[(trials["work"] == "opened") & trials["ok"]]
-    table = rows.groupby("place")[["opened_bytes", "opened_byte_share"]].median()
-    table = table.reindex([p for p in IMAGES if p in table.index]).rename(IMAGES)
-    never = table["opened_bytes"] * (1 / table["opened_byte_share"] - 1)
-    parts = pd.DataFrame({"opened": table["opened_bytes"], "never opened": never})
-    return plots.stacked(parts, unit="B", label="bytes in the files of the image", ax=ax)
+    return table.reindex([place for place in IMAGES if place in table.index]).rename(IMAGES)

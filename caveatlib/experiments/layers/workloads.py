@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from caveatlib import images
 from caveatlib.experiments.layers import generated
+from caveatlib.experiments.layers.web import PAGE
 from caveatlib.places.base import TrialResult
 
 INSIDE = ("contents", "opened", "planted")
+MOVES = ("pull", "pull-even", "pull-base-there", "disk", "disk-gzip")
 SHELL = "/bin/sh"
 PROGRAM = ("/bin/busybox", "/usr/bin/busybox")
 """Debian's /bin is a link; on scratch it is a folder."""
-PAGE = "/www/index.html"
 _COUNTED = (
     "size_bytes",
     "visible_bytes",
@@ -45,9 +46,9 @@ def _number(value) -> float | None:
 
 
 def planted(image: images.Image) -> dict:
-    """Return how many olives are found, and whether /bin/sh is one of them."""
+    """Return how many files differ from what packages say, and how many of them are /bin/sh."""
     found = image.olives
-    # "/bin/sh leads to an ELF program" is what such a row expects, whatever sh leads to
+    # such a row expects "/bin/sh leads to an ELF program", whatever sh leads to
     shells = found["expected"].str.startswith(f"{SHELL} ")
     return {"olives": float(len(found)), "shell_olives": float(shells.sum())}
 
@@ -56,7 +57,7 @@ def served(place) -> TrialResult:
     """Run an image's application once, and count the files that were opened.
 
     Sizes are those of the files when they were opened. Files that the engine
-    puts into a container (``/etc/hosts``, say) are not the image's and not
+    puts into a container, e.g. ``/etc/hosts``, are not the image's and are not
     counted.
     """
     page, found = place.serve()
@@ -79,7 +80,7 @@ def served(place) -> TrialResult:
 
 
 def moved(place, work: str, content_bytes: int, rate_bit_per_s: float) -> dict:
-    """Move an image or a disk with so many bytes of files."""
+    """Move an image or a disk with this many bytes of files."""
     size = content_bytes // generated.content_bytes(1)
     if work.startswith("disk"):
         return place.fetch(size, rate_bit_per_s, packed=work == "disk-gzip")

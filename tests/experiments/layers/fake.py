@@ -10,7 +10,8 @@ import random
 import pandas as pd
 from places.fake import spec
 
-from caveatlib.experiments.layers import FULL, MINIMAL, REGISTRY, SCRATCH, generated
+from caveatlib.experiments.layers import generated
+from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
 
 # Counts of an image: files, and what is among them.
 _COUNTS = {

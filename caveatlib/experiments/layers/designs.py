@@ -1,0 +1,55 @@
+"""What `layers` compares: images looked into and run, images and disks moved over three links."""
+
+from __future__ import annotations
+
+from caveatlib.experiments.layers import generated, moving
+from caveatlib.experiments.layers.workloads import MOVES
+from caveatlib.measuring.designs import Arm, Design
+
+FULL, MINIMAL, SCRATCH, REGISTRY = "app-full", "app-minimal", "app-scratch", "registry"
+LINKS = {"no limit": 0.0, "1 Gbit/s": 1e9, "100 Mbit/s": 1e8}
+"""Name -> rate in bit/s, from the fastest to the slowest; 0 is a link without a limit."""
+
+
+def on_link(link: str) -> str:
+    """Return a link's name as it stands in a sentence."""
+    return f"at {link}" if LINKS[link] else f"with {link} on the link"
+
+
+def _inside(place: str, work: str) -> Arm:
+    conditions = {"work": work, "content_bytes": 0, "link_bit_per_s": 0.0, "replicate": 0}
+    return Arm(place, conditions)
+
+
+def _moves() -> tuple[Arm, ...]:
+    ways = [*((work, 0) for work in MOVES), ("pull", 1)]
+    return tuple(
+        Arm(
+            REGISTRY,
+            {
+                "work": work,
+                "content_bytes": generated.content_bytes(size),
+                "link_bit_per_s": rate,
+                "replicate": again,
+            },
+        )
+        for rate in LINKS.values()
+        for work, again in ways
+        for size in moving.SIZES_MIB
+    )
+
+
+DESIGNS = (
+    Design(
+        "contents",
+        (
+            *(_inside(place, "contents") for place in (FULL, MINIMAL, SCRATCH)),
+            _inside(MINIMAL, "planted"),
+        ),
+        block_s=4,
+        sessions=1,
+    ),
+    Design("opened", tuple(_inside(p, "opened") for p in (FULL, MINIMAL, SCRATCH)), block_s=8),
+    Design("moving", _moves(), block_s=90),
+)
+"""The contents of an image do not vary: they are read once."""

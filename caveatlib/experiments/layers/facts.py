@@ -1,0 +1,138 @@
+"""What the trials of `layers` say of the insides of images: each fact, and what it is read from."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.claims import FAILS, HOLDS, OPEN, Finding, Reading, counted, values_of
+from caveatlib.experiments.kit.sentences import listed
+from caveatlib.experiments.layers.claims import COUNTED, MOSTLY
+from caveatlib.experiments.layers.designs import FULL, MINIMAL, SCRATCH
+from caveatlib.experiments.layers.tables import IMAGES
+from caveatlib.frames import UNAVAILABLE
+
+
+def inside(work: str, place: str) -> dict:
+    """Return the filter of what is done with one image."""
+    return {"work": work, "place": place}
+
+
+def _medians(here: pd.DataFrame, column: str) -> dict[str, float]:
+    """Return what the images hold, those that were read."""
+    found = {place: values_of(here, inside("contents", place), column) for place in IMAGES}
+    return {place: float(values.median()) for place, values in found.items() if len(values)}
+
+
+OLIVES = (
+    Reading(inside("contents", MINIMAL), "olives"),
+    Reading(inside("planted", MINIMAL), "shell_olives"),
+    *(Reading(inside("contents", p), "olives", optional=True) for p in (FULL, SCRATCH)),
+)
+
+
+def planted(here: pd.DataFrame) -> Finding:
+    """Find whether the planted shell is found, and nothing where nothing was planted."""
+    before, after = (values_of(here, *reading[:2]) for reading in OLIVES[:2])
+    found = bool((after > 0).all())
+    word = (OPEN if (before > 0).any() else HOLDS) if found else FAILS
+    line = f"A script planted as /bin/sh was {'' if found else 'not '}found by reading the image"
+    counts = [f"{count:.0f} on {IMAGES[p]}" for p, count in _medians(here, "olives").items()]
+    said = (
+        f"{line}. Files that differ from what their packages say, nothing planted: "
+        f"{listed(counts)}."
+    )
+    return Finding(word, line, said)
+
+
+def only_ours(here: pd.DataFrame) -> str:
+    """Say that finding what was planted does not show how common it is."""
+    if any(values_of(here, *reading[:2]).empty for reading in OLIVES[:2]):
+        return ""
+    return f"Images that people publish were not read. Of our own: {planted(here).because}"
+
+
+OPENED = (Reading(inside("opened", FULL), "opened_byte_share"),)
+
+
+def share_opened(here: pd.DataFrame) -> Finding:
+    """Find whether most of the bytes are in files that are never opened."""
+    served = inside("opened", FULL) | {"served": 1.0}
+    share = values_of(here, served, "opened_byte_share")
+    if share.empty:
+        return Finding(OPEN, "", "The web server on full Debian never answered with its page.")
+    files = values_of(here, served, "opened_file_share").median()
+    line = (
+        f"A web server on full Debian opens {files:.2%} of the files, which hold "
+        f"{share.median():.1%} of the bytes"
+    )
+    said = (
+        f"{line}. In {counted(len(share), 'session')} it was at most {share.max():.1%} of the "
+        f"bytes; the claim needs less than {MOSTLY:.0%}. Files count whole. This is one image of "
+        "our making, asked for one page."
+    )
+    return Finding(HOLDS if share.max() < MOSTLY else FAILS, line, said)
+
+
+SURFACE = tuple(
+    Reading(inside("contents", place), name, optional=place == MINIMAL)
+    for place in IMAGES
+    for name in COUNTED
+)
+
+
+def surface(here: pd.DataFrame) -> Finding:
+    """Find whether the full image has more than the smallest of all that is counted."""
+    counts = {what: _medians(here, name) for name, what in COUNTED.items()}
+    more = all(held[FULL] > held[SCRATCH] for held in counts.values())
+    full = [f"{held[FULL]:,.0f} {what}" for what, held in counts.items()]
+    scratch = [f"{held[SCRATCH]:,.0f}" for held in counts.values()]
+    line = f"Full Debian has {listed(full)}; scratch has {listed(scratch)}"
+    said = [line]
+    if all(MINIMAL in held for held in counts.values()):
+        minimal = [f"{held[MINIMAL]:,.0f} {what}" for what, held in counts.items()]
+        said.append(f"Minimal Debian has {listed(minimal)}")
+        same = [what for what, held in counts.items() if held[FULL] == held[MINIMAL]]
+        said += [f"Full and minimal Debian tie in {listed(same)}"] if same else []
+    said.append("These are counts, not attacks")
+    said.append("Shells are known by name: busybox, the one program on scratch, has one built in")
+    return Finding(HOLDS if more else FAILS, line, f"{'. '.join(said)}.")
+
+
+OWNED = tuple(
+    Reading(inside("contents", place), "owned_share", optional=place == SCRATCH) for place in IMAGES
+)
+
+
+def owned(here: pd.DataFrame) -> Finding:
+    """Find whether packages own most of the bytes of both Debians."""
+    shares = _medians(here, "owned_share")
+    line = "Share of the bytes that packages own: " + listed(
+        [f"{share:.1%} on {IMAGES[place]}" for place, share in shares.items()]
+    )
+    said = f"{line}. Nothing names the rest. The Debians were made of packages, and a page added."
+    return Finding(HOLDS if min(shares[FULL], shares[MINIMAL]) > MOSTLY else FAILS, line, said)
+
+
+STATIC = (
+    Reading(inside("opened", SCRATCH), "served", failures=True),
+    Reading(inside("opened", FULL), "opened_others", optional=True),
+)
+
+
+def static(here: pd.DataFrame) -> Finding:
+    """Find whether a program with nothing beside it serves its page in every session."""
+    tried = here[stats.match(here, STATIC[0].where)]
+    tried = tried[~tried["error"].str.startswith(UNAVAILABLE)]
+    served = int((tried["ok"] & (tried["served"] == 1)).sum())
+    sessions = counted(len(tried), "session")
+    line = f"The static program on scratch served its page in {served} of {sessions}"
+    said = f"{line}."
+    linked = values_of(here, *STATIC[1][:2])
+    if len(linked):
+        others = counted(int(linked.max()), "file")
+        said += (
+            f" On full Debian the same server, dynamically linked, opened {others} besides "
+            "program and page."
+        )
+    return Finding(HOLDS if served == len(tried) else FAILS, line, said, len(tried))

@@ -1,0 +1,122 @@
+"""The tables of `layers`, and what holds in every row."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pandera.typing.pandas import Series
+
+from caveatlib import frames, stats
+from caveatlib.errors import DataError
+from caveatlib.experiments.layers.designs import LINKS, on_link
+from caveatlib.experiments.layers.tables import moves, way
+from caveatlib.experiments.layers.workloads import INSIDE, MOVES
+from caveatlib.instruments.registry import BURST_BYTES
+from caveatlib.stats import guards
+
+
+class Trials(frames.Trials):
+    """One image read or run, or one image or disk moved."""
+
+    work: Series[str] = frames.field("What is done", isin=(*INSIDE, *MOVES))
+    content_bytes: Series[int] = frames.field("Files that are moved; 0 if none are", "B", ge=0)
+    link_bit_per_s: Series[float] = frames.field(
+        "Rate of the link; 0 if it has no limit", "bit/s", ge=0
+    )
+    replicate: Series[int] = frames.field("1 for the A/A control, else 0", isin=(0, 1))
+
+    size_bytes: Series[float] = frames.measure("Files of all layers", "B")
+    visible_bytes: Series[float] = frames.measure("Files that a container sees", "B")
+    files: Series[float] = frames.measure("Number of entries that a container sees")
+    executables: Series[float] = frames.measure("Number of files with an execute bit")
+    setuid_files: Series[float] = frames.measure("Number of files with the setuid bit")
+    shells: Series[float] = frames.measure("Number of shells, known by their names")
+    package_managers: Series[float] = frames.measure("Number of package managers, by their names")
+    interpreters: Series[float] = frames.measure("Number of interpreters, by their names")
+    packages: Series[float] = frames.measure("Number of installed packages")
+    owned_share: Series[float] = frames.measure("Share of the bytes that a package owns", le=1)
+    extras_share: Series[float] = frames.measure(
+        "Share of the bytes in documentation, man pages, locales and caches", le=1
+    )
+    olives: Series[float] = frames.measure(
+        "Number of files that differ from what the image's package database says"
+    )
+    shell_olives: Series[float] = frames.measure("Number of these that are /bin/sh")
+
+    served: Series[float] = frames.measure("1 if the page came as it is in the image, else 0", le=1)
+    opened_files: Series[float] = frames.measure("Number of files of the image that were opened")
+    opened_bytes: Series[float] = frames.measure("Sum of the sizes of the files opened", "B")
+    opened_file_share: Series[float] = frames.measure("Files opened over all files", le=1)
+    opened_byte_share: Series[float] = frames.measure(
+        "Sizes of the files opened over those of all files", le=1
+    )
+    opened_others: Series[float] = frames.measure(
+        "Number of files opened besides the program and its page"
+    )
+
+    moved_s: Series[float] = frames.measure("Request until everything was on the disk", "s")
+    moved_bytes: Series[float] = frames.measure("Bytes sent over the link", "B")
+
+
+class _OfImage(frames.Table):
+    """The columns that say which trial a row of a further table belongs to."""
+
+    run: Series[str] = frames.field("Start of the run in UTC")
+    design: Series[str] = frames.field("Design within the experiment")
+    block: Series[int] = frames.field("Number of the complete block within the design", ge=0)
+    place: Series[str] = frames.field("Image")
+
+
+class Packages(_OfImage):
+    """The packages of an image, by its own databases."""
+
+    manager: Series[str] = frames.field("Package manager")
+    name: Series[str] = frames.field("Name, percent-escaped")
+    version: Series[str] = frames.field("Version, percent-escaped")
+    installed_bytes: Series[float] = frames.measure("Size that the database states", "B")
+
+
+class Opened(_OfImage):
+    """The files of an image that were opened."""
+
+    path: Series[str] = frames.field("Path in the image, percent-escaped")
+    size_bytes: Series[int] = frames.field("Size of the file", "B", ge=0)
+
+
+TABLES = {"packages": Packages, "opened": Opened}
+
+COLD = tuple(
+    stats.Contrast(
+        f"nothing there over the base layer there, {on_link(link)}",
+        "slope_s_per_gb",
+        way("pull", rate),
+        way("pull-base-there", rate),
+        pairing="session",
+    )
+    for link, rate in LINKS.items()
+)
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Validate that nothing moves faster than its link or in no time, and cold not before warm.
+
+    Cold pulls are compared with warm ones only in a whole table, not in a single row.
+
+    Raises
+    ------
+    DataError
+        Names the row: the link had no limit, the bytes are another trial's,
+        or something was there that should not have been.
+    """
+    guards.no_zeros(trials, ["moved_s", "moved_bytes", "size_bytes", "files"])
+    if len(trials) > 1:
+        table = moves(trials)
+        for cold in COLD:
+            guards.cold_not_faster(table, cold)
+    limited = trials[trials["ok"] & (trials["link_bit_per_s"] > 0) & trials["moved_s"].notna()]
+    least = (limited["moved_bytes"] - BURST_BYTES) * 8 / limited["link_bit_per_s"]
+    for row in limited.index[limited["moved_s"] < least][:1]:
+        raise DataError(
+            f"Value {limited.at[row, 'moved_s']:g} of 'moved_s' in row {row} is less than "
+            f"{limited.at[row, 'moved_bytes']:g} bytes take on the link. "
+            f"Must be at least {least[row]:.4g} s."
+        )
