@@ -8,6 +8,7 @@ import pytest
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
 from caveatlib.places import cache
 from caveatlib.places.machines import accel
+from caveatlib.places.output import await_lines
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def pipe():
 def test_lines_in_order(pipe):
     """Each line is found in order, also with a kernel's words before it."""
     os.write(pipe[1], b"boot noise one\r\ntwo is not yet it\ntwo\n")
-    first, second = accel.await_lines(pipe[0], ["one", "two"], 5)
+    first, second = await_lines(pipe[0], ["one", "two"], 5)
     assert first <= second
 
 
@@ -108,7 +109,7 @@ def test_line_that_never_comes(pipe):
     """Half a line is none: the wait ends in time."""
     os.write(pipe[1], b"one")
     with pytest.raises(DeadlineExceeded, match=r"No 'one' within 0\.1 s"):
-        accel.await_lines(pipe[0], ["one"], 0.1)
+        await_lines(pipe[0], ["one"], 0.1)
 
 
 def test_output_that_ends(pipe):
@@ -116,4 +117,4 @@ def test_output_that_ends(pipe):
     os.write(pipe[1], b"else\n")
     os.close(pipe[1])
     with pytest.raises(MeasurementError, match="ended before 'one'"):
-        accel.await_lines(pipe[0], ["one"], 60)
+        await_lines(pipe[0], ["one"], 60)

@@ -16,7 +16,7 @@ import pytest
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import qemu
-from caveatlib.places.machines.accel import await_lines
+from caveatlib.places.output import await_lines
 
 IDLE = Workload("true")
 

@@ -13,6 +13,7 @@ from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageEr
 from caveatlib.places import cache
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import accel, qemu, vm
+from caveatlib.places.output import await_lines
 
 BOOT_S = 120
 """Seconds until a test gives a boot up; an emulated one on a busy machine is slow."""
@@ -61,7 +62,7 @@ def test_microvm(place):
     script = "trap 'kill $!; exit 3' TERM; busybox httpd -f -p 8080 -h www & echo nonce; wait"
     instance = started(microvm, script, 8080)
     (pid,) = instance.pids()
-    accel.await_lines(instance.output, ["nonce"], BOOT_S)
+    await_lines(instance.output, ["nonce"], BOOT_S)
     assert b"qemu" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert first_line_of_answer(instance) == b"HTTP/1.1 200 OK"
     instance.signal("TERM")
@@ -81,7 +82,7 @@ def test_known_answer_and_panic(place, bars):
     script = "; ".join(["echo b", *rounds, "echo c >/proc/sysrq-trigger"])
     instance = started(place("microvm"), script)
     lines = ["b", *(f"{mark}{i}" for i in range(7) for mark in "ab")]
-    marks = accel.await_lines(instance.output, lines, BOOT_S)
+    marks = await_lines(instance.output, lines, BOOT_S)
     steps = [after - before for before, after in itertools.pairwise(marks)]
     added = [slept - plain for plain, slept in zip(steps[::2], steps[1::2], strict=True)]
     found = statistics.median(added[1:])
@@ -124,7 +125,7 @@ def test_full_vm(place):
     """Debian with systemd runs the script, answers, and powers off in an orderly way."""
     script = "trap 'exit 4' TERM; busybox httpd -p 8080 -h www; echo nonce; sleep 1000 & wait"
     instance = started(place("full-vm"), script, 8080)
-    accel.await_lines(instance.output, ["nonce"], BOOT_S)
+    await_lines(instance.output, ["nonce"], BOOT_S)
     assert first_line_of_answer(instance) == b"HTTP/1.1 200 OK"
     instance.signal("TERM")
     assert instance.wait(BOOT_S) == 4
@@ -138,7 +139,7 @@ def test_full_vm_throws_writes_away(place):
     before = (full.machine.disk.stat().st_mtime_ns, full.machine.disk.stat().st_size)
     for _ in range(2):
         instance = started(full, "ls /srv; echo x >/srv/trace; sync; echo listed")
-        accel.await_lines(instance.output, ["listed"], BOOT_S)
+        await_lines(instance.output, ["listed"], BOOT_S)
         instance.wait(BOOT_S)
         assert b"trace" not in qemu._content(instance._log).split(b"listed")[0]
     assert (full.machine.disk.stat().st_mtime_ns, full.machine.disk.stat().st_size) == before
@@ -150,7 +151,7 @@ def test_inception(place):
     """A first container runs in a guest, apart from it, and its status comes out."""
     script = "echo guest $$; container 'echo container $$; test -d /bundle || exit 7'"
     instance = started(place("inception"), script)
-    accel.await_lines(instance.output, ["container 1"], BOOT_S)
+    await_lines(instance.output, ["container 1"], BOOT_S)
     assert instance.wait(BOOT_S) == 7
 
 
@@ -185,7 +186,7 @@ def test_boots_do_not_hang(place, bars):
     for _ in range(50):
         instance = started(microvm, "echo up")
         try:
-            accel.await_lines(instance.output, ["up"], BOOT_S)
+            await_lines(instance.output, ["up"], BOOT_S)
         except CaveatError:
             hung += 1
         instance.remove()

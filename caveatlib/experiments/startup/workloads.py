@@ -16,6 +16,7 @@ from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.places import cache
 from caveatlib.places.base import Instance, Place, Workload
 from caveatlib.places.machines import accel
+from caveatlib.places.output import await_lines
 
 START_DEADLINE_S = 120
 """Longer than any start that was seen: an emulated machine with systemd takes tens of seconds."""
@@ -65,7 +66,7 @@ def nested(place: Place) -> dict:
         instance.start()
         returned = time.monotonic() - t0
         lines = [f"{nonce} 1", f"{nonce} 2"]
-        first, second = accel.await_lines(instance.output, lines, START_DEADLINE_S)
+        first, second = await_lines(instance.output, lines, START_DEADLINE_S)
         return {
             "created_s": created,
             "start_returned_s": returned,
@@ -117,7 +118,7 @@ def marked(place: Place) -> dict:
     try:
         instance.start()
         lines = [f"{nonce} {number}" for number in (1, 2, 3)]
-        first, second, third = accel.await_lines(instance.output, lines, START_DEADLINE_S)
+        first, second, third = await_lines(instance.output, lines, START_DEADLINE_S)
         return {"between_s": (third - second) - (second - first)}
     finally:
         instance.remove()

@@ -13,15 +13,14 @@ import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 from caveatlib.places import cache
 from caveatlib.places.base import Capability, Place, Workload
 from caveatlib.places.machines import guest
-from caveatlib.places.machines.qemu import Guest, Machine, readable
+from caveatlib.places.machines.qemu import Guest, Machine
+from caveatlib.places.output import await_lines
 from caveatlib.places.process import process_place
 
 DEVICE = "/dev/kvm"
@@ -113,42 +112,6 @@ def slowdown(place: Place) -> list[dict[str, object]]:
         }
         for i, kind in enumerate(KINDS)
     ]
-
-
-def await_lines(file: int, lines: Sequence[str], timeout_s: float) -> list[float]:
-    """Read from a file descriptor until each line has come; return when each did.
-
-    Returns
-    -------
-    list of float
-        `time.monotonic` at the read that completed each line, in order.
-
-    Raises
-    ------
-    DeadlineExceeded
-        If they have not all come after `timeout_s` seconds.
-    MeasurementError
-        If the output ends before.
-    """
-    deadline, text, seen = time.monotonic() + timeout_s, b"", []
-    while len(seen) < len(lines):
-        wanted = lines[len(seen)]
-        left = deadline - time.monotonic()
-        if left <= 0 or not readable(file, left):
-            raise DeadlineExceeded(f"No {wanted!r} within {timeout_s:g} s.")
-        more = os.read(file, 65536)
-        now = time.monotonic()
-        if not more:
-            raise MeasurementError(f"The output ended before {wanted!r}.")
-        text += more
-        while len(seen) < len(lines):
-            # Firmware and kernel may have left something on the same line.
-            found = re.search(re.escape(lines[len(seen)]).encode() + rb"\r?\n", text)
-            if found is None:
-                break
-            seen.append(now)
-            text = text[found.end() :]
-    return seen
 
 
 def _marks(place: Place, script: str, lines: list[str]) -> list[float]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, Us
 from caveatlib.places import cache
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import cpio, guest
+from caveatlib.places.output import readable
 from caveatlib.places.process import Handle, connect_local, signal_number
 
 PROGRAM = "qemu-system-x86_64"
@@ -284,13 +284,6 @@ class Guest:
         if file in self._files:
             self._files.remove(file)
             os.close(file)
-
-
-def readable(file: int, timeout_s: float) -> bool:
-    """Return whether a file descriptor has something to read, or its end, in time."""
-    poll = select.poll()
-    poll.register(file, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))
 
 
 def _trial(machine: Machine, workload: Workload) -> bytes:
