@@ -6,15 +6,13 @@ import signal
 
 import left
 import pytest
-import tried
 
 EXEMPT = frozenset({"kvm", "cgroup-v2"})
 """Abilities of hardware and kernel, which no installation can mend."""
 
 
 def _lacking(reason: str) -> None:
-    required = os.environ.get("CAVEATLIB_REQUIRE")
-    if required == "all" or (required == "installed" and "needs CAP_" not in reason):
+    if os.environ.get("CAVEATLIB_REQUIRE") == "all":
         pytest.fail(reason)
     pytest.skip(reason)
 
@@ -23,8 +21,7 @@ def _lacking(reason: str) -> None:
 def lacking():
     """Return what a test calls, with the reason, that finds out only later that it cannot judge.
 
-    It skips; with ``CAVEATLIB_REQUIRE=all`` it fails, with ``installed`` it fails
-    unless the reason names a Linux capability that this process lacks.
+    It skips; with ``CAVEATLIB_REQUIRE=all`` it fails.
     """
     return _lacking
 
@@ -33,16 +30,16 @@ def lacking():
 def require():
     """Return a check for what a test needs: a program, a path, or an ability by name.
 
-    Missing means what `lacking` says, unless no package could bring it
-    (`EXEMPT`): then the test is skipped.
+    Missing means skip; with ``CAVEATLIB_REQUIRE=all`` it means fail, unless no
+    package could bring it (`EXEMPT`).
     """
     from caveatlib import host
 
     # Asked once, before any test changes the environment.
-    abilities = {a.name: a for a in (*host.capabilities(), *(probe() for probe in tried.ALL))}
+    abilities = {a.name: a for a in host.capabilities()}
 
     def check(name: str) -> None:
-        # A program that is there may still be of no use: runc needs CAP_SYS_ADMIN.
+        # A program that is there may still be of no use: runc needs root, say.
         ability = abilities.get(name)
         if ability.available if ability else (shutil.which(name) or os.path.exists(name)):
             return
@@ -63,13 +60,6 @@ def fresh_probes():
 
 
 _BARS = pytest.StashKey[list]()
-
-
-def pytest_collection_modifyitems(items):
-    """Mark the tests that ask what this machine can do: all that may be skipped for it."""
-    for item in items:
-        if {"require", "lacking"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker("asks")
 
 
 def pytest_configure(config):

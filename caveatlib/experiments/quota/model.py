@@ -1,8 +1,8 @@
 """The model beside the measurement: simulated trials, residuals, and what is not explained.
 
-`simulate` runs `caveatlib.experiments.quota.cfs` on the very arms that were measured and returns
-rows of the same table; `residuals` lays the two side by side. Nothing is gated
-on them: a model that leaves things out on purpose says so by name.
+`simulate` runs `cfs` on the very arms that were measured and returns rows of the
+same table; `residuals` lays the two side by side. Nothing is decided by them, and
+what the model leaves out on purpose is named.
 """
 
 from __future__ import annotations
@@ -12,21 +12,14 @@ import math
 import numpy as np
 import pandas as pd
 
-from caveatlib import frames, plots
+from caveatlib import frames
 from caveatlib.errors import UsageError
-from caveatlib.experiments.quota import (
-    CONDITIONS,
-    COST_S,
-    FULL_S,
-    UNLIMITED,
-    Trials,
-    arm,
-    arrivals,
-    cfs,
-    loads,
-    measures_of,
-)
-from caveatlib.experiments.quota.load import Load, schedule
+from caveatlib.experiments.quota import cfs
+from caveatlib.experiments.quota.designs import arm
+from caveatlib.experiments.quota.load import Load
+from caveatlib.experiments.quota.schema import CONDITIONS, UNLIMITED, Trials
+from caveatlib.experiments.quota.tables import loads
+from caveatlib.experiments.quota.workloads import COST_S, FULL_S, arrivals, measures_of
 from caveatlib.places.cgroups.cgroup import Stat
 
 MODELLED = ("full", "steady", "bursts", UNLIMITED, "beside-busy")
@@ -38,6 +31,7 @@ SHARE_CLOSE = 0.05
 
 PHASES = 40
 """How many phases of the period `burst` tries."""
+BURST = ("t_s", "usage_s", "throttled_s", "source")
 
 NOT_MODELLED = {
     "wake-up": "time until a woken worker runs, and what reading and writing its pipe costs",
@@ -161,26 +155,15 @@ def unexplained(table: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order].reset_index(drop=True)
 
 
-def one_trial(
-    timeline: pd.DataFrame, requests: pd.DataFrame, *, pattern: str, period_s: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the first sampled trial with this pattern and period, of both tables.
-
-    Raises
-    ------
-    UsageError
-        If no such trial was sampled.
-    """
-    sampled = timeline[(timeline["pattern"] == pattern) & (timeline["period_s"] == period_s)]
-    if sampled.empty:
-        raise UsageError(f"No sampled trial of {pattern!r} over {period_s:g} s.")
-    keys = ["run", "design", "block", "place", *CONDITIONS]
-    first = sampled.iloc[0]
-    return tuple(rows[(rows[keys] == first[keys]).all(axis=1)] for rows in (timeline, requests))
-
-
-def burst(timeline: pd.DataFrame, requests: pd.DataFrame, *, number: int = 0) -> pd.DataFrame:
-    """Return one burst of a sampled trial, measured and simulated, from its start on.
+def burst(
+    timeline: pd.DataFrame,
+    requests: pd.DataFrame,
+    *,
+    pattern: str = "bursts",
+    period_s: float = 0.1,
+    number: int = 0,
+) -> pd.DataFrame:
+    """Return one burst of the first sampled trial of a pattern, measured and simulated.
 
     Where in the kernel's period a burst begins cannot be seen from outside: of
     `PHASES` simulated phases the one nearest to the measurement is taken.
@@ -188,7 +171,9 @@ def burst(timeline: pd.DataFrame, requests: pd.DataFrame, *, number: int = 0) ->
     Parameters
     ----------
     timeline, requests : pandas.DataFrame
-        Rows of one trial of the tables ``timeline`` and ``requests``.
+        The tables ``timeline`` and ``requests``.
+    pattern : str
+    period_s : float
     number : int, optional
         Which burst, from 0.
 
@@ -196,30 +181,32 @@ def burst(timeline: pd.DataFrame, requests: pd.DataFrame, *, number: int = 0) ->
     -------
     pandas.DataFrame
         `t_s` since the burst was due, `usage_s` and `throttled_s` since then,
-        `source`.
+        `source`; no rows if no such trial was sampled.
 
     Raises
     ------
     UsageError
-        If the tables are not of one trial, or have no such burst.
+        If the trial has fewer bursts.
     """
-    arms = timeline[["run", "design", "block", "place", *CONDITIONS, "cores"]].drop_duplicates()
+    sampled = timeline[(timeline["pattern"] == pattern) & (timeline["period_s"] == period_s)]
+    if sampled.empty:
+        return pd.DataFrame(columns=BURST, dtype=float)
+    first = sampled.iloc[0]
+    keys = ["run", "design", "block", "place", *CONDITIONS]
+    timeline, requests = (t[(t[keys] == first[keys]).all(axis=1)] for t in (timeline, requests))
     starts = np.unique(requests["scheduled_s"])
-    if len(arms) != 1 or not 0 <= number < len(starts):
-        raise UsageError(
-            f"{len(arms)} trials, burst {number} of {len(starts)}. Must be of one trial."
-        )
+    if not 0 <= number < len(starts):
+        raise UsageError(f"Unknown burst {number}. Must be from 0 to {len(starts) - 1}.")
     begin = starts[number]
     mine = requests[requests["scheduled_s"] == begin]
     end = mine["ended_s"].max() + 0.03
     rows = timeline[timeline["t_s"].between(begin, end)]
     before = timeline[timeline["t_s"] <= begin].tail(1)
-    counters = ["usage_s", "throttled_s"]
+    counters = list(BURST[1:3])
     zero = before[counters].to_numpy()[0] if len(before) else np.zeros(2)
     measured = pd.DataFrame(rows[counters].to_numpy() - zero, columns=counters)
     measured.insert(0, "t_s", rows["t_s"].to_numpy() - begin)
-    arm_of = arms.iloc[0]
-    tried = [_phase(measured, len(mine), arm_of, seed) for seed in range(PHASES)]
+    tried = [_phase(measured, len(mine), first, seed) for seed in range(PHASES)]
     nearest = min(tried, key=lambda each: float(((each - measured)["usage_s"] ** 2).sum()))
     return pd.concat(
         [measured.assign(source="measured"), nearest.assign(source="simulated")], ignore_index=True
@@ -242,101 +229,3 @@ def _phase(measured: pd.DataFrame, count: int, arm_of: pd.Series, seed: int):
     ).timeline
     found = {n: np.interp(times, done["t_s"], done[n]) for n in ("usage_s", "throttled_s")}
     return pd.DataFrame({"t_s": times} | found)
-
-
-def plot_burst(shown: pd.DataFrame, ax=None):
-    """Draw a burst from `burst`: CPU time over time, the model over the measurement."""
-    return plots.lines(
-        shown.assign(t_ms=(shown["t_s"] * 1e3).round(1), usage_ms=shown["usage_s"] * 1e3),
-        "t_ms",
-        "usage_ms",
-        by="source",
-        unit="ms",
-        xlabel="Time since the burst was due (ms)",
-        ylabel="CPU time used",
-        ax=ax,
-    )
-
-
-def what_if(
-    *,
-    quota_cpus: float = 2.0,
-    period_s: float = 0.1,
-    cores: int = 64,
-    threads: int = 64,
-    load: float = 0.5,
-    limited: bool = True,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Simulate a service on a machine that you do not have: bursts of one request per thread.
-
-    Parameters
-    ----------
-    quota_cpus, period_s : float
-        The limit.
-    cores, threads : int
-        Of the machine, and that serve requests.
-    load : float
-        Wanted CPU time over the quota, in (0, 1].
-    limited : bool
-        Whether the limit applies; without it the same requests are served freely.
-    seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per request, as `cfs.Simulation.requests`, and
-        ``throttled_share``, the share of the periods with work that were
-        throttled, in every row.
-    """
-    rate = load * quota_cpus / COST_S
-    due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
-    quota = quota_cpus if limited else 10.0 * cores  # more than the machine can use
-    done = cfs.simulate(
-        due, quota_cpus=quota, period_s=period_s, cores=cores, threads=threads, seed=seed
-    )
-    share = done.totals["nr_throttled"] / max(1, done.totals["nr_periods"])
-    return done.requests.assign(throttled_share=share)
-
-
-def plot_what_if(ax=None, **machine):
-    """Draw how many requests of `what_if` stay below a latency, with the limit and without."""
-    bound, free = what_if(**machine), what_if(**machine, limited=False)
-    share = (
-        f"with the quota, {bound['throttled_share'].iloc[0]:.0%} of the periods with work throttled"
-    )
-    ax = plots.lines(
-        pd.concat([_cumulated(bound, share), _cumulated(free, "without")]),
-        "share",
-        "latency_s",
-        by="limit",
-        unit="s",
-        xlabel="share of requests that stay below",
-        ylabel="latency",
-        ax=ax,
-    )
-    # beside the axes, so long a name would leave them a third of the width
-    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return ax
-
-
-def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:
-    shares = np.arange(1, 100) / 100
-    return pd.DataFrame(
-        {"share": shares, "latency_s": requests["latency_s"].quantile(shares), "limit": limit}
-    )
-
-
-def explore(
-    quota_cpus: float = 2.0,
-    period_s: float = 0.1,
-    cores: int = 64,
-    threads: int = 64,
-    load: float = 0.5,
-) -> None:
-    """Show `plot_what_if` in a notebook; `ipywidgets.interact` calls it for each setting."""
-    plots.show(
-        plot_what_if(
-            quota_cpus=quota_cpus, period_s=period_s, cores=cores, threads=threads, load=load
-        )
-    )

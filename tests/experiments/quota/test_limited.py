@@ -5,6 +5,8 @@ import pytest
 from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.experiments import quota
 from caveatlib.experiments.quota import limited
+from caveatlib.experiments.quota.designs import arm
+from caveatlib.experiments.quota.workloads import REQUESTS
 from caveatlib.places import procfs
 from caveatlib.places.cgroups import cgroup
 from caveatlib.places.engines import private_engine
@@ -35,11 +37,11 @@ def test_a_container_out_of_sight(monkeypatch):
 @pytest.mark.engine
 def test_one_real_trial(groups):
     """A real trial in a plain group gives valid measures, a timeline, and leaves nothing."""
-    conditions = quota.arm(cores=2, load=0.8, sampled_s=0.01, quota_cpus=0.5).conditions
+    conditions = arm(cores=2, load=0.8, sampled_s=0.01, quota_cpus=0.5).conditions
     with limited.cgroup_place() as place:
         assert place.metadata()["cgroup_version"] in ("1", "2")
         outcome = quota.trial(place, dict(conditions), seed=1)
-    assert outcome.measures["requests"] == quota.REQUESTS
+    assert outcome.measures["requests"] == REQUESTS
     assert outcome.measures["throttled_s"] > 0
     assert outcome.measures["overhead_s"] < 0.001
     assert len(outcome.tables["timeline"]) > 50
@@ -49,7 +51,7 @@ def test_one_real_trial(groups):
 @pytest.mark.engine
 def test_docker_sets_the_limit(groups, require):
     """The group of a container has the limits that Docker was told, and is found and joined."""
-    require("private-engine")
+    require("dockerd")
     with private_engine.private_engine() as engine:
         place = limited.DockerPlace(engine)
         with place.limited(quota_us=30_000, period_us=60_000) as chamber:

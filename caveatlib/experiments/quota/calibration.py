@@ -1,0 +1,38 @@
+"""Cases of `quota` with a known true value, and its A/A controls."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.experiments.quota.decisions import DECISIONS, FULL
+
+USED_WITHIN = 0.05
+KNOWN = (
+    Known(
+        name="share of the quota used under full load",
+        contrast=stats.Contrast("full load", "used_ratio", FULL, None),
+        truth=1.0,
+        within=USED_WITHIN,
+    ),
+    Known(
+        name="share of the quota used by steady requests at 50 %",
+        contrast=stats.Contrast(
+            "steady requests", "used_ratio", {"design": "weights", "pattern": "steady"}, None
+        ),
+        truth=0.5,
+        within=USED_WITHIN,
+    ),
+)
+CONTROLS = aa_controls(DECISIONS)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`.
+
+    The share of a quota that full load uses, and that steady requests use which
+    want half of it, each to 5 %; and the same bursts twice, with a limit and without.
+    """
+    return calibration.calibrate(trials, KNOWN, CONTROLS)

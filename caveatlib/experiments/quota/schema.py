@@ -1,0 +1,128 @@
+"""The tables of `quota`, and what holds in each row of its trials."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pandera.typing.pandas import Series
+
+from caveatlib import frames
+from caveatlib.stats import guards
+
+UNLIMITED = "bursts-unlimited"
+"""The bursts of `quota_cpus` in a group that has no quota."""
+PATTERNS = ("full", "steady", "bursts", UNLIMITED, "beside-busy", "weights", "tool")
+CONDITIONS = ("pattern", "quota_cpus", "period_s", "workers", "load")
+MOST_OF_CORES = 1.05
+"""Counters and the window's clock are not read at the same instant."""
+
+
+class Trials(frames.Trials):
+    """One load on one limited group, or one tool asked in it."""
+
+    pattern: Series[str] = frames.field(
+        "Load in the group; weights: two groups compete for a core, tool: a program is asked",
+        isin=PATTERNS,
+    )
+    quota_cpus: Series[float] = frames.field(
+        "Quota over period, in CPUs; without a limit, the quota that the load is scaled to", gt=0
+    )
+    period_s: Series[float] = frames.field("Period of the quota", "s", ge=0.001, le=1)
+    workers: Series[int] = frames.field("Processes that serve requests", ge=0)
+    load: Series[float] = frames.field(
+        "Mean CPU time requested, over the quota; 0 where nothing is requested", ge=0
+    )
+    weight_ratio: Series[float] = frames.field(
+        "Weight of the heavier of two competing groups over that of the lighter, else 1", ge=1
+    )
+    tool: Series[str] = frames.field("Program that is asked; empty for a load")
+    cores: Series[int] = frames.field("CPUs of the machine", ge=1)
+    replicate: Series[int] = frames.field("1 for the A/A control, else 0", isin=(0, 1))
+    sampled_s: Series[float] = frames.field(
+        "Interval between samples of the counters; 0 for none", "s", ge=0
+    )
+    used_ratio: Series[float] = frames.measure("CPU time used, over what the quota allows")
+    used_s: Series[float] = frames.measure("CPU time used", "s")
+    window_s: Series[float] = frames.measure("Length of the window that is counted", "s")
+    periods: Series[float] = frames.measure("Active periods: those in which the group had work")
+    throttled_share: Series[float] = frames.measure("Throttled share of the active periods", le=1)
+    throttled_s: Series[float] = frames.measure("Time throttled, summed over all CPUs", "s")
+    requests: Series[float] = frames.measure("Requests answered")
+    p50_s: Series[float] = frames.measure("Median latency from the scheduled time", "s")
+    p90_s: Series[float] = frames.measure("90th percentile of the latency", "s")
+    p99_s: Series[float] = frames.measure("99th percentile of the latency", "s")
+    request_cpu_s: Series[float] = frames.measure(
+        "Mean CPU time of a request, by its worker's clock", "s"
+    )
+    overhead_s: Series[float] = frames.measure(
+        "CPU time of the group per request, less `request_cpu_s`", "s", ge=-1
+    )
+    generator_cpu_s: Series[float] = frames.measure(
+        "CPU time of the load generator, which also collects the answers", "s"
+    )
+    generator_lag_s: Series[float] = frames.measure(
+        "Longest delay of the generator in sending a request", "s"
+    )
+    share_ratio: Series[float] = frames.measure(
+        "CPU time of the heavier of two competing groups over that of the lighter"
+    )
+    cpus_seen: Series[float] = frames.measure("CPUs that the program reports", ge=1)
+    tool_version: Series[str] = frames.field("Version of the program", nullable=True)
+
+
+class _OfTrial(frames.Table):
+    """The columns that say which trial a row of a further table belongs to."""
+
+    run: Series[str] = frames.field("The run, by its start in UTC")
+    design: Series[str] = frames.field("Design within the experiment")
+    block: Series[int] = frames.field("Complete block, counted within the design", ge=0)
+    place: Series[str] = frames.field("Where the workload ran")
+    pattern: Series[str] = frames.field("Load in the group")
+    quota_cpus: Series[float] = frames.field("Quota over period, in CPUs", gt=0)
+    period_s: Series[float] = frames.field("Period of the quota", "s")
+    workers: Series[int] = frames.field("Processes that serve requests", ge=0)
+    load: Series[float] = frames.field("Mean CPU time requested, over the quota", ge=0)
+    cores: Series[int] = frames.field("CPUs of the machine", ge=1)
+
+
+class Timeline(_OfTrial):
+    """The counters of the group while a load ran; all begin at zero."""
+
+    t_s: Series[float] = frames.field("Time since the start of the load", "s", ge=0)
+    nr_periods: Series[int] = frames.field("Active periods so far", ge=0)
+    nr_throttled: Series[int] = frames.field("Throttled periods so far", ge=0)
+    throttled_s: Series[float] = frames.field(
+        "Time throttled so far, summed over all CPUs", "s", ge=0
+    )
+    usage_s: Series[float] = frames.field("CPU time used so far", "s", ge=0)
+
+
+class Requests(_OfTrial):
+    """Single requests of the trials that were sampled, since the start of the load."""
+
+    scheduled_s: Series[float] = frames.field("When the request was due", "s", ge=0)
+    started_s: Series[float] = frames.field("When a worker took it", "s", ge=0)
+    ended_s: Series[float] = frames.field("When its work was done", "s", ge=0)
+
+
+TABLES = {"timeline": Timeline, "requests": Requests}
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Validate CPU times, quantiles and the clock, of one row or of many.
+
+    Raises
+    ------
+    DataError
+        CPU time that contradicts its share of the quota (a lost unit of quota,
+        period or counter), more of it than the machine has, quantiles out of
+        order, or, from 6 trials on, a clock of whole milliseconds.
+    """
+    used_cpus = trials["used_ratio"] * trials["quota_cpus"]
+    share = trials["used_s"] / trials["window_s"] / trials["cores"]
+    frame = trials.assign(used_cpus=used_cpus, share_of_cores=share)
+    guards.rate_times_time(
+        frame, rate="used_cpus", seconds="window_s", amount="used_s", tolerance=0.001
+    )
+    guards.inside(frame, ["share_of_cores"], most=MOST_OF_CORES)
+    guards.increasing(trials, ["p50_s", "p90_s", "p99_s"])
+    guards.finer_than(trials, ["p50_s", "p90_s"], tick=1e-3)

@@ -1,0 +1,66 @@
+"""Tables of `quota`: what the trials of one machine show, frame in, frame out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.experiments.kit.tables import per_machine
+from caveatlib.experiments.quota.schema import CONDITIONS, UNLIMITED
+
+LIMITED = {"design": "limit", "place": "cgroup", "pattern": "bursts"}
+FREE = {"design": "limit", "place": "cgroup", "pattern": UNLIMITED, "replicate": 0}
+WITH_OVER_WITHOUT = stats.Contrast("bursts with the limit over without", "p90_s", LIMITED, FREE)
+FREE_AGAIN = stats.Contrast(
+    "the same bursts again, without a limit", "p90_s", FREE | {"replicate": 1}, FREE
+)
+
+
+def loads(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of loads alone, with an `arm` that names their conditions."""
+    shown = trials[~trials["pattern"].isin(("tool", "weights"))]
+    return shown.assign(arm=[_label(row) for row in shown.to_dict("records")])
+
+
+def _label(row: dict) -> str:
+    load = "" if row["pattern"] == "full" else f" at {row['load'] * 100:.0f} %"
+    limit = f"{row['quota_cpus']:g} CPU per {row['period_s'] * 1e3:g} ms"
+    if row["pattern"] == UNLIMITED:
+        load, limit = f"{load} of {row['quota_cpus']:g} CPU", "no limit"
+    return f"{row['place']} {row['pattern']}{load}: {limit}, {row['workers']} workers"
+
+
+@per_machine
+def summarize(trials: pd.DataFrame) -> pd.DataFrame:
+    """Summarise every arm of a load: used and throttled share, latencies, failures."""
+    names = ["used_ratio", "throttled_share", "throttled_s", "p50_s", "p90_s"]
+    return stats.summarize(loads(trials), names, by=["place", *CONDITIONS])
+
+
+@per_machine
+def limit_effect(trials: pd.DataFrame) -> pd.DataFrame:
+    """Compare the p90 of the same bursts with the limit and without, and without it twice.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `stats.contrasts`, indexed by what is compared.
+    """
+    return stats.contrasts(trials, [WITH_OVER_WITHOUT, FREE_AGAIN]).set_index("name")
+
+
+@per_machine
+def tools(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return how many CPUs each tool reports: one row per place, tool and version.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `place`, `tool`, `tool_version`, `cores`, `quota_cpus`, `cpus_seen` and
+        `sees_it`: whether it reports no more than the quota, rounded up to whole CPUs.
+    """
+    asked = trials[(trials["pattern"] == "tool") & trials["ok"]]
+    names = ["place", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen"]
+    table = asked[names].drop_duplicates().sort_values(names, ignore_index=True)
+    return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))

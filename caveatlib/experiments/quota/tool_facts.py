@@ -1,0 +1,121 @@
+"""Facts of `quota`: which programs see their CPU limit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from caveatlib.claims import (
+    FAILS,
+    HOLDS,
+    MIXED,
+    NOT_MEASURED,
+    Claim,
+    Fact,
+    Finding,
+    Reading,
+    Verdict,
+)
+from caveatlib.experiments.quota.claims import MAGIC, SEEING
+from caveatlib.experiments.quota.tables import tools
+
+
+def _telling(here: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers of tools where one that sees the quota would say less than all CPUs."""
+    asked = tools(here)
+    return asked[asked["cores"] > np.ceil(asked["quota_cpus"])]
+
+
+def _too_few(here: pd.DataFrame) -> str:
+    asked = tools(here)
+    if asked.empty or len(_telling(here)):
+        return ""
+    return (
+        f"On {asked['cores'].max()} CPU a tool reports the same whether it sees a quota of "
+        f"{asked['quota_cpus'].min():g} or not."
+    )
+
+
+def _word(sees: pd.Series) -> str:
+    return HOLDS if sees.all() else MIXED if sees.any() else FAILS
+
+
+def _sides(here: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return programs with their functions, by whether they see the limit: yes, no, or in part.
+
+    A program is one in one version, whichever of its functions were asked, and
+    wherever: three functions of Python are one program.
+    """
+    sides: dict[str, dict[str, str]] = {HOLDS: {}, MIXED: {}, FAILS: {}}
+    telling = _telling(here)
+    program = telling["tool"].str.split().str[0]
+    for (name, version), answers in telling.groupby([program, telling["tool_version"]]):
+        functions = sorted({t.removeprefix(name).strip() for t in answers["tool"]} - {""})
+        told = f" ({', '.join(functions)})" if functions else ""
+        sides[_word(answers["sees_it"])][f"{name} {version}"] = told
+    return sides
+
+
+def _all_tools(here: pd.DataFrame) -> Finding:
+    """Find C07: it holds if no program sees the limit, and fails if each does."""
+    sides = _sides(here)
+    count = sum(map(len, sides.values()))
+    word = {len(sides[FAILS]): HOLDS, len(sides[HOLDS]): FAILS}.get(count, MIXED)
+    names = [", ".join(name.split()[0] for name in sides[w]) for w in (HOLDS, MIXED)]
+    line = f"Programs that see their CPU limit: {len(sides[HOLDS])} of {count}"
+    line += f" ({names[0]})" if names[0] else ""
+    line += f"; in part: {names[1]}" if names[1] else ""
+    leads = {HOLDS: "Seen by", MIXED: "in part by", FAILS: "not by"}
+    told = [
+        f"{lead} {', '.join(name + functions for name, functions in sides[w].items()) or 'none'}"
+        for w, lead in leads.items()
+        if sides[w] or w == HOLDS
+    ]
+    return Finding(word, line, f"{line}. {'; '.join(told)}.", count)
+
+
+def _of_tools(here: pd.DataFrame, verdict: Verdict) -> str:
+    if verdict.verdict == NOT_MEASURED:
+        return ""
+    seeing, partly, blind = (", ".join(side) for side in _sides(here).values())
+    said = f"The CPU limit is seen by {seeing or 'none'}"
+    said += f", in part by {partly}" if partly else ""
+    return f"{said}, not by {blind}." if blind else f"{said}."
+
+
+def _tool(tool: str, claim: Claim) -> Fact:
+    """Return the decision whether a tool sees its limit; versions or places may differ."""
+
+    def find(here: pd.DataFrame) -> Finding:
+        mine = _telling(here[here["tool"] == tool])
+        said = [
+            f"{tool} {version} reports {seen:.0f} of {cores} CPUs under a quota of {quota:g} CPU "
+            f"({', '.join(answers['place'])})"
+            for (version, cores, quota, seen), answers in mine.groupby(
+                ["tool_version", "cores", "quota_cpus", "cpus_seen"]
+            )
+        ]
+        seen = f"{tool} sees its limit in {mine['sees_it'].sum()} of {len(mine)} answers"
+        line = said[0] if len(said) == 1 else seen
+        return Finding(_word(mine["sees_it"]), line, f"{'; '.join(said)}.", len(mine))
+
+    def unfair(here: pd.DataFrame) -> str:
+        mine = here[here["tool"] == tool]
+        if mine.empty and (here["pattern"] == "tool").any():
+            return f"{tool} was not asked: each tool is asked where it is installed."
+        return _too_few(mine)
+
+    where = {"tool": tool}
+    return Fact(claim=claim, readings=(Reading(where, "cpus_seen"),), find=find, unfair=unfair)
+
+
+FACTS = (
+    Fact(
+        claim=MAGIC,
+        readings=(Reading({"pattern": "tool"}, "cpus_seen"),),
+        find=_all_tools,
+        unfair=_too_few,
+        say=_of_tools,
+    ),
+    *(_tool(tool, claim) for tool, claim in SEEING.items()),
+)
