@@ -6,13 +6,15 @@ import signal
 
 import left
 import pytest
+import tried
 
 EXEMPT = frozenset({"kvm", "cgroup-v2"})
 """Abilities of hardware and kernel, which no installation can mend."""
 
 
 def _lacking(reason: str) -> None:
-    if os.environ.get("CAVEATLIB_REQUIRE") == "all":
+    required = os.environ.get("CAVEATLIB_REQUIRE")
+    if required == "all" or (required == "installed" and "needs CAP_" not in reason):
         pytest.fail(reason)
     pytest.skip(reason)
 
@@ -21,7 +23,8 @@ def _lacking(reason: str) -> None:
 def lacking():
     """Return what a test calls, with the reason, that finds out only later that it cannot judge.
 
-    It skips; with ``CAVEATLIB_REQUIRE=all`` it fails.
+    It skips; with ``CAVEATLIB_REQUIRE=all`` it fails, with ``installed`` it fails
+    unless the reason names a Linux capability that this process lacks.
     """
     return _lacking
 
@@ -30,16 +33,16 @@ def lacking():
 def require():
     """Return a check for what a test needs: a program, a path, or an ability by name.
 
-    Missing means skip; with ``CAVEATLIB_REQUIRE=all`` it means fail, unless no
-    package could bring it (`EXEMPT`).
+    Missing means what `lacking` says, unless no package could bring it
+    (`EXEMPT`): then the test is skipped.
     """
     from caveatlib import host
 
     # Asked once, before any test changes the environment.
-    abilities = {a.name: a for a in host.capabilities()}
+    abilities = {a.name: a for a in (*host.capabilities(), *(probe() for probe in tried.ALL))}
 
     def check(name: str) -> None:
-        # A program that is there may still be of no use: runc needs root, say.
+        # A program that is there may still be of no use: runc needs CAP_SYS_ADMIN.
         ability = abilities.get(name)
         if ability.available if ability else (shutil.which(name) or os.path.exists(name)):
             return
@@ -60,6 +63,13 @@ def fresh_probes():
 
 
 _BARS = pytest.StashKey[list]()
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that ask what this machine can do: all that may be skipped for it."""
+    for item in items:
+        if {"require", "lacking"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("asks")
 
 
 def pytest_configure(config):

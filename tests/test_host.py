@@ -1,6 +1,27 @@
 """What this machine can measure, and what it lacks."""
 
+import subprocess
+
 from caveatlib import host
+from caveatlib.experiments import ALL
+
+
+def test_abilities_are_what_the_experiments_need():
+    """Each once, in the order of experiments and places; those of either engine with them."""
+    specs = [spec for experiment in ALL for spec in experiment.PLACES.values()]
+    asked = [probe().name for spec in specs for probe in spec.probes()]
+    found = [ability.name for ability in host.capabilities()]
+    assert found == list(dict.fromkeys(asked))
+    assert {"private-engine", "own-engine", "runc", "kvm", "process"} <= set(found)
+    assert found == [ability.name for ability in host.capabilities()]
+
+
+def test_a_probe_tries_once(monkeypatch):
+    """What was found is kept for this process: nothing is started a second time."""
+    before = host.capabilities()
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", None)
+        assert host.capabilities() == before
 
 
 def test_abilities_name_what_is_missing():

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tried
 
 from caveatlib import report
 from caveatlib.experiments import ALL
@@ -56,10 +57,7 @@ def nobody(require, lacking, tmp_path_factory):
     The tree is a copy, owned by root; the process has its own empty network
     namespace (but for loopback) and its own mounts, where the copy is read-only.
     """
-    if os.geteuid():
-        pytest.skip("needs root, to become nobody")
-    for program in ("unshare", "setpriv", "mount"):
-        require(program)
+    require("cage")
     with tempfile.TemporaryDirectory(prefix="caveatlib-replay-") as folder, _tree(folder) as run:
         if run([sys.executable, "-c", "import pandas"]).returncode:
             lacking("this Python is not readable for other users")
@@ -85,12 +83,11 @@ def _tree(folder: str):
     def run(argv, timeout_s=60):
         inside = (
             'ip link set lo up; mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; '
-            'cd "$1"; shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups '
-            '--inh-caps=-all --no-new-privs -- "$@"'
+            'cd "$1"; shift; exec "$@"'
         )
         return subprocess.run(
-            ["unshare", "--net", "--mount", "--propagation", "private",
-             "sh", "-ec", inside, "sh", str(tree), *map(str, argv)],
+            [*tried.CAGE, "sh", "-ec", inside, "sh", str(tree),
+             *tried.NOBODY, "--no-new-privs", "--", *map(str, argv)],
             capture_output=True, text=True, timeout=timeout_s,
             env={
                 "PATH": os.environ["PATH"], "HOME": "/nonexistent", "CONNECT_LOG": str(log),

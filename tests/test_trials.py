@@ -26,6 +26,8 @@ from caveatlib.measuring.journal import Journal, read
 from caveatlib.places import cache
 from caveatlib.places.base import Capability, TrialResult
 from caveatlib.places.engines import choice
+from caveatlib.places.spec import Spec
+from caveatlib.support.privacy import scrub
 
 
 class Rows(frames.Trials):
@@ -376,6 +378,48 @@ def test_a_place_that_lacks_something_is_said_and_the_rest_runs(tmp_path):
     rows = table(little, tmp_path)
     assert list(rows.query("not ok")["error"]) == ["unavailable: runc: no program"] * 2
     assert rows.query("ok")["place"].unique().tolist() == ["process"]
+
+
+@pytest.mark.parametrize("by", ["opening", "metadata"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MeasurementError("It broke at 10.1.2.3."),
+        FileNotFoundError(2, "No such file or directory"),
+        subprocess.TimeoutExpired("dockerd", 30),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_place_that_cannot_be_opened_gives_failed_rows(tmp_path, by, error):
+    """Whatever a trial may end with, opening may, too: the rest of the run goes on."""
+
+    def fails(*_):
+        raise error
+
+    def opened(session):
+        return SimpleNamespace(metadata=fails) if by == "metadata" else fails()
+
+    little = experiment(steady)
+    run(little, tmp_path, blocks=2, specs=DEFAULTS["specs"] | {"runc": Spec(opened)})
+    rows = table(little, tmp_path)
+    assert rows.groupby("place")["ok"].agg(["size", "sum"]).to_dict("index") == {
+        "process": {"size": 4, "sum": 4},
+        "runc": {"size": 4, "sum": 0},
+    }
+    assert set(rows.query("not ok")["error"]) == {str(scrub(error))}
+    assert "10.1.2.3" not in " ".join(rows["error"])
+
+
+def test_no_place_at_all_can_be_opened(tmp_path):
+    """A session without any place ends the run with one error, and says why."""
+
+    def opened(session):
+        raise subprocess.TimeoutExpired("dockerd", 30)
+
+    little = experiment(steady)
+    specs = {"process": Spec(opened), "runc": Spec(opened)}
+    with pytest.raises(MeasurementError, match=r"^No place could be opened: .*dockerd.* timed out"):
+        run(little, tmp_path, blocks=2, specs=specs)
 
 
 def test_nothing_can_run(tmp_path):

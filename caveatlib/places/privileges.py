@@ -14,6 +14,7 @@ from caveatlib.places.base import Capability
 
 BITS = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 """Their numbers in linux/capability.h."""
+STATUS = Path("/proc/self/status")
 AS_ROOT = "run it as root"
 IN_CONTAINER = "run the container with --privileged"
 
@@ -22,7 +23,7 @@ def lacking(*names: str) -> list[str]:
     """Return which of these capabilities (keys of `BITS`) this process does not hold."""
     # CapEff:	00000000a80425fb
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = STATUS.read_text().splitlines()
     except OSError:
         return []
     held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff:")), -1)

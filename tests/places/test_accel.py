@@ -12,7 +12,7 @@ from caveatlib.places.output import await_lines
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch):
+def host(fresh_probes, tmp_path, monkeypatch):
     """Pretend a host with a device for virtualisation and a prepared guest."""
     state = {"boots": 0, "calibrations": 0, "says": "", "boot": "first"}
 
@@ -39,6 +39,7 @@ def test_hardware_that_works(host):
     assert accel.accelerator() == ("kvm", 0)
     assert (host["boots"], host["calibrations"]) == (1, 0)
     host["boot"] = "second"
+    accel.probe.cache_clear()
     assert accel.probe().available
     assert host["boots"] == 2
 
@@ -76,6 +77,7 @@ def test_not_prepared(host, monkeypatch):
     monkeypatch.setattr(accel, "_boots_on_hardware", unprepared)
     assert "not tried: The kernel is not prepared" in accel.probe().reason
     monkeypatch.setattr(accel, "_boots_on_hardware", lambda: "")
+    accel.probe.cache_clear()
     assert accel.probe().available
 
 
@@ -84,6 +86,7 @@ def test_cache_that_cannot_be_used(host, tmp_path, monkeypatch):
     (tmp_path / "accelerator.json").write_text("[1")
     assert accel.probe().available
     monkeypatch.setattr(cache, "folder", lambda: tmp_path / "kvm" / "no")
+    accel.probe.cache_clear()
     assert accel.probe().available
     assert host["boots"] == 2
 

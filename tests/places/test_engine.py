@@ -21,7 +21,7 @@ from caveatlib.errors import (
     Unavailable,
     UsageError,
 )
-from caveatlib.places import cache, leases, netns, procfs
+from caveatlib.places import cache, leases, netns, procfs, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import belongings, private_engine
 from caveatlib.places.engines import engine as engines
@@ -37,8 +37,7 @@ def engine(require):
     with tempfile.TemporaryDirectory(prefix="cv-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CAVEATLIB_STATE", folder)
         os.chmod(folder, 0o711)  # other users of the socket must get to it
-        known = private_engine.RUNTIMES
-        runtimes = [name for name in known if private_engine.program(known[name][0])]
+        runtimes = [name for name in runc.RUNTIMES if runc.probe(name).available]
         with private_engine.private_engine(
             runtimes=runtimes, congestion_control="reno", socket_group="daemon"
         ) as engine:
@@ -367,7 +366,7 @@ def test_sweep_of_own_engine(own, monkeypatch):
         own.remove(heir)
 
 
-def test_probe_of_own_engine(own, monkeypatch):
+def test_probe_of_own_engine(fresh_probes, own, monkeypatch):
     """The probe tells the version, and without an engine what would mend it."""
     assert engines.probe().available
     assert engines.probe().reason == f"Docker {own.version}"
@@ -377,6 +376,7 @@ def test_probe_of_own_engine(own, monkeypatch):
         ("nonsense", "remote or unknown"),
     ]:
         monkeypatch.setenv("DOCKER_HOST", url)
+        engines.probe.cache_clear()
         ability = engines.probe()
         assert not ability.available
         assert reason in ability.reason

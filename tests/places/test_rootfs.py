@@ -67,7 +67,7 @@ def test_unwritable_cache(monkeypatch):
     assert (rootfs.rootfs() / "bin/busybox").is_file()
 
 
-def test_dynamic_program_is_refused(tmp_path, monkeypatch):
+def test_dynamic_program_is_refused(fresh_probes, tmp_path, monkeypatch):
     """A busybox that needs libraries is not taken: it would not run in an empty root."""
     assert not rootfs._is_static(rootfs.Path("/proc/self/exe"))
     script = tmp_path / "busybox"

@@ -28,7 +28,7 @@ _VERSION = 3
 # event_len, vers, reserved, metadata_len, mask, fd, pid
 _EVENT = struct.Struct("=IBBHQii")
 _READ_BYTES = 128 * _EVENT.size
-"""Each report read opens a file: so many at once."""
+"""Each report that is read opens a file, so this bounds how many are open at once."""
 
 
 @cache

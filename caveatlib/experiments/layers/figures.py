@@ -40,4 +40,4 @@ def plot_opened(trials: pd.DataFrame, ax=None):
     table = opened(trials)
     never = table["opened_bytes"] * (1 / table["opened_byte_share"] - 1)
     parts = pd.DataFrame({"opened": table["opened_bytes"], "never opened": never})
-    return plots.stacked(parts, unit="B", label="Bytes in the files of the image", ax=ax)
+    return plots.stacked(parts, unit="B", label="bytes in the files of the image", ax=ax)

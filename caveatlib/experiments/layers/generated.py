@@ -2,8 +2,8 @@
 
 The same files make two images. Seven eighths of ``whole`` lie in one layer, as
 where a base image is most of it; ``even`` spreads them over eight layers alike.
-An engine unpacks a layer while it downloads the next, so how bytes are spread
-decides how much of the unpacking hides behind the link.
+An engine unpacks a layer while it downloads the next, so the spread of the bytes
+decides how much of the unpacking the link hides.
 
 Half of every kilobyte is random and half repeats it, so whatever compresses
 takes about half of every image, whatever its size. Files have the mean size of
@@ -111,7 +111,7 @@ def tree(size_mib: int, out: Path) -> None:
 
 
 def disk_mib(size_mib: int) -> int:
-    """Return the size of the disk for so many MiB of files.
+    """Return the size of the disk for this many MiB of files.
 
     A sixteenth more for ext4's tables, and 8 MiB for its journal (4 MiB, the
     least that mke2fs makes) and the first groups.

@@ -1,17 +1,17 @@
-"""Images pulled by a fresh engine, and disks fetched, over the same shaped link.
+"""Images pulled by a fresh engine, and disks fetched, over the same rate-limited link.
 
 The registry's storage and the disks are made once (`STORED`): generated images
 are loaded into an engine and pushed to a real registry. Each session starts an
 engine that has none of them, and a registry that serves that storage.
 
-Both ends are durable: what came is flushed to the host's disk before the clock
-stops (syncfs(2)), and everything older before it starts. Left to itself an
-engine syncs its own records and not the files, a fetch nothing at all. A pull
-still does more: the engine checks digests and unpacks into a file system, while
-a fetch writes one file and checks its length.
+Both are durable: what arrived is flushed to the host's disk before the clock
+stops (syncfs(2)), and everything older before it starts. An engine by itself
+syncs its own records and not the files; a fetch syncs nothing. A pull still does
+more: the engine checks digests and unpacks into a file system, while a fetch
+writes one file and checks its length.
 
-A packed disk is unpacked by zlib, as gzip(1) does it, while it arrives; a layer
-by the engine, after it has arrived whole, with unpigz where that is installed.
+zlib unpacks a packed disk, as gzip(1) does, while it arrives; the engine unpacks
+a layer after all of it has arrived, with unpigz where that is installed.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ def _build(out: Path) -> None:
     ):
         for size in SIZES_MIB:
             data = generated.archive(size, names(size))
-            _said(engine, "load", lambda d=data: engine.api.load_image(d))
+            _finish(engine, "load", lambda d=data: engine.api.load_image(d))
             for name in names(size).values():
-                _said(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
+                _finish(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
             generated.tree(size, lease.data / str(size))
             _disk(lease.data / str(size), disks / f"{size}.raw", generated.disk_mib(size))
             generated.packed(disks / f"{size}.raw")
 
 
 def _disk(folder: Path, out: Path, size_mib: int) -> None:
-    """Make an ext4 disk of a folder's files, of a size that follows from theirs."""
+    """Write a folder's files into an ext4 disk of this size."""
     building.need("mkfs.ext4", "e2fsprogs")
     options = ("-q", "-F", "-b", "4096", "-m", "0", "-d", str(folder))
     building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
@@ -106,7 +106,7 @@ STORED = cache.Artefact(
 
 
 class Moving:
-    """A fresh engine, and servers that it reaches over a link of any rate."""
+    """A fresh engine, and servers behind a link of any rate."""
 
     def __init__(self, engine, server: Server, files: Path, scratch: Path):
         self._engine = engine
@@ -128,7 +128,7 @@ class Moving:
     def pull(
         self, size_mib: int, rate_bit_per_s: float, *, kind: str = "whole", base_there: bool = False
     ) -> dict:
-        """Pull an image of which the engine has nothing, or the lower layer.
+        """Pull an image of which the engine has no layer, or only the lower one.
 
         Parameters
         ----------
@@ -203,12 +203,12 @@ class Moving:
 
     def _pull(self, name: str) -> None:
         api = self._engine.api
-        _said(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
+        _finish(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
 
 
 @contextmanager
 def moving_place() -> Iterator[Moving]:
-    """Open a fresh engine beside a registry that has the images.
+    """Open a fresh engine beside a registry that serves the images.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def moving_place() -> Iterator[Moving]:
 
 
 def _flush(folder: Path) -> None:
-    """Write what is dirty in the folder's file system, the engine's too, to its disk."""
+    """Flush the file system of the folder, which is the engine's too, to its disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         if _libc.syncfs(descriptor):
@@ -240,8 +240,8 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _said(engine, what: str, function) -> None:
-    """Let the engine do something and read what it says of its progress to the end."""
+def _finish(engine, what: str, function) -> None:
+    """Call the engine and read its progress to the end."""
     steps = engine.call(what, lambda: list(function()), timeout_s=PULL_S)
     for step in map(answers.as_dict, steps):
         if "error" in step:

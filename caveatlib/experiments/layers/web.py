@@ -172,11 +172,11 @@ class WebPlace:
     @contextmanager
     def _watched(self, container: str) -> Iterator[fanotify.Recorder]:
         """Start a container with everything recorded that is opened in it."""
-        # Told now: while a container is being started the engine tells nothing of it.
+        # Asked now: the engine does not answer for a container that is being started.
         driver = self._engine.inspect(container)["GraphDriver"]["Data"]
         merged = f"/proc/{self._engine.pid}/root{driver['MergedDir']}"
         mounted = os.open(self._folder / "mounted", os.O_RDONLY | os.O_NONBLOCK)
-        go = os.open(self._folder / "go", os.O_RDWR)  # opened like this nobody waits for anybody
+        go = os.open(self._folder / "go", os.O_RDWR)  # for reading, too: else it waits for a reader
         try:
             with ThreadPoolExecutor(1) as pool:
                 started = pool.submit(self._engine.start, container)
@@ -264,8 +264,8 @@ def _imported(engine, kind: str) -> str:
     archive = cache.find(DEBIANS) / f"{kind}.tar"
     take = engine.api.import_image_from_file
     options = {"repository": repository, "tag": engine.run}
-    said = engine.call("import", take, str(archive), timeout_s=LOAD_S, **options)
-    if '"error"' in said:
+    reply = engine.call("import", take, str(archive), timeout_s=LOAD_S, **options)
+    if '"error"' in reply:
         raise EngineError(f"import: the engine refused the image {kind!r}")
     return f"{repository}:{engine.run}"
 

@@ -1,4 +1,4 @@
-"""Pulls and disks over a real shaped link: known answers, and nothing left behind."""
+"""Pulls and disks over a real rate-limited link: computable times, and nothing left behind."""
 
 import ctypes
 import errno

@@ -185,7 +185,7 @@ def test_why_of_a_plain_process(sites):
     assert (told.served_by, told.source, told.userland_proxy) == ("process", "own", None)
 
 
-def test_missing_iperf3(monkeypatch):
+def test_missing_iperf3(fresh_probes, monkeypatch):
     """Without iperf3 the ability is missing, with the command that mends it."""
     real = shutil.which
     monkeypatch.setattr(shutil, "which", lambda n, **k: None if n == "iperf3" else real(n, **k))

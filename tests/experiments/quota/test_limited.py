@@ -51,7 +51,7 @@ def test_one_real_trial(groups):
 @pytest.mark.engine
 def test_docker_sets_the_limit(groups, require):
     """The group of a container has the limits that Docker was told, and is found and joined."""
-    require("dockerd")
+    require("private-engine")
     with private_engine.private_engine() as engine:
         place = limited.DockerPlace(engine)
         with place.limited(quota_us=30_000, period_us=60_000) as chamber:
