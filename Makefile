@@ -9,10 +9,10 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.ve
 HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} +; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help system install report lab talk notebooks test test-slow bench check format record clean
+.PHONY: help system install report lab talk notebooks test test-container test-slow bench check format record clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 system: install ## as root on Debian or Ubuntu: install what live measuring needs
 	@bash tools/system.sh
@@ -50,6 +50,14 @@ test: install ## every test that this machine can run, the notebooks included
 	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and not slow'
 	$(BIN)/pytest -m 'not beside and not slow'
 	$(BIN)/pytest -n 2 --dist loadfile $$($(BIN)/python tools/nbval_mode.py) --nbval-current-env notebooks
+	@$(HAND_BACK)
+
+# What a container engine leaves to root unless told otherwise: no mount, no network device.
+CONTAINER := -all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,+mknod,+audit_write,+setfcap
+
+test-container: install ## as root: the fast tests that ask what a machine can do, with root's rights in a container
+	CAVEATLIB_REQUIRE=$${CAVEATLIB_REQUIRE:+installed} setpriv --bounding-set=$(CONTAINER) --inh-caps=-all --no-new-privs \
+		$(BIN)/pytest -m 'asks and not slow'
 	@$(HAND_BACK)
 
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A

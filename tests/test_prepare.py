@@ -6,6 +6,7 @@ import pytest
 
 from caveatlib import prepare
 from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.experiments import ALL
 from caveatlib.places import cache
 from caveatlib.places.machines import accel
 
@@ -30,6 +31,15 @@ def artefacts(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(prepare, "ARTEFACTS", artefacts)
     return built
+
+
+def test_all_that_experiments_name_is_prepared_in_their_order():
+    """Each artefact once; what one is made of comes before it, as its experiment has it."""
+    named = [getattr(experiment, "ARTEFACTS", ()) for experiment in ALL]
+    assert set(prepare.ARTEFACTS) == set().union(*named)
+    assert len(set(prepare.ARTEFACTS)) == len(prepare.ARTEFACTS) >= 6
+    for artefacts in named:
+        assert [a for a in prepare.ARTEFACTS if a in artefacts] == list(artefacts)
 
 
 def test_plan_does_nothing(artefacts, tmp_path):
