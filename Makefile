@@ -71,6 +71,7 @@ bench: install ## ratios against peers, measured in the same run
 check: install ## what a reviewer would object to
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: install ## write the code the agreed way
 	$(BIN)/ruff check --fix .
@@ -82,4 +83,4 @@ record: install ## as root on a quiet machine: measure every experiment in full
 
 clean: ## remove what measuring and building left, here and on the machine
 	[ ! -x $(BIN)/caveatlib ] || $(BIN)/caveatlib clean
-	rm -rf report dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf report dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -259,11 +259,11 @@ def judge(trials: pd.DataFrame, decisions: Sequence[Decision]) -> Verdicts:
 
 def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> list[Verdict]:
     where = where | {"source": rows["source"].iloc[0]}
-    tables: dict = {None: rows}
+    tables: dict[Callable[[Rows], pd.DataFrame] | None, pd.DataFrame] = {None: rows}
     for decision in decisions:
-        table = getattr(decision, "table", None)
-        if table not in tables:
-            tables[table] = table(rows)
+        derive = getattr(decision, "table", None)
+        if derive is not None and derive not in tables:
+            tables[derive] = derive(rows)
     unfair = {d.claim.id: d.unfair(rows) if d.unfair else "" for d in decisions}
     effects = [d for d in decisions if isinstance(d, Effect | Equality)]
     fair = [d for d in effects if not unfair[d.claim.id]]
@@ -313,7 +313,7 @@ def evidence(trials: pd.DataFrame, decision: Decision) -> pd.DataFrame:
         compared = [decision.contrast, *([null] if null else [])]
         wheres = [w for c in compared for w in (c.arm, c.baseline) if w is not None]
         columns = [decision.contrast.measure]
-    elif not isinstance(decision, Whole):
+    elif isinstance(decision, Share | Count | Fact):
         wheres = [reading.where for reading in decision.reads()]
         columns = [reading.column for reading in decision.reads()]
     keep = pd.Series(False, index=table.index)

@@ -71,14 +71,14 @@ class Contrast:
     measure: str
     arm: Mapping[str, object]
     baseline: Mapping[str, object] | None
-    threshold: float | None = None
+    threshold: float = math.nan
     pairing: str = "block"
     kind: str = "ratio"
 
     def __post_init__(self):
         _one_of("pairing", self.pairing, ("block", "session"))
         _one_of("kind", self.kind, ("ratio", "difference"))
-        if self.threshold is None:
+        if math.isnan(self.threshold):
             object.__setattr__(self, "threshold", 1.0 if self.kind == "ratio" else 0.0)
         if self.kind == "ratio" and self.threshold <= 0:
             raise UsageError(f"Invalid threshold {self.threshold!r}. A ratio's must be > 0.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -70,18 +70,17 @@ def summarize(
     sessions = trials.groupby(["run", "session"]).ngroup() if unit == "session" else None
     for key, group in trials.groupby(by, sort=True):
         ok = group["ok"].to_numpy()
-        row = dict(zip(by, key, strict=True))
-        row |= {"n": len(group), "failed": int((~ok).sum())}
+        row = dict(zip(by, key, strict=True)) | {"n": len(group), "failed": int((~ok).sum())}
         of = None if sessions is None else sessions[group.index].to_numpy()
         for name in measures:
             values = group[name].to_numpy(dtype=float, na_value=np.nan)
             good = ok & ~np.isnan(values)
-            described = _describe(values[good], None if of is None else of[good], level)
-            row |= {f"{name}_{k}": v for k, v in described.items()}
+            found = _describe(values[good], None if of is None else of[good], level)
+            row |= {f"{name}_{k}": v for k, v in found.items()}
         rows.append(row)
     described = [f"{name}_{k}" for name in measures for k in ("median", "low", "high", *QUANTILES)]
     table = pd.DataFrame(rows, columns=[*by, "n", "failed", *described]).set_index(by)
-    unknown = [c for c in table if c.endswith("_p99") and table[c].isna().all()]
+    unknown = [c for c in described if c.endswith("_p99") and table[c].isna().all()]
     return table.drop(columns=unknown)
 
 
@@ -127,10 +126,10 @@ def quality(
     return said
 
 
-def _by_machine(trials: pd.DataFrame):
+def _by_machine(trials: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, str]]:
     """Yield each machine's trials, and how to name the machine in a sentence."""
     for machine, rows in trials.groupby("machine", sort=True):
-        yield rows, "The machine" if trials["machine"].nunique() == 1 else machine
+        yield rows, "The machine" if trials["machine"].nunique() == 1 else str(machine)
 
 
 def _machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
@@ -168,7 +167,7 @@ def _drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]
 
 
 def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> list[str]:
-    said = []
+    said: list[str] = []
     if len(values) < 2:
         return said
     mean, median = values.mean(), np.median(values)

@@ -48,7 +48,7 @@ def rate_times_time(
     ratio = good[rate] * good[seconds] / (factor * good[amount])
     for row in good.index[~((ratio - 1).abs() <= tolerance)][:1]:
         raise DataError(
-            f"Value {good.at[row, rate]:g} of {rate!r} in row {row} is {ratio[row]:.4g} times what "
+            f"Value {good[rate][row]:g} of {rate!r} in row {row} is {ratio[row]:.4g} times what "
             f"{amount!r} over {seconds!r} makes. Must agree to {tolerance:.0%}; was a unit lost?"
         )
 
@@ -68,7 +68,7 @@ def inside(
         outside = (good[name] < least) | (good[name] > most)
         for row in good.index[outside][:1]:
             raise DataError(
-                f"Value {good.at[row, name]:g} of {name!r} in row {row} lies outside its domain. "
+                f"Value {good[name][row]:g} of {name!r} in row {row} lies outside its domain. "
                 f"Must be in [{least:g}, {most:g}]."
             )
 
@@ -124,7 +124,7 @@ def finer_than(frame: pd.DataFrame, names: Sequence[str], *, tick: float = 1.0) 
         if len(ticks) >= MIN_PAIRS and np.all(np.abs(ticks - np.round(ticks)) < 1e-9):
             row = good.index[0]
             raise DataError(
-                f"Value {good.at[row, name]:g} of {name!r} in row {row}, and all {len(ticks)}, are "
+                f"Value {good[name][row]:g} of {name!r} in row {row}, and all {len(ticks)}, are "
                 f"multiples of {tick:g}. Must come from a finer clock."
             )
 
@@ -148,8 +148,8 @@ def increasing(frame: pd.DataFrame, marks: Sequence[str]) -> None:
         good = _good(frame, [first, second])
         for row in good.index[good[second] < good[first]][:1]:
             raise DataError(
-                f"Value {good.at[row, second]:g} of {second!r} in row {row} comes before "
-                f"{good.at[row, first]:g} of {first!r}. Must not: one causes the other."
+                f"Value {good[second][row]:g} of {second!r} in row {row} comes before "
+                f"{good[first][row]:g} of {first!r}. Must not: one causes the other."
             )
 
 

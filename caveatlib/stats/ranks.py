@@ -69,11 +69,11 @@ def signed_rank_p(differences, null: float = 0.0):
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Return Holm's step-down adjusted p-values; NaN is no test and stays NaN."""
-    p = np.asarray(p, dtype=float)
-    adjusted = np.full(p.shape, np.nan)
-    order = _tested(p)
+    values = np.asarray(p, dtype=float)
+    adjusted = np.full(values.shape, np.nan)
+    order = _tested(values)
     steps = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * steps))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(values[order] * steps))
     return adjusted
 
 
@@ -122,11 +122,11 @@ def _tested(p: np.ndarray) -> np.ndarray:
 
 def holm_levels(p: Sequence[float], level: float) -> list[float]:
     """Return the level at which Holm's step-down tests each row."""
-    p = np.asarray(p, dtype=float)
-    levels, order = np.full(p.shape, level), _tested(p)
+    values = np.asarray(p, dtype=float)
+    levels, order = np.full(values.shape, level), _tested(values)
     tail = 1 - level
     for step, i in enumerate(order):
-        rejecting = step == 0 or p[order[step - 1]] <= tail
+        rejecting = step == 0 or values[order[step - 1]] <= tail
         if rejecting:  # after the first that is kept, no later row is tested more mildly
             tail = (1 - level) / (len(order) - step)
         levels[i] = 1 - tail

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from caveatlib import stats
-from caveatlib.claims import Decision
+from caveatlib.claims import Decision, Effect
 
 COLUMNS = [
     "check",
@@ -64,13 +64,12 @@ class Control:
 
 def aa_controls(decisions: Sequence[Decision]) -> tuple[Control, ...]:
     """Return the A/A controls that decisions name, each once, under its contrast's name."""
-    found: dict[stats.Contrast, Control] = {}
+    found: dict[str, Control] = {}
     for decision in decisions:
-        null = getattr(decision, "null", None)
-        if null is not None:
-            found.setdefault(
-                null.name, Control(name=null.name, contrast=null, table=decision.table)
-            )
+        if isinstance(decision, Effect) and decision.null is not None:
+            name = decision.null.name
+            control = Control(name=name, contrast=decision.null, table=decision.table)
+            found.setdefault(name, control)
     return tuple(found.values())
 
 

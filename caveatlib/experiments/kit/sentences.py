@@ -23,7 +23,7 @@ def per_machine(answer: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame
 
     @wraps(answer)
     def whole(trials: pd.DataFrame) -> str:
-        told = {machine: answer(rows) for machine, rows in trials.groupby("machine", sort=True)}
+        told = {str(m): answer(rows) for m, rows in trials.groupby("machine", sort=True)}
         said = {machine: text or "Nothing was measured." for machine, text in told.items()}
         if len(said) > 1:
             return " ".join(f"{machine}: {text}" for machine, text in said.items())

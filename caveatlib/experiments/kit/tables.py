@@ -59,4 +59,4 @@ def figure_per_machine(draw: Callable) -> Callable:
 
 
 def _machines(trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return list(trials.groupby("machine", sort=True))
+    return [(str(machine), rows) for machine, rows in trials.groupby("machine", sort=True)]
