@@ -44,5 +44,5 @@ def refused(ability: str, reason: str, *, needs: Sequence[str] = ()) -> Capabili
     """
     if missing := lacking(*needs):
         reason = f"needs {' and '.join(missing)}"
-    fix = AS_ROOT if os.geteuid() else IN_CONTAINER if missing else ""
+    fix = AS_ROOT if os.geteuid() else IN_CONTAINER if lacking(*BITS) else ""
     return Capability(ability, False, reason, fix)

@@ -48,6 +48,7 @@ def test_where_nothing_tells_nothing_is_lacking(tmp_path, monkeypatch):
     ("mask", "user", "reason", "fix"),
     [
         (FULL, 0, "It broke.", ""),
+        (FULL & ~(1 << 12), 0, "It broke.", "run the container with --privileged"),
         (IN_A_CONTAINER, 0, "needs CAP_SYS_ADMIN", "run the container with --privileged"),
         (0, 1000, "needs CAP_SYS_ADMIN", "run it as root"),
     ],
