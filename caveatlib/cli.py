@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -74,7 +75,9 @@ def doctor(
 @app.command()
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="experiments")],
-    blocks: Annotated[int | None, typer.Option(help="how many blocks (sessions)")] = None,
+    sessions: Annotated[
+        int | None, typer.Option("--sessions", "--blocks", help="how many sessions")
+    ] = None,
     budget_s: Annotated[float | None, typer.Option(help="seconds for each experiment")] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="seed of every random order")
@@ -89,55 +92,50 @@ def measure(
     """Measure experiments on this machine."""
     from caveatlib import trials
     from caveatlib.experiments import by_name
-    from caveatlib.measuring import finish
+    from caveatlib.measuring.plan import Plan, resumed
 
     if resume and out:
         raise UsageError(f"Both --resume {str(resume)!r} and --out {str(out)!r}. Give one.")
     experiments = [by_name(name) for name in names]
     folder = resume or out or Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     chosen = [p.strip() for p in places.split(",") if p.strip()] if places else None
-    again = f" --engine {engine}" if engine and "://" in engine else ""
-    for experiment in experiments:
-        settings = {"places": chosen, "engine": engine}
-        if resume:  # else an engine that is none of the run's would be asked and shown
-            held = finish.begun(experiment, folder, engine=engine)
-            settings = {name: held[name] for name in settings}
-        _announce(experiment, folder, blocks=blocks, budget_s=budget_s, **settings)
+    asked = Plan(places=chosen, sessions=sessions, budget_s=budget_s, seed=seed, engine=engine)
+    for number, experiment in enumerate(experiments):
+        # Before an engine that is none of the run's would be asked and shown.
+        plan = resumed(experiment.NAME, folder, asked)[1] if resume else asked
+        _announce(experiment, folder, plan)
         try:
-            trials.measure(
-                experiment,
-                out=folder,
-                blocks=blocks,
-                budget_s=budget_s,
-                seed=seed,
-                resume=resume is not None,
-                **settings,
-            )
+            trials.measure(experiment, out=folder, resume=resume is not None, **asdict(plan))
         except KeyboardInterrupt:
-            _say(
-                "",
-                f"Interrupted; what was measured is kept. Go on with: caveatlib measure "
-                f"{experiment.NAME} --resume {folder}{again}",
-                err=True,
-            )
+            _say("", _how_to_go_on(folder, names[number:], engine), err=True)
             raise
         _results(experiment, folder)
 
 
-def _announce(experiment, folder, *, places, blocks, budget_s, engine) -> None:
+def _announce(experiment, folder: Path, plan) -> None:
     """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib import trials
     from caveatlib.places.engines import choice
 
-    kind = choice.checked(engine)
+    kind = choice.checked(plan.engine)
     if kind not in ("private", choice.NONE):
         _say_engine(None if kind == "own" else kind)
-    seconds, disk = trials.cost(
-        experiment, places=places, blocks=blocks, budget_s=budget_s, engine=engine
-    )
+    settings = {name: value for name, value in asdict(plan).items() if name != "seed"}
+    seconds, disk = trials.cost(experiment, **settings)
     _say(
         f"{experiment.NAME}: about {_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
         f"results in {folder / experiment.NAME}"
+    )
+
+
+def _how_to_go_on(folder: Path, names: list[str], engine: str | None) -> str:
+    """Say how the interrupted experiment, and those after it, go on."""
+    if not any(folder.glob("*/journal.jsonl")):
+        return "Interrupted before anything was measured."
+    again = f" --engine {engine}" if engine and "://" in engine else ""
+    return (
+        "Interrupted; what was measured is kept. Go on with: "
+        f"caveatlib measure {' '.join(names)} --resume {folder}{again}"
     )
 
 
@@ -158,8 +156,9 @@ def _results(experiment, folder: Path) -> None:
 
     from caveatlib import trials
 
-    measured = trials.get(experiment, source=folder, version=1)
-    summary = experiment.summarize(measured)
+    run = trials.open(experiment, source=folder)
+    measured = run.trials
+    summary = run.experiment.summarize(measured)
     medians = summary[[c for c in summary if "_median" in c or c in ("n", "failed")]]
     with pd.option_context("display.width", 200, "display.max_columns", 30):
         shown = medians.rename(columns=lambda c: c.removesuffix("_median")).round(4)
@@ -167,7 +166,7 @@ def _results(experiment, folder: Path) -> None:
     failed = measured[~measured["ok"]]
     for (place, error), rows in failed.groupby(["place", "error"]):
         _say(f"{place}: {len(rows)} without a result: {error}")
-    for verdict in experiment.verdicts(measured):
+    for verdict in run.verdicts():
         _say(*repr(verdict).split("\n"))
     if measured["ok"].sum() == 0:
         raise MeasurementError("No trial succeeded.")
@@ -278,9 +277,10 @@ def record(
 @app.command()
 def clean() -> None:
     """Remove what an aborted run left; touch nothing else."""
+    from caveatlib.measuring import live
     from caveatlib.places import leftovers
 
-    removed = leftovers.sweep()
+    removed = leftovers.sweep() + live.sweep()
     for line in removed:
         _say(f"Removed {line}")
     if not removed:

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caveatlib import scorecard, store, trials
+from caveatlib import scorecard, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name
 from caveatlib.support import shipped
-from caveatlib.support.paths import storage_error
+from caveatlib.support.paths import make_folder, storage_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def write(
     """
     _need_jupyter()
     given = _given(source)
-    out = store.make_folder(out)
+    out = make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
         raise storage_error("write to", out, PermissionError(13, "Permission denied"))
     sources, reasons = (given, {}) if given else _measured(out, source, say)
@@ -209,7 +209,7 @@ def _answer_live(notebook, name: str, source: str) -> None:
     if not ANSWER.search(notebook.cells[0].source):
         return
     experiment = by_name(name)
-    said = experiment.answer(trials.get(experiment, source=source, version=1))
+    said = trials.open(experiment, source=source).answer()
     put_answer(notebook, f"**Answer, measured on this machine:** {_as_text(said)}")
 
 

@@ -144,16 +144,14 @@ def _html_row(row: dict, *, again: bool) -> str:
 
 
 def _of(experiment, source) -> list[claims.Verdict]:
-    versions = store.versions(experiment.NAME)
     source = trials.source_of(experiment, source)
-    if source is None or (source == "recorded" and not versions):
+    if source is None or (source == "recorded" and not store.versions(experiment.NAME)):
         return []
     budget = {"budget_s": experiment.VERDICT_S} if source == "live" else {}
     try:
-        measured = trials.get(experiment, source=source, version=max(versions, default=1), **budget)
+        return trials.open(experiment, source=source, **budget).verdicts()
     except Unavailable:
         return []
-    return experiment.verdicts(measured)
 
 
 def _row(name: str, quote: str, kind: str, claim: dict, verdict: claims.Verdict | None) -> dict:

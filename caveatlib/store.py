@@ -18,11 +18,11 @@ from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring import machine
 from caveatlib.support import datapackage, shipped
-from caveatlib.support.paths import display_path, storage_error, write_files, write_folder
+from caveatlib.support.paths import display_path, write_folder
 
 
 def load(
-    name: str, *, version: int, table: str = "trials", model: type[frames.Table]
+    name: str, *, version: int | None = None, table: str = "trials", model: type[frames.Table]
 ) -> pd.DataFrame:
     """Return a table of the recorded data that ship with caveatlib.
 
@@ -30,8 +30,8 @@ def load(
     ----------
     name : str
         The experiment.
-    version : int
-        Version of its recorded data, see `versions`.
+    version : int, optional
+        Version of its recorded data, default the newest.
     table : str, optional
     model : type of Table
         What the table must fulfil.
@@ -50,11 +50,7 @@ def load(
     StorageError
         If a file cannot be read.
     """
-    known = versions(name)
-    if version not in known:
-        rule = f"one of {known}" if known else "recorded first"
-        raise UsageError(f"No recorded data {name!r} version {version!r}. Must be {rule}.")
-    folder = shipped.folder("data") / f"{name}-v{version}"
+    folder = shipped.folder("data") / f"{name}-v{version_of(name, version)}"
     header, rows = _rows(folder, name, table)
     return datapackage.to_frame(
         header, _as_recorded(header, rows), model, f"{folder.name}/{table}.csv"
@@ -105,85 +101,29 @@ def versions(name: str) -> list[int]:
     return sorted(int(n) for n in numbers if re.fullmatch("[1-9][0-9]*", n))
 
 
-def make_folder(folder: str | os.PathLike) -> Path:
-    """Make a folder for a run, with those above it; one that exists is left as it is.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be made.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error("make folder", folder, error) from None
-    return folder
-
-
-def write_run(
-    folder: str | os.PathLike,
-    name: str,
-    tables: dict[str, pd.DataFrame],
-    models: dict[str, type[frames.Table]],
-    *,
-    title: str,
-    summary: pd.DataFrame,
-    verdicts: list[dict],
-) -> Path:
-    """Write what a run measured as a data package, all of it or nothing.
+def version_of(name: str, version: int | None = None) -> int:
+    """Return a version of an experiment's recorded data that there is.
 
     Parameters
     ----------
-    folder : path
-        The experiment's folder in the run; made if missing. Files of an
-        earlier `write_run` are replaced, others are left alone.
     name : str
         The experiment.
-    tables : dict of DataFrame
-        Each becomes ``<table>.csv``.
-    models : dict
-        The model of each table.
-    title : str
-        One sentence, the experiment's question.
-    summary : DataFrame
-        Becomes ``summary.csv``; its index too, if it has a name.
-    verdicts : list of dict
-        Becomes ``verdicts.json``; what is not finite becomes null.
-
-    Returns
-    -------
-    pathlib.Path
-        The ``datapackage.json``.
+    version : int, optional
+        Default the newest.
 
     Raises
     ------
-    DataError
-        If a table breaks its model, or holds text that would not read back.
     UsageError
-        If a name cannot be one.
-    StorageError
-        If something cannot be written; then nothing of it is there.
+        If it is not recorded.
     """
-    datapackage.check_name(name)
-    files, resources = {}, []
-    for table, frame in tables.items():
-        if table in datapackage.DERIVED:
-            raise UsageError(f"Invalid table name {table!r}. Must not be {datapackage.DERIVED}.")
-        rows = datapackage.to_rows(table, frame, models[table])
-        files[f"{table}.csv"] = content = datapackage.to_csv(table, *rows)
-        resources.append(datapackage.resource(table, content, frames.table_schema(models[table])))
-    if any(level is not None for level in summary.index.names):
-        summary = summary.reset_index()
-    files["summary.csv"] = content = datapackage.to_csv("summary", *datapackage.as_text(summary))
-    resources.append(datapackage.resource("summary", content, datapackage.guessed_schema(summary)))
-    files["verdicts.json"] = content = datapackage.to_json(verdicts)
-    resources.append(datapackage.resource("verdicts", content, None))
-    files[datapackage.FILE] = datapackage.describe(
-        name, title, "0.0.0", datapackage.LICENCE, resources
-    )
-    write_files(make_folder(folder), files)
-    return Path(folder) / datapackage.FILE
+    known = versions(name)
+    if version is None and known:
+        return known[-1]
+    if version not in known:
+        asked = "" if version is None else f" version {version!r}"
+        rule = f"one of {known}" if known else "recorded first"
+        raise UsageError(f"No recorded data {name!r}{asked}. Must be {rule}.")
+    return version
 
 
 def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> Path:

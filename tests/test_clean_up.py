@@ -300,7 +300,7 @@ def _complete_run(own, tmp_path, *words, timeout_s):
     assert left.listing(own) == before
     own.remove(foreign)
     (run,) = (tmp_path / "runs").iterdir()
-    rows = trials.get(startup, source=run, version=1)
+    rows = trials.get(startup, source=run)
     return rows[rows["place"] == "docker-runc"]
 
 
@@ -356,7 +356,7 @@ import sys
 from caveatlib import trials
 from caveatlib.experiments import startup
 startup.DESIGNS = tuple(d for d in startup.DESIGNS if d.name == "answer")
-trials.measure(startup, out=sys.argv[1], places=["docker-runc"], blocks=100, engine="private")
+trials.measure(startup, out=sys.argv[1], places=["docker-runc"], sessions=100, engine="private")
 """
 """Stays at the workload whose port is published, so that the kill meets one."""
 
@@ -386,7 +386,7 @@ def test_the_first_exception_is_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(startup, "trial", trial)
     monkeypatch.setattr(startup, "summarize", fail)
     with pytest.raises(KeyboardInterrupt, match="told to"):
-        trials.measure(startup, out=tmp_path, places=["process"], blocks=9, specs=fake.PLACES,
+        trials.measure(startup, out=tmp_path, places=["process"], sessions=9, specs=fake.PLACES,
                        progress=False)  # fmt: skip
 
 
@@ -436,6 +436,6 @@ def test_ctrl_c_of_the_command(require, state, tmp_path):
     assert command.returncode == 130, err
     assert "--resume out" in err
     assert "Traceback" not in err
-    assert len(trials.get(startup, source=tmp_path / "out", version=1)) >= 2
+    assert len(trials.get(startup, source=tmp_path / "out")) >= 2
     assert left.until(lambda: not left.processes(state=state))
     assert not list(state.iterdir())

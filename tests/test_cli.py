@@ -52,7 +52,10 @@ BAD = [
     (["measure", "startup", "--bogus"], "--bogus"),
     (["measure", "startup", "--blocks", "x"], "'x'"),
     (["measure", "startup", "--blocks", "0"], "0"),
+    (["measure", "startup", "--sessions", "0"], "0"),
     (["measure", "startup", "--budget-s", "-3"], "-3"),
+    (["measure", "startup", "--budget-s", "nan"], "nan"),
+    (["measure", "startup", "--budget-s", "inf"], "inf"),
     (["measure", "startup", "--places", "process,dockr"], "'dockr'"),
     (["measure", "startup", "--engine", "nix"], "'nix'"),
     (["measure", "startup", "--engine", "tcp://engine.invalid:2375"], "engine.invalid"),
@@ -148,15 +151,22 @@ def test_a_failed_measurement_is_status_1(run, monkeypatch):
 
 
 def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
-    """An interruption keeps its status and names the command that resumes."""
+    """An interruption keeps its status and names the command that resumes this and the rest."""
 
-    def interrupt(*args, **options):
+    def interrupt(experiment, *, out, **options):
+        if begun:
+            (out / experiment.NAME).mkdir(parents=True)
+            (out / experiment.NAME / "journal.jsonl").touch()
         raise KeyboardInterrupt
 
+    begun = False
     monkeypatch.setattr(trials, "measure", interrupt)
-    status, _, err = run("measure", "startup", "--places", "process", "--out", "r")
+    words = ["measure", "startup", "quota", "--sessions", "1", "--out", "r"]
+    assert run(*words)[::2] == (130, "\nInterrupted before anything was measured.\n")
+    begun = True
+    status, _, err = run(*words)
     assert status == 130
-    assert "--resume r" in err
+    assert err.endswith("Go on with: caveatlib measure startup quota --resume r\n")
 
 
 def test_doctor_speaks_json(run):

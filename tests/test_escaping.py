@@ -23,9 +23,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from caveatlib import claims, cli, frames, images, plots, report, scorecard, stats, store, trials
+from caveatlib import claims, cli, frames, images, plots, report, scorecard, stats, trials
 from caveatlib.experiments import startup
-from caveatlib.measuring.designs import tables_of
+from caveatlib.measuring import finish
+from caveatlib.measuring.experiment import complete, tables_of
 
 pytestmark = pytest.mark.beside
 
@@ -271,8 +272,8 @@ def test_a_terminal_is_never_steered():
 def measured():
     """Return all tables of the recorded `startup`, as if somebody had just measured them."""
     found = {
-        name: trials.get(startup, source="recorded", version=1, table=name)
-        for name in tables_of(startup)
+        name: trials.get(startup, source="recorded", table=name)
+        for name in tables_of(complete(startup))
     }
     return found | {"trials": found["trials"].assign(source="live")}
 
@@ -291,11 +292,11 @@ def _hostile_run(out, tables, texts):
         "trials": pd.concat([rows, *extra, bad]).assign(machine=texts[0]),
         "conditions": pd.concat([facts, more]),
     }
-    store.write_run(
+    finish.write_package(
         out / "startup",
         "startup",
         tables,
-        tables_of(startup),
+        tables_of(complete(startup)),
         title=texts[0],
         summary=pd.DataFrame(),
         verdicts=[],
@@ -313,7 +314,7 @@ def hostile(tmp_path, measured):
 def test_a_hostile_run_is_summarised_and_drawn(hostile):
     """Names with dollars, braces and percent signs break neither table nor figure."""
     folder, _ = hostile
-    runs = trials.get(startup, source=folder, version=1)
+    runs = trials.get(startup, source=folder)
     summary = startup.summarize(runs)
     assert shape(summary._repr_html_())
     for draw in (startup.plot, startup.plot_phases, startup.plot_at_once):

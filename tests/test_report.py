@@ -6,6 +6,7 @@ Seen to fail: with the policy left out of `report._page`.
 import html
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import browser as browsers
 import nbformat
@@ -13,7 +14,7 @@ import pytest
 
 from caveatlib import report, scorecard, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
-from caveatlib.experiments import ALL, startup
+from caveatlib.experiments import ALL
 
 pytestmark = pytest.mark.beside
 
@@ -152,12 +153,11 @@ def test_a_live_answer_is_this_runs(tmp_path, books, live, no_verdicts, monkeypa
     """Under "Measured on this machine." no recorded answer stands; elsewhere it says recorded."""
     asked = []
 
-    def get(experiment, *, source, version):
+    def opened(experiment, *, source):
         asked.append((experiment.NAME, source))
-        return "rows"
+        return SimpleNamespace(answer=lambda: "Here 7 s, of rows <b>*x*</b> a_b_c.")
 
-    monkeypatch.setattr(trials, "get", get)
-    monkeypatch.setattr(startup, "answer", lambda rows: f"Here 7 s, of {rows} <b>*x*</b> a_b_c.")
+    monkeypatch.setattr(trials, "open", opened)
     book(books / "01-live.ipynb", SHOWN, text=RECORDED)
     book(books / "02-fails.ipynb", FAILS_LIVE, text=RECORDED)
     book(books / "03-other.ipynb", SHOWN, experiment="quota", text=RECORDED)

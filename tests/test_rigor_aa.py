@@ -21,6 +21,10 @@ def made_up(trial, **changes):
     return SimpleNamespace(**attributes | {"trial": trial} | changes)
 
 
+ONLY = [design for design in noise.DESIGNS if design.name == "docker-runc"]
+"""The design of one place."""
+
+
 def drawn(effect=1.0):
     """Return a trial of lognormal times, of which the second arm's are longer by a factor."""
     rng = np.random.default_rng(1)
@@ -35,8 +39,8 @@ def drawn(effect=1.0):
 def measured(experiment, out, sessions):
     """Measure on fakes and return the trials."""
     specs = fake.places(*noise.PLACES)
-    trials.measure(experiment, out=out, blocks=sessions, seed=3, specs=specs, progress=False)
-    return trials.get(experiment, source=out, version=1)
+    trials.measure(experiment, out=out, sessions=sessions, seed=3, specs=specs, progress=False)
+    return trials.get(experiment, source=out)
 
 
 def test_the_limit():
@@ -46,20 +50,18 @@ def test_the_limit():
 
 def test_comparisons_are_found_out(tmp_path):
     """Ten blocks are one comparison; equal arms pass, 5 % of difference does not."""
-    few = [d for d in noise.DESIGNS if d.name == "docker-runc"]
-    same = noise.summarize(measured(made_up(drawn(), DESIGNS=few), tmp_path / "a", 4)).iloc[0]
+    same = noise.summarize(measured(made_up(drawn(), DESIGNS=ONLY), tmp_path / "a", 4)).iloc[0]
     assert (same["comparisons"], same["pairs"], same["allowed"]) == (4, 10, 1)
     assert same["significant"] <= 1
     assert 1 < same["floor"] < 1.05
-    slow = noise.summarize(measured(made_up(drawn(1.05), DESIGNS=few), tmp_path / "b", 4)).iloc[0]
+    slow = noise.summarize(measured(made_up(drawn(1.05), DESIGNS=ONLY), tmp_path / "b", 4)).iloc[0]
     assert slow["significant"] > slow["allowed"]
     assert slow["floor"] > same["floor"]
 
 
 def test_a_comparison_that_lacks_a_pair_is_left_out(tmp_path):
     """A failed trial takes its comparison with it, and no other."""
-    few = [d for d in noise.DESIGNS if d.name == "docker-runc"]
-    rows = measured(made_up(drawn(), DESIGNS=few), tmp_path, 2)
+    rows = measured(made_up(drawn(), DESIGNS=ONLY), tmp_path, 2)
     rows.loc[rows.index[3], ["ok", "first_output_s"]] = [False, np.nan]
     assert len(noise.comparisons(rows)) == 1
 
@@ -99,7 +101,7 @@ def _judge(place, count, tmp_path, bars):
         for number in (1, 2):
             out = tmp_path / str(number)
             trials.measure(noise, out=out, places=[place], progress=False)
-            table = noise.summarize(trials.get(noise, source=out, version=1))
+            table = noise.summarize(trials.get(noise, source=out))
             row = table.xs(place, level="place").iloc[0]
             assert row["comparisons"] == count
             found = int(row["significant"])

@@ -48,8 +48,8 @@ def _flags(out) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(noise, "DESIGNS", (type(design)(design.name, design.arms, block_s=0.1,
                                                       blocks_per_session=4),))  # fmt: skip
-        trials.measure(noise, out=out, places=["process"], blocks=1, progress=False)
-    said = stats.quality(trials.get(noise, source=out, version=1), "first_output_s")
+        trials.measure(noise, out=out, places=["process"], sessions=1, progress=False)
+    said = stats.quality(trials.get(noise, source=out), "first_output_s")
     return [sentence for sentence in said if "was busy" in sentence]
 
 
@@ -132,6 +132,6 @@ def test_one_short_run_is_judged(require, tmp_path):
     cores = sorted(os.sched_getaffinity(0))
     with busy([*cores, *cores]):
         assert _flags(tmp_path)
-    rows = trials.get(noise, source=tmp_path, version=1)
+    rows = trials.get(noise, source=tmp_path)
     assert rows["busy_per_cpu"].ge(1).mean() > 0.5
     assert rows["stolen_share"].notna().any()

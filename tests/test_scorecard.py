@@ -124,22 +124,20 @@ def test_each_experiment_may_have_its_own_source(monkeypatch):
     assert asked[1:] == [(e.NAME, "b") for e in ALL]
 
 
-def experiment(verdicts):
-    """Return what stands for an experiment."""
-    return SimpleNamespace(NAME="startup", VERDICT_S=33, verdicts=verdicts)
+LITTLE = SimpleNamespace(NAME="startup", VERDICT_S=33)
+"""Stands for an experiment."""
 
 
 def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
     """Not recorded yet, nothing runs here, left out of a run: silence. A bad folder: an error."""
     monkeypatch.setattr(scorecard.store, "versions", lambda name: [])
-    little = experiment(lambda rows: [verdict()])
-    assert scorecard._of(little, "recorded") == []
+    assert scorecard._of(LITTLE, "recorded") == []
 
     def unavailable(*_, **__):
         raise Unavailable("no such place")
 
-    monkeypatch.setattr(scorecard.trials, "get", unavailable)
-    assert scorecard._of(little, "live") == []
+    monkeypatch.setattr(scorecard.trials, "open", unavailable)
+    assert scorecard._of(LITTLE, "live") == []
     monkeypatch.undo()
     (tmp_path / "quota").mkdir()
     (tmp_path / "quota" / "datapackage.json").write_text("{}")
@@ -154,38 +152,36 @@ def test_damaged_data_are_an_error_and_no_silence(monkeypatch):
     def damaged(*_, **__):
         raise DataError("checksum")
 
-    monkeypatch.setattr(trials, "get", damaged)
+    monkeypatch.setattr(trials, "open", damaged)
     with pytest.raises(DataError, match="checksum"):
         scorecard.table("recorded")
 
 
-def test_live_has_a_budget_and_recorded_the_newest_version(monkeypatch):
-    """Live measures until there can be verdicts; recorded is read in its newest version."""
+def test_live_has_a_budget_and_recorded_no_version(monkeypatch):
+    """Live measures until there can be verdicts; of what is recorded the newest is opened."""
     asked = []
 
-    def get(experiment, **options):
+    def opened(experiment, **options):
         asked.append(options)
-        return "rows"
+        return SimpleNamespace(verdicts=lambda: ["found"])
 
-    monkeypatch.setattr(scorecard.trials, "get", get)
-    monkeypatch.setattr(scorecard.store, "versions", lambda name: [1, 2, 10])
-    assert scorecard._of(experiment(lambda rows: [rows]), "live") == ["rows"]
-    scorecard._of(experiment(lambda rows: [rows]), "recorded")
-    assert asked[0]["budget_s"] == 33
-    assert asked[1] == {"source": "recorded", "version": 10}
+    monkeypatch.setattr(scorecard.trials, "open", opened)
+    assert scorecard._of(LITTLE, "live") == ["found"]
+    assert scorecard._of(LITTLE, "recorded") == ["found"]
+    assert asked == [{"source": "live", "budget_s": 33}, {"source": "recorded"}]
 
 
 def test_the_default_is_the_variables_source(monkeypatch, tmp_path):
-    """As `trials.get`: the variable's run; what it left out is recorded, never a silence."""
+    """As `trials.open`: the variable's run; what it left out is recorded, never a silence."""
     (tmp_path / "quota").mkdir()
     (tmp_path / "quota" / "datapackage.json").write_text("{}")
     asked = []
 
-    def get(experiment, *, source, version):
+    def opened(experiment, *, source):
         asked.append((experiment.NAME, source))
         raise Unavailable("nothing is read here")
 
-    monkeypatch.setattr(scorecard.trials, "get", get)
+    monkeypatch.setattr(scorecard.trials, "open", opened)
     monkeypatch.setenv("CAVEATLIB_SOURCE", str(tmp_path))
     scorecard.table()
     assert dict(asked) == {e.NAME: "recorded" for e in ALL} | {"quota": str(tmp_path)}

@@ -18,9 +18,10 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames, store
 from caveatlib.errors import CaveatError, DataError, StorageError, UsageError
-from caveatlib.measuring import journal
-from caveatlib.measuring.designs import Conditions
+from caveatlib.measuring import finish, journal
+from caveatlib.measuring.experiment import Conditions
 from caveatlib.support import datapackage, shipped
+from caveatlib.support.paths import make_folder
 
 pytestmark = pytest.mark.beside
 
@@ -84,7 +85,7 @@ def write(folder, **changes):
         index=pd.Index(["process"], name="place"),
     )
     arguments = {"title": "How long?", "summary": summary, "verdicts": [{"low": math.nan}]}
-    store.write_run(folder, "startup", written, MODELS, **(arguments | changes))
+    finish.write_package(folder, "startup", written, MODELS, **(arguments | changes))
     return written
 
 
@@ -318,7 +319,7 @@ def test_model_that_has_moved_on(tmp_path):
 def test_unwritable_folder(tmp_path):
     """A folder that cannot be made or written is a storage error, with nothing left."""
     (tmp_path / "file").write_text("")
-    for action in (write, store.make_folder):
+    for action in (write, make_folder):
         with pytest.raises(StorageError) as caught:
             action(tmp_path / "file" / "startup")
         assert str(caught.value) == "Cannot make folder 'startup': Not a directory."
@@ -398,7 +399,7 @@ def test_machines_recorded_under_one_name_are_told_apart_by_their_cpus(tmp_path,
         trials = frames.from_rows([row(run=run, machine=OLD)], Trials)
         facts = frames.from_rows(conditions(run, model), Conditions)
         found = {"trials": trials, "marks": tables()["marks"], "conditions": facts}
-        store.write_run(tmp_path / run / "startup", "startup", found, models,
+        finish.write_package(tmp_path / run / "startup", "startup", found, models,
                         title="How long?", summary=pd.DataFrame(), verdicts=[])  # fmt: skip
     store.record("startup", [tmp_path / "2026-03-01", tmp_path / "2026-03-02"], version=1)
     classes = [OLD.replace("x86_64", name) for name in ("Intel Xeon", "AMD EPYC")]
@@ -496,7 +497,7 @@ def test_nothing_private_is_written_or_said(tmp_path, data, monkeypatch):
     for name, value in canaries.environment(values, home).items():
         monkeypatch.setenv(name, value)
     run = home / "runs" / "startup"
-    store.make_folder(run)
+    make_folder(run)
     with journal.Journal(run / "journal.jsonl") as opened:
         opened.append("run", {"seed": 7})
         opened.append("trial", row())
@@ -515,7 +516,7 @@ def test_nothing_private_is_written_or_said(tmp_path, data, monkeypatch):
         lambda: store.load_run(home, "startup", model=Trials),
         lambda: store.record("startup", [home], version=2),
         lambda: write(run / "deeper"),
-        lambda: store.make_folder(run / "deeper"),
+        lambda: make_folder(run / "deeper"),
     )
     assert canaries.found(messages.encode(), facts | {"own folder": str(tmp_path)}) == []
 

@@ -22,7 +22,7 @@ try:
             sys.exit(f"Load {load:.1f}. Must be below {QUIET} per CPU: wait until it is quiet.")
         run = tempfile.mkdtemp(prefix="caveatlib-noise-")
         trials.measure(noise, out=run, engine="private")
-    print(noise.summarize(trials.get(noise, source=run, version=1)).round(3).to_string())
+    print(noise.summarize(trials.get(noise, source=run)).round(3).to_string())
     print(f"Written: data/{store.record(noise.NAME, [run], version=version).name}")
 except (IndexError, ValueError) as error:
     sys.exit(f"{error}\n{__doc__}")

@@ -8,7 +8,7 @@ import sys
 
 import nbformat
 
-from caveatlib import report, store, trials
+from caveatlib import report, trials
 from caveatlib.experiments import by_name
 
 for path in report.notebooks():
@@ -16,10 +16,8 @@ for path in report.notebooks():
     notebook = report.execute(path, "recorded")
     name = notebook.metadata["caveatlib"].get("experiment")
     if name:  # the answer in the title is made from the recorded trials, too
-        experiment = by_name(name)
-        recorded = trials.get(experiment, source="recorded", version=max(store.versions(name)))
-        line = f"**Answer, from the recorded trials:** {experiment.answer(recorded)}"
-        report.put_answer(notebook, line)
+        answer = trials.open(by_name(name), source="recorded").answer()
+        report.put_answer(notebook, f"**Answer, from the recorded trials:** {answer}")
     notebook.metadata.pop("language_info", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["kernelspec"] = {

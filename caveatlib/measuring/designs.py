@@ -1,13 +1,9 @@
-"""What an experiment is made of: arms in designs, and the tables of its data package."""
+"""What an experiment compares: arms, in designs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
-
-from caveatlib import frames
-from caveatlib.errors import UsageError
 
 ENOUGH = 6
 """Blocks below which no interval exists (RIGOR: "fewer than 6 pairs")."""
@@ -70,38 +66,3 @@ class Design:
     def blocks_by(self, session: int) -> int:
         """Return how many blocks there are once this session is over."""
         return self.blocks_per_session * sum(self.due(s) for s in range(session + 1))
-
-
-class Conditions(frames.Table):
-    """What held throughout a run: one row per fact."""
-
-    run: frames.Series[str] = frames.field("the run, as its start in UTC")
-    machine: frames.Series[str] = frames.field("the machine, by its class")
-    place: frames.Series[str] = frames.field("the place it is a fact of; empty for the machine")
-    name: frames.Series[str] = frames.field("what is stated")
-    value: frames.Series[str] = frames.field("what was found")
-
-
-def model_of(experiment: ModuleType, table: str) -> type[frames.Table]:
-    """Return the model of one of the experiment's tables.
-
-    Raises
-    ------
-    UsageError
-        If the experiment has no such table.
-    """
-    models = tables_of(experiment)
-    if table not in models:
-        raise UsageError(f"Unknown table {table!r}. Must be one of {sorted(models)}.")
-    return models[table]
-
-
-def tables_of(experiment: ModuleType) -> dict[str, type[frames.Table]]:
-    """Return all tables of the experiment's data package with their models."""
-    return {
-        "trials": experiment.Trials,
-        "warmups": experiment.Trials,
-        "interrupted": experiment.Trials,
-        "conditions": Conditions,
-        **getattr(experiment, "TABLES", {}),
-    }

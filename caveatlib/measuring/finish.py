@@ -1,69 +1,21 @@
-"""From a run's journal: how the run began, and the data package that it becomes."""
+"""From a run's journal to the data package that it becomes."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 
-from caveatlib import frames, store
+from caveatlib import frames
 from caveatlib.errors import UsageError
-from caveatlib.measuring.designs import tables_of
+from caveatlib.measuring.experiment import Experiment, tables_of
 from caveatlib.measuring.journal import read
-from caveatlib.support.paths import display_path
-
-NAMED = "named"
-"""Stands for an engine that was named by its URL: an address is never stored."""
+from caveatlib.support import datapackage
+from caveatlib.support.paths import make_folder, write_files
 
 
-def begun(experiment: ModuleType, out: str | os.PathLike, *, engine: str | None = None) -> dict:
-    """Return what an interrupted run began with, and so goes on with.
-
-    Parameters
-    ----------
-    experiment : module
-    out : path
-        Folder of the run.
-    engine : {"own", "private"} or URL, optional
-        Default the run's own, unless that was named by its URL: then it must be
-        named again.
-
-    Returns
-    -------
-    dict
-        ``places``, ``seed``, ``engine`` and the other settings of the run.
-
-    Raises
-    ------
-    UsageError
-        If there is no such run, or the engine is not of the run's kind.
-    """
-    path = Path(out) / experiment.NAME / "journal.jsonl"
-    records = read(path).records if path.is_file() else []
-    if not records:
-        raise UsageError(
-            f"Nothing to resume in {display_path(out)!r}. Must hold a run of {experiment.NAME!r}."
-        )
-    header = records[0].data
-    kind = kind_of(header["engine"])
-    if kind == NAMED and (engine is None or kind_of(engine) != NAMED):
-        raise UsageError(
-            f"Run {display_path(out)!r} was on an engine named by its URL, which is not stored. "
-            "Must be named again: --engine URL"
-        )
-    if engine is not None and kind_of(engine) != kind:
-        raise UsageError(f"Engine {engine!r} for a run on {kind!r}. Must be the same, or left out.")
-    return header | {"engine": engine or kind}
-
-
-def kind_of(engine: str) -> str:
-    """Return what may be stored of an engine: one that is named by its URL is only `NAMED`."""
-    return NAMED if "://" in engine else engine
-
-
-def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
+def finish(experiment: Experiment, out: str | os.PathLike) -> Path:
     """Write the data package of whatever the journal in `out` holds.
 
     Raises
@@ -75,22 +27,20 @@ def finish(experiment: ModuleType, out: str | os.PathLike) -> Path:
     folder = Path(out) / experiment.NAME
     tables = from_journal(experiment, folder / "journal.jsonl")
     trials = tables["trials"]
-    if hasattr(experiment, "check"):  # each row was held alone; some guards lay rows side by side
-        experiment.check(trials)
-    judge = getattr(experiment, "verdicts", lambda _: [])  # the noise floor decides no claim
-    store.write_run(
+    experiment.check(trials)
+    write_package(
         folder,
         experiment.NAME,
         tables,
         tables_of(experiment),
         title=experiment.QUESTION,
         summary=experiment.summarize(trials) if len(trials) else pd.DataFrame(),
-        verdicts=[v.as_dict() for v in judge(trials)] if len(trials) else [],
+        verdicts=[v.as_dict() for v in experiment.verdicts(trials)] if len(trials) else [],
     )
     return folder
 
 
-def from_journal(experiment: ModuleType, path: Path) -> dict[str, pd.DataFrame]:
+def from_journal(experiment: Experiment, path: Path) -> dict[str, pd.DataFrame]:
     """Return the tables that a journal holds.
 
     Only whole blocks are trials; those of a block that was cut short are in
@@ -100,13 +50,16 @@ def from_journal(experiment: ModuleType, path: Path) -> dict[str, pd.DataFrame]:
     records = read(path).records
     whole = {_block_key(r.data) for r in records if r.kind == "block"}
     for record in records:
-        if record.kind == "trial":
+        if record.kind == "run":
+            about = {"run": record.data["run"], "machine": record.data["machine"], "place": ""}
+            facts = record.data["facts"].items()
+            rows["conditions"] += [about | {"name": n, "value": v} for n, v in facts]
+            rows["trials"] += record.data["unavailable"]
+        elif record.kind == "trial":
             name = "trials" if _block_key(record.data) in whole else "interrupted"
             rows[name].append(record.data)
         elif record.kind == "warmup":
             rows["warmups"].append(record.data)
-        elif record.kind == "unavailable":
-            rows["trials"].append(record.data)
         elif record.kind == "rows":
             kept = _block_key(record.data) in whole or record.data["design"] == ""
             if kept:
@@ -118,3 +71,68 @@ def from_journal(experiment: ModuleType, path: Path) -> dict[str, pd.DataFrame]:
 
 def _block_key(data: dict) -> tuple:
     return data["session"], data["design"], data["block"]
+
+
+def write_package(
+    folder: str | os.PathLike,
+    name: str,
+    tables: dict[str, pd.DataFrame],
+    models: dict[str, type[frames.Table]],
+    *,
+    title: str,
+    summary: pd.DataFrame,
+    verdicts: list[dict],
+) -> Path:
+    """Write what a run measured as a data package, all of it or nothing.
+
+    Parameters
+    ----------
+    folder : path
+        The experiment's folder in the run; made if missing. Files of an earlier
+        `write_package` are replaced, others are left alone.
+    name : str
+        The experiment.
+    tables : dict of DataFrame
+        Each becomes ``<table>.csv``.
+    models : dict
+        The model of each table.
+    title : str
+        One sentence, the experiment's question.
+    summary : DataFrame
+        Becomes ``summary.csv``; its index too, if it has a name.
+    verdicts : list of dict
+        Becomes ``verdicts.json``; what is not finite becomes null.
+
+    Returns
+    -------
+    pathlib.Path
+        The ``datapackage.json``.
+
+    Raises
+    ------
+    DataError
+        If a table breaks its model, or holds text that would not read back.
+    UsageError
+        If a name cannot be one.
+    StorageError
+        If something cannot be written; then nothing of it is there.
+    """
+    datapackage.check_name(name)
+    files, resources = {}, []
+    for table, frame in tables.items():
+        if table in datapackage.DERIVED:
+            raise UsageError(f"Invalid table name {table!r}. Must not be {datapackage.DERIVED}.")
+        rows = datapackage.to_rows(table, frame, models[table])
+        files[f"{table}.csv"] = content = datapackage.to_csv(table, *rows)
+        resources.append(datapackage.resource(table, content, frames.table_schema(models[table])))
+    if any(level is not None for level in summary.index.names):
+        summary = summary.reset_index()
+    files["summary.csv"] = content = datapackage.to_csv("summary", *datapackage.as_text(summary))
+    resources.append(datapackage.resource("summary", content, datapackage.guessed_schema(summary)))
+    files["verdicts.json"] = content = datapackage.to_json(verdicts)
+    resources.append(datapackage.resource("verdicts", content, None))
+    files[datapackage.FILE] = datapackage.describe(
+        name, title, "0.0.0", datapackage.LICENCE, resources
+    )
+    write_files(make_folder(folder), files)
+    return Path(folder) / datapackage.FILE

@@ -19,12 +19,13 @@ from caveatlib.errors import FAILURES, DataError, MeasurementError
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
-from caveatlib.measuring.journal import Journal, read
+from caveatlib.measuring.journal import END, Journal, read
 from caveatlib.places import spec
 from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub
 
 _TRIED = ("trial", "warmup", "block")
+_SPENT = ("block", "session", "end")
 
 
 class Loop:
@@ -55,30 +56,43 @@ class Loop:
         self.done = {d.name: blocks.count(d.name) for d in self.designs}
         self.ended = sum(r.kind == "session" for r in records)
         self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
+        spent_s = max((r.data["spent_s"] for r in records if r.kind in _SPENT), default=0.0)
+        self._began = time.monotonic() - spent_s
+        self._tried, self._due = 0, 0
+
+    def spent_s(self) -> float:
+        """Return the seconds of measuring so far, those before an interruption included."""
+        return round(time.monotonic() - self._began, 3)
+
+    def sessions_done(self) -> float:
+        """Return how many sessions are over, with the part of the one that runs."""
+        return self.ended + (min(1.0, self._tried / self._due) if self._due else 0.0)
 
     def run(self, sessions: int | None, budget_s: float | None) -> None:
         """Run so many sessions in all, or until the budget is spent after a whole block."""
         with _noting(self.interrupts):
             self._run(sessions, budget_s)
+            self.journal.append(END, {"spent_s": self.spent_s()})
 
     def _run(self, sessions: int | None, budget_s: float | None) -> None:
-        deadline = None if budget_s is None else time.monotonic() + budget_s
-        first = self.ended
+        deadline = None if budget_s is None else self._began + budget_s
         while sessions is None or self.ended < sessions:
-            if deadline and self.ended > first and time.monotonic() >= deadline:
+            if deadline is not None and self.ended and time.monotonic() >= deadline:
                 return
             with spec.opened(self.specs, engine=self.engine) as handles:
                 self._state(handles)
                 if all(isinstance(h, Exception) for h in handles.values()):
                     why = next(iter(handles.values()))
                     raise MeasurementError(f"No place could be opened: {why}")
-                if not self._session(handles, deadline, may_stop=self.ended > first):
+                if not self._session(handles, deadline):
                     return
 
-    def _session(self, handles: dict, deadline: float | None, *, may_stop: bool) -> bool:
+    def _session(self, handles: dict, deadline: float | None) -> bool:
         """Run what is due; return whether the budget allowed all of it."""
         session, self.next = self.next, self.next + 1
-        due = [d for d in self.designs if d.due(self.ended) and not self._waits(d, deadline)]
+        due = self._designs_due(budgeted=deadline is not None)
+        self._tried = 0
+        self._due = sum(len(d.arms) * (d.blocks_per_session + d.warmup) for d in due)
         for design in due:
             if design.warmup:
                 for arm in design.arms:
@@ -86,28 +100,42 @@ class Loop:
         for design in due:
             for _ in range(design.blocks_per_session):
                 now = time.monotonic()
-                if deadline and may_stop and now >= deadline:
+                if deadline is not None and self.ended and now >= deadline:
                     return False
-                if deadline and design.optional and now + design.block_s > deadline:
+                if deadline is not None and design.optional and now + design.block_s > deadline:
                     break  # what waited until now does not carry the run past its budget
                 if self.done[design.name] < design.blocks_by(self.ended):
                     self._block(design, handles, session)
-        self.journal.append("session", {"session": session})
-        self.ended += 1
+        self.journal.append("session", {"session": session, "spent_s": self.spent_s()})
+        self.ended, self._due = self.ended + 1, 0
         return True
 
-    def _waits(self, design: Design, deadline: float | None) -> bool:
-        if deadline is None or not design.optional:
-            return False
-        main = [d for d in self.designs if not d.optional and d.every == 1 and d.sessions is None]
-        return any(self.done[d.name] < ENOUGH for d in main)
+    def _designs_due(self, *, budgeted: bool) -> list[Design]:
+        """Return the designs that take part in the next session.
+
+        Under a budget the optional ones wait until the others have `ENOUGH` blocks.
+        Then each catches up on the blocks that it missed meanwhile, those with the
+        fewest first, so that one that takes part in the first session only has its turn.
+        """
+        if not budgeted:
+            return [d for d in self.designs if d.due(self.ended)]
+        main = [d for d in self.designs if not d.optional]
+        steady = [d for d in main if d.every == 1 and d.sessions is None]
+        due = [d for d in main if d.due(self.ended)]
+        if any(self.done[d.name] < ENOUGH for d in steady):
+            return due
+        missed = [
+            d for d in self.designs if d.optional and self.done[d.name] < d.blocks_by(self.ended)
+        ]
+        return due + sorted(missed, key=lambda d: self.done[d.name])
 
     def _block(self, design: Design, handles: dict, session: int) -> None:
         block = self.done[design.name]
         order = self._rng(design, block).permutation(len(design.arms))
         for position, index in enumerate(order):
             self._trial("trial", design, design.arms[index], handles, session, block, position)
-        self.journal.append("block", {"session": session, "design": design.name, "block": block})
+        where = {"session": session, "design": design.name, "block": block}
+        self.journal.append("block", where | {"spent_s": self.spent_s()})
         self.done[design.name] += 1
 
     def _trial(self, kind, design, arm, handles, session, block, position) -> None:
@@ -140,6 +168,7 @@ class Loop:
                     },
                 )
         self.journal.append(kind, row)
+        self._tried += 1
         self.on_trial()
         if self.interrupts:
             raise KeyboardInterrupt
@@ -164,8 +193,8 @@ class Loop:
                 handles[place] = error
                 continue
             self.stated.add(place)
-            for name, value in facts.items():  # said by an engine or a program
-                write_fact(self.journal, self.header, place, name, scrub(value))
+            for name, value in facts.items():
+                write_fact(self.journal, self.header, place, name, value)
 
 
 @contextmanager
@@ -206,8 +235,7 @@ def _check(row: dict, stated: Mapping, experiment) -> None:
     for name, value in stated.items():
         if isinstance(value, float) and math.isinf(value):
             raise DataError(f"Value {value} of {name!r}. Must be finite, or empty.")
-    if hasattr(experiment, "check"):
-        experiment.check(pd.DataFrame([row], columns=list(frames.columns(experiment.Trials))))
+    experiment.check(pd.DataFrame([row], columns=list(frames.columns(experiment.Trials))))
 
 
 def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
@@ -224,28 +252,26 @@ def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
 
 
 def write_fact(journal: Journal, header: dict, place: str, name: str, value: str) -> None:
-    """Write down a fact of the machine, or of a place, that held throughout the run.
-
-    Facts from an allow-list are written as they are: scrubbed, a kernel
-    5.15.167.4 would become an address. Scrub what others have said.
-    """
+    """Write down what an opened place said of itself, which held throughout the run."""
     row = {
         "run": header["run"],
         "machine": header["machine"],
         "place": place,
         "name": name,
-        "value": value,
+        "value": scrub(value),
     }
     journal.append(
         "rows", {"table": "conditions", "session": 0, "design": "", "block": 0, "rows": [row]}
     )
 
 
-def write_missing(journal: Journal, header: dict, designs, missing: dict[str, str]) -> None:
-    """One row per arm that cannot be tried here, so that tables and verdicts can say why."""
+def missing_rows(header: dict, designs, missing: dict[str, str]) -> list[dict]:
+    """Return a row per arm that cannot be tried here, so that tables and verdicts can say why."""
+    rows = []
     for design in designs:
         for arm in design.arms:
             if arm.place in missing:
                 row = _row(header, design, arm, session=0, block=0, position=0)
                 reason = UNAVAILABLE + scrub(missing[arm.place])
-                journal.append("unavailable", row | {"ok": False, "error": reason})
+                rows.append(row | {"ok": False, "error": reason})
+    return rows

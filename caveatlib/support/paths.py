@@ -34,6 +34,22 @@ def storage_error(verb: str, path: str | os.PathLike, error: OSError) -> Storage
     return StorageError(f"Cannot {verb} {display_path(path)!r}: {error.strerror or error}.")
 
 
+def make_folder(folder: str | os.PathLike) -> Path:
+    """Make a folder for a run, with those above it; one that exists is left as it is.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error("make folder", folder, error) from None
+    return folder
+
+
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write files into a folder that exists, all of them or none.
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from caveatlib import claims, frames, plots, stats, store, trials
+from caveatlib import claims, frames, plots, stats, trials
 from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import complete, conditions
 
 pytestmark = [
     pytest.mark.beside,
@@ -28,10 +29,10 @@ def measured(tmp_path_factory):
     def get(experiment):
         if experiment.NAME not in found:
             out = tmp_path_factory.mktemp(experiment.NAME)
-            trials.measure(experiment, out=out, blocks=SESSIONS, seed=5,
+            trials.measure(experiment, out=out, sessions=SESSIONS, seed=5,
                            specs=_fakes(experiment), progress=False)  # fmt: skip
             found[experiment.NAME] = out
-        return trials.get(experiment, source=found[experiment.NAME], version=1)
+        return trials.get(experiment, source=found[experiment.NAME])
 
     return get
 
@@ -53,8 +54,7 @@ def test_names_and_words(experiment):
 
 def test_places_are_known(experiment):
     """Every place of the designs is the experiment's; it has a probe, and a fake."""
-    designs = experiment.DESIGNS if hasattr(experiment, "DESIGNS") else experiment.designs(2)
-    used = {arm.place for design in designs for arm in design.arms}
+    used = {arm.place for design in complete(experiment).designs(2) for arm in design.arms}
     assert used <= set(experiment.PLACES) == set(_fakes(experiment))
     assert all(spec.probes() for spec in experiment.PLACES.values())
 
@@ -72,12 +72,7 @@ def test_columns_name_their_units(experiment):
 def test_blocks_are_balanced(experiment, measured):
     """Each arm is once in each block, and orders differ between blocks."""
     rows = measured(experiment)
-    conditions = [
-        c
-        for c, col in frames.columns(experiment.Trials).items()
-        if not col.nullable and c not in frames.columns(frames.Trials)
-    ]
-    arms = ["place", *conditions]
+    arms = ["place", *conditions(experiment.Trials)]
     for _, design in rows.groupby("design"):
         sizes = design.groupby("block").size()
         assert sizes.nunique() == 1
@@ -168,9 +163,7 @@ def test_swapped_arms_swap_the_words(experiment, measured):
 
 @cache
 def _recorded(experiment):
-    versions = store.versions(experiment.NAME)
-    assert versions, "an experiment ships with recorded data"
-    return trials.get(experiment, source="recorded", version=max(versions))
+    return trials.get(experiment, source="recorded")  # an experiment ships with recorded data
 
 
 def _effects(experiment, rows) -> dict:
@@ -265,8 +258,7 @@ def test_every_claim_gets_the_agreed_pairs_by_default(experiment):
     """The designs of all that is compared for a verdict have blocks enough after `SESSIONS`."""
     rows = _recorded(experiment)
     cores = int(rows["cores"].dropna().max()) if "cores" in rows else 2
-    made = experiment.DESIGNS if hasattr(experiment, "DESIGNS") else experiment.designs(cores)
-    designs = {design.name: design for design in made}
+    designs = {design.name: design for design in complete(experiment).designs(cores)}
     compared = set()
     for contrast in _judged(experiment, rows)[1]:
         where = {k: v for k, v in contrast.arm.items() if k in rows.columns}
@@ -285,8 +277,7 @@ def test_recorded_data_are_sound(experiment):
     """Every recorded version loads, by its checksums and its model, and is judged."""
     rows = _recorded(experiment)
     assert set(rows["source"]) == {"recorded"}
-    if hasattr(experiment, "check"):
-        experiment.check(rows)
+    complete(experiment).check(rows)
     assert experiment.verdicts(rows)
     assert stats.summarize(rows, [], by="place")["n"].sum() == len(rows)
 
@@ -294,9 +285,7 @@ def test_recorded_data_are_sound(experiment):
 def test_no_drift_is_seen_in_the_recorded_data(experiment):
     """What was kept was recorded on a quiet machine: no measure of any design drifts."""
     rows = _recorded(experiment)
-    common = frames.columns(frames.Trials)
-    every = frames.columns(experiment.Trials).items()
-    keys = ["place", *(n for n, c in every if not c.nullable and n not in common)]
+    keys = ["place", *conditions(experiment.Trials)]
     rows = rows.assign(arm=rows[keys].astype(str).agg(", ".join, axis=1))
     for _, design in rows.groupby("design"):
         for measure in frames.measures(experiment.Trials):

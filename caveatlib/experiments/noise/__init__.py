@@ -142,5 +142,4 @@ def floor(*, version: int | None = None) -> pd.DataFrame:
     UsageError
         If nothing is recorded.
     """
-    newest = max(store.versions(NAME), default=1)
-    return summarize(store.load(NAME, version=version or newest, model=Trials))
+    return summarize(store.load(NAME, version=version, model=Trials))

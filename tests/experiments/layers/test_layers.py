@@ -5,7 +5,7 @@ import re
 import pytest
 from experiments.layers import fake
 
-from caveatlib import claims, frames, images, store
+from caveatlib import claims, frames, images
 from caveatlib import trials as trials_module
 from caveatlib.errors import DataError
 from caveatlib.experiments import layers
@@ -282,15 +282,14 @@ def test_a_run_whose_cold_pulls_are_faster_is_no_package(tmp_path, monkeypatch):
         "pull",
         lambda self, *args, base_there, **kind: pull(self, *args, base_there=not base_there),
     )
-    options = {"blocks": 6, "seed": 5, "specs": fake.PLACES, "progress": False}
+    options = {"sessions": 6, "seed": 5, "specs": fake.PLACES, "progress": False}
     with pytest.raises(DataError, match=r"^Cold "):
         trials_module.measure(layers, out=tmp_path, places=[designs.REGISTRY], **options)
     assert [path.name for path in (tmp_path / layers.NAME).iterdir()] == ["journal.jsonl"]
 
 
 def recorded():
-    version = max(store.versions(layers.NAME))
-    return trials_module.get(layers, source="recorded", version=version)
+    return trials_module.get(layers, source="recorded")
 
 
 def test_a_place_that_is_missing_says_why(trials):

@@ -441,14 +441,13 @@ def test_known_answer_in_docker(require, tmp_path, bars):
     experiment = type(
         "Known", (), {n: getattr(startup, n) for n in
                       ("NAME", "QUESTION", "Trials", "trial", "summarize", "verdicts")}
-        | {"PLACES": {"docker-runc": standard.docker("runc")}, "DESIGNS": (design,)}
-        | {"SESSIONS": 1, "DISK_BYTES": 0}
+        | {"PLACES": {"docker-runc": standard.docker("runc")}, "DESIGNS": (design,), "SESSIONS": 1}
     )  # fmt: skip
     experiment.trial = staticmethod(startup.trial)
     experiment.summarize = staticmethod(lambda rows: pd.DataFrame())
     experiment.verdicts = staticmethod(lambda rows: [])
-    trials.measure(experiment, out=tmp_path, blocks=1, progress=False)
-    rows = trials.get(experiment, source=tmp_path, version=1)
+    trials.measure(experiment, out=tmp_path, sessions=1, progress=False)
+    rows = trials.get(experiment, source=tmp_path)
     arms = rows.pivot(index="block", columns="sleep_s", values="first_output_s")
     added, _, _ = stats.hodges_lehmann(arms[work.SLEEP_S] - arms[0.0])  # as `calibrate`
     bars.append(("0.1 s of sleep added to docker-runc, read", f"{added * 1e3:.1f} ms", "100 +- 10"))

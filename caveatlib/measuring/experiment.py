@@ -1,0 +1,168 @@
+"""What the framework asks of an experiment's module, and what it assumes of what that leaves out.
+
+An experiment is a module (or any object) with these names. `complete` puts the
+defaults in their places, once, where a module comes in through one of the
+doors of `caveatlib.trials`; no other code asks whether an experiment has this or that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import ModuleType, SimpleNamespace
+from typing import Protocol, cast
+
+import pandas as pd
+
+from caveatlib import claims, frames, stats
+from caveatlib.errors import UsageError
+from caveatlib.measuring.designs import Design
+from caveatlib.places.base import TrialResult
+from caveatlib.places.spec import Spec
+
+
+class Experiment(Protocol):
+    """An experiment with everything that may be left out filled in.
+
+    Attributes
+    ----------
+    NAME, QUESTION : str
+        ``"startup"``, and the question that it answers.
+    PLACES : mapping of str to Spec
+        The places that its designs use, and how each is opened.
+    Trials : type of frames.Trials
+        The model of its trials: common columns, conditions, measures.
+    designs : callable
+        Number of CPUs -> the designs. Stated by the module as `DESIGNS`: these, or a
+        function of the number of CPUs that returns those that fit.
+    trial : callable
+        ``trial(place, conditions, *, seed)`` -> `TrialResult`: does one trial
+        in an opened place. The only impure function.
+    SESSIONS : int
+        Sessions if nothing is said of sessions or time; default `SESSIONS`.
+    VERDICT_S : float
+        About how many seconds of measuring until verdicts are possible; default `VERDICT_S`.
+    DISK_BYTES : int
+        Disk that a run needs; default `DISK_BYTES`.
+    TABLES : mapping
+        Further tables, name -> model; default none.
+    CLAIMS : sequence of claims.Claim
+        What it decides; default nothing.
+    check_row : callable
+        Guards over the row of one trial, run between trials; default none.
+    check : callable
+        Guards that lay rows of the whole table side by side; default none.
+    summarize : callable
+        Trials -> summary; default every measure by place and conditions.
+    verdicts : callable
+        Trials -> list of claims.Verdict; default none.
+    answer : callable
+        Trials -> the answer in a sentence; default none, "".
+    """
+
+    NAME: str
+    QUESTION: str
+    PLACES: Mapping[str, Spec]
+    Trials: type[frames.Trials]
+    designs: Callable[[int], Sequence[Design]]
+    trial: Callable[..., TrialResult]
+    SESSIONS: int
+    VERDICT_S: float
+    DISK_BYTES: int
+    TABLES: Mapping[str, type[frames.Table]]
+    CLAIMS: Sequence[claims.Claim]
+    check_row: Callable[[Mapping[str, object]], None]
+    check: Callable[[pd.DataFrame], None]
+    summarize: Callable[[pd.DataFrame], pd.DataFrame]
+    verdicts: Callable[[pd.DataFrame], list[claims.Verdict]]
+    answer: Callable[[pd.DataFrame], str]
+
+
+SESSIONS = 15
+"""As many pairs find a true 1.10x in four of five runs."""
+VERDICT_S = 90
+DISK_BYTES = 50 * 2**20
+"""Room for a journal and its tables."""
+
+_DEFAULTS = {
+    "SESSIONS": SESSIONS,
+    "VERDICT_S": VERDICT_S,
+    "DISK_BYTES": DISK_BYTES,
+    "TABLES": {},
+    "CLAIMS": (),
+    "check_row": lambda row: None,
+    "check": lambda trials: None,
+    "verdicts": lambda trials: [],
+    "answer": lambda trials: "",
+}
+_REQUIRED = ("NAME", "QUESTION", "PLACES", "Trials", "DESIGNS", "trial")
+
+
+class Conditions(frames.Table):
+    """What held throughout a run: one row per fact."""
+
+    run: frames.Series[str] = frames.field("the run, as its start in UTC")
+    machine: frames.Series[str] = frames.field("the machine, by its class")
+    place: frames.Series[str] = frames.field("the place it is a fact of; empty for the machine")
+    name: frames.Series[str] = frames.field("what is stated")
+    value: frames.Series[str] = frames.field("what was found")
+
+
+def complete(experiment: ModuleType) -> Experiment:
+    """Return an experiment with the defaults for what its module leaves out.
+
+    Raises
+    ------
+    UsageError
+        If it is no experiment: the message names what is missing.
+    """
+    if isinstance(experiment, str):
+        raise UsageError(
+            f"Experiment {experiment!r} is text. Must be a module: "
+            "from caveatlib.experiments import startup"
+        )
+    given = {name: getattr(experiment, name) for name in dir(experiment) if name[0] != "_"}
+    if missing := [name for name in _REQUIRED if name not in given]:
+        name = given.get("NAME") or getattr(experiment, "__name__", repr(experiment))
+        raise UsageError(f"Experiment {name!r} lacks {', '.join(missing)}. See CONTRIBUTING.md.")
+    stated = given["DESIGNS"]
+    designs = stated if callable(stated) else lambda cores: stated
+    defaults = _DEFAULTS | {"summarize": partial(_summary, given["Trials"])}
+    return cast(Experiment, SimpleNamespace(**defaults | given | {"designs": designs}))
+
+
+def tables_of(experiment: Experiment) -> dict[str, type[frames.Table]]:
+    """Return all tables of the experiment's data package with their models."""
+    return {
+        "trials": experiment.Trials,
+        "warmups": experiment.Trials,
+        "interrupted": experiment.Trials,
+        "conditions": Conditions,
+        **experiment.TABLES,
+    }
+
+
+def model_of(experiment: Experiment, table: str) -> type[frames.Table]:
+    """Return the model of one of the experiment's tables.
+
+    Raises
+    ------
+    UsageError
+        If the experiment has no such table.
+    """
+    models = tables_of(experiment)
+    if table not in models:
+        raise UsageError(f"Unknown table {table!r}. Must be one of {sorted(models)}.")
+    return models[table]
+
+
+def conditions(model: type[frames.Trials]) -> list[str]:
+    """Return the columns that tell arms of one place apart: the experiment's own, never empty."""
+    common = frames.columns(frames.Trials)
+    return [n for n, c in frames.columns(model).items() if n not in common and not c.nullable]
+
+
+def _summary(model: type[frames.Trials], trials: pd.DataFrame) -> pd.DataFrame:
+    common = frames.columns(frames.Trials)
+    measures = [name for name in frames.measures(model) if name not in common]
+    return stats.summarize(trials, measures, by=["place", *conditions(model)])

@@ -1,0 +1,42 @@
+"""Folders of runs that nobody named: gone when the process that asked for them is."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from caveatlib.places import leases
+
+PREFIX = "caveatlib-live-"
+
+
+def folder() -> Path:
+    """Return a new folder that is removed when this process ends.
+
+    Its name carries its owner, so that `sweep` removes what a killed process left.
+    """
+    sweep()
+    owner = leases.owner_token().replace(":", "_")
+    made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{owner}-"))
+    atexit.register(_remove, made, os.getpid())
+    return made
+
+
+def sweep() -> list[str]:
+    """Remove this user's folders whose owners are gone; return one short name for each."""
+    removed = []
+    for found in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        owner = found.name.removeprefix(PREFIX).rpartition("-")[0].replace("_", ":")
+        ours = found.is_dir() and not found.is_symlink() and found.stat().st_uid == os.geteuid()
+        if ours and not leases.owner_alive(owner):
+            shutil.rmtree(found, ignore_errors=True)
+            removed.append(f"run {found.name[-8:]}")
+    return removed
+
+
+def _remove(made: Path, pid: int) -> None:
+    if os.getpid() == pid:  # and not in a fork of it
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,139 @@
+"""What a run is to do, as it was asked for, and as an interrupted one goes on with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from caveatlib.errors import UsageError
+from caveatlib.measuring import machine
+from caveatlib.measuring.journal import read
+from caveatlib.support.arguments import check_number
+from caveatlib.support.paths import display_path
+
+NAMED = "named"
+"""Stands for an engine that was named by its URL: an address is never stored."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for; None is "nothing was said".
+
+    Attributes
+    ----------
+    places : sequence of str, optional
+        Only these; default all of the experiment's.
+    sessions : int, optional
+    budget_s : float, optional
+    seed : int, optional
+    engine : {"own", "private"} or URL, optional
+
+    Raises
+    ------
+    UsageError
+        If a number is out of range.
+    """
+
+    places: Sequence[str] | None = None
+    sessions: int | None = None
+    budget_s: float | None = None
+    seed: int | None = None
+    engine: str | None = None
+
+    def __post_init__(self):
+        if self.sessions is not None:
+            check_number("number of sessions", self.sessions, least=1, whole=True)
+        if self.budget_s is not None:
+            check_number("budget in seconds", self.budget_s, above=0)
+        if self.seed is not None:
+            check_number("seed", self.seed, least=0, most=2**32 - 1, whole=True)
+
+    def header(self) -> dict:
+        """Return the plan as a run's journal keeps it."""
+        return asdict(self) | {"engine": kind_of(self.engine)}
+
+
+def kind_of(engine: str | None) -> str | None:
+    """Return what may be stored of an engine: one that is named by its URL is only `NAMED`."""
+    return NAMED if engine and "://" in engine else engine
+
+
+def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None, Plan]:
+    """Return what an experiment of an interrupted run goes on with.
+
+    Parameters
+    ----------
+    name : str
+        The experiment.
+    out : path
+        Folder of the run.
+    given : Plan
+        What is asked for now: sessions and a budget replace those of the run, an
+        engine must be of the run's kind; the run's own places and seed stay.
+
+    Returns
+    -------
+    header : dict or None
+        How the experiment began; None if it had not when the run was interrupted.
+    plan : Plan
+        What is left to be said of it: its own plan, or that of the run's other experiments.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no run, or the run was of another caveatlib, on another
+        machine, or on another engine.
+    """
+    header = _begun(Path(out) / name)
+    others = sorted(p.parent for p in Path(out).glob("*/journal.jsonl") if p.parent.name != name)
+    like = header or next(filter(None, map(_begun, others)), None)
+    if like is None:
+        raise UsageError(
+            f"Nothing to resume in {display_path(out)!r}. Must hold a run that has begun."
+        )
+    _check_same(like, out)
+    plan = Plan(
+        places=like["places"],
+        sessions=given.sessions or like["sessions"],
+        budget_s=given.budget_s or like["budget_s"],
+        seed=like["seed"],
+        engine=_engine(like["engine"], given.engine, out),
+    )
+    return header, plan
+
+
+def _begun(folder: Path) -> dict | None:
+    """Return the header of an experiment's journal; None if it was not written yet."""
+    path = folder / "journal.jsonl"
+    records = read(path).records if path.is_file() else []
+    return records[0].data if records else None
+
+
+def _check_same(header: dict, out: str | os.PathLike) -> None:
+    from caveatlib import __version__
+
+    run = f"Run {display_path(out)!r}"
+    if header["caveatlib"] != __version__:
+        raise UsageError(
+            f"{run} is of caveatlib {header['caveatlib']}, this is {__version__}. "
+            "Must be resumed with the same version, or measured anew."
+        )
+    if header["machine"] != (here := machine.label()):
+        raise UsageError(
+            f"{run} is of another machine ({header['machine']}; this one: {here}). "
+            "Must be resumed where it began, or measured anew."
+        )
+
+
+def _engine(begun: str | None, given: str | None, out: str | os.PathLike) -> str | None:
+    """Return the engine to go on with, which is the run's kind of engine."""
+    if begun == NAMED and kind_of(given) != NAMED:
+        raise UsageError(
+            f"Run {display_path(out)!r} was on an engine named by its URL, which is not stored. "
+            "Must be named again: --engine URL"
+        )
+    if given is not None and kind_of(given) != begun:
+        raise UsageError(f"Engine {given!r} for a run on {begun!r}. Must be the same, or left out.")
+    return given or begun

@@ -1,0 +1,230 @@
+"""A run from its plan to its data package: `measure`, and what it will `cost`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+from caveatlib.errors import Unavailable, UsageError
+from caveatlib.measuring import finish, machine
+from caveatlib.measuring.designs import Design
+from caveatlib.measuring.experiment import Experiment, complete
+from caveatlib.measuring.journal import Journal
+from caveatlib.measuring.loop import Loop, missing_rows
+from caveatlib.measuring.plan import Plan, resumed
+from caveatlib.measuring.progress import shown
+from caveatlib.places import cache, spec
+from caveatlib.places.engines import choice
+from caveatlib.places.spec import Spec
+from caveatlib.support.paths import display_path, make_folder
+
+
+def arms_here(
+    experiment: ModuleType | Experiment,
+    *,
+    places: Sequence[str] | None = None,
+    engine: str | None = None,
+    specs: Mapping[str, Spec] | None = None,
+) -> tuple[tuple[Design, ...], dict[str, str]]:
+    """Return the designs and which of their places this machine lacks.
+
+    Parameters
+    ----------
+    experiment : module
+    places : sequence of str, optional
+        Only these; default all that the experiment knows.
+    engine : {"own", "private"} or URL, optional
+    specs : mapping of str to Spec, optional
+        How each place is opened; default ``experiment.PLACES``.
+
+    Returns
+    -------
+    designs : tuple of Design
+        All designs, limited to the wanted places.
+    missing : dict
+        Place -> why it cannot run here.
+
+    Raises
+    ------
+    UsageError
+        If a place is none of the experiment's.
+    """
+    unknown = [p for p in places or () if p not in experiment.PLACES]
+    if unknown:
+        raise UsageError(
+            f"Unknown place {unknown[0]!r}. Must be one of {', '.join(experiment.PLACES)}."
+        )
+    wanted = tuple(places or experiment.PLACES)
+    kept = []
+    for design in experiment.designs(machine.cores()):
+        arms = tuple(a for a in design.arms if a.place in wanted)
+        if arms:
+            kept.append(design.with_arms(arms))
+    specs = experiment.PLACES if specs is None else specs
+    return tuple(kept), spec.missing({name: specs[name] for name in wanted}, engine=engine)
+
+
+def cost(
+    experiment: ModuleType,
+    *,
+    places: Sequence[str] | None = None,
+    sessions: int | None = None,
+    budget_s: float | None = None,
+    engine: str | None = None,
+) -> tuple[float, int]:
+    """Return about how many seconds and bytes of disk `measure` will need here.
+
+    Raises
+    ------
+    UsageError, Unavailable
+        As `measure` does of these settings.
+    """
+    experiment = complete(experiment)
+    plan = Plan(places=places, sessions=sessions, budget_s=budget_s, engine=engine)
+    designs, missing = arms_here(experiment, places=plan.places, engine=plan.engine)
+    _check_runnable(experiment, designs, missing)
+    seconds = 0.0
+    for design in designs:
+        here = sum(a.place not in missing for a in design.arms) / len(design.arms)
+        count = sum(design.due(s) for s in range(plan.sessions or experiment.SESSIONS))
+        seconds += here * design.block_s * count * (design.blocks_per_session + design.warmup)
+    if plan.budget_s:
+        seconds = min(seconds, plan.budget_s) if plan.sessions else plan.budget_s
+    return seconds, experiment.DISK_BYTES
+
+
+def measure(
+    experiment: ModuleType,
+    *,
+    out: str | os.PathLike,
+    places: Sequence[str] | None = None,
+    sessions: int | None = None,
+    budget_s: float | None = None,
+    seed: int | None = None,
+    engine: str | None = None,
+    resume: bool = False,
+    specs: Mapping[str, Spec] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Measure an experiment on this machine and write its data package.
+
+    Parameters
+    ----------
+    experiment : module
+    out : path
+        Folder of the run; the experiment gets a folder of its name in it.
+    places : sequence of str, optional
+        Only these places.
+    sessions : int, optional
+        Number of sessions; default ``experiment.SESSIONS`` unless there is a budget.
+    budget_s : float, optional
+        Seconds after which no further block begins. At least one session runs.
+    seed : int, optional
+        Seed of every random order, from 0 to 2**32 - 1; default a fresh one,
+        stored either way.
+    engine : {"own", "private"} or URL, optional
+        Which Docker engine; default a private one where possible.
+    resume : bool, optional
+        Go on with the interrupted run in `out` to what was planned, or begin an
+        experiment of it that had not begun, see `plan.resumed`.
+    specs : mapping of str to Spec, optional
+        How each place is opened; default ``experiment.PLACES``. Tests hand in fakes.
+    progress : bool, optional
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    pathlib.Path
+        The experiment's folder.
+
+    Raises
+    ------
+    UsageError
+        If a number is out of range, there is nothing to resume, or the run to
+        resume was of another caveatlib, on another machine or engine.
+    Unavailable
+        If none of the places can run here.
+    MeasurementError
+        If a session could open no place at all.
+    """
+    experiment = complete(experiment)
+    plan = Plan(places, sessions, budget_s, seed, engine)
+    folder, header = Path(out) / experiment.NAME, None
+    if resume:
+        header, plan = resumed(experiment.NAME, out, plan)
+    elif folder.exists():
+        raise UsageError(f"Folder {display_path(folder)!r} exists. Choose another, or --resume it.")
+    kind = choice.checked(plan.engine)
+    specs = experiment.PLACES if specs is None else specs
+    designs, missing = arms_here(experiment, places=plan.places, engine=kind, specs=specs)
+    _check_runnable(experiment, designs, missing)
+    if plan.sessions is None and plan.budget_s is None:
+        plan = replace(plan, sessions=experiment.SESSIONS)
+    made = _first_missing(folder)
+    make_folder(folder)
+    with _handed_back(made), Journal(folder / "journal.jsonl") as journal:
+        if header is None:
+            header = _header(experiment, replace(plan, engine=kind), designs, missing)
+            journal.append("run", header)
+        here = {name: specs[name] for name in specs if name not in missing}
+        loop = Loop(experiment, journal, header, designs, here, kind)
+        try:
+            with shown(loop, plan, show=progress):
+                loop.run(plan.sessions, plan.budget_s)
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ended the run says more
+                finish.finish(experiment, out)
+            raise
+        return finish.finish(experiment, out)
+
+
+def _check_runnable(experiment: Experiment, designs, missing: dict[str, str]) -> None:
+    if not {a.place for d in designs for a in d.arms} - set(missing):
+        whys = {why: [p for p in missing if missing[p] == why] for why in missing.values()}
+        reasons = "; ".join(f"{', '.join(places)}: {why}" for why, places in whys.items())
+        raise Unavailable(f"Nothing of {experiment.NAME!r} can run here. {reasons}")
+
+
+def _header(experiment: Experiment, plan: Plan, designs, missing: dict[str, str]) -> dict:
+    """Return the first record of a run: what it is of, and all that decides how it goes on.
+
+    Facts of the machine are from an allow-list and not scrubbed: a kernel
+    5.15.167.4 would become an address.
+    """
+    from caveatlib import __version__
+
+    seed = secrets.randbelow(2**31) if plan.seed is None else plan.seed
+    header = {
+        "run": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "experiment": experiment.NAME,
+        "caveatlib": __version__,
+        "machine": machine.label(),
+        **plan.header(),
+        "seed": seed,
+    }
+    # A package leaves its journal behind, and must say by itself how to repeat it.
+    facts = {"caveatlib": __version__, "seed": str(seed)} | machine.describe()
+    return header | {"facts": facts, "unavailable": missing_rows(header, designs, missing)}
+
+
+def _first_missing(folder: Path) -> Path:
+    """Return the topmost of a folder and its parents that is still to be made."""
+    while not folder.parent.exists():
+        folder = folder.parent
+    return folder
+
+
+@contextlib.contextmanager
+def _handed_back(made: Path) -> Iterator[None]:
+    """Give what is measured under sudo to whoever called it, however it ends."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a file system without owners, say
+            cache.hand_back(made)
