@@ -26,14 +26,16 @@ from caveatlib.experiments.ports.sentences import (
     only_own,
     tell,
 )
+from caveatlib.experiments.ports.site import PATHS
 from caveatlib.experiments.ports.tables import joined
 
 WORDS = ("More without the proxy", "Less without the proxy")
-LABELS = {
+LABELS = {name: path.meaning for name, path in PATHS.items() if path.published} | {
     "reachable": "connects",
     "address": "client's address",
     "throughput": "throughput",
     "cpu": "CPU per byte",
+    "memory": f"memory of {PRICED} published ports",
 }
 SEEN = {
     "own": "the client's own address",
@@ -63,16 +65,18 @@ def _word(fact: bool, *values: pd.Series) -> str:
 def _reachable(path: str) -> Fact:
     def find(here: pd.DataFrame) -> Finding:
         on, off = both(here, path, "reachable")
-        line = f"Path {path} connected in {_share(on)} with the proxy, in {_share(off)} without"
         served, refused = both(here, path, "served_by"), both(here, path, "refusal")
         how = [
             joined(pd.concat([s.map(SERVED), r]), by=" or ")
             for s, r in zip(served, refused, strict=True)
         ]
-        because = f"{line}. With the proxy: {how[0]}. Without: {how[1]}."
+        because = (
+            f"Path {path} connected in {_share(on)} with the proxy, in {_share(off)} without. "
+            f"With the proxy: {how[0]}. Without: {how[1]}."
+        )
         if not on.any() and not off.any():
-            return Finding(NOT_MEASURED, line, because, 0)
-        return Finding(_word(bool(off.all()), on, off), line, because, len(off))
+            return Finding(NOT_MEASURED, "", because, 0)
+        return Finding(_word(bool(off.all()), on, off), "", because, len(off))
 
     readings = [Reading(where(path, place), "reachable") for place in (PROXY, HAIRPIN)]
     return Fact(claim=PARTS[path, "reachable"], readings=tuple(readings), find=find)
@@ -83,13 +87,13 @@ def _address(path: str) -> Fact:
         on, off = both(here, path, "source_class")
         for values, setting in ((off, "without"), (on, "with")):
             if values.empty:
-                line = f"Path {path} does not connect {setting} the proxy"
-                return Finding(NOT_MEASURED, line, f"{line}, so no address is seen.", 0)
+                because = f"Path {path} does not connect {setting} the proxy: no address is seen."
+                return Finding(NOT_MEASURED, "", because, 0)
         before, after = (joined(values.map(SEEN), by=" or ") for values in (on, off))
-        line = f"On path {path} the server sees {after} without the proxy, {before} with it"
+        because = f"On path {path} the server sees {after} without the proxy, {before} with it."
         if before == after:
-            line = f"On path {path} the server sees {after} with and without the proxy"
-        return Finding(_word(not only_own(on, off), on, off), line, f"{line}.", len(off))
+            because = f"On path {path} the server sees {after} with and without the proxy."
+        return Finding(_word(not only_own(on, off), on, off), "", because, len(off))
 
     readings = [
         Reading(where(path, place), column, optional=column == "source_class")
@@ -149,12 +153,12 @@ def _early(here: pd.DataFrame) -> Finding:
     loopback, outside = (
         claims.values_of(here, reading.where, reading.column) for reading in _UNHEARD
     )
-    line = (
+    because = (
         f"docker-proxy accepted without a listener in {_share(loopback)} on loopback, in "
-        f"{_share(outside)} from outside"
+        f"{_share(outside)} from outside."
     )
     fact = bool(loopback.all() and not outside.any())
-    return Finding(_word(fact, loopback, outside), line, f"{line}.", len(loopback))
+    return Finding(_word(fact, loopback, outside), "", because, len(loopback))
 
 
 _UNHEARD = tuple(Reading(where(path, PROXY), "accepts_unheard") for path in ("loopback", "outside"))

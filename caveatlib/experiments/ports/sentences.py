@@ -103,8 +103,8 @@ def _changes(here: pd.DataFrame, parts: dict[str, Verdict]) -> list[tuple[bool, 
 def _sized(what: str, effects: dict[str, float], of: int) -> tuple[str, str]:
     """Return what changes on how many paths by how much, and the same path by path."""
     times = {path: max(e, 1 / e) for path, e in effects.items() if not math.isnan(e)}
-    ends = dict.fromkeys(f"{end(times.values()):.2g}x" for end in (min, max) if times)
-    size = f" ({' to '.join(ends)})" if ends else ""
+    ends = dict.fromkeys(f"{end(times.values()):.2g}" for end in (min, max) if times)
+    size = f" ({' to '.join(ends)}x)" if ends else ""
     sized = [f"{path} ({times[path]:.2g}x)" if path in times else path for path in effects]
     return f"{what} on {len(effects)} of {of} paths{size}", f"{what} on {listed(sized)}"
 

@@ -1,9 +1,9 @@
 """One engine with servers and clients around it, and the paths between them.
 
-A site is opened once per session. Its containers only lend their network
-namespaces: iperf3 and the echo server are programs of this machine that run
-inside those namespaces (and inside the engine's pid namespace, so that they
-end with it). The way of the packets is the same, the image needs no iperf3.
+A site is opened once per session. Only the network namespaces of its containers
+are used: iperf3 and the echo server are programs of this machine that run inside
+those namespaces (and inside the engine's pid namespace, so that they end with
+it). Packets take the same way, and the image needs no iperf3.
 
 "The host" is the engine's own network namespace.
 """
@@ -131,8 +131,7 @@ def site(*, userland_proxy: bool = True) -> Iterator[Site]:
 def furnish(engine) -> Site:
     """Start the containers, the outside link and the servers in an engine.
 
-    Nothing of it needs to be taken down: it all lives in the engine's
-    namespaces and ends with them.
+    All of it lives in the engine's namespaces and ends with them.
     """
     ports = (IPERF_PORT, ECHO_PORT, UNHEARD_PORT)
     pids = {
@@ -173,13 +172,13 @@ def sleeper(engine, *, ports: Sequence[int] = (), network: str = "bridge") -> tu
 
 
 def _host_pid(engine, container: str) -> int:
-    """Return the host's id of a container's first process; the engine tells its own."""
+    """Return the host's id of a container's first process; the engine knows another."""
     inner = str(engine.inspect(container)["State"]["Pid"])
     depth = len(_nested_ids(engine.pid)) - 1
     for pid in procfs.descendants(engine.pid):
         if _nested_ids(pid)[depth:][:1] == [inner]:
             return pid
-    raise MeasurementError("A container's first process is not to be found: it has ended.")
+    raise MeasurementError("A container's first process has ended.")
 
 
 def _nested_ids(pid: int) -> list[str]:
@@ -255,7 +254,7 @@ def congest(here: Site, wanted: str) -> str:
     Parameters
     ----------
     wanted : str
-        ``"reno"`` say, or ``"default"``: what this machine itself uses.
+        ``"reno"``, e.g., or ``"default"``: what this machine itself uses.
 
     Returns
     -------
@@ -276,5 +275,5 @@ def congest(here: Site, wanted: str) -> str:
                 f"Congestion control {name!r} cannot be set in a namespace: {error.strerror}."
             ) from None
         if netns.sysctl_in(pid, "net.ipv4.tcp_congestion_control") != name:
-            raise MeasurementError(f"Congestion control {name!r} was set and is another.")
+            raise MeasurementError(f"Congestion control {name!r} was set, another is in use.")
     return name

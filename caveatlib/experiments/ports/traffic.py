@@ -1,4 +1,4 @@
-"""What one path of a site can do: does it connect, who serves it, how fast, at what price."""
+"""What is measured of one path: does it connect, who serves it, how fast, for how much CPU time."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _evidence(here: Site) -> dict[str, int]:
 
 
 def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict, str]:
-    """Send as much as goes over a path and account for the CPU that it takes.
+    """Send as much as possible over a path, and count the CPU time of it.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict
     Raises
     ------
     MeasurementError
-        If iperf3 reports an error, nothing, or a contradiction.
+        If iperf3 reports an error, nothing, or figures that contradict each other.
     """
     address, offset = target(here, path)
     command = iperf3.client_command(
@@ -156,7 +156,7 @@ def _proxy_cpu_s(here: Site) -> float:
 
 
 def round_trips(here: Site, path: str) -> dict:
-    """Time answers at a fixed open-loop rate, from when each question was due.
+    """Time answers at a fixed open-loop rate, from when each request was due.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def round_trips(here: Site, path: str) -> dict:
     Raises
     ------
     MeasurementError
-        If a question stayed without an answer.
+        If a request was not answered.
     """
     with _probing(here, path, "round-trips", ECHO_PORT, seconds=ROUND_TRIPS_S) as (_, found):
         latencies = found["latency_s"]
@@ -192,7 +192,7 @@ def connects(here: Site, path: str) -> dict:
 
 
 def price(here: Site, count: int) -> dict:
-    """Start and stop a container with so many published ports.
+    """Start and stop a container that publishes `count` ports.
 
     Returns
     -------
@@ -251,12 +251,11 @@ class _probing:
             raise
 
     def _first_line(self) -> dict:
-
         if not select.select([self._child.stdout], [], [], self._timeout_s)[0]:
-            raise DeadlineExceeded(f"Probe {self._kind!r} said nothing in {self._timeout_s:g} s.")
+            raise DeadlineExceeded(f"Probe {self._kind!r} wrote nothing in {self._timeout_s:g} s.")
         line = self._child.stdout.readline()
         if not line:
-            raise MeasurementError(f"Probe {self._kind!r} ended without a word.")
+            raise MeasurementError(f"Probe {self._kind!r} ended without output.")
         return json.loads(line)
 
     def __exit__(self, *_):

@@ -1,8 +1,8 @@
 """Who serves a published port of this machine, and whom does the server see?
 
-Read-only: ``/proc/net/tcp``, docker-proxy's arguments, and the nat table where
-it may be read. What each rule does to a connection is decided by the rules
-found; what another setting would change is what the experiment `ports` measures.
+Nothing is changed: ``/proc/net/tcp``, docker-proxy's arguments and, where it may be
+read, the nat table tell what happens to a connection. What the other setting would
+change is known from the experiment `ports`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What was found about one port.
+    """What was found about one port, and what follows.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Explanation:
     userland_proxy : bool or None
         Docker's setting, as far as this port shows it.
     lines : tuple of str
-        All of it in plain words.
+        The same in sentences.
     """
 
     served_by: str
@@ -47,15 +47,15 @@ class Explanation:
 
 @dataclass(frozen=True)
 class _Found:
-    """What /proc and the firewall show about a port, and nothing concluded from it."""
+    """What /proc and the firewall show about a port; nothing is concluded yet."""
 
     address: Address
     port: int
     listeners: list[published.Listener]
     proxies: list[published.Proxy]
     owners: list[str]
-    rules: list[published.Rule] | None  # None: see blind
-    blind: str
+    rules: list[published.Rule] | None  # None: not read, `unread` says why
+    unread: str
     published: bool
 
     @property
@@ -90,10 +90,10 @@ def explain(
     Raises
     ------
     UsageError
-        If this is no address and port, the address is none of the machine's,
-        or nothing is published there.
+        If the text is not an address and a port, the machine does not have the
+        address, or nothing is published there.
     Unavailable
-        If this is not Linux.
+        Anywhere but on Linux.
     """
     address, port = parse(address_port)
     if not published.PROC.joinpath("net/tcp").exists():
@@ -116,8 +116,8 @@ def explain(
         *_elsewhere(found),
         *_flipped(found, setting),
     ]
-    if found.blind:
-        lines.append(found.blind)
+    if found.unread:
+        lines.append(found.unread)
     return Explanation(served_by, source, setting, tuple(lines))
 
 
@@ -129,7 +129,7 @@ def _nothing(found: _Found, pid: int | None, containers) -> str:
             f"Nothing answers at {shown}: without docker-proxy no rule leads there. "
             f"Must be 127.0.0.1:{found.port}, where the port is published."
         )
-    unseen = f" {found.blind}" if found.blind else ""
+    unseen = f" {found.unread}" if found.unread else ""
     return (
         f"Nothing is published at {shown}. Must be a port that Docker publishes or a process "
         f"listens on.{unseen}"
@@ -138,14 +138,14 @@ def _nothing(found: _Found, pid: int | None, containers) -> str:
 
 _BY = {
     "proxy": "docker-proxy accepts it and passes it on to the container",
-    "nat": "a NAT rule in the kernel leads it to the container, docker-proxy has no part in it",
-    "process": "NAME answers itself, no proxy and no NAT rule of Docker between",
-    "unknown": "docker-proxy or a NAT rule serves it, it cannot be seen which of them",
+    "nat": "a NAT rule in the kernel leads it to the container, without docker-proxy",
+    "process": "NAME answers itself, without docker-proxy and without a NAT rule of Docker",
+    "unknown": "docker-proxy or a NAT rule serves it; which of them cannot be seen",
 }
 _SEES = {
     "own": "the client's own address",
     "gateway": "the gateway's address of its network, not the client's",
-    "unknown": "the client's own address or the gateway's, it cannot be seen which of them",
+    "unknown": "the client's own address or the gateway's; which of them cannot be seen",
 }
 
 
@@ -166,8 +166,8 @@ def parse(address_port: str) -> tuple[Address, int]:
         address, port = None, 0
     if address is None or not colon or not 1 <= port <= 65535:
         raise UsageError(
-            f"Invalid address {address_port[:80]!r}. Must be ADDRESS:PORT, 127.0.0.1:8080 "
-            "or [::1]:8080 say."
+            f"Invalid address {address_port[:80]!r}. Must be ADDRESS:PORT, e.g. "
+            "127.0.0.1:8080 or [::1]:8080."
         )
     return address, port
 
@@ -177,26 +177,26 @@ def _shown(address: Address, port: int) -> str:
 
 
 def _check_local(address: Address, pid: int | None) -> None:
-    """Refuse an address that nobody can listen on here; the socket is closed at once."""
+    """Refuse an address on which nobody can listen here."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
         with socket.socket(family) if pid is None else netns.socket_in(pid, family) as trial:
             trial.bind((str(address), 0))
     except OSError:
         raise UsageError(
-            f"Address {address} is none of this machine's. Must be one that it has."
+            f"Address {address} does not belong to this machine. Must be one that it has."
         ) from None
 
 
 def _look(address: Address, port: int, pid: int | None, containers) -> _Found:
     listeners = [x for x in published.listeners(pid, port=port) if _covers(x.address, address)]
-    rules, blind = None, ""
+    rules, unread = None, ""
     try:
         rules = published.nat_rules(pid, family=address.version)
     except Unavailable as error:
-        blind = f"Not the whole answer: {error}"
+        unread = f"Not the whole answer: {error}"
     if rules is not None and not any(r.port for r in rules) and published.nftables(pid):
-        rules, blind = None, "Not the whole answer: Docker's nftables rules are not read."
+        rules, unread = None, "Not the whole answer: Docker's nftables rules are not read."
     return _Found(
         address=address,
         port=port,
@@ -206,7 +206,7 @@ def _look(address: Address, port: int, pid: int | None, containers) -> _Found:
         ],
         owners=sorted({name for x in listeners for _, name in published.owners(x.inode)}),
         rules=rules,
-        blind=blind,
+        unread=unread,
         published=_published(containers, address, port),
     )
 
@@ -270,33 +270,33 @@ def _setting(found: _Found) -> bool | None:
 
 
 def _elsewhere(found: _Found) -> list[str]:
-    """Say what becomes of clients that are not on this machine itself."""
+    """Say who serves clients that are not on this machine itself."""
     if found.loopback or not (found.proxies or found.dnat):
         return []
     if not found.dnat:
         if found.rules is None:
             return []
         return ["From outside and from containers it is the same."]
-    said = ["From outside: the NAT rule serves it, the server sees the client's own address."]
+    lines = ["From outside: the NAT rule serves it, the server sees the client's own address."]
     if any("!-i" in r.options for r in found.dnat):
-        said.append(
+        lines.append(
             "From containers on its own network: docker-proxy serves it, the server sees the "
             "gateway's address."
         )
     else:
-        said.append(
+        lines.append(
             "From containers on its own network: the NAT rule serves it (hairpin), the server "
             "sees the client's own address; the container itself sees the gateway's."
         )
-    return said
+    return lines
 
 
 def _flipped(found: _Found, setting: bool | None) -> list[str]:
     """Say what the other value of Docker's userland-proxy would change at this address."""
     if setting is None:
         if found.published or found.dnat:
-            return ["Docker's userland-proxy setting cannot be told from this port."]
-        return ["Docker's userland-proxy setting does not touch it."]
+            return ["This port does not show Docker's userland-proxy setting."]
+        return ["Docker's userland-proxy setting does not affect it."]
     now, other = ("true", "false") if setting else ("false", "true")
     return [f"Docker's userland-proxy is {now} here. If it were {other}: {_change(found, setting)}"]
 
@@ -306,19 +306,19 @@ def _change(found: _Found, setting: bool) -> str:
         return "this address would stop answering." if setting else "this address would answer."
     if found.loopback:
         who = "the NAT rule" if setting else "docker-proxy"
-        early = "no longer" if setting else "also"
+        early = "no longer be" if setting else "be"
         return (
-            f"{who} would serve it, the server would see the gateway's address just the same, "
-            f"and connections would {early} be accepted before the application listens."
+            f"{who} would serve it, the server would still see the gateway's address, and "
+            f"connections would {early} accepted before the application listens."
         )
     if setting:
         return (
-            "from this machine the server would see the gateway's address; containers on its "
-            "own network would be seen by their own; containers on other networks would no "
-            "longer get through; from outside nothing would change."
+            "from this machine the server would see the gateway's address, from containers on "
+            "its own network theirs; containers on other networks would no longer connect; "
+            "from outside nothing would change."
         )
     return (
-        "from this machine the server would see the client's own address; containers on its "
-        "own network would be seen by the gateway's; containers on other networks would get "
-        "through; from outside nothing would change."
+        "from this machine the server would see the client's own address, from containers on "
+        "its own network the gateway's; containers on other networks would connect; from "
+        "outside nothing would change."
     )

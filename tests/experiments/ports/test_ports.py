@@ -11,6 +11,7 @@ import pytest
 
 from caveatlib import frames, plots
 from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN
+from caveatlib.claims.model import LONGEST_HEADLINE
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import ports
 from caveatlib.experiments.ports import site, tables, traffic
@@ -128,6 +129,14 @@ def test_facts():
     assert found["C17/loopback/reachable"].verdict == HOLDS
     assert found["C17/other-network/address"].verdict == NOT_MEASURED
     assert found["ports-accepts-early"].verdict == HOLDS
+
+
+def test_accepting_from_outside_is_not_the_claim():
+    """It says that nothing accepts early from outside."""
+    frame = trials()
+    outside = (frame["path"] == "outside") & (frame["place"] == PROXY)
+    frame.loc[outside, "accepts_unheard"] = 1.0
+    assert judged(frame)["ports-accepts-early"].verdict == FAILS
 
 
 @pytest.mark.parametrize(
@@ -342,6 +351,9 @@ def test_verdicts_and_claims_match():
     """Every verdict belongs to a claim, every claim has a verdict, and texts are stable."""
     found = ports.verdicts(trials(cores=8))
     assert sorted(v.claim for v in found) == sorted(c.id for c in ports.CLAIMS)
+    for verdict in found:
+        assert len(verdict.headline) <= LONGEST_HEADLINE
+        assert not verdict.headline.endswith("…"), "cut"
     assert [repr(v) for v in found] == [repr(v) for v in ports.verdicts(trials(cores=8))]
 
 
