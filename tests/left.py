@@ -16,8 +16,12 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from caveatlib.places import leases, netns, procfs
+import psutil
+
+from caveatlib.places import leases, netns
+from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.engines import choice, private_engine
+from caveatlib.support import processes as running
 
 GONE_S = 5.0
 LIST = ("containers", "images", "networks", "volumes", "firewall")
@@ -92,16 +96,16 @@ def processes(owner: str = "", *, state: Path | None = None, spaces: frozenset =
     """Return processes that carry the owner's mark, name the folder, or live in the namespaces."""
     names = [f"caveatlib-{p.name}" for p in state.glob("data/*")] if state else []
     found = []
-    for pid in procfs.pids():
-        if pid == os.getpid() or procfs.is_zombie(pid):
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        pid, environment = process.pid, process.info["environ"] or {}
+        if pid == os.getpid() or not running.is_running(pid):
             continue
-        environment = procfs.environment(pid)
-        said = " ".join(procfs.arguments(pid)) + " ".join(environment.values())
+        said = " ".join([*(process.info["cmdline"] or []), *environment.values()])
         groups = ""
         with contextlib.suppress(OSError):
             groups = Path(f"/proc/{pid}/cgroup").read_text()
         if (
-            (owner and environment.get(leases.OWNER) == owner)
+            (owner and environment.get(running.OWNER) == owner)
             or (state and str(state) in said)
             or any(name in groups for name in names)
             or (spaces & namespaces(pid))
@@ -121,7 +125,7 @@ def namespaces(pid: int) -> frozenset:
 
 def cgroups(names) -> list[Path]:
     """Return the control groups of leases by name."""
-    return [folder for name in names for folder in procfs.cgroup_folders(f"/caveatlib-{name}")]
+    return [folder for name in names for folder in cgroupfs.folders(f"/caveatlib-{name}")]
 
 
 def mounts(folder: Path) -> list[str]:
@@ -133,7 +137,7 @@ def mounts(folder: Path) -> list[str]:
 def here() -> Counter:
     """Return what this very process holds: threads, children, descriptors."""
     found = Counter(("thread", t.name) for t in threading.enumerate())
-    found.update(("child", pid) for pid in procfs.children(os.getpid()))
+    found.update(("child", pid) for pid in running.children(os.getpid()))
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             target = os.readlink(f"/proc/self/fd/{name}")

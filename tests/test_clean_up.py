@@ -24,9 +24,11 @@ from caveatlib import cli, trials
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments import startup
 from caveatlib.experiments.startup import workloads
-from caveatlib.places import leases, netns, process, procfs, runc
+from caveatlib.places import leases, netns, process, runc
 from caveatlib.places.base import TrialResult
+from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.engines import containers, engine
+from caveatlib.support import processes
 
 STEPS = ("create", "start", "read", "signal", "wait", "remove")
 KINDS = {
@@ -142,11 +144,11 @@ def test_every_step_on_small_places(
     if place != "process":
         require(place)
     _measure(tmp_path / "first", place)  # what is made once per process is made now
-    before, running = left.here(), set(left.processes(leases.owner_token()))
+    before, running = left.here(), set(left.processes(processes.owner_token()))
     for step, error, after in cases:
         _interrupted(monkeypatch, tmp_path, place, step, error, after=after)
         assert not left.more(before), (step, error, after)
-        assert set(left.processes(leases.owner_token())) <= running, (step, error, after)
+        assert set(left.processes(processes.owner_token())) <= running, (step, error, after)
         assert not list(state.iterdir()), (step, error, after)
     for workload, step, after in others:
         monkeypatch.setattr(workloads, "STOP_GRACE_S", 0.1)
@@ -156,7 +158,7 @@ def test_every_step_on_small_places(
         _interrupted(monkeypatch, folder, place, step, KeyboardInterrupt, **options)
         assert time.monotonic() - started < workloads.START_DEADLINE_S / 4, (workload, step)
         assert not left.more(before), (workload, step, after)
-        assert set(left.processes(leases.owner_token())) <= running, (workload, step, after)
+        assert set(left.processes(processes.owner_token())) <= running, (workload, step, after)
         assert not list(state.iterdir()), (workload, step, after)
     count = len(cases) + len(others)
     bars.append((f"clean-up: injected ends, {place}", f"{count} clean", "all"))
@@ -226,8 +228,8 @@ def test_clean_twice_among_strangers(require, own, monkeypatch, capsys, state):
     )
     assert owner.stdout.readline()
     with monkeypatch.context() as patch:
-        dead = leases.owner_token().replace(":", ":1", 1)
-        patch.setattr(leases, "owner_token", lambda: dead)
+        dead = processes.owner_token().replace(":", ":1", 1)
+        patch.setattr(processes, "owner_token", lambda: dead)
         lost = engine.Engine(own.where)
         lost.create(["true"], ports=[80])
         lost.create_network()
@@ -240,7 +242,7 @@ def test_clean_twice_among_strangers(require, own, monkeypatch, capsys, state):
     network = own.api.create_network("caveatlib-abcd", labels={"caveatlibs": "1"})
     own.api.create_volume("caveatlib-volume")
     subprocess.run(["ip", "netns", "add", "caveatlib-of-a-stranger"], check=True, timeout=10)
-    root = next(r for r in procfs.hierarchies() if (r / "cgroup.procs").exists())
+    root = next(r for r in cgroupfs.hierarchies() if (r / "cgroup.procs").exists())
     group = root / "caveatlib-of-a-stranger"
     group.mkdir()
     folder = state / "data" / "precious"
@@ -262,7 +264,7 @@ def test_clean_twice_among_strangers(require, own, monkeypatch, capsys, state):
         assert group.exists()
         assert folder.exists()
         assert sleeper.poll() is None
-        assert procfs.children(os.getpid())
+        assert processes.children(os.getpid())
     finally:
         owner.stdin.close()
         owner.stdout.close()
@@ -364,7 +366,7 @@ trials.measure(startup, out=sys.argv[1], places=["docker-runc"], sessions=100, e
 def _spaces_with_a_port(state) -> frozenset:
     """Return the namespaces of an engine and a container, empty if none publishes a port yet."""
     inside = left.processes(state=state)
-    programs = {Path(argv[0]).name for pid in inside if (argv := procfs.arguments(pid))}
+    programs = {Path(argv[0]).name for pid in inside if (argv := processes.arguments(pid))}
     spaces = frozenset().union(*map(left.namespaces, inside)) - left.namespaces(os.getpid())
     running = "docker-proxy" in programs and len(spaces) >= 5  # the engine's 3, the container's
     return spaces if running else frozenset()

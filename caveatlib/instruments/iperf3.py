@@ -8,9 +8,6 @@ each other never becomes a number.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +15,11 @@ from functools import cache
 
 import pandas as pd
 
-from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError, Unavailable
+from caveatlib.errors import DataError, MeasurementError
 from caveatlib.places import rootfs
-from caveatlib.places.base import Capability, program
+from caveatlib.places.base import Capability
 from caveatlib.stats import guards
+from caveatlib.support import programs
 
 BUSY = "the server is busy running a test"
 """The server answers so for some milliseconds after a test; worth another try."""
@@ -77,7 +75,7 @@ class Report:
 @cache
 def probe() -> Capability:
     """Return whether iperf3 and what leads it into a namespace are installed."""
-    missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if program(p) is None]
+    missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if programs.find(p) is None]
     if missing:
         return Capability("iperf3", False, f"no program {missing[0]}", rootfs.SYSTEM_FIX)
     return Capability("iperf3", True, "iperf3 found")
@@ -125,30 +123,12 @@ def run(command: Sequence[str], *, timeout_s: float, tries: int = 4) -> str:
         If the program is not installed.
     """
     for left in reversed(range(tries)):
-        text = _once(command, timeout_s)
+        # A test that failed has a status of its own, and a report that says why.
+        text = programs.run(command, timeout_s=timeout_s, check=False, what="iperf3")
         if BUSY not in text or not left:
             break
         time.sleep(0.1)
     return text
-
-
-def _once(command: Sequence[str], timeout_s: float) -> str:
-    try:
-        child = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, start_new_session=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise Unavailable(f"Program {command[0]!r} is missing. Run `make system`.") from None
-    try:
-        return child.communicate(timeout=timeout_s)[0]
-    except subprocess.TimeoutExpired:
-        raise DeadlineExceeded(f"iperf3 was not done after {timeout_s:g} s.") from None
-    finally:
-        # The whole group: nsenter's child would outlive nsenter.
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
 
 
 def parse(text: str) -> Report:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from caveatlib.errors import MeasurementError, Unavailable
-from caveatlib.places import netns, procfs
+from caveatlib.errors import CaveatError, MeasurementError, Unavailable
+from caveatlib.places import netns
+from caveatlib.support import programs
 
 PROC = Path("/proc")
 LISTEN = "0A"
@@ -114,15 +114,10 @@ def nat_rules(pid: int | None = None, *, family: int = 4) -> list[Rule]:
     program = "iptables-save" if family == 4 else "ip6tables-save"
     command = [program, "-c", "-t", "nat"]
     try:
-        done = subprocess.run(
-            command if pid is None else netns.argv_in(pid, command),
-            check=True, timeout=10, capture_output=True, text=True,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise Unavailable(f"Program {program!r} is missing. Run `make system`.") from None
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        told = programs.run(command if pid is None else netns.argv_in(pid, command), what=program)
+    except MeasurementError:
         raise Unavailable(f"{program} may not read the rules. Run as root.") from None
-    return parse_rules(done.stdout)
+    return parse_rules(told)
 
 
 def nftables(pid: int | None = None) -> bool:
@@ -132,13 +127,10 @@ def nftables(pid: int | None = None) -> bool:
     """
     command = ["nft", "list", "tables"]
     try:
-        done = subprocess.run(
-            command if pid is None else netns.argv_in(pid, command),
-            capture_output=True, text=True, timeout=10,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+        told = programs.run(command if pid is None else netns.argv_in(pid, command))
+    except CaveatError:
         return False
-    return "docker-bridges" in done.stdout
+    return "docker-bridges" in told
 
 
 def nat_packets(pid: int, port: int) -> int:
@@ -185,11 +177,11 @@ def proxies(pid: int | None = None, *, port: int | None = None) -> list[Proxy]:
     port : int, optional
         Only those of this TCP port on the host.
     """
-    found = []
-    for other in procfs.pids():
-        proxy = parse_proxy(other, procfs.arguments(other))
-        if proxy and _shares_net(other, pid):
-            found.append(proxy)
+    import psutil
+
+    seen = ((p.pid, p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"]))
+    proxies = (parse_proxy(other, arguments) for other, arguments in seen)
+    found = [p for p in proxies if p and _shares_net(p.pid, pid)]
     return [p for p in found if port is None or (p.protocol, p.host_port) == ("tcp", port)]
 
 
@@ -235,13 +227,13 @@ def memory_bytes(pid: int) -> tuple[int, int]:
     MeasurementError
         If it may not be read: PSS takes root for other users' processes.
     """
-    # Pss:                1234 kB
+    import psutil
+
     try:
-        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
-    except OSError as error:
-        raise MeasurementError(f"Memory of process {pid}: {error.strerror}.") from None
-    sizes = {words[0]: int(words[1]) * 1024 for line in lines[1:] if (words := line.split())}
-    return sizes["Pss:"], sizes["Rss:"]
+        found = psutil.Process(pid).memory_full_info()
+    except psutil.Error as error:
+        raise MeasurementError(f"Memory of process {pid}: {type(error).__name__}.") from None
+    return found.pss, found.rss
 
 
 def listeners(pid: int | None = None, *, port: int) -> list[Listener]:
@@ -275,7 +267,9 @@ def _address(text: str) -> IPv4Address | IPv6Address:
 def owners(inode: int) -> list[tuple[int, str]]:
     """Return pid and name of the processes that hold a socket and may be seen."""
     found = []
-    for pid in procfs.pids():
+    import psutil
+
+    for pid in psutil.pids():
         with suppress(OSError):
             folder = PROC / str(pid) / "fd"
             if any(os.readlink(folder / f) == f"socket:[{inode}]" for f in os.listdir(folder)):

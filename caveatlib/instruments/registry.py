@@ -13,21 +13,19 @@ counted with its headers, so of 100 Mbit/s about 95.7 are content.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
+from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.instruments import published
-from caveatlib.places import leases, netns, procfs, rootfs
-from caveatlib.places.base import Capability, program
+from caveatlib.places import netns, rootfs
+from caveatlib.places.base import Capability
+from caveatlib.support import processes, programs
 
 SERVER, CLIENT = "198.18.254.1", "198.18.254.2"
 """In the range kept for benchmarks (RFC 2544), beside the engine's own networks."""
@@ -51,7 +49,7 @@ _CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 @cache
 def probe() -> Capability:
     """Return whether the programs are there."""
-    missing = [name for name in PROGRAMS if program(name) is None]
+    missing = [name for name in PROGRAMS if programs.find(name) is None]
     if missing:
         return Capability("registry", False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
     return Capability("registry", True, "docker-registry and tc found")
@@ -119,7 +117,7 @@ class Server:
             yield int(fields["content-length"]), sock
 
     def _tc(self, *words: str) -> str:
-        return _run(netns.argv_in(self.pid, ["tc", "qdisc", *words]))
+        return netns.run_in(self.pid, ["tc", "qdisc", *words])
 
 
 @contextmanager
@@ -161,56 +159,56 @@ def served_beside(
     config.write_text(json.dumps(settings))  # JSON is YAML, too
     inside = ("nsenter", f"--target={engine_pid}", "--pid", "--")
     # Holds the namespace until there is a link to listen on.
-    holds = (*inside, "unshare", "--net", "--", program("busybox"), "sleep", "86400")
-    processes = [_started(holds)]
+    busybox = programs.find("busybox")
+    holds = (*inside, "unshare", "--net", "--", busybox, "sleep", "86400")
+    started = [_started(holds)]
     try:
-        pid = _child(processes[0])
+        pid = _child(started[0])
         _link(engine_pid, pid)
         for command in (
-            (program("docker-registry"), "serve", str(config)),
-            (program("busybox"), "httpd", "-f", "-p", f"{SERVER}:{FILES_PORT}", "-h", str(files)),
+            (programs.find("docker-registry"), "serve", str(config)),
+            (busybox, "httpd", "-f", "-p", f"{SERVER}:{FILES_PORT}", "-h", str(files)),
         ):
-            processes.append(_started(netns.argv_in(pid, [*inside, *command])))
+            started.append(_started(netns.argv_in(pid, [*inside, *command])))
         for port in (REGISTRY_PORT, FILES_PORT):
             _await(pid, port)
         yield Server(engine_pid, pid)
     finally:
-        for process in processes:
-            for child in procfs.children(process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            process.wait(LISTENS_S)
+        for server in started:
+            programs.end(server)  # nsenter's child is in its group
 
 
 def _link(engine_pid: int, pid: int) -> None:
     link = ["ip", "link", "add", "registry", "type", "veth", "peer", "eth0", "netns", str(pid)]
-    _run(netns.argv_in(engine_pid, link))
+    netns.run_in(engine_pid, link)
     for where, name, address in ((engine_pid, "registry", CLIENT), (pid, "eth0", SERVER)):
         for words in (
             ("address", "add", f"{address}/30", "dev", name),
             ("link", "set", name, "up"),
             ("link", "set", "lo", "up"),
         ):
-            _run(netns.argv_in(where, ["ip", *words]))
+            netns.run_in(where, ["ip", *words])
         netns.call_in(where, lambda: _CONGESTION.write_text(CONGESTION))
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen:
     quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **leases.mark()}
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **processes.mark()}
     return subprocess.Popen(command, **quiet, env=environment, start_new_session=True)
 
 
 def _child(process: subprocess.Popen) -> int:
     """Return the process in the new network namespace: nsenter forks, unshare does not."""
     mine = _namespace(process.pid)
-    until = time.monotonic() + LISTENS_S
-    while process.poll() is None and time.monotonic() < until:
-        for child in procfs.children(process.pid):
-            if _namespace(child) not in (None, mine):
-                return child
-        time.sleep(0.005)
-    raise MeasurementError("No network namespace could be made for the registry.")
+
+    def inside() -> list[int]:
+        if programs.has_ended(process, 0):
+            raise MeasurementError("No network namespace could be made for the registry.")
+        below = processes.children(process.pid)
+        return [child for child in below if _namespace(child) not in (None, mine)]
+
+    what = "No network namespace was made for the registry"
+    return programs.wait_until(inside, LISTENS_S, what, pause_s=0.005)[0]
 
 
 def _namespace(pid: int) -> int | None:
@@ -221,22 +219,9 @@ def _namespace(pid: int) -> int | None:
 
 
 def _await(pid: int, port: int) -> None:
-    until = time.monotonic() + LISTENS_S
-    while not published.listeners(pid, port=port):
-        if time.monotonic() > until:
-            raise DeadlineExceeded(f"No server listened on port {port} after {LISTENS_S:g} s.")
-        time.sleep(0.01)
-
-
-def _run(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(command, check=True, timeout=10, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise Unavailable(f"Program {command[0]!r} is missing. Run `make system`.") from None
-    except subprocess.SubprocessError as error:
-        said = (getattr(error, "stderr", "") or "no reason given").strip().splitlines()
-        raise MeasurementError(f"{' '.join(command[-4:])} failed: {said[-1]}") from None
-    return done.stdout
+    programs.wait_until(
+        lambda: published.listeners(pid, port=port), LISTENS_S, f"No server listened on port {port}"
+    )
 
 
 def _cut(name: str) -> bytes:

@@ -6,17 +6,11 @@ the places that an experiment names.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 from typing import Protocol
-
-
-def program(name: str) -> str | None:
-    """Return a program's path, also from root's folders, which many a user's PATH lacks."""
-    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import json
 import os
 import re
 import secrets
-import select
 import shutil
-import signal
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.errors import MeasurementError, StorageError, Unavailable
-from caveatlib.places import procfs
-
-OWNER = "CAVEATLIB_OWNER"
-"""Environment variable that carries the owner's token into started programs."""
+from caveatlib.places.cgroups import cgroup, cgroupfs
+from caveatlib.support import processes, programs
 
 REMOVE_S = 10.0
 _ID = re.compile(r"[0-9a-f]{8}")
@@ -55,48 +49,6 @@ class Lease:
     data: Path
     run: Path
     cgroup: str
-
-
-def owner_token() -> str:
-    """Return what names this process for good: pid, start time, boot, pid namespace."""
-    start = procfs.start_time(os.getpid())
-    if start is None:  # no /proc: macOS
-        import psutil
-
-        start = int(psutil.Process().create_time())
-    boot = hashlib.sha256(procfs.boot_id().encode()).hexdigest()[:12]
-    return f"{os.getpid()}:{start}:{boot}:{_pid_namespace()}"
-
-
-def owner_alive(token: str) -> bool:
-    """Return whether the process behind a token may still run.
-
-    True as well for what cannot be judged: a token of another pid namespace,
-    or one that this version does not understand.
-    """
-    try:
-        pid, start, boot, namespace = token.split(":")
-        pid, start = int(pid), int(start)
-    except (ValueError, AttributeError):
-        return True
-    here = owner_token().split(":")
-    if boot != here[2]:
-        return False
-    if namespace != here[3]:
-        return True
-    found = procfs.start_time(pid)
-    if found is not None:
-        return found == start and not procfs.is_zombie(pid)
-    if procfs.pids():
-        return False
-    import psutil
-
-    return psutil.pid_exists(pid) and int(psutil.Process(pid).create_time()) == start
-
-
-def mark() -> dict[str, str]:
-    """Return the environment variable that marks a started program as ours."""
-    return {OWNER: owner_token()}
 
 
 @contextmanager
@@ -129,7 +81,8 @@ def sweep() -> list[str]:
     removed : list of str
         One short name for each thing removed: ``"process 4242"``, ``"lease 0badcafe"``.
     """
-    removed = [f"process {pid}" for pid in end_marked(OWNER, lambda token: not owner_alive(token))]
+    orphaned = processes.end_marked(processes.OWNER, lambda token: not processes.owner_alive(token))
+    removed = [f"process {pid}" for pid in orphaned]
     with _locked(make=False) as base:
         if base is None:
             return removed
@@ -141,40 +94,6 @@ def sweep() -> list[str]:
                     removed.append(f"lease {folder.name}")
     _tidy()
     return removed
-
-
-def end_marked(name: str, is_ours: Callable[[str], bool]) -> list[int]:
-    """Kill every process with a fitting environment variable; return their ids.
-
-    Parameters
-    ----------
-    name : str
-        The variable.
-    is_ours : callable
-        Says for a value whether its process is to be ended.
-    """
-    ended = []
-    for pid in procfs.pids():
-        token = procfs.environment(pid).get(name)
-        if token is None or not is_ours(token):
-            continue
-        try:
-            handle = os.pidfd_open(pid)
-        except OSError:
-            continue
-        try:
-            # The handle is of this very process only if the mark is still there.
-            if procfs.environment(pid).get(name) == token:
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-                poll = select.poll()
-                poll.register(handle, select.POLLIN)
-                poll.poll(5000)
-                ended.append(pid)
-        except OSError:
-            continue
-        finally:
-            os.close(handle)
-    return ended
 
 
 def _base() -> tuple[Path, Path]:
@@ -196,7 +115,7 @@ def _acquire() -> Lease:
             data, run = _folders(name)
             data.mkdir(mode=0o711)
             draft = data / "lease.json.draft"
-            draft.write_text(json.dumps({"owner": owner_token()}))
+            draft.write_text(json.dumps({"owner": processes.owner_token()}))
             draft.rename(data / "lease.json")
             run.mkdir(mode=0o711, parents=True)
     except PermissionError as error:
@@ -250,7 +169,7 @@ def _is_abandoned(folder: Path) -> bool:
         return {p.name for p in folder.iterdir()} <= {"lease.json.draft"}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return not owner_alive(owner)
+    return not processes.owner_alive(owner)
 
 
 def _release(lease: Lease) -> None:
@@ -272,30 +191,30 @@ def _drop(name: str) -> None:
 def _remove(name: str) -> None:
     """Remove control groups, mounts and folders of one lease; `_drop` is the last step."""
     data, run = _folders(name)
-    until = time.monotonic() + REMOVE_S
-    while True:
-        _remove_cgroups(f"/caveatlib-{name}")
-        _unmount_below(data, run)
+    group = f"/caveatlib-{name}"
+
+    def gone() -> bool:
+        for top in cgroupfs.folders(group):
+            _remove_cgroups(top)
+        if not _unmounted_below(data, run):  # a tree removed across a mount is somebody else's
+            return False
         shutil.rmtree(run, ignore_errors=True)
         for entry in _entries(data):
-            if entry.name == "lease.json":
-                continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
                 Path(entry.path).unlink(missing_ok=True)
-        left = [e.name for e in _entries(data) if e.name != "lease.json"]
-        if not left and not run.exists() and not list(procfs.cgroup_folders(f"/caveatlib-{name}")):
-            break
-        if time.monotonic() > until:
-            raise MeasurementError(f"Lease {name} could not be removed. Try: caveatlib clean")
-        time.sleep(0.02)
+        return not (_entries(data) or run.exists() or list(cgroupfs.folders(group)))
+
+    what = f"Lease {name} could not be removed (try `caveatlib clean`)"
+    programs.wait_until(gone, REMOVE_S, what, pause_s=0.02)
 
 
-def _entries(folder: Path) -> list[os.DirEntry]:
+def _entries(data: Path) -> list[os.DirEntry]:
+    """Return what is in a lease's folder beside the lease itself."""
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
+        with os.scandir(data) as entries:
+            return [entry for entry in entries if entry.name != "lease.json"]
     except FileNotFoundError:
         return []
 
@@ -309,15 +228,12 @@ def _tidy() -> None:
                     folder.rmdir()
 
 
-def _remove_cgroups(name: str) -> None:
-    for top in procfs.cgroup_folders(name):
-        for folder, _, _ in os.walk(top, topdown=False):
-            _thaw(Path(folder))
-            with contextlib.suppress(OSError):
-                for pid in (Path(folder) / "cgroup.procs").read_text().split():
-                    os.kill(int(pid), signal.SIGKILL)
-            with contextlib.suppress(OSError):  # busy until the last process is gone
-                os.rmdir(folder)
+def _remove_cgroups(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        _thaw(Path(folder))
+        cgroup.kill(Path(folder))
+        with contextlib.suppress(OSError):  # busy until the last process is gone
+            os.rmdir(folder)
 
 
 def _thaw(folder: Path) -> None:
@@ -328,19 +244,15 @@ def _thaw(folder: Path) -> None:
                 (folder / name).write_text(value)
 
 
-def _unmount_below(*folders: Path) -> None:
-    # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
-    # Deepest first; a tree removed across a mount would lose somebody else's files.
-    lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    points = sorted((line.split()[4] for line in lines), key=len, reverse=True)
+def _unmounted_below(*folders: Path) -> bool:
+    """Unmount what is mounted below folders; return whether nothing is left mounted there."""
+    real = [folder.resolve() for folder in folders]  # as the kernel names mount points
+
+    def below() -> list[str]:
+        points = [mount.point for mount in cgroupfs.mounts()]
+        return [p for p in points if any(Path(p).is_relative_to(folder) for folder in real)]
+
     libc = ctypes.CDLL(None, use_errno=True)
-    for point in points:
-        if any(Path(point).is_relative_to(folder) for folder in folders):
-            libc.umount2(os.fsencode(point), _MNT_DETACH)
-
-
-def _pid_namespace() -> str:
-    try:
-        return str(os.stat("/proc/self/ns/pid").st_ino)
-    except OSError:
-        return "-"
+    for point in sorted(below(), key=len, reverse=True):  # the deepest first
+        libc.umount2(os.fsencode(point), _MNT_DETACH)
+    return not below()

@@ -10,33 +10,27 @@ groups. Here the network is the host's, so a workload's port is reached on
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from caveatlib.errors import Unavailable
-from caveatlib.places import privileges, procfs, rootfs
+from caveatlib.errors import CaveatError, DeadlineExceeded, Unavailable
+from caveatlib.places import privileges, rootfs
 from caveatlib.places.base import Capability
 from caveatlib.places.process import SpawnPlace, opened
+from caveatlib.support import processes, programs
 
 
 @cache
 def probe() -> Capability:
     """Return whether a workload can run in namespaces of its own, by trying it."""
-    if shutil.which("unshare") is None:
+    if programs.find("unshare") is None:
         return Capability("namespaces", False, "no program unshare", rootfs.SYSTEM_FIX)
     if not rootfs.probe().available:
         return Capability("namespaces", False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
     try:
-        done = subprocess.run(
-            _argv("true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=5
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Capability("namespaces", False, f"unshare failed: {type(error).__name__}")
-    if done.returncode:
+        programs.run(_argv("true"), timeout_s=5)
+    except CaveatError:
         reason = "the kernel refuses new namespaces here"
         return privileges.refused("namespaces", reason, needs=["CAP_SYS_ADMIN"])
     return Capability("namespaces", True, "pid, mount, UTS and IPC namespaces work")
@@ -62,7 +56,7 @@ def namespaces_place() -> Iterator[SpawnPlace]:
 def _argv(script: str) -> list[str]:
     unprivileged = ["--user", "--map-root-user"] if privileges.lacking("CAP_SYS_ADMIN") else []
     return [
-        *(shutil.which("unshare"), *unprivileged, "--pid", "--mount", "--uts", "--ipc"),
+        *(programs.find("unshare"), *unprivileged, "--pid", "--mount", "--uts", "--ipc"),
         *("--fork", "--kill-child", "--mount-proc", f"--root={rootfs.rootfs()}", "--wd=/"),
         *("/bin/sh", "-c", script),
     ]
@@ -70,17 +64,13 @@ def _argv(script: str) -> list[str]:
 
 def _first_process(unshare: int) -> int:
     # unshare forks the first process of the namespace some instants after it starts.
-    until = time.monotonic() + 1
-    while time.monotonic() < until:
-        if below := procfs.children(unshare):
-            return below[0]
-        time.sleep(0.001)
-    return unshare
+    what = "No process in the namespaces"
+    try:
+        return programs.wait_until(lambda: processes.children(unshare), 1, what, pause_s=0.001)[0]
+    except DeadlineExceeded:
+        return unshare
 
 
 def _version() -> str:
     # unshare from util-linux 2.41
-    done = subprocess.run(
-        ["unshare", "--version"], capture_output=True, text=True, timeout=5, check=True
-    )
-    return done.stdout.split()[-1]
+    return programs.run(["unshare", "--version"]).split()[-1]

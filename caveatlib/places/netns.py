@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from caveatlib.errors import MeasurementError
+from caveatlib.support import programs
 
 _CLONE_NEWNET = 0x40000000
 T = TypeVar("T")
@@ -78,6 +79,11 @@ def connect_in(pid: int, address: tuple[str, int], timeout_s: float) -> socket.s
 def argv_in(pid: int, argv: Sequence[str]) -> list[str]:
     """Return the command that runs `argv` in the network namespace of a process."""
     return ["nsenter", f"--target={pid}", "--net", "--", *argv]
+
+
+def run_in(pid: int, argv: Sequence[str]) -> str:
+    """Run a program in the network namespace of a process; see `programs.run`."""
+    return programs.run(argv_in(pid, argv), what=" ".join(argv[:3]))
 
 
 def sysctl_in(pid: int, name: str) -> str:

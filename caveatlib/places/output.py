@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import time
 from collections.abc import Sequence
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
-
-
-def readable(file: int, timeout_s: float) -> bool:
-    """Return whether a file descriptor has something to read, or its end, in time."""
-    poll = select.poll()
-    poll.register(file, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))
+from caveatlib.support.processes import readable
 
 
 def await_lines(file: int, lines: Sequence[str], timeout_s: float) -> list[float]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import platform
 import secrets
-import select
 import signal
 import socket
 import subprocess
@@ -16,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, procfs, rootfs
+from caveatlib.places import rootfs
 from caveatlib.places.base import Capability, Workload
+from caveatlib.support import processes, programs
 
-KILL_WAIT_S = 5.0
 PLACE = "CAVEATLIB_PLACE"
 """Environment variable that tells one place's processes from another's."""
 
@@ -99,11 +96,15 @@ class SpawnPlace:
         """Remove every instance that is still there, and what turned itself into a daemon."""
         for instance in self._instances:
             instance.remove()
-        leases.end_marked(PLACE, lambda value: value == self._mark)
+        processes.end_marked(PLACE, lambda value: value == self._mark)
 
 
 class Spawned:
-    """One workload as a process of the host, its output in a pipe."""
+    """One workload as a process of the host, its output in a pipe.
+
+    Its process is reaped by `remove` and not before: so long its id and the id
+    of its process group are nobody else's.
+    """
 
     def __init__(self, argv, port, target, mark):
         self._argv, self._port, self._target, self._mark = argv, port, target, mark
@@ -125,7 +126,7 @@ class Spawned:
                 env={
                     "PATH": f"{folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                     PLACE: self._mark,
-                    **leases.mark(),
+                    **processes.mark(),
                 },
                 start_new_session=True,
             )
@@ -137,10 +138,8 @@ class Spawned:
     def signal(self, name: str) -> None:
         """Send a signal to the workload itself, ``"TERM"`` say."""
         number = signal_number(name)
-        if self._process is None or self._process.poll() is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._target(self._process.pid), number)
+        if self._process is not None and not programs.has_ended(self._process, 0):
+            processes.signal_all(lambda: [self._target(self._process.pid)], number)
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end and return the exit status, 128 + N after signal N.
@@ -152,26 +151,16 @@ class Spawned:
         """
         if self._process is None:
             raise UsageError("A workload that was never started. Call start first.")
-        try:
-            _wait_end(self._process, timeout_s)
-            # The kernel says "ended" a moment before the status can be fetched.
-            status = self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            raise DeadlineExceeded(f"The workload still runs after {timeout_s:g} s") from None
-        return 128 - status if status < 0 else status
+        if not programs.has_ended(self._process, timeout_s):
+            raise DeadlineExceeded(f"The workload still runs after {timeout_s:g} s")
+        return _status(self._process)
 
     def remove(self) -> None:
         """Kill what is left of the workload's session and close the pipe."""
         if self._process is not None and self._process.returncode is None:
-            family = procfs.descendants(self._process.pid)
-            for pid in family or [self._process.pid]:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-        if self._process is not None:
-            # Also what the workload left behind in its process group.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(timeout=KILL_WAIT_S)
+            # Those in other sessions, while they can be told; then the group, with the process.
+            processes.signal_all(lambda: processes.descendants(self._process.pid))
+            programs.end(self._process)
         for end in (self.output, self._write_end):
             if end >= 0:
                 os.close(end)
@@ -179,9 +168,7 @@ class Spawned:
 
     def pids(self) -> list[int]:
         """Return the processes that exist for this workload alone."""
-        if self._process is None or self._process.poll() is not None:
-            return []
-        return procfs.descendants(self._process.pid) or [self._process.pid]
+        return processes.descendants(self._process.pid) if self._process is not None else []
 
     def memory_cgroup(self) -> Path | None:
         """Return None: a bare process has no control group of its own."""
@@ -221,53 +208,11 @@ def signal_number(name: str) -> int:
         raise UsageError(f"Unknown signal {name!r}. Must be like 'TERM' or 'KILL'.") from None
 
 
-class Handle:
-    """A process that need not be a child: signalled and awaited without races on its pid."""
-
-    def __init__(self, pid: int):
-        self.pid = pid
-        try:
-            self._handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._handle = -1
-
-    def send(self, number: int) -> None:
-        """Send a signal; a process that is gone is left in peace."""
-        with contextlib.suppress(ProcessLookupError):
-            if self._handle >= 0:
-                signal.pidfd_send_signal(self._handle, number)
-
-    def wait(self, timeout_s: float) -> int:
-        """Wait until the process has ended and return 0.
-
-        Raises
-        ------
-        DeadlineExceeded
-            If it still runs after `timeout_s` seconds.
-        """
-        if self._handle >= 0:
-            poll = select.poll()
-            poll.register(self._handle, select.POLLIN)
-            if not poll.poll(max(0, timeout_s * 1000)):
-                raise DeadlineExceeded(f"The workload still runs after {timeout_s:g} s")
-        return 0
-
-    def close(self) -> None:
-        """Give the handle back."""
-        if self._handle >= 0:
-            os.close(self._handle)
-        self._handle = -1
-
-
-def _wait_end(process: subprocess.Popen, timeout_s: float) -> None:
-    # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
-    if process.poll() is not None:
-        return
-    if platform.system() != "Linux":
-        process.wait(timeout=timeout_s)
-        return
-    handle = Handle(process.pid)
-    try:
-        handle.wait(timeout_s)
-    finally:
-        handle.close()
+def _status(process: subprocess.Popen) -> int:
+    """Return the status of a child that has ended, 128 + N after signal N; it stays unreaped."""
+    if process.returncode is not None:
+        status = process.returncode
+    else:
+        told = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        status = told.si_status if told.si_code == os.CLD_EXITED else -told.si_status
+    return 128 - status if status < 0 else status

@@ -12,7 +12,6 @@ import hashlib
 import io
 import shutil
 import struct
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from caveatlib.errors import Unavailable
 from caveatlib.places import cache
 from caveatlib.places.base import Capability
+from caveatlib.support import programs
 
 SYSTEM_FIX = cache.PREPARE
 """What installs every program that live measuring can use."""
@@ -41,7 +41,7 @@ _PT_INTERP = 3
 @functools.cache
 def probe() -> Capability:
     """Return whether there is a static busybox to make workloads from."""
-    path = shutil.which("busybox")
+    path = programs.find("busybox")
     if path is None:
         return Capability("busybox", False, "no program busybox", SYSTEM_FIX)
     if not _is_static(Path(path)):
@@ -150,15 +150,13 @@ def _contents() -> dict[str, bytes]:
     ability = probe()
     if not ability.available:
         raise Unavailable(f"No static busybox: {ability.reason}. Mend it with: {ability.fix}")
-    return {"bin/busybox": Path(shutil.which("busybox")).read_bytes(), **_FILES}
+    return {"bin/busybox": Path(programs.find("busybox")).read_bytes(), **_FILES}
 
 
 @functools.cache
 def _applets() -> list[str]:
-    done = subprocess.run(
-        [shutil.which("busybox"), "--list"], check=True, capture_output=True, text=True, timeout=10
-    )
-    return sorted({name for name in done.stdout.split() if name != "busybox" and "/" not in name})
+    names = programs.run(["busybox", "--list"]).split()
+    return sorted({name for name in names if name != "busybox" and "/" not in name})
 
 
 def _is_static(path: Path) -> bool:

@@ -7,19 +7,19 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from caveatlib.errors import FAILURES, MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, privileges, procfs, rootfs
+from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
+from caveatlib.places import leases, privileges, rootfs
 from caveatlib.places.base import Capability, Workload
-from caveatlib.places.base import program as find_program
-from caveatlib.places.process import Handle, connect_local, signal_number
-from caveatlib.support.privacy import scrub
+from caveatlib.places.cgroups import cgroupfs
+from caveatlib.places.process import connect_local, signal_number
+from caveatlib.support import processes, programs
+from caveatlib.support.processes import Handle
 
 CALL_S = 30.0
 
@@ -43,16 +43,16 @@ def probe(program: str = "runc") -> Capability:
     program : str
         A key of `RUNTIMES`; also the name of the ability.
     """
-    if find_program(program) is None:
+    if programs.find(program) is None:
         return Capability(program, False, f"no program {program}", rootfs.SYSTEM_FIX)
     if not rootfs.probe().available:
         return Capability(program, False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
-    if not procfs.hierarchies():
+    if not cgroupfs.hierarchies():
         return Capability(program, False, "no control groups mounted")
     try:
         _try(program)
-    except FAILURES as error:
-        reason = f"it starts no container here: {scrub(error)}"
+    except CaveatError as error:
+        reason = f"it starts no container here: {error}"
         return privileges.refused(program, reason, needs=["CAP_SYS_ADMIN"])
     return Capability(program, True, f"{program} {version(program)}")
 
@@ -68,32 +68,23 @@ def _try(program: str) -> None:
     with leases.leased() as lease:
         config = _config("exit 0", f"{lease.cgroup}/probe")
         (lease.data / "config.json").write_text(json.dumps(config))
-        done = subprocess.run(
-            [
-                *("unshare", "--mount", "sh", "-c"),
-                # crun refuses a v2 hierarchy beside v1 hierarchies.
-                'umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"',
-                *("sh", *RUNTIMES[program], "--root", str(lease.run / "state")),
-                *("run", "--bundle", str(lease.data), "probe"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=CALL_S,
-        )
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise MeasurementError(said[:200] or f"status {done.returncode}")
+        # crun refuses a v2 hierarchy beside v1 hierarchies.
+        without_v2 = 'umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
+        argv = [
+            *("unshare", "--mount", "sh", "-c", without_v2, "sh"),
+            *(*RUNTIMES[program], "--root", str(lease.run / "state")),
+            *("run", "--bundle", str(lease.data), "probe"),
+        ]
+        programs.run(argv, timeout_s=CALL_S, what=program)
 
 
 def version(program: str) -> str:
     """Return a runtime's version, empty if it does not say."""
     # "runc version 1.1.15+ds1" / "crun version 1.21" / "runsc version release-20250630.0"
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
+        first = programs.run([program, "--version"]).partition("\n")[0].split()
+    except CaveatError:
         return ""
-    first = done.stdout.partition("\n")[0].split()
     return first[-1] if first else ""
 
 
@@ -218,11 +209,11 @@ class Container:
 
     def pids(self) -> list[int]:
         """Return the container's processes."""
-        return procfs.descendants(self._handle().pid) if not self._removed else []
+        return processes.descendants(self._handle().pid) if not self._removed else []
 
     def memory_cgroup(self) -> Path | None:
         """Return the folder of the container's memory control group."""
-        return procfs.memory_cgroup(self._handle().pid)
+        return cgroupfs.memory_folder(self._handle().pid)
 
     def connect(self, timeout_s: float) -> socket.socket:
         """Open a TCP connection to the workload's port on 127.0.0.1."""
@@ -234,23 +225,16 @@ class Container:
         return self._init
 
     def _call(self, *arguments: str, output: int | None = None) -> None:
-        # Errors go to a file: a pipe would be inherited by the container and never end.
-        with tempfile.TemporaryFile() as errors:
-            try:
-                done = subprocess.run(
-                    [*self._runtime, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL if output is None else output,
-                    stderr=errors if output is None else output,
-                    timeout=CALL_S,
-                )
-            except (OSError, subprocess.SubprocessError) as error:
-                raise MeasurementError(f"{arguments[0]}: {type(error).__name__}") from error
-            if done.returncode:
-                errors.seek(0)
-                said = errors.read(2000) if output is None else _available(self.output)
-                text = said.decode(errors="replace").strip()
-                raise MeasurementError(f"{self._runtime[0]} {arguments[0]}: {text}")
+        what = f"{self._runtime[0]} {arguments[0]}"
+        try:
+            argv = [*self._runtime, *arguments]
+            programs.run(argv, timeout_s=CALL_S, what=what, output=output)
+        except MeasurementError as error:
+            if output is None:
+                raise
+            # What it said of its failure is where the container would have written.
+            said = _available(self.output).decode(errors="replace").strip()
+            raise MeasurementError(f"{what}: {said or error}") from error
 
 
 def _available(pipe: int) -> bytes:

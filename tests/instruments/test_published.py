@@ -93,7 +93,7 @@ def test_memory_of_a_process():
 
 def test_rules_that_may_not_be_read(monkeypatch):
     """No program, or no permission, is a typed error with the fix."""
-    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(published.programs, "find", lambda name: None)
     with pytest.raises(Unavailable, match="make system"):
         published.nat_rules()
 

@@ -162,11 +162,11 @@ def test_own_limits_inside(groups, require):
 @pytest.mark.engine
 def test_a_real_group_of_version_2(require):
     """Joining, counting and removing work on a real version 2 hierarchy."""
-    mounts = [m for m in cgroupfs._mounts(cgroupfs.ROOT / "proc/self/mountinfo") if m[0] == 2]
-    if not mounts or not os.access(mounts[0][3], os.W_OK):
+    mounts = [m.point for m in cgroupfs.mounts() if m.kind == "cgroup2"]
+    if not mounts or not os.access(mounts[0], os.W_OK):
         require("cgroup-v2")
         pytest.skip("version 2 is not mounted for writing")
-    folder = cgroupfs.Path(mounts[0][3]) / f"caveatlib-{os.getpid()}-test"
+    folder = cgroupfs.Path(mounts[0]) / f"caveatlib-{os.getpid()}-test"
     folder.mkdir()
     group = Group(2, folder, folder)
     try:

@@ -21,10 +21,11 @@ from caveatlib.errors import (
     Unavailable,
     UsageError,
 )
-from caveatlib.places import cache, leases, netns, procfs, runc
+from caveatlib.places import cache, netns, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import belongings, private_engine
 from caveatlib.places.engines import engine as engines
+from caveatlib.support import processes, programs
 
 pytestmark = pytest.mark.engine
 SCRIPT = "trap 'exit 3' TERM; echo {nonce}; httpd -p 80 -h www; while :; do sleep 0.02; done"
@@ -65,7 +66,7 @@ def _empty(request):
 
 
 def _programs(pids) -> set[str]:
-    lines = [procfs.arguments(pid) for pid in pids]
+    lines = [processes.arguments(pid) for pid in pids]
     return {Path(line[0]).name for line in lines if line}
 
 
@@ -102,7 +103,7 @@ def test_a_life(engine, require, runtime):
     instance.remove()
     assert engine.containers() == []
     until = time.monotonic() + 5
-    while any(procfs.start_time(p) and not procfs.is_zombie(p) for p in pids):
+    while any(processes.is_running(p) for p in pids):
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -346,13 +347,13 @@ def test_container_of_a_stranger(own):
 
 def test_sweep_of_own_engine(own, monkeypatch):
     """What a dead owner left on an engine goes; a living owner's and a stranger's stay."""
-    dead = leases.owner_token().replace(":", ":1", 1)
+    dead = processes.owner_token().replace(":", ":1", 1)
     with engines.own_engine() as alive:
         kept = alive.create(["true"])
         heir = own.api.create_container(alive.image(), ["true"])["Id"]
         lost = engines.Engine(own.where)
         with monkeypatch.context() as patch:
-            patch.setattr(leases, "owner_token", lambda: dead)
+            patch.setattr(processes, "owner_token", lambda: dead)
             doomed, image, network = lost.create(["true"]), lost.image(), lost.create_network()
         lost.close()
         removed = engines.sweep_own(own)
@@ -426,7 +427,7 @@ def test_start_that_fails(require, monkeypatch):
 
 def test_missing_programs(fresh_probes, monkeypatch):
     """Without dockerd the probe says so, and what would mend it."""
-    monkeypatch.setattr(private_engine, "program", lambda name: None)
+    monkeypatch.setattr(programs, "find", lambda name: None)
     ability = private_engine.probe()
     assert not ability.available
     assert ability.reason.startswith("missing: dockerd")

@@ -5,8 +5,9 @@ import subprocess
 import pytest
 
 from caveatlib.errors import MeasurementError, Unavailable
-from caveatlib.places import building, cache
+from caveatlib.places import cache, debian
 from caveatlib.places.machines import guest
+from caveatlib.support import programs
 
 # apt-get indextargets on Debian 13, the mirror's name replaced
 DEBIAN = """Debian main stable-security trixie-security http://mirror.example/debian-security
@@ -42,28 +43,28 @@ def test_disk_that_cannot_be_made(tmp_path, require):
 
 def test_archive_of_this_debian(monkeypatch):
     """Of all that apt knows the release itself is taken, not its updates."""
-    monkeypatch.setattr(building, "run", lambda *a, **k: DEBIAN)
-    assert building.debian() == ("trixie", "http://mirror.example/debian")
+    monkeypatch.setattr(programs, "run", lambda *a, **k: DEBIAN)
+    assert debian.archive() == ("trixie", "http://mirror.example/debian")
 
 
 def test_no_debian(monkeypatch):
     """Another distribution is told so."""
-    monkeypatch.setattr(building, "run", lambda *a, **k: UBUNTU)
+    monkeypatch.setattr(programs, "run", lambda *a, **k: UBUNTU)
     with pytest.raises(Unavailable, match="Debian host"):
-        building.debian()
+        debian.archive()
 
 
 def test_no_kernel_package(monkeypatch, tmp_path, require):
     """An apt that knows no such kernel is told what it takes."""
     require("apt-get")
-    monkeypatch.setattr(building, "run", lambda *a, **k: "")
+    monkeypatch.setattr(programs, "run", lambda *a, **k: "")
     with pytest.raises(Unavailable, match="apt-get update"):
         guest._build_kernel(tmp_path)
 
 
 def test_libraries(monkeypatch):
     """The libraries of a program are those with a path, its loader included."""
-    monkeypatch.setattr(building, "run", lambda *a, **k: LDD)
+    monkeypatch.setattr(programs, "run", lambda *a, **k: LDD)
     assert guest._libraries("runc") == [
         "/lib/x86_64-linux-gnu/libc.so.6",
         "/lib64/ld-linux-x86-64.so.2",

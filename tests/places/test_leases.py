@@ -13,10 +13,13 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from caveatlib.errors import Unavailable
-from caveatlib.places import leases, procfs
+from caveatlib.places import leases
+from caveatlib.places.cgroups import cgroupfs
+from caveatlib.support import processes
 
 OWNER = Path(__file__).with_name("owner.py")
 GONE_S = 5.0
@@ -46,10 +49,11 @@ def _owned(state: Path, spaces: set) -> list[int]:
     """
     names = [f"caveatlib-{p.name}" for p in (state / "data").glob("*")]
     found = []
-    for pid in procfs.pids():
-        if pid == os.getpid() or procfs.is_zombie(pid):
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        pid, told = process.pid, process.info
+        if pid == os.getpid() or not processes.is_running(pid):
             continue
-        said = " ".join(procfs.arguments(pid)) + " ".join(procfs.environment(pid).values())
+        said = " ".join([*(told["cmdline"] or []), *(told["environ"] or {}).values()])
         try:
             groups = Path(f"/proc/{pid}/cgroup").read_text()
         except OSError:
@@ -95,7 +99,7 @@ def _net_links(pid: int | str = "self") -> set[str]:
 
 
 def _cgroups(state: Path, names: list[str]) -> list[Path]:
-    return [folder for name in names for folder in procfs.cgroup_folders(f"/caveatlib-{name}")]
+    return [folder for name in names for folder in cgroupfs.folders(f"/caveatlib-{name}")]
 
 
 def _owner(kind: str, state: Path) -> subprocess.Popen:
@@ -253,12 +257,12 @@ def test_killed_owner_of_workload(require, state, kind):
     dead, alive = _owner(kind, state), _owner(kind, state)
     try:
         doomed, kept = (json.loads(o.stdout.readline())["pids"][0] for o in (dead, alive))
-        starts = {pid: procfs.start_time(pid) for pid in (doomed, kept)}
+        starts = {pid: processes.start_ticks(pid) for pid in (doomed, kept)}
         _kill(dead)
         leases.sweep()
 
         def runs(pid):
-            return procfs.start_time(pid) == starts[pid] and not procfs.is_zombie(pid)
+            return processes.start_ticks(pid) == starts[pid] and bool(processes.is_running(pid))
 
         assert _until(lambda: not runs(doomed), GONE_S)
         assert runs(kept)
@@ -277,9 +281,9 @@ def _lease(state: Path, name: str, owner: object) -> Path:
 
 def test_sweep_keeps_what_it_did_not_make(state):
     """Living owners', strangers' and unreadable leases stay, only dead ones go."""
-    pid, start, boot, space = leases.owner_token().split(":")
+    pid, start, boot, space = processes.owner_token().split(":")
     kept = [
-        _lease(state, "00000001", leases.owner_token()),
+        _lease(state, "00000001", processes.owner_token()),
         _lease(state, "00000002", f"{pid}:{start}:{boot}:1"),  # another pid namespace
         _lease(state, "00000003", 7),
         _lease(state, "not-an-id", f"{pid}:1:{boot}:{space}"),
@@ -321,7 +325,7 @@ def test_sweep_does_not_cross_mounts(require, state):
 def test_sweep_removes_only_its_own_cgroups(require, state):
     """The control groups of a dead lease go with their processes; a stranger's stays."""
     require("private-engine")
-    root = next(r for r in procfs.hierarchies() if (r / "cgroup.procs").exists())
+    root = next(r for r in cgroupfs.hierarchies() if (r / "cgroup.procs").exists())
     ours, foreign = root / "caveatlib-00000008" / "inner", root / "caveatlib-of-a-stranger"
     for folder in (ours, foreign):
         folder.mkdir(parents=True)

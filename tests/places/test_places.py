@@ -4,14 +4,17 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
-from caveatlib.places import cache, namespaces, process, procfs, runc, spec
+from caveatlib.places import cache, namespaces, process, runc, spec
 from caveatlib.places.base import Workload
+from caveatlib.support import processes
 
 OPENERS = {
     "process": process.process_place,
@@ -65,7 +68,7 @@ def test_a_life(place):
     assert os.read(instance.output, 1) == b""
     instance.remove()
     instance.remove()
-    assert not [pid for pid in pids if procfs.start_time(pid) and not procfs.is_zombie(pid)]
+    assert not [pid for pid in pids if processes.is_running(pid)]
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -78,7 +81,7 @@ def test_removed_while_running(place):
     assert len(pids) >= 2
     instance.remove()
     gone = time.monotonic() + 5
-    while any(procfs.start_time(p) and not procfs.is_zombie(p) for p in pids):
+    while any(processes.is_running(p) for p in pids):
         assert time.monotonic() < gone
         time.sleep(0.01)
 
@@ -161,6 +164,41 @@ def test_exit_by_signal(require):
         instance = place.create(Workload("kill -9 $$"))
         instance.start()
         assert instance.wait(5) == 137
+
+
+REUSED = """
+import subprocess, time
+from pathlib import Path
+from caveatlib.places import process
+from caveatlib.places.base import Workload
+with process.process_place() as place:
+    instance = place.create(Workload("true"))
+    instance.start()
+    ended = instance._process.pid
+    assert instance.wait(5) == 0
+    # The kernel gives the next process the id that follows.
+    Path("/proc/sys/kernel/ns_last_pid").write_text(str(ended - 1))
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    instance.remove()
+    time.sleep(0.1)
+    print("killed" if stranger.poll() else "lives")
+    stranger.kill()
+    stranger.wait()
+"""
+
+
+def test_removal_spares_who_got_the_id(require):
+    """What has ended is removed with no signal to a stranger that got its id and group.
+
+    Seen to fail when the process was reaped by `wait`, and its group killed by `remove`.
+    """
+    require("namespaces")
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    space = ["unshare", *user, "--pid", "--fork", "--mount-proc", "--kill-child"]
+    done = subprocess.run(
+        [*space, sys.executable, "-c", REUSED], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("lives\n", 0), done.stderr
 
 
 def test_runc_cgroup(require, monkeypatch, tmp_path):

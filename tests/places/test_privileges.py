@@ -80,7 +80,9 @@ def test_a_runtime_that_starts_nothing_is_not_available(broken, program):
     broken(program, "container_linux.go: failed to unshare at 10.1.2.3")
     found = runc.probe(program)
     assert not found.available
-    assert found.reason.endswith("here: container_linux.go: failed to unshare at <address>")
+    assert found.reason.endswith(
+        f"{program} failed: container_linux.go: failed to unshare at <address>"
+    )
 
 
 def test_namespaces_that_are_refused(broken):

@@ -146,7 +146,7 @@ for _ in range(10):
 
 
 def test_any_descriptor_numbers(tmp_path):
-    """The supervisor works whichever numbers its pipes happen to have."""
+    """The launcher works whichever numbers its pipes happen to have."""
     folders = [str(tmp_path), str(Path(__file__).parent)]
     done = subprocess.run(
         [sys.executable, "-c", NUMBERS, *folders], capture_output=True, text=True, timeout=60
@@ -196,7 +196,7 @@ def mentioning(text):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_dies_with_its_owner(tmp_path, seed):
-    """SIGKILL of the owner at any instant leaves neither QEMU nor supervisor."""
+    """SIGKILL of the owner at any instant leaves neither QEMU nor watcher."""
     folders = [str(tmp_path), str(Path(__file__).parent)]
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, *folders], stdout=subprocess.PIPE, text=True
@@ -237,7 +237,7 @@ def test_missing_file(guest, tmp_path, monkeypatch, name):
 
 def test_missing_qemu(monkeypatch):
     """Without QEMU the error names the package."""
-    monkeypatch.setattr(qemu.shutil, "which", lambda name: None)
+    monkeypatch.setattr(qemu.programs, "find", lambda name: None)
     with pytest.raises(Unavailable, match="qemu-system-x86"):
         qemu.program()
 

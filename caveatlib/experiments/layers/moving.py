@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import time
 import zlib
 from collections.abc import Iterator
@@ -36,12 +35,14 @@ from caveatlib.instruments.registry import (
     Server,
     served_beside,
 )
-from caveatlib.places import building, cache, leases
+from caveatlib.places import cache, leases
 from caveatlib.places.engines import answers
 from caveatlib.places.engines.private_engine import private_engine
+from caveatlib.support import programs
 
 SIZES_MIB = (2, 3, 5, 8, 12, 18, 26, 40)
 PULL_S = 300.0
+BUILD_S = 300.0
 _libc = ctypes.CDLL(None, use_errno=True)
 _GZIP = 31
 """Window bits of zlib that stand for a gzip file."""
@@ -79,9 +80,9 @@ def _build(out: Path) -> None:
 
 def _disk(folder: Path, out: Path, size_mib: int) -> None:
     """Write a folder's files into an ext4 disk of this size."""
-    building.need("mkfs.ext4", "e2fsprogs")
+    mkfs = programs.need("mkfs.ext4", "e2fsprogs")
     options = ("-q", "-F", "-b", "4096", "-m", "0", "-d", str(folder))
-    building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+    programs.run([mkfs, *options, str(out), f"{size_mib}M"], timeout_s=BUILD_S)
 
 
 def _recipe() -> dict[str, str]:
@@ -122,7 +123,7 @@ class Moving:
             "link_queue": QUEUE,
             "disk_unpacked_by": f"zlib {zlib.ZLIB_RUNTIME_VERSION}",
             # dockerd looks for it, and else unpacks in Go
-            "layers_unpacked_by": "unpigz" if shutil.which("unpigz") else "the engine",
+            "layers_unpacked_by": "unpigz" if programs.find("unpigz") else "the engine",
         }
 
     def pull(

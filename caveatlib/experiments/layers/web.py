@@ -20,19 +20,19 @@ import os
 import select
 import shutil
 import tarfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caveatlib import images
 from caveatlib.errors import DeadlineExceeded, EngineError, MeasurementError, UsageError
 from caveatlib.experiments.layers import fanotify
-from caveatlib.places import building, cache, leases, netns, rootfs
+from caveatlib.places import cache, debian, leases, netns, rootfs
 from caveatlib.places.base import Capability
 from caveatlib.places.engines import belongings
 from caveatlib.places.engines.private_engine import private_engine
+from caveatlib.support import programs
 
 BASES = {"full": (), "minimal": ("--variant=minbase",)}
 """debootstrap's options of the two Debians; without a variant it adds what is "important"."""
@@ -47,6 +47,7 @@ EMPTIED = ("var/cache/apt/archives", "var/lib/apt/lists")
 
 ANSWER_S = 20.0
 LOAD_S = 300.0
+BUILD_S = 900.0
 
 # Stands between the engine and runc: once the image is mounted and before
 # anything runs in it, it says so and waits until somebody watches.
@@ -62,26 +63,25 @@ exec runc "$@"
 
 
 def _build_bases(out: Path) -> None:
-    building.need("debootstrap", "debootstrap")
-    suite, mirror = building.debian()
+    debootstrap = programs.need("debootstrap", "debootstrap")
+    suite, mirror = debian.archive()
     packages = out / "packages"  # downloaded once for both
     packages.mkdir()
     for kind, options in BASES.items():
         tree = out / kind
         # In namespaces of its own, so that what it mounts and starts ends with it.
-        building.run(
-            *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-            *("debootstrap", f"--cache-dir={packages}", f"--include={INCLUDE}", *options),
-            *(suite, str(tree), mirror),
-            timeout_s=900,
-        )
+        apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        settings = (f"--cache-dir={packages}", f"--include={INCLUDE}", *options)
+        argv = [*apart, debootstrap, *settings, suite, str(tree), mirror]
+        programs.run(argv, timeout_s=BUILD_S, what="debootstrap")
         for folder in EMPTIED:
             shutil.rmtree(tree / folder)
             (tree / folder).mkdir()
         (tree / "etc/resolv.conf").unlink(missing_ok=True)
         (tree / "etc/hostname").write_text("image\n")
         archive = str(out / f"{kind}.tar")
-        building.run("tar", "--numeric-owner", "--sort=name", "-C", str(tree), "-cf", archive, ".")
+        argv = ["tar", "--numeric-owner", "--sort=name", "-C", str(tree), "-cf", archive, "."]
+        programs.run(argv, timeout_s=BUILD_S)
         shutil.rmtree(tree)
     shutil.rmtree(packages)
 
@@ -196,17 +196,15 @@ class WebPlace:
     def _asked(self, container: str) -> bytes:
         networks = self._engine.inspect(container)["NetworkSettings"]["Networks"]
         address = (networks["bridge"]["IPAddress"], PORT)
-        until = time.monotonic() + ANSWER_S
-        while True:
-            try:
-                with netns.connect_in(self._engine.pid, address, 1.0) as sock:
-                    sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                    with sock.makefile("rb") as answer:
-                        return answer.read(1 << 16)
-            except OSError:
-                if time.monotonic() > until:
-                    raise DeadlineExceeded(f"No answer within {ANSWER_S:g} s.") from None
-                time.sleep(0.02)
+
+        def answered() -> bytes:
+            with suppress(OSError), netns.connect_in(self._engine.pid, address, 1.0) as sock:
+                sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                with sock.makefile("rb") as answer:
+                    return answer.read(1 << 16)
+            return b""
+
+        return programs.wait_until(answered, ANSWER_S, "No answer", pause_s=0.02)
 
     def _built(self, name: str, dockerfile: str, files: dict[str, tuple[int, bytes]]) -> str:
         context = io.BytesIO()

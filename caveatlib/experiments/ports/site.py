@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path as File
 
-from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable
+from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.instruments import echo, iperf3, published
-from caveatlib.places import netns, procfs
+from caveatlib.places import netns
+from caveatlib.support import processes, programs
 
 IPERF_PORT, ECHO_PORT, UNHEARD_PORT = 5201, 5202, 5203
 """Published alike; on the last one nobody ever listens."""
@@ -125,7 +125,7 @@ def site(*, userland_proxy: bool = True) -> Iterator[Site]:
             yield here
     finally:
         for server in servers:
-            server.wait(10)
+            programs.end(server)
 
 
 def furnish(engine) -> Site:
@@ -175,7 +175,7 @@ def _host_pid(engine, container: str) -> int:
     """Return the host's id of a container's first process; the engine knows another."""
     inner = str(engine.inspect(container)["State"]["Pid"])
     depth = len(_nested_ids(engine.pid)) - 1
-    for pid in procfs.descendants(engine.pid):
+    for pid in processes.descendants(engine.pid):
         if _nested_ids(pid)[depth:][:1] == [inner]:
             return pid
     raise MeasurementError("A container's first process has ended.")
@@ -203,23 +203,12 @@ def _link_outside(host: int, outsider: int) -> None:
 
 
 def _ip(pid: int, *words: str) -> str:
-    done = _checked(netns.argv_in(pid, ["ip", *words]), what=f"ip {words[0]} {words[1]}")
-    return done.stdout
+    return netns.run_in(pid, ["ip", *words])
 
 
 def _address(pid: int, interface: str) -> str:
     answer = json.loads(_ip(pid, "-json", "-4", "address", "show", "dev", interface))
     return answer[0]["addr_info"][0]["local"]
-
-
-def _checked(command: list[str], *, what: str) -> subprocess.CompletedProcess:
-    try:
-        return subprocess.run(command, check=True, timeout=10, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise Unavailable(f"Program {command[0]!r} is missing. Run `make system`.") from None
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines()[-1:] or [f"status {error.returncode}"]
-        raise MeasurementError(f"{what} failed: {reason[0]}") from None
 
 
 def _serve(here: Site, role: str, command: list[str], port: int) -> None:
@@ -231,11 +220,11 @@ def _serve(here: Site, role: str, command: list[str], port: int) -> None:
         stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True,
     )  # fmt: skip
     here.servers.append(server)
-    deadline = time.monotonic() + 10
-    while not published.listeners(here.pids[role], port=port):
-        if time.monotonic() > deadline:
-            raise DeadlineExceeded(f"No server listened on port {port} after 10 s.")
-        time.sleep(0.01)
+    programs.wait_until(
+        lambda: published.listeners(here.pids[role], port=port),
+        10,
+        f"No server listened on port {port}",
+    )
 
 
 def target(here: Site, path: str) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from caveatlib.experiments.ports.site import (
 )
 from caveatlib.instruments import echo, iperf3, published
 from caveatlib.places import netns
+from caveatlib.support import programs
 
 GB = 1e9
 STREAM_S = 1
@@ -214,10 +215,11 @@ def price(here: Site, count: int) -> dict:
     finally:
         stop = time.monotonic()
         engine.remove(container, timeout_s=PRICE_TIMEOUT_S)
-        while any(p.host_port in ports for p in published.proxies(here.pids["host"])):
-            if time.monotonic() > stop + PRICE_TIMEOUT_S:
-                raise DeadlineExceeded(f"docker-proxy still runs after {PRICE_TIMEOUT_S} s.")
-            time.sleep(0.01)
+        programs.wait_until(
+            lambda: not any(p.host_port in ports for p in published.proxies(here.pids["host"])),
+            PRICE_TIMEOUT_S,
+            "docker-proxy did not end",
+        )
     return {
         "start_s": started - start,
         "stop_s": time.monotonic() - stop,

@@ -22,6 +22,7 @@ from pathlib import Path
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 from caveatlib.places import cache
 from caveatlib.places.cgroups.cgroup import Group
+from caveatlib.support import programs
 
 TIMEOUT_S = 60.0
 BUILD_TIMEOUT_S = 300.0
@@ -120,10 +121,7 @@ def _java(group: Group) -> tuple[str, int]:
 
 def _go(group: Group) -> tuple[str, int]:
     # "go version go1.24.4 linux/amd64"
-    found = subprocess.run(
-        ["go", "version"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
-    )
-    version = _number(r"go version go(\S+)", found.stdout)
+    version = _number(r"go version go(\S+)", programs.run(["go", "version"], timeout_s=TIMEOUT_S))
     return version, int(_number(r"^(\d+)$", _output(group, [str(_go_program(version))])))
 
 
@@ -141,14 +139,10 @@ def _go_program(version: str) -> Path:
 
 def _build_go(folder: Path) -> None:
     (folder / "main.go").write_text(_GO)
-    environment = os.environ | {"GOCACHE": str(folder / "build"), "CGO_ENABLED": "0"}
+    environment = {"GOCACHE": str(folder / "build"), "CGO_ENABLED": "0"}
     argv = ["go", "build", "-trimpath", "-o", str(folder / "cpus"), str(folder / "main.go")]
     try:
-        subprocess.run(
-            argv, env=environment, capture_output=True, timeout=BUILD_TIMEOUT_S, check=True
-        )
-    except (subprocess.SubprocessError, OSError):
-        raise MeasurementError("Go cannot build a program of three lines.") from None
+        programs.run(argv, env=environment, timeout_s=BUILD_TIMEOUT_S, what="go build")
     finally:
         shutil.rmtree(folder / "build", ignore_errors=True)
 
@@ -189,7 +183,7 @@ def _number(pattern: str, text: str) -> str:
 
 
 def _program(name: str) -> Callable[[], bool]:
-    return lambda: shutil.which(name) is not None
+    return lambda: programs.find(name) is not None
 
 
 def _importable(name: str) -> Callable[[], bool]:

@@ -9,16 +9,15 @@ group. They are under the container's limits and see none of its files.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.errors import Unavailable
 from caveatlib.experiments.quota.load import LimitedGroup
-from caveatlib.places import procfs
 from caveatlib.places.cgroups import cgroup
+from caveatlib.support.programs import wait_until
 
 if TYPE_CHECKING:
     from caveatlib.places.engines.engine import Engine
@@ -110,12 +109,15 @@ def metadata() -> dict[str, str]:
 
 def _process_of(container: str) -> int:
     """Return a process of a container by its group's name, which holds the container's id."""
-    deadline = time.monotonic() + _FOUND_WITHIN_S
-    while time.monotonic() < deadline:
-        for pid in procfs.pids():
+    import psutil
+
+    def inside() -> int:
+        for pid in psutil.pids():
             with contextlib.suppress(OSError):
                 # "1:cpu:/caveatlib/1f2e..." or "0::/system.slice/docker-1f2e....scope"
                 if container in Path(f"/proc/{pid}/cgroup").read_text():
                     return pid
-        time.sleep(0.02)
-    raise MeasurementError("The container's processes cannot be seen here. Needs a local engine.")
+        return 0
+
+    what = "The container's processes cannot be seen here (needs a local engine)"
+    return wait_until(inside, _FOUND_WITHIN_S, what, pause_s=0.02)

@@ -9,7 +9,7 @@ import select
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
@@ -173,7 +173,8 @@ def _started(place: Place, t0: float, sleep_s: float, stack: ExitStack) -> tuple
     try:
         marks["first_output_s"] = reader.seen_at(t0 + START_DEADLINE_S) - t0
     except MeasurementError:
-        instance.wait(1)  # where it has ended, its own error says why
+        with suppress(DeadlineExceeded):  # it still runs: the error at hand says more
+            instance.wait(1)  # where it has ended, its own error says why
         raise
     return instance, marks
 
@@ -342,16 +343,15 @@ def _memory(instances: list[Instance], available_before: int) -> dict:
 
 
 def _pss_bytes(pid: int) -> int | None:
-    """Return a process's proportional set size, None where we may not look."""
+    """Return a process's proportional set size, 0 if it has ended, None where we may not look."""
+    import psutil
+
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):  # "Pss:                 128 kB"
-                return int(line.split()[1]) * 1024
-    except (FileNotFoundError, ProcessLookupError):
+        return psutil.Process(pid).memory_full_info().pss
+    except psutil.NoSuchProcess:
         return 0
-    except PermissionError:
-        pass
-    return None
+    except psutil.AccessDenied:
+        return None
 
 
 def _cgroup_bytes(folder: Path) -> int | None:
@@ -365,11 +365,10 @@ def _cgroup_bytes(folder: Path) -> int | None:
 
 def _available_bytes() -> int:
     """Return the kernel's MemAvailable, after its per-CPU counters were added up."""
+    import psutil
+
     try:
         Path("/proc/sys/vm/stat_refresh").read_text()  # root only
     except OSError:
         time.sleep(ADDED_UP_S)
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):  # "MemAvailable:   22446836 kB"
-            return int(line.split()[1]) * 1024
-    raise MeasurementError("No MemAvailable in /proc/meminfo.")
+    return psutil.virtual_memory().available

@@ -18,9 +18,7 @@ import functools
 import itertools
 import os
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +27,16 @@ from caveatlib.errors import DataError, MeasurementError, Unavailable, UsageErro
 from caveatlib.places import privileges
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups.cgroupfs import ROOT, locate, read_counters, read_number, read_quota
+from caveatlib.support import processes
+from caveatlib.support.programs import wait_until
 
 ABILITY = "cgroup-cpu"
 SMALLEST_QUOTA_US = 1000
 """The kernel refuses a shorter quota or period (min_cfs_quota_period, 1 ms)."""
 DEFAULT_WEIGHT = 100
 
-# caveatlib-<pid>-<start time of that process in clock ticks>-<n>
-_NAME = re.compile(r"caveatlib-(\d+)-(\d+)-(\d+)")
+# caveatlib-<its maker's token, see processes.owner_token>-<n>
+_NAME = re.compile(r"caveatlib-(\d+)-(\d+)-([0-9a-f]+)-(\d+)-\d+")
 _counter = itertools.count()
 _REMOVE_WITHIN_S = 5.0
 _AS_ROOT = " Run as root."
@@ -105,11 +105,7 @@ class Group:
 
     def pids(self) -> list[int]:
         """Return the processes in the group."""
-        found = set()
-        for folder in {self.cpu, self.acct}:
-            with contextlib.suppress(FileNotFoundError):
-                found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
-        return sorted(found)
+        return sorted(set(_members(self.cpu) + _members(self.acct)))
 
     def stat(self) -> Stat:
         """Read the group's counters.
@@ -215,7 +211,7 @@ def temporary(
         if value is not None and value < SMALLEST_QUOTA_US:
             raise UsageError(f"{name} of {value} us. Must be >= {SMALLEST_QUOTA_US} us.")
     above = parent()
-    name = f"caveatlib-{os.getpid()}-{_start_time(os.getpid())}-{next(_counter)}"
+    name = f"caveatlib-{processes.owner_token().replace(':', '-')}-{next(_counter)}"
     group = Group(above.version, above.cpu / name, above.acct / name)
     try:
         for folder in {group.cpu, group.acct}:
@@ -256,24 +252,31 @@ def remove(group: Group) -> None:
     MeasurementError
         If something in it does not end within 5 s.
     """
-    deadline = time.monotonic() + _REMOVE_WITHIN_S
-    while True:
-        for pid in group.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        left = [folder for folder in {group.cpu, group.acct} if not _rmdir(folder)]
-        if not left:
-            return
-        if time.monotonic() > deadline:
-            raise MeasurementError(f"{left[0]} cannot be removed: something in it does not end.")
-        time.sleep(0.005)
+    folders = {group.cpu, group.acct}
+
+    def gone() -> bool:
+        for folder in folders:
+            kill(folder)
+        left = [folder for folder in folders if not _rmdir(folder)]
+        return not left
+
+    what = f"{group.cpu} cannot be removed: something in it does not end"
+    wait_until(gone, _REMOVE_WITHIN_S, what, pause_s=0.005)
+
+
+def kill(folder: Path) -> None:
+    """Kill what is in a group, on version 2 even what lives in another pid namespace."""
+    with contextlib.suppress(OSError):
+        if (folder / "cgroup.kill").exists():
+            (folder / "cgroup.kill").write_text("1")
+    processes.signal_all(lambda: _members(folder))
 
 
 def sweep() -> list[str]:
     """Remove the groups that a dead caveatlib left, and return their names.
 
-    A group names its maker by process id and start time; one whose maker lives
-    is left alone.
+    A group names its maker; one whose maker lives, or is of another pid
+    namespace and so cannot be judged, is left alone.
     """
     try:
         above = parent()
@@ -282,7 +285,7 @@ def sweep() -> list[str]:
     swept = []
     for name in sorted({p.name for f in {above.cpu, above.acct} for p in f.glob("caveatlib-*")}):
         match = _NAME.fullmatch(name)
-        if match and _start_time(int(match[1])) != int(match[2]):
+        if match and not processes.owner_alive(":".join(match.groups())):
             remove(Group(above.version, above.cpu / name, above.acct / name))
             swept.append(name)
     return swept
@@ -298,14 +301,12 @@ def _rmdir(folder: Path) -> bool:
     return True
 
 
-def _start_time(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot; -1 if it is gone."""
+def _members(folder: Path) -> list[int]:
+    """Return the processes in a group that this pid namespace has; of the others it reads 0."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return -1
-    # "123 (a (odd) name) S 1 ...": the name may hold anything, so cut behind its last bracket
-    return int(text.rpartition(")")[2].split()[19])
+        return [int(line) for line in (folder / "cgroup.procs").read_text().split() if line != "0"]
+    except OSError:
+        return []
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.errors import DataError
 
 ROOT = Path("/")
+VERSIONS = {"cgroup": 1, "cgroup2": 2}
+"""Kind of mount -> version."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,26 @@ class Location:
         while chain[-1] != self.top:
             chain.append(chain[-1].parent)
         return chain
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One mount as this process sees it.
+
+    Attributes
+    ----------
+    kind : str
+        The file system: ``"cgroup2"``, ``"ext4"``.
+    options : set of str
+        The file system's own; a hierarchy of version 1 names its controllers there.
+    inside, point : str
+        What of the file system is shown, and where.
+    """
+
+    kind: str
+    options: frozenset[str]
+    inside: str
+    point: str
 
 
 def read_quota(version: int, folder: Path) -> tuple[int | None, int]:
@@ -125,11 +148,14 @@ def locate(controller: str, *, pid: int | str = "self", root: Path = ROOT) -> Lo
     groups = _groups(root / f"proc/{pid}/cgroup")
     found: list[tuple[bool, Location]] = []
     # the mounts are those that we see, whatever process is asked for
-    for version, options, inside, point in _mounts(root / "proc/self/mountinfo"):
-        name = controller if version == 1 else ""
-        if name not in groups or (version == 1 and controller not in options):
+    for mount in mounts(root=root):
+        if mount.kind not in VERSIONS:
             continue
-        shown, folder, top = _resolve(root, point, inside, groups[name])
+        version = VERSIONS[mount.kind]
+        name = controller if version == 1 else ""
+        if name not in groups or (version == 1 and controller not in mount.options):
+            continue
+        shown, folder, top = _resolve(root, mount.point, mount.inside, groups[name])
         location = Location(version, folder, top)
         if version == 2:
             location = _handed_down(location, controller)
@@ -164,20 +190,60 @@ def _groups(path: Path) -> dict[str, str]:
     return groups
 
 
-def _mounts(path: Path) -> list[tuple[int, set[str], str, str]]:
-    """Read the cgroup mounts of ``mountinfo``: version, options, group shown, point."""
-    mounts = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+def mounts(*, root: Path = ROOT) -> list[Mount]:
+    """Return the mounts that this process sees, in order.
+
+    Raises
+    ------
+    DataError
+        If ``mountinfo`` is malformed.
+    """
+    path, found = root / "proc/self/mountinfo", []
+    # Only blanks and line feeds separate: the kernel escapes no others in a name.
+    for number, line in enumerate(read_text(path).rstrip("\n").split("\n"), start=1):
         # 36 25 0:30 /docker/1f /sys/fs/cgroup/cpu ro,nosuid master:9 - cgroup cgroup rw,cpu
         head, dash, tail = line.partition(" - ")
-        before, after = head.split(), tail.split()
-        if not dash or len(before) < 6 or not after:
+        before, after = head.split(" "), tail.split(" ")
+        if not dash or len(before) < 6 or not after[0]:
             raise malformed(path, number, line, "mountinfo as in proc(5)")
-        if after[0] in ("cgroup", "cgroup2"):
-            version = 2 if after[0] == "cgroup2" else 1
-            options = set(after[-1].split(","))
-            mounts.append((version, options, _plain(before[3]), _plain(before[4])))
-    return mounts
+        options = frozenset(after[-1].split(","))
+        found.append(Mount(after[0], options, _plain(before[3]), _plain(before[4])))
+    return found
+
+
+def hierarchies() -> list[Path]:
+    """Return the root folder of every control group hierarchy, v1's and v2's."""
+    try:
+        return [Path(mount.point) for mount in mounts() if mount.kind in VERSIONS]
+    except DataError:  # no /proc
+        return []
+
+
+def folders(name: str) -> Iterator[Path]:
+    """Yield the folder of one control group in each hierarchy that has it.
+
+    Parameters
+    ----------
+    name : str
+        Path from the root of a hierarchy: ``"/caveatlib-0badcafe"``.
+    """
+    for top in hierarchies():
+        folder = top / name.lstrip("/")
+        if folder.is_dir():
+            yield folder
+
+
+def memory_folder(pid: int) -> Path | None:
+    """Return the folder of the memory control group that a process itself is in."""
+    try:
+        groups = _groups(ROOT / f"proc/{pid}/cgroup")
+    except DataError:  # it has ended
+        return None
+    name, proof = groups.get(""), "memory.current"
+    if "memory" in groups:
+        name, proof = groups["memory"], "memory.usage_in_bytes"
+    found = (folder for folder in folders(name or "") if (folder / proof).exists())
+    return next(found, None)
 
 
 def _resolve(root: Path, point: str, inside: str, group: str) -> tuple[bool, Path, Path]:

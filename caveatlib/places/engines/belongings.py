@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from caveatlib.errors import EngineError, Unavailable
-from caveatlib.places import leases, rootfs
+from caveatlib.places import rootfs
 from caveatlib.places.engines import answers
+from caveatlib.support import processes
 
 if TYPE_CHECKING:
     from caveatlib.places.engines.engine import Engine
@@ -24,7 +25,7 @@ PULL_FIX = "docker pull busybox"
 
 def labels(run: str) -> dict[str, str]:
     """Return the labels of everything that one run makes."""
-    return {LABEL: "1", RUN_LABEL: run, OWNER_LABEL: leases.owner_token()}
+    return {LABEL: "1", RUN_LABEL: run, OWNER_LABEL: processes.owner_token()}
 
 
 def image_labels(run: str) -> dict[str, str]:
@@ -34,7 +35,7 @@ def image_labels(run: str) -> dict[str, str]:
 
 def is_orphaned(found: Mapping[str, str]) -> bool:
     """Return whether labels name an owner that is dead."""
-    return OWNER_LABEL in found and not leases.owner_alive(found[OWNER_LABEL])
+    return OWNER_LABEL in found and not processes.owner_alive(found[OWNER_LABEL])
 
 
 def labelled(engine: Engine, kind: str, **options) -> list[dict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
 import socket
 import tarfile
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caveatlib.errors import UsageError
-from caveatlib.places import netns, procfs
+from caveatlib.places import netns
 from caveatlib.places.base import Workload
+from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.process import connect_local, signal_number
+from caveatlib.support import processes
 
 if TYPE_CHECKING:
     from caveatlib.places.engines.engine import Engine
@@ -122,14 +123,14 @@ class EngineInstance:
         Desktop they live in a virtual machine.
         """
         ours = self._engine_pids()
-        found = [pid for pid in ours if self.id in procfs.arguments(pid)]
-        family = {one for pid in found for one in procfs.descendants(pid)}
+        found = [pid for pid in ours if self.id in processes.arguments(pid)]
+        family = {one for pid in found for one in processes.descendants(pid)}
         return sorted(family | {pid for pid in ours if self._is_proxy(pid)})
 
     def memory_cgroup(self) -> Path | None:
         """Return the folder of the container's memory control group, where it is to be seen."""
         for pid in self.pids():
-            folder = procfs.memory_cgroup(pid)
+            folder = cgroupfs.memory_folder(pid)
             if folder is not None and self.id in str(folder):
                 return folder
         return None
@@ -144,16 +145,18 @@ class EngineInstance:
 
     def _engine_pids(self) -> list[int]:
         if self._engine.pid is not None:
-            return procfs.descendants(self._engine.pid)
+            return processes.descendants(self._engine.pid)
         if platform.system() != "Linux" or not self._engine.where.local:
             return []
         # Those of this pid namespace or of containers in it, not of private engines.
-        here = os.stat("/proc/self/ns/pid").st_ino
-        return [pid for pid in procfs.pids() if procfs.pid_namespace(pid) in (here, None)]
+        import psutil
+
+        here = processes.pid_namespace("self")
+        return [pid for pid in psutil.pids() if processes.pid_namespace(pid) in (here, None)]
 
     def _is_proxy(self, pid: int) -> bool:
         # docker-proxy -proto tcp -host-ip 127.0.0.1 -host-port 32768 -container-ip ...
-        arguments = procfs.arguments(pid)
+        arguments = processes.arguments(pid)
         if not arguments or Path(arguments[0]).name != "docker-proxy" or not self._port:
             return False
         pairs = dict(zip(arguments[1::2], arguments[2::2], strict=False))

@@ -12,7 +12,6 @@ import io
 import platform
 import re
 import secrets
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from functools import cache
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import netns
-from caveatlib.places.base import Capability, program
+from caveatlib.places.base import Capability
 from caveatlib.places.engines import answers, belongings, deadline, endpoint, streams
+from caveatlib.support import programs
 
 SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
 """Seconds and bytes that a saved image may take."""
@@ -414,11 +414,8 @@ class Engine:
 
 def _firewall() -> str:
     # iptables v1.8.11 (nf_tables)
-    iptables = program("iptables")
-    if iptables is None:
-        return ""
     try:
-        done = subprocess.run([iptables, "--version"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
+        told = programs.run(["iptables", "--version"])
+    except CaveatError:
         return ""
-    return "legacy" if "legacy" in done.stdout else "nf_tables" if "nf_" in done.stdout else ""
+    return "legacy" if "legacy" in told else "nf_tables" if "nf_" in told else ""

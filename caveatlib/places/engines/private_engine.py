@@ -12,23 +12,25 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, privileges, procfs, rootfs, runc
-from caveatlib.places.base import Capability, program
+from caveatlib.places import leases, privileges, rootfs, runc
+from caveatlib.places.base import Capability
+from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.engines import supervisor
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
-from caveatlib.support.privacy import scrub
+from caveatlib.support import processes, programs
 
 START_S = 30.0
 END_S = 10.0
 MAX_SOCKET_PATH = 107
+T = TypeVar("T")
 PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsenter")
 # RFC 2544 sets 198.18.0.0/15 aside for benchmarks, so it meets nobody's network.
 BRIDGE = "198.18.0.1/24"
@@ -44,21 +46,17 @@ _UNSHARE = (
 def probe() -> Capability:
     """Return whether a private engine can be started here, by making namespaces and a bridge."""
     name, needs = "private-engine", ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]
-    missing = [name for name in PROGRAMS if program(name) is None]
+    missing = [name for name in PROGRAMS if programs.find(name) is None]
     if missing:
         return Capability(name, False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
-    hierarchies = procfs.hierarchies()
+    hierarchies = cgroupfs.hierarchies()
     if not hierarchies:
         return Capability(name, False, "no control groups mounted")
     bridge = "ip link add caveatlib type bridge && iptables -t nat -S >/dev/null"
-    argv = [program("unshare"), *_UNSHARE, "sh", "-c", bridge]
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=10, env={"PATH": _PATH})
-    except (OSError, subprocess.SubprocessError) as error:
-        return Capability(name, False, f"unshare failed: {type(error).__name__}")
-    if done.returncode:
-        said = scrub(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
-        reason = f"the kernel refuses its namespaces or its bridge: {said}"
+        programs.run(["unshare", *_UNSHARE, "sh", "-c", bridge])
+    except CaveatError as error:
+        reason = f"the kernel refuses its namespaces or its bridge: {error}"
         return privileges.refused(name, reason, needs=needs)
     if not any(os.access(folder, os.W_OK) for folder in hierarchies):
         return privileges.refused(name, "the control groups cannot be written")
@@ -105,13 +103,13 @@ def private_engine(
     ability = probe()
     if not ability.available:
         raise Unavailable(f"No private engine: {ability.reason}. {ability.fix}".rstrip())
-    programs = _programs(runtimes)
+    known = _programs(runtimes)
     leases.sweep()
     with leases.leased() as lease:
         config = {
             "storage-driver": storage_driver,
             "userland-proxy": userland_proxy,
-            "runtimes": programs,
+            "runtimes": known,
             "insecure-registries": list(insecure_registries),
             "group": socket_group,
             **_fixed(lease),
@@ -148,14 +146,14 @@ def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str
             known = ", ".join(map(repr, runc.RUNTIMES))
             raise UsageError(f"Unknown runtime {unknown[0]!r}. Must be one of {known}.")
         runtimes = {name: runc.RUNTIMES[name] for name in runtimes}
-    programs = {}
+    found = {}
     for name, argv in runtimes.items():
-        path = program(argv[0])
+        path = programs.find(argv[0])
         if path is None:
             raise Unavailable(f"No program {argv[0]}. Mend it with: {rootfs.SYSTEM_FIX}")
         if name != "runc":  # dockerd brings that name itself and refuses another
-            programs[name] = {"path": path, "runtimeArgs": list(argv[1:])}
-    return programs
+            found[name] = {"path": path, "runtimeArgs": list(argv[1:])}
+    return found
 
 
 @contextmanager
@@ -166,15 +164,15 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
         raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
     owner = os.pidfd_open(os.getpid())
     settings = {
-        "argv": [program("dockerd"), "--config-file", str(lease.run / "daemon.json")],
+        "argv": [programs.find("dockerd"), "--config-file", str(lease.run / "daemon.json")],
         "log": str(lease.data / "log"),
-        "env": {"PATH": _PATH, "HOME": str(lease.run), **leases.mark()},
+        "env": {"PATH": _PATH, "HOME": str(lease.run), **processes.mark()},
         "run": str(lease.run),
         "owner": owner,
         "congestion_control": congestion_control,
     }
     argv = [
-        *(program("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
+        *(programs.find("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
         *(supervisor.__file__, json.dumps(settings)),
     ]
     try:
@@ -185,7 +183,7 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={"PATH": _PATH, **leases.mark()},
+                env={"PATH": _PATH, **processes.mark()},
                 pass_fds=(owner,),
                 start_new_session=True,  # Ctrl-C is for the owner, which ends this in order
             )
@@ -199,32 +197,41 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
 
 def _end(process: subprocess.Popen) -> None:
     process.stdin.close()
-    try:
-        process.wait(timeout=END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()  # --kill-child takes the supervisor, and so the namespace, with it
-        process.wait(timeout=END_S)
+    programs.has_ended(process, END_S)
+    programs.end(process)  # else --kill-child takes the supervisor, and so the namespace, with it
 
 
 def _first_process(process: subprocess.Popen, lease: leases.Lease) -> int:
-    until = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < until:
-        if below := procfs.children(process.pid):
-            return below[0]
-        time.sleep(0.002)
-    raise MeasurementError(f"The private engine did not start: {_last_words(lease)}")
+    below = _while_running(process, lease, lambda: processes.children(process.pid), pause_s=0.002)
+    return below[0]
 
 
 def _opened(url: str, pid: int, settings: dict, process, lease: leases.Lease) -> Engine:
     """Return the connected engine as soon as it answers."""
-    until = time.monotonic() + START_S
     where = Endpoint(url, "private engine")
-    while process.poll() is None and time.monotonic() < until:
+
+    def connected() -> Engine | None:
         if Path(where.address).exists():
             with contextlib.suppress(CaveatError):
                 return Engine(where, pid=pid, settings=settings, timeout_s=5.0)
-        time.sleep(0.01)
-    raise MeasurementError(f"The private engine did not start: {_last_words(lease)}")
+        return None
+
+    return _while_running(process, lease, connected, pause_s=0.01)
+
+
+def _while_running(process, lease, condition: Callable[[], T], *, pause_s: float) -> T:
+    """Return what a condition gives as soon as it is true, as long as the engine runs."""
+
+    def found() -> T:
+        if programs.has_ended(process, 0):
+            raise MeasurementError("it ended")
+        return condition()
+
+    try:
+        return programs.wait_until(found, START_S, "It did not answer", pause_s=pause_s)
+    except MeasurementError:
+        words = _last_words(lease)
+        raise MeasurementError(f"The private engine did not start: {words}") from None
 
 
 def _last_words(lease: leases.Lease) -> str:

@@ -17,11 +17,13 @@ import time
 from pathlib import Path
 
 from caveatlib.errors import Unavailable
-from caveatlib.places import building, cache, rootfs
+from caveatlib.places import cache, debian, rootfs
 from caveatlib.places.cache import Artefact
 from caveatlib.places.machines import cpio
+from caveatlib.support import programs
 
 PACKAGE = "linux-image-cloud-amd64"
+BUILD_S = 300.0
 MODULES = ("virtio_mmio", "failover", "net_failover", "virtio_net", "virtio_blk")
 """Kernel modules in the order in which they are loaded; virtio over PCI and ext4 are built in."""
 
@@ -128,7 +130,7 @@ def build_disk(folder: Path, out: Path) -> float:
     MeasurementError
         If it failed.
     """
-    building.need("mkfs.ext4", "e2fsprogs")
+    mkfs = programs.need("mkfs.ext4", "e2fsprogs")
     files = [p.lstat().st_size for p in folder.rglob("*")]
     size_mib = (sum(4096 + size for size in files) * 5 // 4 >> 20) + 64
     # Else a large disk of small files runs out of inodes before it is full.
@@ -136,24 +138,24 @@ def build_disk(folder: Path, out: Path) -> float:
     if out.exists():
         os.truncate(out, 0)  # a longer file would keep its length
     started = time.monotonic()
-    building.run("mkfs.ext4", *options, str(out), f"{size_mib}M")
+    programs.run([mkfs, *options, str(out), f"{size_mib}M"], timeout_s=BUILD_S)
     return time.monotonic() - started
 
 
 def _build_kernel(out: Path) -> None:
     for program in ("apt-get", "apt-cache", "dpkg-deb"):
-        if shutil.which(program) is None:
+        if programs.find(program) is None:
             raise Unavailable(f"{program} is missing: the guest's kernel needs a Debian host.")
-    listing = building.run("apt-cache", "depends", "--important", PACKAGE)
+    listing = programs.run(["apt-cache", "depends", "--important", PACKAGE], timeout_s=60)
     # "  Depends: linux-image-6.12.117+deb13-cloud-amd64"
     found = re.search(r"Depends: (linux-image-(\S+))", listing)
     if found is None:
         raise Unavailable(f"apt knows no {PACKAGE}: needs Debian on x86-64. Run `apt-get update`.")
     package, version = found.groups()
     unpacked = out / "unpacked"
-    building.run("apt-get", "-q", "download", package, cwd=out)
+    programs.run(["apt-get", "-q", "download", package], timeout_s=BUILD_S, cwd=out)
     (archive,) = out.glob("*.deb")
-    building.run("dpkg-deb", "-x", str(archive), str(unpacked))
+    programs.run(["dpkg-deb", "-x", str(archive), str(unpacked)], timeout_s=BUILD_S)
     shutil.move(unpacked / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
     (out / "modules").mkdir()
     for name in MODULES:
@@ -189,13 +191,13 @@ def _build_inception(out: Path) -> None:
 
 
 def _build_full_disk(out: Path) -> None:
-    suite, mirror = building.debian()
+    suite, mirror = debian.archive()
     tree = out / "tree"
     options = ("--variant=minbase", "--include=systemd-sysv")
     # In namespaces of its own, so that what it mounts and starts ends with it.
     apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-    building.need("debootstrap", "debootstrap")
-    building.run(*apart, "debootstrap", *options, suite, str(tree), mirror, timeout_s=900)
+    argv = [programs.need("debootstrap", "debootstrap"), *options, suite, str(tree), mirror]
+    programs.run([*apart, *argv], timeout_s=3 * BUILD_S, what="debootstrap")
     for kept in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(tree / kept)
         (tree / kept).mkdir()
@@ -278,11 +280,10 @@ FULL_DISK = Artefact(
 
 
 def _runc() -> str:
-    building.need("runc", "runc")
-    return shutil.which("runc")
+    return programs.need("runc", "runc")
 
 
 def _libraries(program: str) -> list[str]:
     # "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f96c4dba000)"
     # "\t/lib64/ld-linux-x86-64.so.2 (0x00007f96c51b6000)"
-    return re.findall(r"(/\S+) \(0x", building.run("ldd", program))
+    return re.findall(r"(/\S+) \(0x", programs.run(["ldd", program]))

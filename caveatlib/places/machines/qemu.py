@@ -1,8 +1,8 @@
 """One virtual machine in QEMU, from the command line to its end.
 
-QEMU's life hangs on a pipe: a small supervisor holds its other end and kills
-QEMU when the pipe closes, that is when the owner lets go or dies, however it
-dies. (A parent-death signal would fire at the end of the creating thread.)
+QEMU's life hangs on a pipe: a small watcher holds its other end and kills QEMU
+when the pipe closes, that is when the owner lets go or dies, however it dies.
+(A parent-death signal would fire at the end of the creating thread.)
 Nothing is written to disk: the initial RAM file system and the log of the
 serial line are anonymous files in memory.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from contextlib import suppress
@@ -23,27 +22,24 @@ from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, Us
 from caveatlib.places import cache
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import cpio, guest
-from caveatlib.places.output import readable
-from caveatlib.places.process import Handle, connect_local, signal_number
+from caveatlib.places.process import connect_local, signal_number
+from caveatlib.support import programs
+from caveatlib.support.processes import readable
 
 PROGRAM = "qemu-system-x86_64"
 REMOVE_S = 10
 
-# $1 is the owner's pipe, $2 the serial line's input, $3 is where to tell the pid.
+# Waits for "go", starts the watcher, and becomes QEMU. The watcher kills its own
+# process group, which is QEMU's: by then any other id might be a stranger's.
+# $1 is the owner's pipe, $2 the serial line's input, $3 is told when QEMU starts.
 # By path, because a shell can name only ten descriptors, and those may be taken.
-SUPERVISOR = """
+LAUNCHER = """
 owner=/proc/self/fd/$1 serial=/proc/self/fd/$2 tell=/proc/self/fd/$3
 shift 3
 read -r go <$owner || exit 125
-"$@" <$serial &
-qemu=$!
-{ read -r gone; kill -KILL $qemu; } <$owner >/dev/null 2>&1 &
-watcher=$!
-echo $qemu >$tell
-wait $qemu
-status=$?
-kill -KILL $watcher
-exit $status
+{ read -r gone; kill -KILL 0; } <$owner >/dev/null 2>&1 &
+echo started >$tell
+exec "$@" <$serial
 """
 
 
@@ -85,10 +81,7 @@ def program() -> str:
     ------
     Unavailable
     """
-    path = shutil.which(PROGRAM)
-    if path is None:
-        raise Unavailable(f"{PROGRAM} is missing. Run `apt-get install qemu-system-x86`.")
-    return path
+    return programs.need(PROGRAM, "qemu-system-x86")
 
 
 def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "") -> list[str]:
@@ -140,7 +133,7 @@ class Guest:
         """
         self.output = -1
         self._files: list[int] = []
-        self._pid = 0
+        self._started = False
         self._killed = False
         for file in (machine.kernel, *machine.archives, machine.disk):
             if file is not None and not file.is_file():
@@ -163,8 +156,8 @@ class Guest:
         self._told, tell = self._pipe()
         theirs = (life_read, serial_read, tell)
         line = command(machine, initramfs, self._log, forward)
-        self._supervisor = subprocess.Popen(
-            ["/bin/sh", "-c", SUPERVISOR, "sh", *map(str, theirs), *line],
+        self._qemu = subprocess.Popen(
+            ["/bin/sh", "-c", LAUNCHER, "sh", *map(str, theirs), *line],
             cwd=machine.kernel.parent,
             env={"PATH": os.defpath},
             stdin=subprocess.DEVNULL,
@@ -179,13 +172,12 @@ class Guest:
 
     def start(self) -> None:
         """Start QEMU; return when its process exists."""
-        if self._pid or self.output < 0:
+        if self._started or self.output < 0:
             raise UsageError("A started or removed guest. Each instance starts once.")
         os.write(self._life, b"go\n")
-        told = os.read(self._told, 32) if readable(self._told, 10) else b""
-        if not told:
+        self._started = readable(self._told, 10) and bool(os.read(self._told, 32))
+        if not self._started:
             raise MeasurementError("QEMU did not start within 10 s.")
-        self._pid = int(told)
 
     def signal(self, name: str) -> None:
         """Send a line with the signal's name to the guest, which passes it to the workload.
@@ -195,7 +187,7 @@ class Guest:
         """
         signal_number(name)
         if name == "KILL":
-            self._killed = self._killed or self._supervisor.poll() is None
+            self._killed = self._killed or not programs.has_ended(self._qemu, 0)
             self._close(self._life)
         elif self._serial in self._files:
             with suppress(BrokenPipeError):  # the guest is gone
@@ -211,7 +203,8 @@ class Guest:
         MeasurementError
             If the guest ended without telling an exit status, by a panic say.
         """
-        self._await_end(timeout_s)
+        if not programs.has_ended(self._qemu, timeout_s):
+            raise DeadlineExceeded(f"The guest still runs after {timeout_s:g} s")
         if self._killed:
             return 128 + SIGKILL
         log = _content(self._log)
@@ -224,16 +217,16 @@ class Guest:
         """Kill what still runs and let go of everything; harmless when repeated."""
         self._close(self._life)
         try:
-            self._await_end(REMOVE_S)
-        except DeadlineExceeded:
-            os.killpg(self._supervisor.pid, SIGKILL)
-            self._await_end(REMOVE_S)
+            if not programs.has_ended(self._qemu, REMOVE_S):
+                programs.end(self._qemu)
+            self._qemu.wait()  # reaped only now: until here its group is nobody else's
         finally:
             self._let_go()
 
     def pids(self) -> list[int]:
         """Return QEMU's process id."""
-        return [self._pid] if self._pid and self._supervisor.poll() is None else []
+        runs = self._started and not programs.has_ended(self._qemu, 0)
+        return [self._qemu.pid] if runs else []
 
     def memory_cgroup(self) -> Path | None:
         """Return None: a virtual machine gets no memory cgroup of its own."""
@@ -246,16 +239,6 @@ class Guest:
         that the workload is there.
         """
         return connect_local(self._port, timeout_s)
-
-    def _await_end(self, timeout_s: float) -> None:
-        # Popen.wait(timeout) polls with pauses of up to 50 ms; a pidfd wakes at once.
-        if self._supervisor.poll() is None:
-            handle = Handle(self._supervisor.pid)
-            try:
-                handle.wait(timeout_s)
-            finally:
-                handle.close()
-            self._supervisor.wait(1)
 
     def _let_go(self) -> None:
         for file in list(self._files):

@@ -19,7 +19,6 @@ through systemd's poweroff.target).
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from caveatlib.errors import CaveatError, UsageError
 from caveatlib.places import cache as kept
 from caveatlib.places.base import Capability, Workload
 from caveatlib.places.machines import accel, guest, qemu
+from caveatlib.support import programs
 
 KINDS = ("microvm", "full-vm", "inception")
 
@@ -126,8 +126,6 @@ def probe(kind: str) -> Capability:
 
 @cache
 def _qemu_version() -> str:
-    told = subprocess.run(
-        [qemu.program(), "--version"], check=True, timeout=20, capture_output=True, text=True
-    ).stdout
+    told = programs.run([qemu.program(), "--version"], timeout_s=20)
     # "QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)"
     return told.split("version ", 1)[-1].split()[0]

@@ -7,13 +7,13 @@ import subprocess
 import time
 import zlib
 
+import psutil
 import pytest
 
 from caveatlib import images
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.layers import generated, moving
 from caveatlib.instruments import registry
-from caveatlib.places import procfs
 
 pytestmark = pytest.mark.engine
 SIZES = (2, 16)
@@ -35,7 +35,7 @@ def place(require, tmp_path_factory):
             spaces = {net(opened._server.pid), net(opened._server.engine_pid)}
             yield opened
         assert not os.listdir(state)
-    assert [pid for pid in procfs.pids() if net(pid) in spaces] == []
+    assert [pid for pid in psutil.pids() if net(pid) in spaces] == []
     assert sorted(os.listdir("/sys/class/net")) == links
 
 

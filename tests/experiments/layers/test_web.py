@@ -6,7 +6,7 @@ import pytest
 
 from caveatlib.errors import UsageError
 from caveatlib.experiments.layers import web, workloads
-from caveatlib.places import leases
+from caveatlib.support import processes
 
 pytestmark = pytest.mark.engine
 
@@ -31,7 +31,7 @@ def places(require):
         for _, manager in open_now.values():
             manager.__exit__(None, None, None)
         kept = Path("/var/lib/caveatlib").glob("*/lease.json")
-        assert [p for p in kept if leases.owner_token() in p.read_text()] == []
+        assert [p for p in kept if processes.owner_token() in p.read_text()] == []
 
 
 def test_scratch_opens_program_and_page(places):

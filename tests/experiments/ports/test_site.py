@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import tempfile
 
+import psutil
 import pytest
 
 from caveatlib.errors import Unavailable, UsageError
 from caveatlib.experiments.ports import site, traffic, why
 from caveatlib.instruments import iperf3, published
-from caveatlib.places import netns, procfs
+from caveatlib.places import netns
+from caveatlib.support import processes
 
 pytestmark = pytest.mark.engine
 
@@ -31,8 +33,8 @@ def footprint() -> tuple:
     mine = os.stat("/proc/self/ns/net").st_ino
     inside = [
         pid
-        for pid in procfs.pids()
-        if (words := procfs.arguments(pid))
+        for pid in psutil.pids()
+        if (words := processes.arguments(pid))
         and (os.path.basename(words[0]) in names or "echo.py" in " ".join(words))
         and _net(pid) == mine
     ]
@@ -57,7 +59,7 @@ def sites(require):
         with site.site(userland_proxy=True) as on, site.site(userland_proxy=False) as off:
             spaces = {_net(pid) for s in (on, off) for pid in s.pids.values()}
             yield {"on": on, "off": off}
-        left = [procfs.arguments(pid)[:1] for pid in procfs.pids() if _net(pid) in spaces]
+        left = [processes.arguments(pid)[:1] for pid in psutil.pids() if _net(pid) in spaces]
         assert left == []
         assert not os.listdir(folder)
     assert footprint() == before

@@ -7,9 +7,9 @@ from caveatlib.experiments import quota
 from caveatlib.experiments.quota import limited
 from caveatlib.experiments.quota.designs import arm
 from caveatlib.experiments.quota.workloads import REQUESTS
-from caveatlib.places import procfs
 from caveatlib.places.cgroups import cgroup
 from caveatlib.places.engines import private_engine
+from caveatlib.support import processes
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_unavailable(monkeypatch):
 def test_a_container_out_of_sight(monkeypatch):
     """A container whose processes are not to be seen is a typed error."""
     monkeypatch.setattr(limited, "_FOUND_WITHIN_S", 0.05)
-    with pytest.raises(MeasurementError, match="Needs a local engine"):
+    with pytest.raises(MeasurementError, match="needs a local engine"):
         limited._process_of("0123456789abcdef" * 4)
 
 
@@ -59,7 +59,7 @@ def test_docker_sets_the_limit(groups, require):
             inside = set(chamber.group.pids())
             sleeper = chamber.group.spawn(["sleep", "30"])
             try:
-                assert {" ".join(procfs.arguments(pid)) for pid in inside} == {"sleep 3600"}
+                assert {" ".join(processes.arguments(pid)) for pid in inside} == {"sleep 3600"}
                 assert chamber.saturate(workers=1, duration_s=0.2).used.usage_s > 0
             finally:
                 sleeper.kill()
