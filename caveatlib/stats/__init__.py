@@ -8,7 +8,6 @@ session is what was started afresh.
 
 from caveatlib.stats.contrasts import (
     KEYS,
-    KNOWN_COLUMNS,
     MIN_PAIRS,
     NULL_TOLERANCE,
     POWER,
@@ -17,17 +16,14 @@ from caveatlib.stats.contrasts import (
     contrasts,
     jointly,
     match,
-    met,
     null_band,
     pairs,
-    same_twice,
 )
 from caveatlib.stats.describe import quality, summarize
 from caveatlib.stats.ranks import hodges_lehmann, holm, share, signed_rank_p
 
 __all__ = [
     "KEYS",
-    "KNOWN_COLUMNS",
     "MIN_PAIRS",
     "NULL_TOLERANCE",
     "POWER",
@@ -38,11 +34,9 @@ __all__ = [
     "holm",
     "jointly",
     "match",
-    "met",
     "null_band",
     "pairs",
     "quality",
-    "same_twice",
     "share",
     "signed_rank_p",
     "summarize",

@@ -238,41 +238,6 @@ def null_band(trials: pd.DataFrame, contrast: Contrast, *, level: float = 0.95) 
     return table
 
 
-def same_twice(trials: pd.DataFrame, wanted: Mapping[str, Contrast]) -> pd.DataFrame:
-    """Lay null arms beside the bar that they must meet, as rows of a table of known answers.
-
-    Parameters
-    ----------
-    trials : pandas.DataFrame
-    wanted : mapping of str to Contrast
-        What is measured twice, by its name in words.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per name and machine: `check`, `machine`, `truth` (1),
-        `estimate`, `low`, `high`, `n`, `bar`, `passes` (``"yes"``,
-        ``"no"`` or ``"not known"``) and `note`.
-    """
-    bands = [null_band(trials, c).reset_index().assign(check=name) for name, c in wanted.items()]
-    table = pd.concat(bands, ignore_index=True)
-    inside = (table["low"] >= 1 - NULL_TOLERANCE) & (table["high"] <= 1 + NULL_TOLERANCE)
-    return table.assign(
-        truth=1.0,
-        bar=f"interval within 1 +- {NULL_TOLERANCE:g}",
-        passes=met(inside, table["low"]),
-    )[KNOWN_COLUMNS]
-
-
-KNOWN_COLUMNS = ["check", "machine", "truth", "estimate", "low", "high", "n"]
-KNOWN_COLUMNS += ["bar", "passes", "note"]
-
-
-def met(inside: pd.Series, reading: pd.Series) -> pd.Series:
-    """Return ``"yes"`` or ``"no"``, and ``"not known"`` where there is no reading."""
-    return inside.map({True: "yes", False: "no"}).where(reading.notna(), "not known")
-
-
 def _noise(row) -> str:
     if math.isnan(row.low):
         return f"The A/A control has no interval. {row.note}"
