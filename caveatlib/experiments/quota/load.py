@@ -1,39 +1,31 @@
 """Open-loop load on a CPU group: requests of known CPU cost, at scheduled times.
 
-Worker processes live inside the group and burn CPU time by their own CPU
-clock. Generator and collector are this process, outside of it; what they cost
-and how late they were is part of the result. Open-loop: a request is sent when
-its time has come, whether or not earlier ones were answered, and its latency
-counts from that time, so a stall is seen by everyone who would have met it.
+Worker processes run inside the group and burn CPU time by their own CPU clock. The
+load generator, which also collects the answers, is this process, outside of the
+group; its CPU time and its delay are part of the result. Open-loop: a request is
+sent when its time has come, whether or not earlier ones were answered, and its
+latency counts from that time, so a stall is seen by all requests that it delays.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import math
 import os
-import select
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
-from caveatlib.experiments.quota import load_worker
+from caveatlib.experiments.quota.crew import Crew, ahead, started
 from caveatlib.places.cgroups.cgroup import Group, Stat
 
 PATTERNS = ("steady", "bursts")
 COST_TOLERANCE = 0.05
 """A request whose burnt CPU time is further off than this is off cost."""
 OFF_COST_SHARE = 0.01
-READY_WITHIN_S = 20.0
-PIPE_BYTES = 1 << 20
 FOREVER_S = 1e9
-GENERATOR_NICE = -20
 
 
 @dataclass(frozen=True)
@@ -53,9 +45,9 @@ class Load:
     samples : list of (float, Stat)
         Time and counters, where samples were wanted.
     generator_cpu_s : float
-        CPU time of generator and collector.
+        CPU time of the load generator.
     generator_lag_s : float
-        By how much the latest request was sent too late.
+        Longest delay in sending a request.
     """
 
     scheduled_s: np.ndarray
@@ -151,9 +143,9 @@ class LimitedGroup:
         """
         due = np.asarray(due_s, dtype=float)
         with (
-            _workers(self.group, workers) as crew,
-            _workers(self.group, busy) as burning,
-            _ahead(),
+            started(self.group, workers) as crew,
+            started(self.group, busy) as burning,
+            ahead(),
         ):
             for number in range(busy):
                 burning.send(number, FOREVER_S)
@@ -192,7 +184,7 @@ class LimitedGroup:
     ) -> Load:
         """Keep workers burning without a pause, and count over a window after they settled."""
         none = np.array([])
-        with _workers(self.group, workers) as crew, _ahead():
+        with started(self.group, workers) as crew, ahead():
             for number in range(workers):
                 crew.send(number, FOREVER_S)
             time.sleep(settle_s)
@@ -204,10 +196,10 @@ class LimitedGroup:
     def contend(
         self, other: LimitedGroup, *, duration_s: float, settle_s: float = 0.1
     ) -> tuple[Stat, Stat]:
-        """Let a process here fight one in another chamber for one core; say what each got."""
+        """Let a process here compete with one in another group for one core; count both."""
         core = max(os.sched_getaffinity(0))
         groups = (self.group, other.group)
-        with _workers(groups[0], 1) as one, _workers(groups[1], 1) as two, _ahead():
+        with started(groups[0], 1) as one, started(groups[1], 1) as two, ahead():
             for crew in (one, two):
                 os.sched_setaffinity(crew.processes[0].pid, {core})
                 crew.send(0, FOREVER_S)
@@ -218,32 +210,10 @@ class LimitedGroup:
         return mine, theirs
 
 
-@contextlib.contextmanager
-def _ahead() -> Iterator[None]:
-    """Put the generator ahead of what it times, as far as that is allowed.
-
-    It sleeps nearly always, so real-time priority disturbs nobody. Entered
-    when the workers run already: a child would inherit it, and no quota binds
-    a real-time process.
-    """
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, GENERATOR_NICE)
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, parameters)
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-
-
 class _Watch:
     """The clock of one load: waits, collects answers, takes samples."""
 
-    def __init__(self, group: Group, crew: _Crew, every_s: float):
+    def __init__(self, group: Group, crew: Crew, every_s: float):
         self.group, self.crew, self.every = group, crew, every_s
         self.samples: list[tuple[float, Stat]] = []
         self._cpu = time.thread_time()
@@ -267,60 +237,3 @@ class _Watch:
         samples = [(t, stat.since(self.begun)) for t, stat in self.samples]
         self.samples[:] = samples
         return used, self.now(), time.thread_time() - self._cpu
-
-
-class _Crew:
-    """Worker processes on one shared pair of pipes."""
-
-    def __init__(self, processes: list[subprocess.Popen], requests: int, answers: int):
-        self.processes, self._requests, self._answers = processes, requests, answers
-        self.answers: list[tuple] = []
-
-    def send(self, number: int, cost_s: float) -> None:
-        os.write(self._requests, load_worker.REQUEST.pack(number, cost_s))
-
-    def collect(self, timeout_s: float) -> None:
-        """Take the answers that come within the time; return after the first."""
-        if not select.select([self._answers], [], [], timeout_s)[0]:
-            return
-        data = os.read(self._answers, load_worker.ANSWER.size * 256)
-        if not data:
-            raise MeasurementError("All workers ended early.")
-        self.answers += load_worker.ANSWER.iter_unpack(data)
-
-
-@contextlib.contextmanager
-def _workers(group: Group, count: int) -> Iterator[_Crew]:
-    """Start workers, wait until each is ready, and only then move them into the group.
-
-    Their start would otherwise be throttled, and counted as the load's.
-    """
-    request_r, request_w = os.pipe()
-    answer_r, answer_w = os.pipe()
-    argv = [sys.executable, "-I", "-S", load_worker.__file__]
-    crew = _Crew([], request_w, answer_r)
-    try:
-        for end in (request_w, answer_r):
-            with contextlib.suppress(OSError):  # over the user's limit: the default is kept
-                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        for _ in range(count):
-            crew.processes.append(subprocess.Popen(argv, stdin=request_r, stdout=answer_w))
-        os.close(answer_w)
-        answer_w = -1
-        deadline = time.monotonic() + READY_WITHIN_S
-        while len(crew.answers) < count:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(f"Workers not ready within {READY_WITHIN_S:g} s.")
-            crew.collect(0.1)
-        crew.answers.clear()
-        for process in crew.processes:
-            group.add(process.pid)
-        yield crew
-    finally:
-        for process in crew.processes:
-            process.kill()
-        for process in crew.processes:
-            process.wait(timeout=READY_WITHIN_S)
-        for end in (request_r, request_w, answer_r, answer_w):
-            if end >= 0:
-                os.close(end)

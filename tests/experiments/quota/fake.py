@@ -24,7 +24,7 @@ SETTLE_S = 0.3
 
 
 class FakeLimitedPlace:
-    """A place whose chambers simulate; the so-manieth chambers in `fails` cannot be made.
+    """A place whose groups simulate; the groups whose numbers are in `fails` cannot be made.
 
     With a `leak` of 1.3 a quota lets 1.3 times its CPU time through, and throttles
     in few of the periods.
@@ -33,29 +33,29 @@ class FakeLimitedPlace:
     def __init__(self, name: str, *, fails: Iterable[int] = (), leak: float = 1.0):
         self.name, self.fails, self.leak = name, set(fails), leak
         self.created = 0
-        self.alive: set[FakeChamber] = set()
+        self.alive: set[FakeLimitedGroup] = set()
 
     @contextmanager
     def limited(
         self, *, quota_us: int | None = None, period_us: int = 100_000, weight: int = 100
-    ) -> Iterator[FakeChamber]:
-        """Yield a chamber with these limits."""
+    ) -> Iterator[FakeLimitedGroup]:
+        """Yield a group with these limits."""
         self.created += 1
         if self.created in self.fails:
             raise MeasurementError(f"{self.name} was told to fail at creation {self.created}.")
-        chamber = FakeChamber(quota_us, period_us, weight, seed=self.created, leak=self.leak)
-        self.alive.add(chamber)
+        group = FakeLimitedGroup(quota_us, period_us, weight, seed=self.created, leak=self.leak)
+        self.alive.add(group)
         try:
-            yield chamber
+            yield group
         finally:
-            self.alive.discard(chamber)
+            self.alive.discard(group)
 
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
 
 
-class FakeChamber:
+class FakeLimitedGroup:
     """Stands for `load.LimitedGroup`; its group runs programs without any limit."""
 
     def __init__(
@@ -86,7 +86,7 @@ class FakeChamber:
         """Simulate `load.LimitedGroup.saturate`, counted after it settled."""
         return self._load((), SETTLE_S, threads=0, busy=workers, duration_s=SETTLE_S + duration_s)
 
-    def contend(self, other: FakeChamber, *, duration_s: float) -> tuple[Stat, Stat]:
+    def contend(self, other: FakeLimitedGroup, *, duration_s: float) -> tuple[Stat, Stat]:
         """Share one core by weight."""
         mine = duration_s * self._weight / (self._weight + other._weight)
         return Stat(0, 0, 0.0, mine), Stat(0, 0, 0.0, duration_s - mine)

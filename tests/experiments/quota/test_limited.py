@@ -54,15 +54,15 @@ def test_docker_sets_the_limit(groups, require):
     require("private-engine")
     with private_engine.private_engine() as engine:
         place = limited.DockerPlace(engine)
-        with place.limited(quota_us=30_000, period_us=60_000) as chamber:
-            assert chamber.group.quota() == (30_000, 60_000)
-            inside = set(chamber.group.pids())
-            sleeper = chamber.group.spawn(["sleep", "30"])
+        with place.limited(quota_us=30_000, period_us=60_000) as container:
+            assert container.group.quota() == (30_000, 60_000)
+            inside = set(container.group.pids())
+            sleeper = container.group.spawn(["sleep", "30"])
             try:
                 assert {" ".join(processes.arguments(pid)) for pid in inside} == {"sleep 3600"}
-                assert chamber.saturate(workers=1, duration_s=0.2).used.usage_s > 0
+                assert container.saturate(workers=1, duration_s=0.2).used.usage_s > 0
             finally:
                 sleeper.kill()
                 sleeper.wait(timeout=10)
         assert engine.containers() == []
-    assert not chamber.group.cpu.exists()
+    assert not container.group.cpu.exists()
