@@ -30,7 +30,7 @@ from caveatlib.experiments.quota import workloads
 from caveatlib.experiments.quota.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.quota.claims import CLAIMS
 from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
-from caveatlib.experiments.quota.designs import designs
+from caveatlib.experiments.quota.designs import DESIGNS
 from caveatlib.experiments.quota.figures import plot, plot_burst
 from caveatlib.experiments.quota.places import PLACES
 from caveatlib.experiments.quota.schema import TABLES, Trials, check
@@ -41,6 +41,7 @@ __all__ = [
     "CLAIMS",
     "CONTROLS",
     "DECISIONS",
+    "DESIGNS",
     "KNOWN",
     "PLACES",
     "TABLES",
@@ -48,7 +49,6 @@ __all__ = [
     "answer",
     "calibrate",
     "check",
-    "designs",
     "limit_effect",
     "loads",
     "plot",
@@ -66,7 +66,6 @@ SESSIONS = 15
 VERDICT_S = 180
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 50 * 2**20
-DESIGNS = designs
 SWAP = ("period_s", 0.01, 0.1)
 """Two arms whose exchange in the data must change what is said (contract tests)."""
 

@@ -40,7 +40,7 @@ def arm(place: str = "cgroup", *, cores: int, **conditions) -> Arm:
     return Arm(place, usual | conditions)
 
 
-def designs(cores: int) -> tuple[Design, ...]:
+def designs_for(cores: int) -> tuple[Design, ...]:
     """Return the designs that fit a machine: quota and generator stay below its cores.
 
     ``claims`` decides most claims, ``limit`` has the same bursts with a limit and
@@ -105,6 +105,9 @@ def designs(cores: int) -> tuple[Design, ...]:
         for each in core
     )
     return (*found, Design("grid", grid, block_s=_block_s(grid), every=4))
+
+
+DESIGNS = designs_for
 
 
 def _design(name, core, arms, *, every=4, sessions=None, **conditions) -> Design:

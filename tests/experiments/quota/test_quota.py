@@ -41,7 +41,7 @@ def _row(design, arm, block, position=0, **more):
 
 
 def _design(name, cores=2):
-    return next(d for d in quota.designs(cores) if d.name == name)
+    return next(d for d in quota.DESIGNS(cores) if d.name == name)
 
 
 def _measure(name, blocks, *, leak=1.0, pattern=None):
@@ -73,7 +73,7 @@ def _by_claim(trials):
 @pytest.mark.parametrize("cores", [1, 2, 16])
 def test_arms_fit_the_machine(cores):
     """Quota and generator stay below the cores, and no quota is below what the kernel takes."""
-    designs = quota.designs(cores)
+    designs = quota.DESIGNS(cores)
     for design in designs:
         for planned in design.arms:
             each = planned.conditions
@@ -92,14 +92,14 @@ def test_core_design():
 
 def test_grid_on_request(monkeypatch):
     """The large grid comes in by its environment variable alone."""
-    assert "grid" not in [d.name for d in quota.designs(2)]
+    assert "grid" not in [d.name for d in quota.DESIGNS(2)]
     monkeypatch.setenv(GRID_VARIABLE, "1")
     assert len(_design("grid").arms) == 72
 
 
 def test_all_verdicts_within_three_minutes():
     """The eighth block of the claims begins within 180 s, after the first session's others."""
-    main = [d for d in quota.designs(2) if not d.optional and d.name != "claims"]
+    main = [d for d in quota.DESIGNS(2) if not d.optional and d.name != "claims"]
     others = sum(d.block_s * d.blocks_per_session for d in main if d.due(0))
     engine_s = 2 * 2.5  # brought up and down in two sessions
     assert 7 * _design("claims").block_s + others + engine_s < 180
@@ -334,7 +334,7 @@ def test_nothing_could_run():
     """Where no arm can run every verdict says so and why."""
     rows = [
         _row(design.name, arm, 0, i, ok=False, error="unavailable: cgroup-cpu: run as root")
-        for design in quota.designs(2)
+        for design in quota.DESIGNS(2)
         for i, arm in enumerate(design.arms)
     ]
     found = quota.verdicts(frames.from_rows(rows, quota.Trials))
