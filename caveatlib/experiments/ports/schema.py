@@ -13,88 +13,71 @@ from caveatlib.stats import guards
 class Trials(frames.Trials):
     """One path under one setting, or one container with many published ports."""
 
-    path: Series[str] = frames.field("Path from client to server; empty where ports are counted")
+    path: Series[str] = frames.field("Path from client to server")
     congestion: Series[str] = frames.field(
-        'TCP congestion control asked for; "default" is the machine\'s own',
+        "TCP congestion control asked for: reno, or default, the machine's own",
         isin=("", "reno", "default"),
     )
     load: Series[str] = frames.field(
         "What is measured besides reachability", isin=("none", "throughput", "full", "price")
     )
-    published: Series[int] = frames.field(
-        "Ports that the container publishes; 0 where a path is measured", ge=0
-    )
+    published: Series[int] = frames.field("Ports that the container publishes, else 0", ge=0)
     cores: Series[float] = frames.measure("CPUs of the machine", ge=1)
 
-    reachable: Series[float] = frames.measure("1 if the server answered, 0 if not", le=1)
-    refusal: Series[str] = frames.field("Reason why the server did not answer", nullable=True)
+    reachable: Series[float] = frames.measure("1 if the server answered, else 0", le=1)
+    refusal: Series[str] = frames.field("Why the server did not answer", nullable=True)
     served_by: Series[str] = frames.field(
-        "Who served the connection: proxy, nat, both, process (neither of them) or nobody",
-        nullable=True,
+        "Who served the connection: proxy, nat, both, process (neither) or nobody", nullable=True
     )
     source_class: Series[str] = frames.field(
         "Client's address as the server sees it: own, gateway, loopback or other", nullable=True
     )
-    nat_connections: Series[float] = frames.measure(
-        "Connections that the DNAT rules counted; evidence for served_by"
-    )
-    proxy_sockets: Series[float] = frames.measure(
-        "Sockets that docker-proxy opened; evidence for served_by"
-    )
+    nat_connections: Series[float] = frames.measure("Connections counted by the DNAT rules")
+    proxy_sockets: Series[float] = frames.measure("Sockets opened by docker-proxy")
     accepts_unheard: Series[float] = frames.measure(
-        "1 if a published port on which nobody listens accepts a connection, 0 if not", le=1
+        "1 if a published port without a listener accepts connections, else 0", le=1
     )
-    algorithm: Series[str] = frames.field(
-        "TCP congestion control in use, as read back from every namespace", nullable=True
-    )
+    algorithm: Series[str] = frames.field("TCP congestion control in use", nullable=True)
     iperf_version: Series[str] = frames.field("Version of iperf3", nullable=True)
 
-    rate_bit_per_s: Series[float] = frames.measure("Throughput of one connection", "bit/s", gt=0)
-    rate_4_bit_per_s: Series[float] = frames.measure(
-        "Throughput of four connections together", "bit/s", gt=0
-    )
+    rate_bit_per_s: Series[float] = frames.measure("Throughput, one connection", "bit/s", gt=0)
+    rate_4_bit_per_s: Series[float] = frames.measure("Throughput, 4 connections", "bit/s", gt=0)
     retransmits: Series[float] = frames.measure("Segments retransmitted, one connection")
-    retransmits_4: Series[float] = frames.measure("Segments retransmitted, four connections")
-    client_cpu: Series[float] = frames.measure("CPUs that the client used, one connection")
-    server_cpu: Series[float] = frames.measure("CPUs that the server used, one connection")
+    retransmits_4: Series[float] = frames.measure("Segments retransmitted, 4 connections")
+    client_cpu: Series[float] = frames.measure("CPUs used by the client, one connection")
+    server_cpu: Series[float] = frames.measure("CPUs used by the server, one connection")
     cpu_bound: Series[float] = frames.measure(
-        "1 if client and server used at least 95 % of the CPUs, 0 if not; one connection", le=1
+        "1 if client and server used at least 95 % of the CPUs, one connection, else 0", le=1
     )
     cpu_s_per_gb: Series[float] = frames.measure(
-        "CPU time of the whole machine per 1e9 bytes, one connection", "s/GB"
+        "CPU time of the machine per 1e9 bytes, one connection", "s/GB"
     )
     cpu_4_s_per_gb: Series[float] = frames.measure(
-        "CPU time of the whole machine per 1e9 bytes, four connections", "s/GB"
+        "CPU time of the machine per 1e9 bytes, 4 connections", "s/GB"
     )
     proxy_cpu_s_per_gb: Series[float] = frames.measure(
         "CPU time of docker-proxy per 1e9 bytes, one connection", "s/GB"
     )
     proxy_cpu_4_s_per_gb: Series[float] = frames.measure(
-        "CPU time of docker-proxy per 1e9 bytes, four connections", "s/GB"
+        "CPU time of docker-proxy per 1e9 bytes, 4 connections", "s/GB"
     )
     round_trip_p50_s: Series[float] = frames.measure(
-        "Median round trip, from when the request was due", "s"
+        "Median of round trips, each from when its request was due", "s"
     )
     round_trip_p99_s: Series[float] = frames.measure(
-        "99th percentile of at least 1000 round trips, from when the request was due", "s"
+        "99th percentile of at least 1000 round trips, each from when its request was due", "s"
     )
     connects_per_s: Series[float] = frames.measure(
-        "Connections made, answered and closed per second, one after the other", "1/s"
+        "Connections made and answered, one after the other", "1/s"
     )
 
-    start_s: Series[float] = frames.measure(
-        "Time that the engine took to start the container with published ports", "s"
-    )
+    start_s: Series[float] = frames.measure("Start call of the container that publishes", "s")
     stop_s: Series[float] = frames.measure(
-        "Time to kill and remove the container, until its docker-proxy processes were gone", "s"
+        "Kill and removal of that container, until its docker-proxy processes had ended", "s"
     )
-    processes: Series[float] = frames.measure("docker-proxy processes of the container")
-    pss_bytes: Series[float] = frames.measure(
-        "Proportional set sizes of these processes, summed", "B"
-    )
-    rss_bytes: Series[float] = frames.measure(
-        "Resident set sizes of these processes, summed; shared pages count for each", "B"
-    )
+    processes: Series[float] = frames.measure("Its docker-proxy processes")
+    pss_bytes: Series[float] = frames.measure("PSS of these processes", "B")
+    rss_bytes: Series[float] = frames.measure("RSS of these processes, shared pages in each", "B")
 
 
 class Reports(frames.Table):

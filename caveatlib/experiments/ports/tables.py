@@ -112,14 +112,8 @@ def _text(column: pd.Series) -> pd.Series:
 
 
 @per_machine
-def effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb") -> pd.DataFrame:
-    """Compare the settings path by path: without the proxy over with it.
-
-    Parameters
-    ----------
-    trials : pandas.DataFrame
-    measure : str
-        A measured column of `Trials`.
+def effects(trials: pd.DataFrame) -> pd.DataFrame:
+    """Compare the CPU per byte path by path: without the proxy over with it.
 
     Returns
     -------
@@ -127,7 +121,7 @@ def effects(trials: pd.DataFrame, measure: str = "cpu_s_per_gb") -> pd.DataFrame
         Indexed by path: sessions `n`, the ratio with its plain interval. Verdicts are
         drawn by adjusted ones, which are wider.
     """
-    rows = stats.jointly([(trials, contrast(path, measure)) for path in PAIRED])
+    rows = stats.jointly([(trials, contrast(path, "cpu_s_per_gb")) for path in PAIRED])
     columns = ["n", "estimate", "low", "high"]
     return pd.DataFrame(rows).set_index("name")[columns].rename_axis("path")
 

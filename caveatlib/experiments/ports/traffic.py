@@ -38,16 +38,7 @@ def reach(here: Site, path: str) -> dict:
 
     While the connection is held, what the nat table's counters and
     docker-proxy's sockets have gained since before tells who carries it.
-
-    Returns
-    -------
-    dict
-        ``reachable`` (1 if the server answered), ``refusal`` (why not),
-        ``served_by`` (``"proxy"``, ``"nat"``, ``"process"``: neither of them,
-        ``"both"``, ``"nobody"``), ``source_class`` (see `source_class`),
-        the evidence ``nat_connections`` and ``proxy_sockets``, and
-        ``accepts_unheard``: 1 if a published port is accepted on which nobody
-        listens.
+    Then a published port is called on which nobody listens.
     """
     before = _evidence(here)
     with _probing(here, path, "peer", ECHO_PORT, seconds=CONNECT_TIMEOUT_S) as (child, found):
@@ -115,10 +106,7 @@ def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict
     Returns
     -------
     measures : dict
-        ``rate_bit_per_s``, ``retransmits``, ``client_cpu`` and ``server_cpu``
-        (cores), ``cpu_s_per_gb`` (the whole machine's), ``proxy_cpu_s_per_gb``
-        (docker-proxy's alone), ``cpu_bound`` (1 if both ends use 95 % of
-        `cores`), ``algorithm`` and ``iperf_version``.
+        As `schema.Trials` names them for one connection.
     report : str
         iperf3's own, stripped.
 
@@ -157,12 +145,7 @@ def _proxy_cpu_s(here: Site) -> float:
 
 
 def round_trips(here: Site, path: str) -> dict:
-    """Time answers at a fixed open-loop rate, from when each request was due.
-
-    Returns
-    -------
-    dict
-        ``round_trip_p50_s`` and ``round_trip_p99_s`` (only from 1000 answers on).
+    """Time answers at a fixed open-loop rate; the 99th percentile needs 1000 of them.
 
     Raises
     ------
@@ -193,15 +176,7 @@ def connects(here: Site, path: str) -> dict:
 
 
 def price(here: Site, count: int) -> dict:
-    """Start and stop a container that publishes `count` ports.
-
-    Returns
-    -------
-    dict
-        ``start_s`` and ``stop_s`` (the engine's calls; the stop is a kill and
-        removal, until no docker-proxy is left), ``processes`` (docker-proxy's),
-        ``pss_bytes`` and ``rss_bytes`` of these.
-    """
+    """Start and stop a container that publishes `count` ports, and weigh its proxies."""
     ports = range(FIRST_PRICED_PORT, FIRST_PRICED_PORT + count)
     engine = here.engine
     bindings = {"port_bindings": {p: p for p in ports}}
