@@ -129,6 +129,65 @@ def test_sweep_takes_the_dead_and_leaves_the_living(groups):
     assert os.path.basename(folder) not in cgroup.sweep()
 
 
+@pytest.mark.engine
+def test_sweep_leaves_other_pid_namespaces_alone(groups, require):
+    """Whoever cannot see a maker cannot judge it: its group and what runs there stay."""
+    require("namespaces")
+    code = "from caveatlib.places.cgroups import cgroup; print(cgroup.sweep())"
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with cgroup.temporary() as group:
+        sleeper = group.spawn(["sleep", "60"])
+        done = subprocess.run(
+            [*inside, sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        )
+        assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+        assert group.cpu.exists()
+        assert sleeper.poll() is None
+    assert sleeper.wait(timeout=5) == -9
+
+
+ZEROS = """
+import os, shutil
+from pathlib import Path
+from caveatlib.places.cgroups import cgroup
+from caveatlib.support import processes
+folder = Path(os.environ["TREE"])
+pid, start, boot, space = processes.owner_token().split(":")
+dead = folder / f"caveatlib-{pid}-1-{boot}-{space}-0"
+dead.mkdir()
+(dead / "cgroup.procs").write_text("0\\n")
+cgroup.parent = lambda: cgroup.Group(2, folder, folder)
+cgroup._rmdir = lambda each: not shutil.rmtree(each, ignore_errors=True)
+print(cgroup.sweep() == [dead.name])
+"""
+
+
+def test_zero_is_not_a_process(tmp_path):
+    """Version 2 writes 0 for a process of another pid namespace; to kill 0 is to kill oneself."""
+    done = subprocess.run(
+        [sys.executable, "-c", ZEROS],
+        env={**os.environ, "TREE": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n")
+
+
+def test_members_of_other_namespaces_have_no_id(tree):
+    """Who has no id here is not among a group's processes."""
+    (tree / "cgroup.procs").write_text("0\n4711\n0\n")
+    assert Group(2, tree, tree).pids() == [4711]
+
+
+def test_the_kernel_kills_the_whole_group(tree):
+    """Where there is a cgroup.kill, it is told to: it reaches every pid namespace."""
+    (tree / "cgroup.kill").touch()
+    cgroup.kill(tree)
+    assert (tree / "cgroup.kill").read_text() == "1"
+
+
 def _is_ending(pid):
     return " Z " in open(f"/proc/{pid}/stat").read()
 

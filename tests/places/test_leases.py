@@ -322,6 +322,44 @@ def test_sweep_does_not_cross_mounts(require, state):
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize("name", ["a b", "tab\t", "line\n", "back\\slash", "no\u00a0break", "link"])
+def test_no_name_hides_a_mount(require, state, monkeypatch, name):
+    """The kernel escapes some characters of mount points; a sweep finds every one of them.
+
+    Seen to fail when the escapes were not undone: the precious file was gone.
+    """
+    require("private-engine")
+    folder = state / name
+    if name == "link":
+        (state / "target").mkdir()
+        folder.symlink_to("target")
+    else:
+        folder.mkdir()
+    monkeypatch.setenv("CAVEATLIB_STATE", str(folder))
+    precious = state / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    mounted = _lease(folder, "00000007", "1:1:0:0") / "docker"
+    subprocess.run(["mount", "--bind", precious, mounted], check=True, timeout=10)
+    try:
+        assert leases.sweep() == ["lease 00000007"]
+        assert (precious / "file").exists()
+    finally:
+        subprocess.run(["umount", mounted], capture_output=True, timeout=10)
+
+
+def test_what_stays_mounted_is_not_emptied(state, monkeypatch):
+    """Where a mount cannot be taken away, the lease stays with all that is in it."""
+    folder = _lease(state, "00000007", "1:1:0:0")
+    (folder / "docker" / "precious").touch()
+    mount = cgroupfs.Mount("ext4", frozenset(), "/", str((folder / "docker").resolve()))
+    monkeypatch.setattr(cgroupfs, "mounts", lambda **_: [mount])
+    monkeypatch.setattr(leases, "REMOVE_S", 0.1)
+    assert leases.sweep() == []
+    assert (folder / "docker" / "precious").exists()
+
+
+@pytest.mark.engine
 def test_sweep_removes_only_its_own_cgroups(require, state):
     """The control groups of a dead lease go with their processes; a stranger's stays."""
     require("private-engine")

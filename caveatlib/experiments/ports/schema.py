@@ -96,7 +96,7 @@ class Reports(frames.Table):
 TABLES = {"iperf3": Reports}
 
 MOST_OF_CORES = 1.1
-"""The machine's CPU time is read before and after the second that iperf3 measures."""
+"""The CPU time of our CPUs is read before and after the second that iperf3 measures."""
 _GUARDED = ["rate_bit_per_s", "cpu_s_per_gb", "cores", "round_trip_p50_s", "round_trip_p99_s"]
 _GUARDED += ["start_s", "stop_s"]
 

@@ -1,6 +1,7 @@
 """The experiment startup: what a trial does, and what its trials say."""
 
 import os
+import re
 import time
 from functools import cache
 
@@ -10,7 +11,7 @@ import pytest
 from places import fake
 
 from caveatlib import claims, frames, plots, stats, trials
-from caveatlib.errors import DataError, MeasurementError
+from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError
 from caveatlib.experiments import startup
 from caveatlib.experiments.startup import workloads as work
 from caveatlib.experiments.startup.designs import MACHINES, QUICK
@@ -343,6 +344,20 @@ def test_an_output_without_the_nonce_is_a_failure():
         with pytest.raises(MeasurementError, match="something else"):
             reader.seen_at(time.monotonic() + 5)
         instance.remove()
+
+
+def test_the_reason_of_a_failed_start_is_kept(monkeypatch):
+    """A workload that neither speaks nor ends failed for the first reason, not for the second."""
+    monkeypatch.setattr(work, "START_DEADLINE_S", 0.2)
+    with process.process_place() as place:
+        silent = place.create
+
+        def create(workload):
+            return silent(Workload(re.sub(r"echo \w+", "true", workload.script)))
+
+        monkeypatch.setattr(place, "create", create)
+        with pytest.raises(DeadlineExceeded, match=r"^No first output in time\.$"):
+            work.once(place, 0.0)
 
 
 def test_a_process_is_measured_for_real():
