@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
+from caveatlib.errors import FAILURES, CaveatError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import leases, privileges, rootfs
 from caveatlib.places.base import Capability, Workload
 from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.process import connect_local, signal_number
 from caveatlib.support import processes, programs
+from caveatlib.support.privacy import scrub
 from caveatlib.support.processes import Handle
 
 CALL_S = 30.0
@@ -51,8 +52,8 @@ def probe(program: str = "runc") -> Capability:
         return Capability(program, False, "no control groups mounted")
     try:
         _try(program)
-    except CaveatError as error:
-        reason = f"it starts no container here: {error}"
+    except FAILURES as error:
+        reason = f"it starts no container here: {scrub(error)}"
         return privileges.refused(program, reason, needs=["CAP_SYS_ADMIN"])
     return Capability(program, True, f"{program} {version(program)}")
 

@@ -91,13 +91,9 @@ def test_namespaces_that_are_refused(broken):
     assert not namespaces.probe().available
 
 
-def test_an_engine_that_gets_no_bridge(broken, monkeypatch):
+def test_an_engine_that_gets_no_bridge(broken):
     """Namespaces are not enough: a kernel may have no bridges."""
-    monkeypatch.setattr(private_engine, "_PATH", f"/nowhere:{private_engine._PATH}")
-    assert private_engine.probe().available
-    private_engine.probe.cache_clear()
     broken("ip", "Error: Unknown device type.")
-    monkeypatch.setattr(private_engine, "_PATH", os.environ["PATH"])
     found = private_engine.probe()
     assert not found.available
-    assert found.reason.endswith("Error: Unknown device type.")
+    assert "Error: Unknown device type." in found.reason
