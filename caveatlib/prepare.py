@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 from caveatlib.errors import CaveatError
 from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import complete
 from caveatlib.places import cache
 from caveatlib.places.machines import accel, guest
 from caveatlib.support.privacy import scrub
 
-ARTEFACTS = tuple(
-    dict.fromkeys(
-        artefact for experiment in ALL for artefact in getattr(experiment, "ARTEFACTS", ())
-    )
-)
+ARTEFACTS = tuple(dict.fromkeys(a for e in ALL for a in complete(e).ARTEFACTS))
 """What the experiments name, each once. An experiment names what its artefacts are made of, too,
 and before them; so these are in an order in which they can be made."""
 

@@ -18,6 +18,7 @@ from caveatlib import claims, frames, stats
 from caveatlib.errors import UsageError
 from caveatlib.measuring.designs import Design
 from caveatlib.places.base import TrialResult
+from caveatlib.places.cache import Artefact
 from caveatlib.places.spec import Spec
 
 
@@ -46,6 +47,8 @@ class Experiment(Protocol):
         Disk that a run needs; default `DISK_BYTES`.
     TABLES : mapping
         Further tables, name -> model; default none.
+    ARTEFACTS : sequence of cache.Artefact
+        What must be prepared once, each after what it is made of; default nothing.
     CLAIMS : sequence of claims.Claim
         What it decides; default nothing.
     check_row : callable
@@ -70,6 +73,7 @@ class Experiment(Protocol):
     VERDICT_S: float
     DISK_BYTES: int
     TABLES: Mapping[str, type[frames.Table]]
+    ARTEFACTS: Sequence[Artefact]
     CLAIMS: Sequence[claims.Claim]
     check_row: Callable[[Mapping[str, object]], None]
     check: Callable[[pd.DataFrame], None]
@@ -89,6 +93,7 @@ _DEFAULTS = {
     "VERDICT_S": VERDICT_S,
     "DISK_BYTES": DISK_BYTES,
     "TABLES": {},
+    "ARTEFACTS": (),
     "CLAIMS": (),
     "check_row": lambda row: None,
     "check": lambda trials: None,
