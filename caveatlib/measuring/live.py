@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from caveatlib.places import leases
+from caveatlib.support import processes
 
 PREFIX = "caveatlib-live-"
 
@@ -19,7 +19,7 @@ def folder() -> Path:
     Its name carries its owner, so that `sweep` removes what a killed process left.
     """
     sweep()
-    owner = leases.owner_token().replace(":", "_")
+    owner = processes.owner_token().replace(":", "_")
     made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{owner}-"))
     atexit.register(_remove, made, os.getpid())
     return made
@@ -31,7 +31,7 @@ def sweep() -> list[str]:
     for found in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         owner = found.name.removeprefix(PREFIX).rpartition("-")[0].replace("_", ":")
         ours = found.is_dir() and not found.is_symlink() and found.stat().st_uid == os.geteuid()
-        if ours and not leases.owner_alive(owner):
+        if ours and not processes.owner_alive(owner):
             shutil.rmtree(found, ignore_errors=True)
             removed.append(f"run {found.name[-8:]}")
     return removed
