@@ -8,8 +8,13 @@ without rows, `table_schema` says the same in the words of a data package.
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable, Mapping
 from functools import cache
+from numbers import Real
+from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaError, SchemaErrors
@@ -76,9 +81,10 @@ class Trials(Table):
     stolen_share: Series[float] = measure("share of CPU time stolen meanwhile", le=1)
 
 
-def columns(model: type[Table]) -> dict:
-    """Return the model's columns, in order, as ``{name: pandera column}``."""
-    return dict(model.to_schema().columns)
+@cache
+def columns(model: type[Table]) -> Mapping[str, pa.Column]:
+    """Return the model's columns by name, in order."""
+    return MappingProxyType(model.to_schema().columns)
 
 
 def measures(model: type[Table]) -> list[str]:
@@ -142,17 +148,20 @@ def validate(frame: pd.DataFrame, model: type[Table]) -> pd.DataFrame:
     frame = frame[expected].reset_index(drop=True)
     # Half of pandera's time goes into casts that change nothing.
     cast = any(frame[n].dtype != c.dtype.type for n, c in columns(model).items())
-    return _held(frame, model.to_schema() if cast else _without_casts(model), model)
+    return _validated(frame, model.to_schema() if cast else _without_casts(model), model)
 
 
-def check_values(values: dict, model: type[Table]) -> None:
-    """Hold a few values of one row against their columns.
+def check_values(values: Mapping[str, object], model: type[Table]) -> None:
+    """Validate a few values of one row against their columns.
+
+    It takes microseconds where pandera takes milliseconds for a frame of one
+    row, and so can be done between two trials; a value of another type than
+    the column's is refused rather than cast.
 
     Parameters
     ----------
-    values : dict
-        Column -> value. Columns that are not named are not looked at: that is
-        what makes it cheap enough to be done between two trials.
+    values : mapping
+        Column -> value. Columns that are not named are not looked at.
     model : type of Table
 
     Raises
@@ -160,14 +169,61 @@ def check_values(values: dict, model: type[Table]) -> None:
     DataError
         If a column is not the model's, or a value breaks its rule.
     """
-    extra = [name for name in values if name not in columns(model)]
+    rules = _rules(model)
+    extra = [name for name in values if name not in rules]
     if extra:
         raise DataError(f"Table {model.__name__} has {extra}. Must have {list(columns(model))}.")
-    if values:
-        _held(pd.DataFrame([values]), _part(model, tuple(values)), model)
+    for name, value in values.items():
+        kind, nullable, checks = rules[name]
+        if value is None or value is pd.NA or value != value:  # NaN is not equal to itself
+            broken = "" if nullable else "not_nullable"
+        elif not _is_a(value, kind):
+            broken = f"dtype {columns(model)[name].dtype}"
+        else:
+            broken = next((rule for rule, holds in checks if not holds(value)), "")
+        if broken:
+            raise DataError(_refusal(value, name, "", model, broken))
 
 
-def _held(frame: pd.DataFrame, schema: pa.DataFrameSchema, model: type[Table]) -> pd.DataFrame:
+@cache
+def _rules(model: type[Table]) -> dict[str, tuple[str, bool, list[tuple[str, Callable]]]]:
+    """Return each column's kind of value, whether it may be empty, and its checks by name."""
+    return {
+        name: (
+            _schema_type(str(column.dtype)),
+            column.nullable,
+            [(check.error or check.name, _predicate(check)) for check in column.checks],
+        )
+        for name, column in columns(model).items()
+    }
+
+
+def _predicate(check: pa.Check) -> Callable[[object], bool]:
+    """Return what a check of a column asks of one value."""
+    bound = next(iter(check.statistics.values()), None)
+    known = {
+        "greater_than_or_equal_to": lambda value: value >= bound,
+        "greater_than": lambda value: value > bound,
+        "less_than_or_equal_to": lambda value: value <= bound,
+        "less_than": lambda value: value < bound,
+        "isin": lambda value: value in bound,
+    }
+    if check.name in known:
+        return known[check.name]
+    return lambda value: bool(check(pd.Series([value])).check_passed)
+
+
+def _is_a(value: object, kind: str) -> bool:
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "boolean":
+        return isinstance(value, bool | np.bool_)
+    if not isinstance(value, Real | np.bool_) or not math.isfinite(value):
+        return False
+    return kind == "number" or float(value).is_integer()
+
+
+def _validated(frame: pd.DataFrame, schema: pa.DataFrameSchema, model: type[Table]) -> pd.DataFrame:
     try:
         return schema.validate(frame, lazy=True, inplace=True)
     except (SchemaErrors, SchemaError) as error:
@@ -179,11 +235,6 @@ def _without_casts(model: type[Table]) -> pa.DataFrameSchema:
     schema = copy.deepcopy(model.to_schema())
     schema.coerce = False
     return schema
-
-
-@cache
-def _part(model: type[Table], names: tuple[str, ...]) -> pa.DataFrameSchema:
-    return model.to_schema().select_columns(list(names))
 
 
 def table_schema(model: type[Table]) -> dict:
@@ -221,8 +272,12 @@ def _first_failure(error, model: type[Table]) -> str:
     if isinstance(cases, pd.DataFrame) and len(cases):
         case = cases.iloc[0]
         row = "" if pd.isna(case["index"]) else f" in row {case['index']}"
-        return (
-            f"Value {case['failure_case']!r} of column {case['column']!r}{row} of table "
-            f"{model.__name__} is not allowed. Must fulfil {case['check']}."
-        )
+        return _refusal(case["failure_case"], case["column"], row, model, case["check"])
     return f"Table {model.__name__} is not valid: {error}"
+
+
+def _refusal(value: object, column: str, row: str, model: type[Table], rule: str) -> str:
+    return (
+        f"Value {value!r} of column {column!r}{row} of table {model.__name__} is not allowed. "
+        f"Must fulfil {rule}."
+    )

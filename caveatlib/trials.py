@@ -20,7 +20,7 @@ from caveatlib import claims, store
 from caveatlib.errors import UsageError
 from caveatlib.measuring import live
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.measuring.experiment import Experiment, complete, model_of
+from caveatlib.measuring.experiment import Experiment, check_trials, complete, model_of
 from caveatlib.measuring.run import arms_here, cost, measure
 from caveatlib.support import datapackage
 from caveatlib.support.paths import display_path, storage_error
@@ -74,7 +74,8 @@ class Run:
         UsageError
             If there is no such table.
         DataError
-            If a file does not agree with its checksum, or the table with its model.
+            If a file does not agree with its checksum, the table with its model, or
+            the trials with a guard of the experiment.
         """
         if name not in self._tables:
             model = model_of(self.experiment, name)
@@ -83,6 +84,8 @@ class Run:
                 found = store.load(self.experiment.NAME, version=self.version, **about)
             else:
                 found = store.load_run(self.folder, self.experiment.NAME, **about)
+            if name == "trials":
+                check_trials(self.experiment, found)
             self._tables[name] = found
         return self._tables[name].copy(deep=False)
 

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import pandas as pd
-
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.places import rootfs
 from caveatlib.places.base import Capability
@@ -184,9 +182,13 @@ def _plausible(report: Report) -> None:
         )
     try:
         guards.rate_times_time(
-            pd.DataFrame([vars(report)]), rate="rate_bit_per_s", seconds="duration_s",
-            amount="received_bytes", factor=8, tolerance=0.01,
-        )  # fmt: skip
+            vars(report),
+            rate="rate_bit_per_s",
+            seconds="duration_s",
+            amount="received_bytes",
+            factor=8,
+            tolerance=0.01,
+        )
     except DataError as error:
         raise MeasurementError(f"iperf3 contradicts itself. {error}") from None
 

@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import pandas as pd
 
 from caveatlib import claims, frames, stats
-from caveatlib.errors import UsageError
+from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring.designs import Design
 from caveatlib.places.base import TrialResult
 from caveatlib.places.cache import Artefact
@@ -134,6 +134,24 @@ def complete(experiment: ModuleType) -> Experiment:
     designs = stated if callable(stated) else lambda cores: stated
     defaults = _DEFAULTS | {"summarize": partial(_summary, given["Trials"])}
     return cast(Experiment, SimpleNamespace(**defaults | given | {"designs": designs}))
+
+
+def check_trials(experiment: Experiment, trials: pd.DataFrame) -> None:
+    """Apply an experiment's guards to each of its trials, and to all together.
+
+    Raises
+    ------
+    DataError
+        If one is broken; the message names the row.
+    """
+    for index, row in zip(trials.index, trials.to_dict("records"), strict=True):
+        if row["ok"]:
+            try:
+                experiment.check_row(row)
+            except DataError as error:
+                raise DataError(f"Row {index}: {error}") from None
+    if len(trials):
+        experiment.check(trials)
 
 
 def tables_of(experiment: Experiment) -> dict[str, type[frames.Table]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -12,10 +11,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
-import pandas as pd
 
 from caveatlib import frames
-from caveatlib.errors import FAILURES, DataError, MeasurementError
+from caveatlib.errors import FAILURES, MeasurementError
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
@@ -149,7 +147,7 @@ class Loop:
             outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
             row["stolen_share"] = machine.stolen_share(before, machine.cpu_ticks())
             measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
-            _check(measured, outcome.measures, self.experiment)
+            self._check(measured, outcome.measures)
             row = measured
         except FAILURES as error:
             outcome = TrialResult({})
@@ -172,6 +170,18 @@ class Loop:
         self.on_trial()
         if self.interrupts:
             raise KeyboardInterrupt
+
+    def _check(self, row: dict, measures: Mapping[str, object]) -> None:
+        """Validate a trial's measures against schema and guards.
+
+        Raises
+        ------
+        DataError
+            Names column, value and rule; the trial counts as failed.
+        """
+        model = self.experiment.Trials
+        frames.check_values(measures, model)
+        self.experiment.check_row(dict.fromkeys(frames.columns(model)) | row)
 
     def _rng(self, design: Design, *where: int) -> np.random.Generator:
         """One stream per place in the run, so that a resumed run goes on as it would have."""
@@ -219,23 +229,6 @@ def _noting(interrupts: list[int]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, default)
-
-
-def _check(row: dict, stated: Mapping, experiment) -> None:
-    """Hold what a trial stated against its model, its row against its experiment's guards.
-
-    What breaks them is no number.
-
-    Raises
-    ------
-    DataError
-        Names column, value and rule.
-    """
-    frames.check_values(dict(stated), experiment.Trials)
-    for name, value in stated.items():
-        if isinstance(value, float) and math.isinf(value):
-            raise DataError(f"Value {value} of {name!r}. Must be finite, or empty.")
-    experiment.check(pd.DataFrame([row], columns=list(frames.columns(experiment.Trials))))
 
 
 def _row(header: dict, design: Design, arm: Arm, **where) -> dict:

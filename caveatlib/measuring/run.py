@@ -26,7 +26,7 @@ from caveatlib.support.paths import display_path, make_folder
 
 
 def arms_here(
-    experiment: ModuleType | Experiment,
+    experiment: ModuleType,
     *,
     places: Sequence[str] | None = None,
     engine: str | None = None,
@@ -55,6 +55,7 @@ def arms_here(
     UsageError
         If a place is none of the experiment's.
     """
+    experiment = complete(experiment)
     unknown = [p for p in places or () if p not in experiment.PLACES]
     if unknown:
         raise UsageError(

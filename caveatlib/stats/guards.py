@@ -1,26 +1,56 @@
-"""Guards against numbers that cannot be: each raises with the first row that breaks it.
+"""Guards against numbers that cannot be: each raises where one breaks it.
 
 Every guard has the shape of a mistake that was published: a lost unit, an
 interval of a rate that reaches below zero, a cold start faster than a warm one,
 zeros that stand for "not measured", a clock that knows whole seconds only.
-Failed trials (``ok`` false) and empty measures are not looked at.
+
+Those of a row take a mapping, and so little time that they run between two
+trials; those of a table need its rows side by side. Empty measures are skipped.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from caveatlib.errors import DataError, UsageError
-from caveatlib.stats import MIN_PAIRS, Contrast, contrasts
+from caveatlib.stats.contrasts import MIN_PAIRS, Contrast, contrasts
+from caveatlib.support.arguments import check_number
+
+Row = Mapping[str, object]
+
+# --- guards of a row -------------------------------------------------------
+
+
+def number(row: Row, name: str) -> float:
+    """Return a measure of a row, NaN where it is empty.
+
+    Raises
+    ------
+    UsageError
+        If the row has no such column.
+    """
+    try:
+        value = row[name]
+    except KeyError:
+        known = ", ".join(map(repr, row))
+        raise UsageError(f"Unknown column {name!r}. Must be one of {known}.") from None
+    return math.nan if value is None or value is pd.NA else float(value)  # type: ignore[arg-type]
+
+
+def ratio(value: float, by: float) -> float:
+    """Return a quotient; by zero it is infinite, or NaN for zero by zero."""
+    if by:
+        return value / by
+    return math.copysign(math.inf, value) if value and not math.isnan(value) else math.nan
 
 
 def rate_times_time(
-    frame: pd.DataFrame,
+    row: Row,
     *,
     rate: str,
     seconds: str,
@@ -28,11 +58,11 @@ def rate_times_time(
     factor: float = 1.0,
     tolerance: float = 0.02,
 ) -> None:
-    """Hold ``rate * seconds == factor * amount`` in every row, to a relative tolerance.
+    """Require ``rate * seconds == factor * amount``, to a relative tolerance.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    row : mapping
     rate, seconds, amount : str
         Columns: per second, s, and what was moved in that time.
     factor : float
@@ -44,19 +74,19 @@ def rate_times_time(
     DataError
         A unit was lost on the way: GB/s read as MB/s, bits as bytes.
     """
-    good = _good(frame, [rate, seconds, amount])
-    ratio = good[rate] * good[seconds] / (factor * good[amount])
-    for row in good.index[~((ratio - 1).abs() <= tolerance)][:1]:
+    values = [number(row, name) for name in (rate, seconds, amount)]
+    if any(map(math.isnan, values)):
+        return
+    found = ratio(values[0] * values[1], factor * values[2])
+    if not abs(found - 1) <= tolerance:
         raise DataError(
-            f"Value {good[rate][row]:g} of {rate!r} in row {row} is {ratio[row]:.4g} times what "
-            f"{amount!r} over {seconds!r} makes. Must agree to {tolerance:.0%}; was a unit lost?"
+            f"Value {values[0]:g} of {rate!r} is {found:.4g} times what {amount!r} over "
+            f"{seconds!r} makes. Must agree to {tolerance:.0%}; was a unit lost?"
         )
 
 
-def inside(
-    frame: pd.DataFrame, names: Sequence[str], *, least: float = 0.0, most: float = math.inf
-) -> None:
-    """Hold values, or the ends of intervals, inside their domain.
+def inside(row: Row, names: Sequence[str], *, least: float = 0.0, most: float = math.inf) -> None:
+    """Require values, or the ends of intervals, inside their domain.
 
     Raises
     ------
@@ -64,17 +94,56 @@ def inside(
         The interval of a rate reaches below zero, that of a share above one.
     """
     for name in names:
-        good = _good(frame, [name])
-        outside = (good[name] < least) | (good[name] > most)
-        for row in good.index[outside][:1]:
+        value = number(row, name)
+        if value < least or value > most:
             raise DataError(
-                f"Value {good[name][row]:g} of {name!r} in row {row} lies outside its domain. "
+                f"Value {value:g} of {name!r} lies outside its domain. "
                 f"Must be in [{least:g}, {most:g}]."
             )
 
 
+def no_zeros(row: Row, names: Sequence[str]) -> None:
+    """Require measures above zero where nothing takes no time and no trial moves nothing.
+
+    Raises
+    ------
+    DataError
+        A zero stands for "not measured".
+    """
+    for name in names:
+        if number(row, name) == 0:
+            raise DataError(f"Value 0 of {name!r} is not a measurement. Must be > 0, or empty.")
+
+
+def increasing(row: Row, marks: Sequence[str]) -> None:
+    """Require the marks of a causal chain in order.
+
+    Parameters
+    ----------
+    row : mapping
+    marks : sequence of str
+        Columns on one clock, each of which causes the next. What has no causal
+        order (Docker's start call and the first output) is no chain.
+
+    Raises
+    ------
+    DataError
+        A later mark comes first.
+    """
+    for first, second in itertools.pairwise(marks):
+        before, after = number(row, first), number(row, second)
+        if after < before:
+            raise DataError(
+                f"Value {after:g} of {second!r} comes before {before:g} of {first!r}. "
+                "Must not: one causes the other."
+            )
+
+
+# --- guards of a table -----------------------------------------------------
+
+
 def cold_not_faster(trials: pd.DataFrame, contrast: Contrast) -> None:
-    """Hold that a cold arm (`arm`) takes no less time than the warm one (`baseline`).
+    """Require that a cold arm (`arm`) takes no less time than the warm one (`baseline`).
 
     Noise may turn single pairs, so the guard breaks only where the whole
     interval lies below the threshold.
@@ -92,72 +161,26 @@ def cold_not_faster(trials: pd.DataFrame, contrast: Contrast) -> None:
         )
 
 
-def no_zeros(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    """Hold measures above zero where nothing takes no time and no trial moves nothing.
+def finer_than(trials: pd.DataFrame, names: Sequence[str], *, tick: float = 1.0) -> None:
+    """Require that not all values of a measure are whole ticks, as of a clock of whole seconds.
 
-    Raises
-    ------
-    DataError
-        A zero stands for "not measured".
-    """
-    for name in names:
-        good = _good(frame, [name])
-        for row in good.index[good[name] == 0][:1]:
-            raise DataError(
-                f"Value 0 of {name!r} in row {row} is no measurement. Must be > 0, or empty."
-            )
-
-
-def finer_than(frame: pd.DataFrame, names: Sequence[str], *, tick: float = 1.0) -> None:
-    """Hold that not all values of a measure are whole ticks, as of a clock of whole seconds.
+    Failed trials (``ok`` false) are left out.
 
     Raises
     ------
     DataError
         From 6 values on, if all of them are multiples of `tick`.
     """
-    if tick <= 0:
-        raise UsageError(f"Invalid tick {tick!r}. Must be > 0.")
+    check_number("tick", tick, above=0)
+    good = trials[trials["ok"]] if "ok" in trials.columns else trials
     for name in names:
-        good = _good(frame, [name])
-        ticks = good[name].to_numpy(dtype=float) / tick
-        if len(ticks) >= MIN_PAIRS and np.all(np.abs(ticks - np.round(ticks)) < 1e-9):
-            row = good.index[0]
-            raise DataError(
-                f"Value {good[name][row]:g} of {name!r} in row {row}, and all {len(ticks)}, are "
-                f"multiples of {tick:g}. Must come from a finer clock."
-            )
-
-
-def increasing(frame: pd.DataFrame, marks: Sequence[str]) -> None:
-    """Hold the marks of a causal chain in order, within each trial.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    marks : sequence of str
-        Columns on one clock, each of which causes the next. What has no causal
-        order (Docker's start call and the first output) is no chain.
-
-    Raises
-    ------
-    DataError
-        A later mark comes first.
-    """
-    for first, second in itertools.pairwise(marks):
-        good = _good(frame, [first, second])
-        for row in good.index[good[second] < good[first]][:1]:
-            raise DataError(
-                f"Value {good[second][row]:g} of {second!r} in row {row} comes before "
-                f"{good[first][row]:g} of {first!r}. Must not: one causes the other."
-            )
-
-
-def _good(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    for name in names:
-        if name not in frame.columns:
-            known = ", ".join(repr(c) for c in frame.columns)
+        if name not in trials.columns:
+            known = ", ".join(repr(c) for c in trials.columns)
             raise UsageError(f"Unknown column {name!r}. Must be one of {known}.")
-    # The columns first: guards run in every trial, and a copy of all would cost most of it.
-    good = frame[list(names)].dropna()
-    return good[frame["ok"].loc[good.index]] if "ok" in frame.columns else good
+        values = good[name].dropna()
+        ticks = values.to_numpy(dtype=float) / tick
+        if len(ticks) >= MIN_PAIRS and np.all(np.abs(ticks - np.round(ticks)) < 1e-9):
+            raise DataError(
+                f"Value {values.iloc[0]:g} of {name!r} in row {values.index[0]}, and all "
+                f"{len(ticks)}, are multiples of {tick:g}. Must come from a finer clock."
+            )

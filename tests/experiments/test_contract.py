@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from caveatlib import claims, frames, plots, stats, trials
 from caveatlib.experiments import ALL
-from caveatlib.measuring.experiment import complete, conditions
+from caveatlib.measuring.experiment import check_trials, complete, conditions
 
 pytestmark = [
     pytest.mark.beside,
@@ -277,7 +277,7 @@ def test_recorded_data_are_sound(experiment):
     """Every recorded version loads, by its checksums and its model, and is judged."""
     rows = _recorded(experiment)
     assert set(rows["source"]) == {"recorded"}
-    complete(experiment).check(rows)
+    check_trials(complete(experiment), rows)
     assert experiment.verdicts(rows)
     assert stats.summarize(rows, [], by="place")["n"].sum() == len(rows)
 

@@ -41,7 +41,7 @@ from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.layers.designs import DESIGNS, FULL, SCRATCH
 from caveatlib.experiments.layers.figures import plot, plot_opened
 from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
-from caveatlib.experiments.layers.schema import TABLES, Trials, check
+from caveatlib.experiments.layers.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.layers.tables import contents, moves, opened, summarize
 from caveatlib.places.base import TrialResult
 
@@ -59,6 +59,7 @@ __all__ = [
     "answer",
     "calibrate",
     "check",
+    "check_row",
     "contents",
     "moves",
     "opened",

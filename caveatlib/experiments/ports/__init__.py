@@ -31,7 +31,7 @@ from caveatlib.experiments.ports.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.ports.designs import DESIGNS, HAIRPIN, PROXY
 from caveatlib.experiments.ports.figures import plot, plot_effects
 from caveatlib.experiments.ports.places import PLACES
-from caveatlib.experiments.ports.schema import TABLES, Reports, Trials, check
+from caveatlib.experiments.ports.schema import TABLES, Reports, Trials, check, check_row
 from caveatlib.experiments.ports.site import Site
 from caveatlib.experiments.ports.tables import (
     congestion,
@@ -58,6 +58,7 @@ __all__ = [
     "answer",
     "calibrate",
     "check",
+    "check_row",
     "congestion",
     "cpu_tick",
     "effects",

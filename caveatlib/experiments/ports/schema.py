@@ -97,24 +97,31 @@ TABLES = {"iperf3": Reports}
 
 MOST_OF_CORES = 1.1
 """The CPU time of our CPUs is read before and after the second that iperf3 measures."""
-_GUARDED = ["rate_bit_per_s", "cpu_s_per_gb", "cores", "round_trip_p50_s", "round_trip_p99_s"]
-_GUARDED += ["start_s", "stop_s"]
 
 
-def check(trials: pd.DataFrame) -> None:
-    """Refuse trials that cannot be, one row or many.
+def check_row(row: guards.Row) -> None:
+    """Refuse a trial that cannot be.
 
     Raises
     ------
     DataError
         CPU time that the machine does not have (a lost unit of the rate or of
-        the ticks), quantiles out of order, a zero where nothing takes no time,
-        or, from 6 trials on, a clock of whole milliseconds.
+        the ticks), quantiles out of order, or a zero where nothing takes no time.
     """
-    trials = trials[["ok", *_GUARDED]]  # copies of all columns would take as long as the guards
-    gb_per_s = trials["rate_bit_per_s"] / 8 / GB
-    used = trials["cpu_s_per_gb"] * gb_per_s / trials["cores"]
-    guards.inside(trials.assign(share_of_cores=used), ["share_of_cores"], most=MOST_OF_CORES)
-    guards.increasing(trials, ["round_trip_p50_s", "round_trip_p99_s"])
-    guards.no_zeros(trials, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+    gb_per_s = guards.number(row, "rate_bit_per_s") / 8 / GB
+    used = guards.number(row, "cpu_s_per_gb") * gb_per_s
+    share = guards.ratio(used, guards.number(row, "cores"))
+    guards.inside({"share_of_cores": share}, ["share_of_cores"], most=MOST_OF_CORES)
+    guards.increasing(row, ["round_trip_p50_s", "round_trip_p99_s"])
+    guards.no_zeros(row, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Refuse a table that cannot be.
+
+    Raises
+    ------
+    DataError
+        From 6 trials on, a clock of whole milliseconds.
+    """
     guards.finer_than(trials, ["round_trip_p50_s", "start_s", "stop_s"], tick=1e-3)

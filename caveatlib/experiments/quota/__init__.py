@@ -33,7 +33,7 @@ from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.quota.designs import DESIGNS
 from caveatlib.experiments.quota.figures import plot, plot_burst
 from caveatlib.experiments.quota.places import PLACES
-from caveatlib.experiments.quota.schema import TABLES, Trials, check
+from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.quota.tables import limit_effect, loads, summarize, tools
 from caveatlib.places.base import TrialResult
 
@@ -49,6 +49,7 @@ __all__ = [
     "answer",
     "calibrate",
     "check",
+    "check_row",
     "limit_effect",
     "loads",
     "plot",

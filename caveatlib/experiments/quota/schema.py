@@ -107,22 +107,35 @@ class Requests(_OfTrial):
 TABLES = {"timeline": Timeline, "requests": Requests}
 
 
-def check(trials: pd.DataFrame) -> None:
-    """Validate CPU times, quantiles and the clock, of one row or of many.
+def check_row(row: guards.Row) -> None:
+    """Validate CPU times and the order of quantiles.
 
     Raises
     ------
     DataError
         CPU time that contradicts its share of the quota (a lost unit of quota,
-        period or counter), more of it than the machine has, quantiles out of
-        order, or, from 6 trials on, a clock of whole milliseconds.
+        period or counter), more of it than the machine has, or quantiles out of order.
     """
-    used_cpus = trials["used_ratio"] * trials["quota_cpus"]
-    share = trials["used_s"] / trials["window_s"] / trials["cores"]
-    frame = trials.assign(used_cpus=used_cpus, share_of_cores=share)
+    used_s, window_s, cores = (guards.number(row, n) for n in ("used_s", "window_s", "cores"))
+    derived = {
+        "used_cpus": guards.number(row, "used_ratio") * guards.number(row, "quota_cpus"),
+        "share_of_cores": guards.ratio(used_s, window_s * cores),
+        "window_s": window_s,
+        "used_s": used_s,
+    }
     guards.rate_times_time(
-        frame, rate="used_cpus", seconds="window_s", amount="used_s", tolerance=0.001
+        derived, rate="used_cpus", seconds="window_s", amount="used_s", tolerance=0.001
     )
-    guards.inside(frame, ["share_of_cores"], most=MOST_OF_CORES)
-    guards.increasing(trials, ["p50_s", "p90_s", "p99_s"])
+    guards.inside(derived, ["share_of_cores"], most=MOST_OF_CORES)
+    guards.increasing(row, ["p50_s", "p90_s", "p99_s"])
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Validate the clock of a table's latencies.
+
+    Raises
+    ------
+    DataError
+        From 6 trials on, a clock of whole milliseconds.
+    """
     guards.finer_than(trials, ["p50_s", "p90_s"], tick=1e-3)

@@ -33,7 +33,7 @@ from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.startup.designs import DESIGNS
 from caveatlib.experiments.startup.figures import plot, plot_at_once, plot_phases
 from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
-from caveatlib.experiments.startup.schema import Trials, check
+from caveatlib.experiments.startup.schema import Trials, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
     builds,
@@ -59,7 +59,7 @@ __all__ = [
     "answers",
     "builds",
     "calibrate",
-    "check",
+    "check_row",
     "idle",
     "like_with_like",
     "phases",

@@ -10,6 +10,7 @@ from caveatlib import trials as trials_module
 from caveatlib.errors import DataError
 from caveatlib.experiments import layers
 from caveatlib.experiments.layers import designs, generated, workloads
+from caveatlib.measuring.experiment import check_trials, complete
 
 pytestmark = pytest.mark.beside
 
@@ -265,13 +266,13 @@ def test_the_recorded_disk_takes_what_the_link_takes():
 def test_nothing_there_takes_no_less_than_the_base_there(rate):
     """Recorded: a cold pull is not faster than one that finds the base; with labels exchanged."""
     found = recorded()
-    layers.check(found)
+    check_trials(complete(layers), found)
     labels = {"pull": "pull-base-there", "pull-base-there": "pull"}
     exchanged = found["work"].replace(labels).where(found["link_bit_per_s"] == rate, found["work"])
     # few bytes: else the guard of the link would be the first to break
     exchanged = found.assign(work=exchanged, moved_bytes=1.0)
     with pytest.raises(DataError, match=r"^Cold .* of warm in 'slope_s_per_gb'"):
-        layers.check(exchanged)
+        check_trials(complete(layers), exchanged)
 
 
 def test_a_run_whose_cold_pulls_are_faster_is_no_package(tmp_path, monkeypatch):
@@ -327,9 +328,9 @@ def test_hidden_files_count_for_nothing():
 def test_faster_than_the_link(trials):
     """10 MB within 0.1 s over 100 Mbit/s is refused with the row; without a limit it is not."""
     row = trials[trials["work"].eq("pull")].iloc[:1].assign(moved_s=0.1, moved_bytes=1e7)
-    layers.check(row.assign(link_bit_per_s=0.0))
+    check_trials(complete(layers), row.assign(link_bit_per_s=0.0))
     with pytest.raises(DataError, match="less than 1e\\+07 bytes take on the link"):
-        layers.check(row.assign(link_bit_per_s=1e8))
+        check_trials(complete(layers), row.assign(link_bit_per_s=1e8))
 
 
 def test_olives_of_the_real_reader():

@@ -17,6 +17,7 @@ from caveatlib.experiments import ports
 from caveatlib.experiments.ports import site, tables, traffic
 from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PAIRED, PROXY
 from caveatlib.frames import UNAVAILABLE
+from caveatlib.measuring.experiment import check_trials, complete
 
 pytestmark = pytest.mark.beside
 
@@ -399,9 +400,9 @@ def test_impossible_trials_are_refused(column, value, words):
     row = rows[rows["path"] == "loopback"].iloc[[0]].assign(
         cpu_s_per_gb=0.3, rate_bit_per_s=2e10, round_trip_p50_s=5e-5, round_trip_p99_s=2e-4,
         start_s=0.2, stop_s=0.3)  # fmt: skip
-    ports.check(row)
+    check_trials(complete(ports), row)
     with pytest.raises(DataError, match=re.escape(words)):
-        ports.check(row.assign(**{column: value}))
+        check_trials(complete(ports), row.assign(**{column: value}))
 
 
 def test_a_coarse_clock_is_refused():
@@ -409,7 +410,7 @@ def test_a_coarse_clock_is_refused():
     rows = trials()
     rows.loc[rows["load"] == "price", ["start_s", "stop_s"]] = 0.25
     with pytest.raises(DataError, match="finer clock"):
-        ports.check(rows.assign(cpu_s_per_gb=np.nan))
+        check_trials(complete(ports), rows.assign(cpu_s_per_gb=np.nan))
 
 
 def test_the_tick_of_cpu_time():

@@ -15,6 +15,7 @@ from caveatlib.experiments import quota
 from caveatlib.experiments.quota import cpu_counts, model, schema, workloads
 from caveatlib.experiments.quota.designs import GRID_VARIABLE, arm
 from caveatlib.experiments.quota.load import Load
+from caveatlib.measuring.experiment import check_trials, complete
 from caveatlib.places.cgroups.cgroup import Stat
 
 pytestmark = pytest.mark.beside
@@ -276,9 +277,9 @@ def test_calibration(runs):
 @pytest.mark.parametrize(
     ("column", "factor", "words"),
     [
-        ("used_s", 1000, "'used_cpus' in row 0 is 0.001 times"),  # microseconds for milliseconds
+        ("used_s", 1000, "'used_cpus' is 0.001 times"),  # microseconds for milliseconds
         ("period_s", 1, ""),
-        ("quota_cpus", 10, "'used_cpus' in row 0 is 10 times"),
+        ("quota_cpus", 10, "'used_cpus' is 10 times"),
         ("p90_s", 0.01, "'p90_s'"),
         ("cores", 0.01, "share_of_cores"),
     ],
@@ -286,20 +287,20 @@ def test_calibration(runs):
 def test_impossible_trials_are_refused(runs, column, factor, words):
     """Guards name what cannot be, in one row as in a table; what was measured passes."""
     row = runs[runs["pattern"] == "bursts"].iloc[[0]].reset_index(drop=True)
-    quota.check(row)
-    quota.check(runs)
+    check_trials(complete(quota), row)
+    check_trials(complete(quota), runs)
     changed = row.assign(**{column: row[column] * factor})
     if not words:
-        return quota.check(changed)
+        return check_trials(complete(quota), changed)
     with pytest.raises(DataError, match=re.escape(words)):
-        quota.check(changed)
+        check_trials(complete(quota), changed)
     return None
 
 
 def test_a_coarse_clock_is_refused(runs):
     """Latencies in whole milliseconds in every trial come from another clock."""
     with pytest.raises(DataError, match="finer clock"):
-        quota.check(runs.assign(p90_s=runs["p90_s"].round(3)))
+        check_trials(complete(quota), runs.assign(p90_s=runs["p90_s"].round(3)))
 
 
 PARTS = ("C08/quota-100ms", "C08/quota-10ms", "C08/docker")

@@ -16,6 +16,7 @@ from caveatlib.experiments import startup
 from caveatlib.experiments.startup import workloads as work
 from caveatlib.experiments.startup.designs import MACHINES, QUICK
 from caveatlib.measuring import designs
+from caveatlib.measuring.experiment import check_trials, complete
 from caveatlib.places import process, spec, standard
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import containers
@@ -301,29 +302,31 @@ def test_causal_order_is_held(early, late):
     """A mark that comes before its cause is an error; equal marks are not."""
     row = made_up().head(1).copy()
     row[frames.measures(startup.Trials)] = np.nan
-    startup.check(row.assign(**{early: 1.0, late: 1.0}))
+    check_trials(complete(startup), row.assign(**{early: 1.0, late: 1.0}))
     with pytest.raises(DataError, match=late):
-        startup.check(row.assign(**{early: 1.0, late: 0.9}))
+        check_trials(complete(startup), row.assign(**{early: 1.0, late: 0.9}))
 
 
 def test_the_start_call_may_return_after_the_first_output():
     """No causal chain runs through Docker's answer to the start call."""
     row = made_up().head(1)
-    startup.check(row.assign(start_returned_s=2.0, first_output_s=1.0, stop_s=1.0))
+    check_trials(
+        complete(startup), row.assign(start_returned_s=2.0, first_output_s=1.0, stop_s=1.0)
+    )
 
 
 def test_a_patient_client_knocks_after_the_start():
     """Its connection cannot be accepted before the start call returned; an early one's can."""
     row = made_up().head(1).assign(start_returned_s=2.0, first_accept_s=1.0, stop_s=1.0)
-    startup.check(row.assign(workload="http"))
+    check_trials(complete(startup), row.assign(workload="http"))
     with pytest.raises(DataError, match="first_accept_s"):
-        startup.check(row.assign(workload="http-after"))
+        check_trials(complete(startup), row.assign(workload="http-after"))
 
 
 def test_a_zero_is_no_measurement():
     """Nothing starts in no time."""
     with pytest.raises(DataError, match="first_output_s"):
-        startup.check(made_up().head(1).assign(first_output_s=0.0))
+        check_trials(complete(startup), made_up().head(1).assign(first_output_s=0.0))
 
 
 def test_swapping_two_places_changes_the_answer():
