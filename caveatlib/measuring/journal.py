@@ -4,17 +4,16 @@ A journal is a text file. Every record is one line that enters it by one
 `write` to a descriptor opened with O_APPEND, and says for itself whether it is
 whole and where it belongs::
 
-    1c291ca3 {"kind":"trial","writer":"5fa3c1d0","seq":7,"at":1893,"data":{...}}
+    1c291ca3 {"kind":"trial","at":1893,"data":{...}}
 
 The eight hex digits are the CRC-32 of the JSON after them. `at` is the offset
-of the line in the file: a record that went missing, came twice or moved gives
-itself away at the next line. `writer` is drawn at random for every opened
-journal (no process id, no host), `seq` counts that writer's records.
+of the line in the file: a record that is missing, doubled or moved is found at
+the next line.
 
 A kill at any instant leaves at most one line without its line end. `read`
-leaves such a torn tail out and says so; the next `Journal.append`, whoever's it
-is, cuts it away first. Records survive the death of the process as soon as
-`append` returns, and a power cut as soon as the journal is closed.
+leaves such a torn tail out and says so; whoever opens the journal next cuts it
+away. Records survive the death of the process as soon as `append` returns, and
+a power cut as soon as the journal is closed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ import fcntl
 import json
 import math
 import os
-import threading
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -36,11 +34,9 @@ END = "end"
 
 
 class Record(NamedTuple):
-    """One record: its kind, who wrote it, as that writer's how-manieth, and what."""
+    """One record: its kind, and what it holds."""
 
     kind: str
-    writer: str
-    seq: int
     data: dict
 
 
@@ -57,10 +53,7 @@ class Records(NamedTuple):
 
 
 class Journal:
-    """A journal that is open for appending; a context manager.
-
-    Several processes may write to one file at once, each with a Journal of its
-    own; several threads may share one.
+    """A journal that is open for appending, by one process at a time; a context manager.
 
     Parameters
     ----------
@@ -73,20 +66,24 @@ class Journal:
         If the file cannot be opened for writing.
     DataError
         If the file's last record is damaged, not merely torn.
+    UsageError
+        If another process has it open.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self._writer = os.urandom(4).hex()
-        self._seq = 0
-        self._pid = os.getpid()
-        self._thread_lock = threading.Lock()
         self._fd = -1
         try:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._fd = os.open(self.path, flags, 0o644)
-            with _Locked(self._fd):
-                self._cut_torn_tail()
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
+            self._cut_torn_tail()
+        except BlockingIOError:
+            self._abandon()
+            raise UsageError(
+                f"Journal {display_path(self.path)!r} is open in another process. "
+                "One run is measured by one process at a time."
+            ) from None
         except OSError as error:
             self._abandon()
             raise storage_error("open", self.path, error) from None
@@ -94,7 +91,7 @@ class Journal:
             self._abandon()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *exception):
@@ -106,7 +103,7 @@ class Journal:
         Parameters
         ----------
         kind : str
-            What the record is, ``"trial"`` say.
+            What the record is, ``"trial"`` e.g.
         data : dict
             Text, numbers, booleans, None, lists and mappings of these; NumPy's
             and pandas' scalars become Python's. NaN, NaT and NA become null,
@@ -115,60 +112,43 @@ class Journal:
         Raises
         ------
         StorageError
-            If the record cannot be written whole (full disk, say). What was
+            If the record cannot be written whole (a full disk, e.g.). What was
             there before stays readable, and a later append may be tried.
         DataError
             If the data hold what JSON cannot say: infinity, or a foreign type.
         UsageError
-            If the journal is closed, or was opened by another process.
+            If the journal is closed.
         """
-        with self._thread_lock:
-            if self._fd < 0:
-                raise UsageError(
-                    f"Journal {display_path(self.path)!r} is closed. Open it again to append."
-                )
-            if os.getpid() != self._pid:  # a fork shares the lock, so the lock would not exclude
-                raise UsageError(
-                    f"Journal {display_path(self.path)!r} was opened by another process. "
-                    "Every process must open its own."
-                )
-            plain = _plain(data, "data")
-            try:
-                with _Locked(self._fd):
-                    self._write(kind, plain)
-            except OSError as error:
-                raise storage_error("write", self.path, error) from None
+        if self._fd < 0:
+            raise UsageError(
+                f"Journal {display_path(self.path)!r} is closed. Open it again to append."
+            )
+        plain = _plain(data, "data")
+        try:
+            # After a write that did not fit, or that Ctrl-C cut short, there is a tail again.
+            at = self._cut_torn_tail()
+            line = _line({"kind": kind, "at": at, "data": plain})
+            written = os.write(self._fd, line)
+        except OSError as error:
+            raise storage_error("write", self.path, error) from None
+        if written < len(line):  # the kernel would tell the reason only to the next write
+            short = OSError(0, f"only {written} of {len(line)} bytes fit; is the disk full?")
+            raise storage_error("write", self.path, short)
 
     def close(self) -> None:
         """Bring the records to the disk and close the file; twice is harmless."""
-        with self._thread_lock:
-            fd, self._fd = self._fd, -1
-            if fd < 0:
-                return
-            try:
-                os.fsync(fd)
-            except OSError as error:
-                raise storage_error("write", self.path, error) from None
-            finally:
-                os.close(fd)
-
-    def _write(self, kind: str, data) -> None:
-        """Write one line at the end of the file; a part that fits is a torn tail."""
-        at = self._cut_torn_tail()
-        line = _line(
-            {"kind": kind, "writer": self._writer, "seq": self._seq, "at": at, "data": data}
-        )
-        written = os.write(self._fd, line)
-        if written < len(line):
-            # The kernel would tell the reason only to the next write.
-            raise OSError(0, f"only {written} of {len(line)} bytes fit; is the disk full?")
-        self._seq += 1
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            raise storage_error("write", self.path, error) from None
+        finally:
+            os.close(fd)
 
     def _cut_torn_tail(self) -> int:
-        """Cut what a killed writer left without line end; return the file's size.
-
-        Only under the lock: then nobody is in the middle of a write.
-        """
+        """Cut what was written without a line end; return the file's size."""
         size = os.fstat(self._fd).st_size
         if size == 0 or os.pread(self._fd, 1, size - 1) == b"\n":
             return size
@@ -188,7 +168,7 @@ class Journal:
             self._fd = -1
 
 
-def read(path) -> Records:
+def read(path: str | os.PathLike) -> Records:
     """Read a journal, or any beginning of one.
 
     Parameters
@@ -230,19 +210,6 @@ def read(path) -> Records:
     return Records(records, True, "")
 
 
-class _Locked:
-    """Hold an exclusive lock on an open file, among processes."""
-
-    def __init__(self, fd: int):
-        self._fd = fd
-
-    def __enter__(self):
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-
-    def __exit__(self, *exception):
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-
-
 def _line(body: dict) -> bytes:
     # ASCII only: whatever the text holds, no byte of it can be a line end.
     text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
@@ -262,7 +229,7 @@ def _record(line: bytes, at: int, path: Path, number: int) -> Record:
             f"byte {at}: records before it are missing, doubled or moved. "
             "Restore the file from a copy."
         )
-    return Record(body["kind"], body["writer"], body["seq"], body["data"])
+    return Record(body["kind"], body["data"])
 
 
 def _body(line: bytes) -> dict | None:
@@ -274,7 +241,7 @@ def _body(line: bytes) -> dict | None:
         body = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict) or not {"kind", "writer", "seq", "at", "data"} <= body.keys():
+    if not isinstance(body, dict) or not {"kind", "at", "data"} <= body.keys():
         return None
     return body
 
