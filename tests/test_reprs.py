@@ -19,7 +19,8 @@ from caveatlib import claims, errors, host, images, literature, scorecard, store
 from caveatlib.experiments import ALL
 from caveatlib.experiments.ports import why
 from caveatlib.experiments.quota import cfs
-from caveatlib.measuring.designs import Design, tables_of
+from caveatlib.measuring.designs import Design
+from caveatlib.measuring.experiment import complete, tables_of
 
 pytestmark = pytest.mark.beside
 
@@ -73,7 +74,7 @@ def test_what_needs_no_argument(module):
 def test_what_an_experiment_makes_of_its_trials(experiment):
     """Its tables, verdicts, answer and figures, from the recorded data; its designs and claims."""
     version = max(store.versions(experiment.NAME))
-    for table in tables_of(experiment):
+    for table in tables_of(complete(experiment)):
         found = trials.get(experiment, source="recorded", version=version, table=table)
         assert_small(found, f"{experiment.NAME}: {table}")
     recorded = trials.get(experiment, source="recorded", version=version)
