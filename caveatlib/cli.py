@@ -180,14 +180,14 @@ def image(
 ) -> None:
     """Read a container image without a daemon."""
     from caveatlib import images
-    from caveatlib.places.engines import engine
+    from caveatlib.places.engines.own_engine import own_engine
 
     name = source.removeprefix("docker://")
     if name == source:
         found = images.read(source, olives=True)
     else:
         _say_engine(err=True)
-        with engine.own_engine() as own:
+        with own_engine() as own:
             found = images.read_stream(own.saved(name), olives=True)
     frame = getattr(found, table.value)
     if as_format is Format.csv:
@@ -224,12 +224,12 @@ def why(
     """Say who serves a published port, and what flipping the proxy's setting would change."""
     from caveatlib.errors import Unavailable
     from caveatlib.experiments.ports import why as reasons
-    from caveatlib.places.engines import engine
+    from caveatlib.places.engines.own_engine import own_engine
 
     listed: list = []
     try:
         _say_engine(err=True)
-        with engine.own_engine() as own:
+        with own_engine() as own:
             listed = own.call("containers", own.api.containers)
     except (MeasurementError, Unavailable, UsageError):
         pass  # what the kernel shows is enough without an engine

@@ -7,7 +7,8 @@ import contextlib
 from caveatlib.errors import CaveatError
 from caveatlib.places import leases
 from caveatlib.places.cgroups import cgroup
-from caveatlib.places.engines import endpoint, engine
+from caveatlib.places.engines import belongings, endpoint
+from caveatlib.places.engines.engine import Engine
 
 
 def sweep() -> list[str]:
@@ -20,6 +21,6 @@ def sweep() -> list[str]:
     """
     removed = leases.sweep() + cgroup.sweep()
     with contextlib.suppress(CaveatError):
-        with contextlib.closing(engine.Engine(endpoint.resolve())) as own:
-            removed += engine.sweep_own(own)
+        with contextlib.closing(Engine(endpoint.resolve())) as own:
+            removed += belongings.sweep(own)
     return removed

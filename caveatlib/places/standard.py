@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from caveatlib.places import namespaces, process, runc
+from caveatlib.places.engines.containers import EnginePlace
 from caveatlib.places.machines import accel, vm
 from caveatlib.places.spec import Spec
 
@@ -18,7 +19,7 @@ RUNC = Spec(needs=(runc.probe,), open=lambda s: s.enter(runc.runc_place("runc"))
 
 def docker(runtime: str) -> Spec:
     """Return a container of the session's engine under an OCI runtime (`runc.RUNTIMES`)."""
-    return Spec(runtime=runtime, open=lambda s: s.engine().place(runtime=runtime))
+    return Spec(runtime=runtime, open=lambda s: EnginePlace(s.engine(), runtime=runtime))
 
 
 def machine(kind: str) -> Spec:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from caveatlib.places import namespaces, process, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import private_engine
+from caveatlib.places.engines.containers import EnginePlace
 from caveatlib.places.machines import vm
 
 SCRIPT = "echo up; httpd -p 8765 -h www; while :; do sleep 1; done"
@@ -20,7 +21,7 @@ SCRIPT = "echo up; httpd -p 8765 -h www; while :; do sleep 1; done"
 
 def _engine(stack):
     engine = stack.enter_context(private_engine.private_engine())
-    instance = engine.place().create(Workload(SCRIPT, 8765))
+    instance = EnginePlace(engine).create(Workload(SCRIPT, 8765))
     instance.start()
     return {"engine": engine.pid, "pids": instance.pids()}
 

@@ -23,8 +23,9 @@ from caveatlib.errors import (
 )
 from caveatlib.places import cache, netns, runc
 from caveatlib.places.base import Workload
-from caveatlib.places.engines import belongings, private_engine
-from caveatlib.places.engines import engine as engines
+from caveatlib.places.engines import belongings, own_engine, private_engine
+from caveatlib.places.engines.containers import EnginePlace
+from caveatlib.places.engines.engine import Engine
 from caveatlib.support import processes, programs
 
 pytestmark = pytest.mark.engine
@@ -85,7 +86,7 @@ def _fetch(instance) -> bytes:
 def test_a_life(engine, require, runtime):
     """A container of each runtime writes its nonce, serves its port, gets the signal, is gone."""
     require(runtime)
-    place = engine.place(runtime=runtime)
+    place = EnginePlace(engine, runtime=runtime)
     assert place.metadata()["runtime"] == runtime
     instance = place.create(Workload(SCRIPT.format(nonce="n-4711"), 80))
     instance.start()
@@ -117,7 +118,7 @@ def test_builds_leave_no_image(engine, tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     before = _images(engine)
     for _ in range(2):
-        assert engine.place().build(tmp_path) > 0
+        assert EnginePlace(engine).build(tmp_path) > 0
     assert _images(engine) == before
 
 
@@ -153,7 +154,7 @@ def test_facts(engine):
 
 def test_exec(engine):
     """A command's own output and status come back, its errors do not mix in."""
-    instance = engine.place().create(Workload("sleep 100"))
+    instance = EnginePlace(engine).create(Workload("sleep 100"))
     instance.start()
     try:
         argv = ["sh", "-c", "echo out; echo err >&2; exit 4"]
@@ -169,7 +170,7 @@ def test_exec(engine):
 def test_host_settings(engine):
     """Limits and settings arrive in the container."""
     host = {"pids_limit": 17, "sysctls": {"net.ipv4.tcp_congestion_control": "reno"}}
-    instance = engine.place(host=host).create(Workload("sleep 100"))
+    instance = EnginePlace(engine, host=host).create(Workload("sleep 100"))
     instance.start()
     try:
         assert engine.inspect(instance.id)["HostConfig"]["PidsLimit"] == 17
@@ -184,7 +185,7 @@ def test_pids_limit_gives_exactly_so_many_tasks(engine, limit, bars):
     """Forking until the kernel refuses, a container sees as many processes as its limit says."""
     # The count is a builtin, which needs no process: the last one stands.
     count = "while :; do set -- /proc/[0-9]*; echo $#; sleep 100 >/dev/null 2>&1 & done"
-    instance = engine.place(host={"pids_limit": limit}).create(Workload("sleep 100"))
+    instance = EnginePlace(engine, host={"pids_limit": limit}).create(Workload("sleep 100"))
     try:
         instance.start()
         status, said = engine.exec(instance.id, ["sh", "-c", f"exec 2>&1; {count}"])
@@ -198,7 +199,7 @@ def test_pids_limit_gives_exactly_so_many_tasks(engine, limit, bars):
 
 def test_eight_at_once(engine):
     """Eight containers live side by side from threads."""
-    place = engine.place()
+    place = EnginePlace(engine)
 
     def life(number):
         instance = place.create(Workload(SCRIPT.format(nonce=f"n-{number}-")))
@@ -217,7 +218,7 @@ def test_eight_at_once(engine):
 def test_errors(engine):
     """What the engine refuses is one clear line."""
     with pytest.raises(EngineError, match=r"^create: the engine says: .*nonesuch") as caught:
-        engine.place(runtime="nonesuch").create(Workload("true"))
+        EnginePlace(engine, runtime="nonesuch").create(Workload("true"))
     assert "\n" not in str(caught.value)
     with pytest.raises(EngineError, match=r"^start: the engine says: No such container"):
         engine.start("6a6a")
@@ -264,11 +265,12 @@ def test_member_of_the_group(engine, lacking):
     """An unprivileged member of the socket's group runs a container; others are told why not."""
     as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--groups"]
     script = """
-from caveatlib.places.engines import engine
+from caveatlib.places.engines import own_engine
+from caveatlib.places.engines.containers import EnginePlace
 from caveatlib.places.base import Workload
-print(engine.probe().reason)
-with engine.own_engine() as mine:
-    instance = mine.place().create(Workload("exit 7"))
+print(own_engine.probe().reason)
+with own_engine.own_engine() as mine:
+    instance = EnginePlace(mine).create(Workload("exit 7"))
     instance.start()
     print(instance.wait(10))
 """
@@ -319,16 +321,16 @@ def test_own_engine_is_left_as_it_was(own):
     foreign = own.api.create_container(image, ["sleep", "100"], labels={"caveatlib.x": "1"})["Id"]
     own.start(foreign)
     before = _listing(own)
-    with engines.own_engine() as mine:
+    with own_engine.own_engine() as mine:
         assert mine.pid is None
-        instance = mine.place().create(Workload(SCRIPT.format(nonce="n-1"), 80))
+        instance = EnginePlace(mine).create(Workload(SCRIPT.format(nonce="n-1"), 80))
         instance.start()
         _read(instance, b"n-1\n")
         mine.create_network()
         assert _listing(own) != before
     assert _listing(own) == before
-    with contextlib.suppress(KeyboardInterrupt), engines.own_engine() as mine:
-        mine.place().create(Workload("sleep 100")).start()
+    with contextlib.suppress(KeyboardInterrupt), own_engine.own_engine() as mine:
+        EnginePlace(mine).create(Workload("sleep 100")).start()
         assert _listing(own) != before
         raise KeyboardInterrupt
     assert _listing(own) == before
@@ -337,7 +339,7 @@ def test_own_engine_is_left_as_it_was(own):
 
 def test_container_of_a_stranger(own):
     """A container that somebody makes from our image is not ours: it stays, and so its image."""
-    with engines.own_engine() as mine:
+    with own_engine.own_engine() as mine:
         image = mine.image()
         foreign = own.api.create_container(image, ["true"])["Id"]
     assert foreign in {c["Id"] for c in own.api.containers(all=True)}
@@ -348,19 +350,19 @@ def test_container_of_a_stranger(own):
 def test_sweep_of_own_engine(own, monkeypatch):
     """What a dead owner left on an engine goes; a living owner's and a stranger's stay."""
     dead = processes.owner_token().replace(":", ":1", 1)
-    with engines.own_engine() as alive:
+    with own_engine.own_engine() as alive:
         kept = alive.create(["true"])
         heir = own.api.create_container(alive.image(), ["true"])["Id"]
-        lost = engines.Engine(own.where)
+        lost = Engine(own.where)
         with monkeypatch.context() as patch:
             patch.setattr(processes, "owner_token", lambda: dead)
             doomed, image, network = lost.create(["true"]), lost.image(), lost.create_network()
         lost.close()
-        removed = engines.sweep_own(own)
+        removed = belongings.sweep(own)
         assert sorted(removed) == sorted(
             [f"container {doomed[:12]}", f"image {image}", f"network {network[:12]}"]
         )
-        assert engines.sweep_own(own) == []
+        assert belongings.sweep(own) == []
         left = {c["Id"] for c in own.api.containers(all=True)}
         assert {kept, heir} <= left
         assert doomed not in left
@@ -369,16 +371,16 @@ def test_sweep_of_own_engine(own, monkeypatch):
 
 def test_probe_of_own_engine(fresh_probes, own, monkeypatch):
     """The probe tells the version, and without an engine what would mend it."""
-    assert engines.probe().available
-    assert engines.probe().reason == f"Docker {own.version}"
+    assert own_engine.probe().available
+    assert own_engine.probe().reason == f"Docker {own.version}"
     for url, reason in [
         ("unix:///nonexistent/socket", "no running engine found"),
         ("tcp://192.0.2.1:2375", "remote or unknown"),
         ("nonsense", "remote or unknown"),
     ]:
         monkeypatch.setenv("DOCKER_HOST", url)
-        engines.probe.cache_clear()
-        ability = engines.probe()
+        own_engine.probe.cache_clear()
+        ability = own_engine.probe()
         assert not ability.available
         assert reason in ability.reason
         assert "192" not in ability.reason + ability.fix
@@ -392,7 +394,7 @@ def test_without_proxy(require, monkeypatch):
         with private_engine.private_engine(userland_proxy=False, storage_driver="vfs") as engine:
             facts = engine.metadata()
             assert (facts["userland_proxy"], facts["storage_driver"]) == ("false", "vfs")
-            instance = engine.place().create(Workload(SCRIPT.format(nonce="n-2"), 80))
+            instance = EnginePlace(engine).create(Workload(SCRIPT.format(nonce="n-2"), 80))
             instance.start()
             assert _fetch(instance).startswith(b"HTTP/1.")
             programs = _programs(instance.pids())

@@ -92,7 +92,7 @@ def test_missing_names_the_first_need_that_fails_and_its_fix():
 def engines(monkeypatch, *, own: bool, private: bool):
     """Let probes find these engines."""
     for module, name, there in (
-        (choice.engine, "own-engine", own),
+        (choice.own_engine, "own-engine", own),
         (choice.private_engine, "private-engine", private),
     ):
         found = Capability(name, there, "" if there else f"no {name}", "" if there else "mend it")

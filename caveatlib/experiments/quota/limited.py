@@ -12,15 +12,12 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from caveatlib.errors import Unavailable
 from caveatlib.experiments.quota.load import LimitedGroup
 from caveatlib.places.cgroups import cgroup
+from caveatlib.places.engines.engine import Engine
 from caveatlib.support.programs import wait_until
-
-if TYPE_CHECKING:
-    from caveatlib.places.engines.engine import Engine
 
 SLICE_FILE = Path("/proc/sys/kernel/sched_cfs_bandwidth_slice_us")
 _FOUND_WITHIN_S = 5.0

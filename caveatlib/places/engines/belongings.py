@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from caveatlib.errors import EngineError, Unavailable
 from caveatlib.places import rootfs
 from caveatlib.places.engines import answers
+from caveatlib.places.engines.connection import CALL_S, Connection
 from caveatlib.support import processes
-
-if TYPE_CHECKING:
-    from caveatlib.places.engines.engine import Engine
 
 LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
 # Containers inherit their image's labels, so an image has labels of its own: a
@@ -38,7 +35,7 @@ def is_orphaned(found: Mapping[str, str]) -> bool:
     return OWNER_LABEL in found and not processes.owner_alive(found[OWNER_LABEL])
 
 
-def labelled(engine: Engine, kind: str, **options) -> list[dict]:
+def labelled(engine: Connection, kind: str, **options) -> list[dict]:
     """Return an engine's entries with our label.
 
     Parameters
@@ -53,7 +50,7 @@ def labelled(engine: Engine, kind: str, **options) -> list[dict]:
     return [thing for thing in answers.as_list(found) if _labels(thing).get(LABEL) == "1"]
 
 
-def remove(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
+def remove(engine: Connection, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
     """Remove containers, networks and images with our label that a function picks.
 
     Parameters
@@ -70,7 +67,7 @@ def remove(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool]) -> list
     networks = labelled(engine, "networks")
     for thing in labelled(engine, "containers", all=True):
         if is_ours(_labels(thing)):
-            engine.remove(answers.text(thing, "Id"))
+            remove_container(engine, answers.text(thing, "Id"))
             removed.append(f"container {thing['Id'][:12]}")
     for thing in networks:
         if is_ours(_labels(thing)):
@@ -79,7 +76,19 @@ def remove(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool]) -> list
     return removed + _remove_images(engine, is_ours)
 
 
-def image(engine: Engine) -> str:
+def sweep(engine: Connection) -> list[str]:
+    """Remove from an engine what runs of dead owners left on it; return as `remove` does."""
+    return remove(engine, is_orphaned)
+
+
+def remove_container(engine: Connection, container: str, *, timeout_s: float = CALL_S) -> None:
+    """End and remove a container; one that is gone already is no error."""
+    remove = engine.api.remove_container
+    with answers.ignoring(404, 409):  # 409: its removal is under way
+        engine.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)
+
+
+def image(engine: Connection) -> str:
     """Return the name of a busybox image: ours, or one that the engine has.
 
     Raises
@@ -99,7 +108,7 @@ def image(engine: Engine) -> str:
     raise Unavailable(f"No busybox image for this engine. Mend it with: {PULL_FIX}")
 
 
-def _import(engine: Engine) -> str:
+def _import(engine: Connection) -> str:
     # Named for the run, so that no other run's clean-up can take it away.
     changes = " ".join(f"{name}={value}" for name, value in image_labels(engine.run).items())
     said = engine.call(
@@ -116,7 +125,7 @@ def _import(engine: Engine) -> str:
     return f"{REPOSITORIES}busybox:{engine.run}"
 
 
-def _remove_images(engine: Engine, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
+def _remove_images(engine: Connection, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
     removed = []
     label = {"label": f"{IMAGE_PREFIX}=1"}
     for thing in answers.as_list(engine.call("images", engine.api.images, filters=label)):

@@ -9,7 +9,8 @@ from functools import cache, partial
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.places import runc
 from caveatlib.places.base import Capability, Probe
-from caveatlib.places.engines import engine, private_engine
+from caveatlib.places.engines import own_engine, private_engine
+from caveatlib.places.engines.engine import Engine
 
 KINDS = ("own", "private")
 NONE = "none"
@@ -29,7 +30,7 @@ def checked(kind: str | None) -> str:
     if kind is None:
         if private_engine.probe().available:
             return "private"
-        return "own" if engine.probe().available else NONE
+        return "own" if own_engine.probe().available else NONE
     if kind == NONE:  # of a run that is resumed
         return kind
     if kind == "private":
@@ -43,13 +44,13 @@ def checked(kind: str | None) -> str:
     return kind
 
 
-def opened(kind: str) -> AbstractContextManager[engine.Engine]:
+def opened(kind: str) -> AbstractContextManager[Engine]:
     """Open an engine of this kind; a private one has every runtime that works here."""
     if kind == "private":
         return private_engine.private_engine(
             runtimes=[name for name in runc.RUNTIMES if runc.probe(name).available]
         )
-    return engine.own_engine(named=None if kind == "own" else kind)
+    return own_engine.own_engine(named=None if kind == "own" else kind)
 
 
 def needed(kind: str, runtime: str) -> Iterator[Capability]:
@@ -58,7 +59,7 @@ def needed(kind: str, runtime: str) -> Iterator[Capability]:
         yield private_engine.probe()
         yield runc.probe(runtime)
     elif kind == NONE:
-        own, private = engine.probe(), private_engine.probe()
+        own, private = own_engine.probe(), private_engine.probe()
         why = f"{own.reason}; a private one: {private.reason}"
         yield Capability("engine", False, why, private.fix or own.fix)
     else:
@@ -68,7 +69,7 @@ def needed(kind: str, runtime: str) -> Iterator[Capability]:
 
 def probes(runtime: str) -> tuple[Probe, ...]:
     """Return the probes of either kind of engine and of a runtime."""
-    return private_engine.probe, engine.probe, partial(runc.probe, runtime)
+    return private_engine.probe, own_engine.probe, partial(runc.probe, runtime)
 
 
 @cache

@@ -9,18 +9,14 @@ import tarfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from caveatlib.errors import UsageError
 from caveatlib.places import netns
 from caveatlib.places.base import Workload
 from caveatlib.places.cgroups import cgroupfs
+from caveatlib.places.engines.engine import Engine
 from caveatlib.places.process import connect_local, signal_number
 from caveatlib.support import processes
-
-if TYPE_CHECKING:
-    from caveatlib.places.engines.engine import Engine
-
 
 _DOCKERFILE = b"FROM scratch\nCOPY files /\n"
 BUILD_S = 120.0
@@ -28,9 +24,18 @@ BUILD_S = 120.0
 
 
 class EnginePlace:
-    """The place where each workload is a container of one engine."""
+    """The place where each workload is a container of one engine.
 
-    def __init__(self, engine: Engine, *, runtime: str | None, host: Mapping | None):
+    Parameters
+    ----------
+    engine : Engine
+    runtime : str or None
+        Name of an OCI runtime that the engine knows; default is its own choice.
+    host : mapping, optional
+        As `Engine.create` takes it.
+    """
+
+    def __init__(self, engine: Engine, *, runtime: str | None = None, host: Mapping | None = None):
         self._engine = engine
         self._host = {**({"runtime": runtime} if runtime else {}), **(host or {})}
         self._runtime = runtime

@@ -7,158 +7,31 @@ here is labelled, and only what is labelled is ever removed.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import platform
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 
-from caveatlib.errors import CaveatError, EngineError, MeasurementError, Unavailable, UsageError
+from caveatlib.errors import CaveatError, EngineError, MeasurementError, UsageError
 from caveatlib.places import netns
-from caveatlib.places.base import Capability
-from caveatlib.places.engines import answers, belongings, deadline, endpoint, streams
+from caveatlib.places.engines import answers, belongings, deadline, streams
+from caveatlib.places.engines.connection import CALL_S, Connection
 from caveatlib.support import programs
 
 SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
 """Seconds and bytes that a saved image may take."""
-CALL_S = 30.0
+_importing = threading.Lock()
 
 
-@cache
-def probe() -> Capability:
-    """Return whether the reader has an engine of their own that can be used."""
-    # The errors name addresses and contexts; an ability must not.
-    try:
-        with contextlib.closing(Engine(endpoint.resolve(), timeout_s=3.0)) as engine:
-            reason = f"Docker {engine.version}"
-    except Unavailable as error:
-        refused = "may not be opened" in str(error)
-        reason = "this user may not open its socket" if refused else "no running engine found"
-        return Capability(
-            "own-engine", False, reason, answers.GROUP_FIX if refused else endpoint.START_FIX
-        )
-    except UsageError:
-        return Capability("own-engine", False, "the configured engine is remote or unknown")
-    except CaveatError:
-        return Capability("own-engine", False, "the engine gives no sensible answer")
-    return Capability("own-engine", True, reason)
+class Engine(Connection):
+    """A Docker engine, with the few calls that experiments need.
 
-
-@contextmanager
-def own_engine(named: str | None = None) -> Iterator[Engine]:
-    """Open the reader's own engine, and remove at the end what was made on it.
-
-    Parameters
-    ----------
-    named : str or None
-        Address of an engine; only one that is named here may be remote.
-
-    Raises
-    ------
-    UsageError, Unavailable
-        As `endpoint.resolve`; also if nothing answers at the address.
-    """
-    engine = Engine(endpoint.resolve(named))
-    try:
-        sweep_own(engine)
-        yield engine
-    except BaseException:
-        with contextlib.suppress(CaveatError):  # the first exception says more
-            engine.clear()
-        raise
-    else:
-        engine.clear()
-    finally:
-        engine.close()
-
-
-def sweep_own(engine: Engine) -> list[str]:
-    """Remove from an engine what runs of dead owners left on it.
-
-    Returns
-    -------
-    removed : list of str
-        ``"container 1f2e3d4c5b6a"``, one for each thing removed.
-    """
-    return belongings.remove(engine, belongings.is_orphaned)
-
-
-class Engine:
-    """A connection to one Docker engine.
-
-    Attributes
-    ----------
-    where : Endpoint
-    pid : int or None
-        A process whose network and pid namespaces are the engine's; None for
-        the reader's own engine, whose namespaces are the host's.
-    run : str
-        Eight hexadecimal digits that label everything made through it.
-    version : str
-        The engine's version.
-    api : docker.APIClient
-        For what has no method here; call its functions through `call`.
+    What has no method here is called as ``engine.call(WHAT, engine.api.FUNCTION, ...)``.
     """
 
-    def __init__(
-        self,
-        where: endpoint.Endpoint,
-        *,
-        pid: int | None = None,
-        settings: Mapping[str, str] | None = None,
-        timeout_s: float = CALL_S,
-    ):
-        self.where, self.pid = where, pid
-        self.run = secrets.token_hex(4)
-        self._settings = dict(settings or {})
-        self._image: str | None = None
-        self._lock = threading.Lock()
-        self.api = answers.client(where)
-        try:
-            about = answers.as_dict(
-                self.call("version", self.api.version, False, timeout_s=timeout_s)
-            )
-            self.api._version = answers.api_version(about)
-            self.version = answers.word(about.get("Version"))
-        except EngineError as error:
-            self.close()
-            raise answers.unreachable(error, where) or error from error.__cause__
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the connections; containers stay as they are."""
-        self.api.close()
-
-    def call(self, what: str, function: Callable, *args, timeout_s: float = CALL_S, **kwargs):
-        """Call a docker-py function within a total deadline.
-
-        Parameters
-        ----------
-        what : str
-            Names the call in errors.
-
-        Raises
-        ------
-        DeadlineExceeded
-            If the answer is not complete after `timeout_s` seconds.
-        EngineError
-            If the answer is an error, or makes no sense.
-        """
-        with deadline.budgeted(timeout_s) as budget:
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:
-                raise deadline.translate(error, budget, what) from error
-
-    def info(self, *, timeout_s: float = CALL_S) -> dict:
-        """Return the engine's own description; holds names that must not be stored."""
-        return answers.as_dict(self.call("info", self.api.info, timeout_s=timeout_s))
+    _image: str | None = None
 
     def image(self) -> str:
         """Return the name of the busybox image, imported at the first use.
@@ -169,7 +42,7 @@ class Engine:
             If there is neither a local busybox for the engine's platform nor
             a busybox image in the engine.
         """
-        with self._lock:
+        with _importing:
             if self._image is None:
                 self._image = belongings.image(self)
             return self._image
@@ -240,9 +113,7 @@ class Engine:
 
     def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
         """End and remove a container; one that is gone already is no error."""
-        remove = self.api.remove_container
-        with answers.ignoring(404, 409):  # 409: its removal is under way
-            self.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)
+        belongings.remove_container(self, container, timeout_s=timeout_s)
 
     def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:
         """Return everything the engine says about a container."""
@@ -341,20 +212,6 @@ class Engine:
         return answers.text(
             self.call("network", create, name, labels=belongings.labels(self.run)), "Id"
         )
-
-    def place(self, *, runtime: str | None = None, host: Mapping[str, object] | None = None):
-        """Return the place whose workloads are containers of this engine.
-
-        Parameters
-        ----------
-        runtime : str or None
-            Name of an OCI runtime that the engine knows; default is its own choice.
-        host : mapping, optional
-            As `create` takes it.
-        """
-        from caveatlib.places.engines.containers import EnginePlace
-
-        return EnginePlace(self, runtime=runtime, host=host)
 
     def metadata(self) -> dict[str, str]:
         """Return versions and settings: conditions of a run, without names or addresses."""
