@@ -43,8 +43,9 @@ $(VENV)/talk: $(VENV)/installed
 	@touch $@
 	@$(HAND_BACK)
 
-notebooks: install ## run every notebook on the recorded data and keep its outputs
+notebooks: install ## run every notebook on the recorded data and keep its outputs; the README's parts, too
 	$(BIN)/python tools/run_notebooks.py
+	$(BIN)/python tools/readme.py
 
 test: install ## every test that this machine can run, the notebooks included
 	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and not slow'

@@ -16,6 +16,7 @@ _MODULES = (
     "host",
     "images",
     "literature",
+    "page",
     "places",
     "plots",
     "report",

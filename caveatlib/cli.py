@@ -7,6 +7,7 @@ interrupted.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -240,12 +241,30 @@ def why(
 @app.command()
 def scorecard(
     source: Annotated[str, typer.Option(help="recorded, live, or a folder of a run")] = "recorded",
+    long: Annotated[bool, typer.Option("--long", help="with quotation and reasons")] = False,
 ) -> None:
-    """Show every claim of the post with its verdict."""
+    """Show every claim of the post with its verdict, one line for each claim and machine."""
     from caveatlib import scorecard as card
 
-    found = card.table(source)
-    _say(*card.lines(found), card.tally(found))
+    _say_scorecard(card.entries(source), long=long)
+
+
+def _say_scorecard(entries, *, long: bool = False) -> None:
+    from caveatlib import scorecard as card
+
+    frame = card.as_table(entries)
+    _say(card.tally(entries), "")
+    if not long:
+        _say(*card.lines(frame, width=_width()))
+        return
+    for row in frame.to_dict("records"):
+        _say(f"{row['claim']} {row['verdict']}: “{row['quote']}” ({row['kind']})")
+        _say(*(f"  {part}" for part in (row["reason"], row["machine"], row["source"]) if part))
+
+
+def _width() -> int:
+    """Return how wide a line may be: the terminal's width, 120 at most and where there is none."""
+    return min(120, shutil.get_terminal_size((120, 24)).columns)
 
 
 @app.command()
@@ -253,12 +272,15 @@ def report(
     source: Annotated[str, typer.Option(help="auto, live, recorded, or a folder")] = "auto",
     out: Annotated[Path, typer.Option(help="folder of the page")] = Path("report"),
 ) -> None:
-    """Run the notebooks and write one self-contained page."""
+    """Run the notebooks and write a page that loads nothing, with the notebooks beside it."""
     from caveatlib import report as page
-    from caveatlib import scorecard as card
 
-    path, _, found = page.write(out, source=source, say=_say)
-    _say(*card.lines(found), card.tally(found), f"Written: {path}")
+    made = page.write(out, source=source, say=_say)
+    _say_scorecard(made.entries)
+    _say("", f"Written: {made.page}")
+    if made.failed:
+        told = "; ".join(f"{name}: {error}" for name, error in made.failed.items())
+        raise MeasurementError(f"The page is incomplete, by an error of caveatlib's own. {told}")
 
 
 @app.command()

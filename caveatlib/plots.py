@@ -7,6 +7,11 @@ alternative text of the picture.
 
 from __future__ import annotations
 
+import io
+import os
+import re
+from html import escape
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -67,7 +72,7 @@ def dots(
         spread = (np.arange(len(values)) * 0.618) % 1 - 0.5
         tint = colour(kinds.index(hues[group]))
         ax.plot(values, row + 0.5 * spread, "o", ms=4, alpha=0.6, mew=0, color=tint)
-        ax.plot([np.median(values)] * 2, [row - 0.38, row + 0.38], color="#222222", lw=2)
+        ax.plot([np.median(values)] * 2, [row - 0.38, row + 0.38], color=INK, lw=2)
     ax.set_yticks(range(len(groups)), [literal(g) for g in groups])
     ax.invert_yaxis()
     if log:
@@ -187,7 +192,7 @@ def effects(
         ax.plot([line["low"], line["high"]], [row, row], color=colour(0), lw=2)
         ax.plot(line["estimate"], row, "o", color=colour(0))
         words.append(f"{name} {line['estimate']:.3g} [{line['low']:.3g}, {line['high']:.3g}]")
-    ax.axvline(threshold, color="#222222", lw=1, ls=":")
+    ax.axvline(threshold, color=INK, lw=1, ls=":")
     _logarithmic(ax, "x")
     ax.set_yticks(range(len(shown)), [literal(n) for n in shown.index])
     ax.invert_yaxis()
@@ -223,12 +228,40 @@ def describe(ax: Axes) -> str:
     return str(ax.figure.get_label())
 
 
+FORMAT = "CAVEATLIB_FIGURES"
+"""Variable that asks `show` for ``svg``, which follows a page's dark mode; default ``png``."""
+INK = "#222222"
+"""Colour of axes, text and thresholds: the page's own text colour in an SVG."""
+
+
 def show(ax: Axes) -> None:
     """Display the figure in a notebook, its sentence as the alternative text."""
     from IPython.display import display
 
-    display(ax.figure, metadata={"image/png": {"alt": describe(ax)}})
+    if os.environ.get(FORMAT) == "svg":
+        display({"image/svg+xml": as_svg(ax), "text/plain": describe(ax)}, raw=True)
+    else:
+        display(ax.figure, metadata={"image/png": {"alt": describe(ax)}})
     plt.close(ax.figure)
+
+
+def as_svg(ax: Axes) -> str:
+    """Return the figure as an SVG whose text and axes have the colour of the page around it.
+
+    Its letters are text, so a page's font sizes and a screen reader reach them, and its
+    sentence is its label. The same figure gives the same text.
+    """
+    file = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "caveatlib"}):
+        ax.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    drawn = file.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    # Its metadata, a style of everything around it, and names that several figures would share.
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.S)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
+    drawn = re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", drawn)
+    label = escape(describe(ax), quote=True)
+    return drawn.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def _logarithmic(ax: Axes, which: str) -> None:

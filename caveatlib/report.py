@@ -1,48 +1,74 @@
-"""Execute the notebooks and write one self-contained page.
+"""Measure, run the notebooks, and write the page with the notebooks as files beside it.
 
-The page loads nothing from anywhere: no script, no font, no style sheet, and a
+Nothing loads anything from anywhere: no script, no font, no style sheet, and a
 content security policy that says so to the browser.
 """
 
 from __future__ import annotations
 
-import html
 import os
 import re
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from caveatlib import scorecard, trials
+from caveatlib import plots, scorecard, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name
+from caveatlib.page import document, pictures
+from caveatlib.page.document import POLICY, Book
+from caveatlib.page.markup import text
+from caveatlib.page.sheet import BOOK, PAGE
 from caveatlib.support import shipped
 from caveatlib.support.paths import make_folder, storage_error
-
-if TYPE_CHECKING:
-    import pandas as pd
+from caveatlib.support.privacy import scrub
 
 BUDGET_S = 75.0
 """Seconds of measuring per experiment at least, when the report measures by itself."""
 LIMIT_S = 180.0
 """An experiment whose verdicts need longer than so many seconds is replayed."""
+HIGHLIGHTS = 6
 ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 """The line of the answer in a notebook's first cell."""
 CELL_TIMEOUT_S = 600
 INTERACTIVE = "interactive"
 """Tag of cells whose output is a widget; a static figure stands before each."""
 ON_THE_PAGE = "on-the-page"
-"""Tag of cells that the page has no need of: it begins with its own scorecard."""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""Tag of cells that the page has no need of: it has its own scorecard."""
+
+
+@dataclass
+class Report:
+    """What `write` wrote.
+
+    Attributes
+    ----------
+    page : pathlib.Path
+    sources : dict
+        Experiment -> the source of its numbers, "recorded" or a folder.
+    entries : list of scorecard.Entry
+    failed : dict
+        Experiment or notebook -> last line of the traceback of an error of ours.
+    """
+
+    page: Path
+    sources: dict[str, str]
+    entries: list[scorecard.Entry]
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def write(
     out: str | os.PathLike = "report", *, source: str = "auto", say: Callable = print
-) -> tuple[Path, dict[str, str], pd.DataFrame]:
-    """Write ``out/index.html``.
+) -> Report:
+    """Write ``out/index.html`` and each notebook beside it.
+
+    An error of ours in a live run is never replaced by recorded data: the page shows
+    the last line of its traceback, and the result names it.
 
     Parameters
     ----------
@@ -57,11 +83,7 @@ def write(
 
     Returns
     -------
-    page : pathlib.Path
-    sources : dict
-        Experiment -> the source of its numbers, "recorded" or a folder.
-    card : pandas.DataFrame
-        The scorecard on the page, see `scorecard.table`.
+    Report
 
     Raises
     ------
@@ -71,27 +93,39 @@ def write(
         If Jupyter is not installed, or nothing can be measured live.
     StorageError
         If the folder cannot be written.
+    DataError
+        If a notebook fails on recorded data.
     """
     _need_jupyter()
     given = _given(source)
     out = make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
         raise storage_error("write to", out, PermissionError(13, "Permission denied"))
-    sources, reasons = (given, {}) if given else _measured(out, source, say)
-    card = scorecard.table(sources)
-    sections = []
-    for path in notebooks():
-        sections.append(_section(path, sources, reasons, say))
-    # A link from one notebook to another is one to its section here.
-    for number, path in enumerate(notebooks()):
-        here = (f'href="{path.name}"', f'href="#s{number}"')
-        sections = [(title, banner, body.replace(*here)) for title, banner, body in sections]
-    page = out / "index.html"
-    partial = out / ".index.html.partial"
-    shown = scorecard.Scorecard(card)._repr_html_()
-    partial.write_text(_page(shown, sections), encoding="utf-8")
-    partial.replace(page)
-    return page, sources, card
+    made = Report(out / "index.html", given, [])
+    reasons: dict[str, str] = {}
+    if not given:
+        reasons = _measure(made, out, source, say)
+    _judge(made, say)
+    made.entries = scorecard.entries(made.sources)
+    books = [_book(path, out, made, reasons, say) for path in notebooks()]
+    page = document(made.entries, highlights(made.sources), books)
+    _replace(made.page, page.encode())
+    _previews(made.entries, make_folder(out / "cards"))
+    return made
+
+
+def _previews(listed: list[scorecard.Entry], folder: Path) -> None:
+    """Write a picture of each card, for sites that show one beside a link."""
+    for entry in listed:
+        if entry.word != scorecard.NOT_YET:
+            for kind, content in pictures.preview(entry).items():
+                _replace(folder / f"{entry.id}.{kind}", content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def notebooks() -> list[Path]:
@@ -99,24 +133,51 @@ def notebooks() -> list[Path]:
     return sorted(shipped.folder("notebooks").glob("[0-9][0-9]-*.ipynb"))
 
 
+def contents():
+    """Return the notebooks in the order of reading, as links with what each shows, in Markdown."""
+    import nbformat
+    from IPython.display import Markdown
+
+    lines = []
+    for path in notebooks():
+        about = nbformat.read(path, as_version=4).metadata["caveatlib"]
+        lines.append(f"* [{path.stem}]({path.name}): {about['about']}")
+    return Markdown("\n".join(lines))
+
+
 def execute(path: Path, source: str):
-    """Run a notebook in a fresh kernel on a source of trials; return it executed.
+    """Read a notebook, `run` it on a source of trials, and return it."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    run(notebook, source)
+    return notebook
+
+
+def run(notebook, source: str, *, figures: str = "png") -> None:
+    """Run a notebook in a fresh kernel on a source of trials; its outputs are filled in.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+    source : str
+    figures : {"png", "svg"}
+        How `plots.show` shows figures, see there.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
         If a cell raises. A cell that takes too long, or ends its kernel, is an error too.
     """
-    import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="caveatlib-report-") as folder:
         with _environment(
             CAVEATLIB_SOURCE=source,
             JUPYTER_RUNTIME_DIR=folder,
             IPYTHONDIR=folder,
             MPLCONFIGDIR=folder,
+            **{plots.FORMAT: figures},
         ):
             NotebookClient(
                 notebook,
@@ -126,7 +187,6 @@ def execute(path: Path, source: str):
                 record_timing=False,
                 extra_arguments=["--log-level=ERROR"],  # or each kernel warns of its transport
             ).execute()
-    return notebook
 
 
 def _given(source: str) -> dict[str, str]:
@@ -136,18 +196,10 @@ def _given(source: str) -> dict[str, str]:
     return {e.NAME: trials.source_of(e, source) or "recorded" for e in ALL}
 
 
-def _measured(out: Path, source: str, say: Callable) -> tuple[dict[str, str], dict[str, str]]:
-    """Measure what can be measured here; the rest is recorded, and it is said why.
-
-    Returns
-    -------
-    sources : dict
-        Experiment -> "recorded" or the run's folder.
-    reasons : dict
-        Experiment -> why it takes too long here, to be said above its notebook.
-    """
+def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, str]:
+    """Measure what can be measured here; return why the others are replayed, for the reader."""
     folder = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    sources, reasons, errors = {e.NAME: "recorded" for e in ALL}, {}, []
+    made.sources, reasons, errors = {e.NAME: "recorded" for e in ALL}, {}, []
     for experiment in ALL:
         name = experiment.NAME
         if source == "auto" and experiment.VERDICT_S > LIMIT_S:
@@ -161,41 +213,91 @@ def _measured(out: Path, source: str, say: Callable) -> tuple[dict[str, str], di
             budget_s = max(BUDGET_S, experiment.VERDICT_S)
             say(f"Measuring {name} for about {budget_s:.0f} s.")
             trials.measure(experiment, out=folder, budget_s=budget_s)
-            sources[name] = str(folder.resolve())
+            made.sources[name] = str(folder.resolve())
         except CaveatError as error:
             errors.append(str(error))
+            reasons[name] = scrub(error).rstrip(".")
             say(f"Replaying {name} from recorded data: {error}")
+        except Exception as error:  # an error of ours: said, and never replayed in silence
+            made.failed[name] = _last_line(error)
+            reasons[name] = f"measuring it here failed: {made.failed[name]}"
+            say(f"Measuring {name} failed: {made.failed[name]}")
     if source == "live" and len(errors) == len(ALL):
         raise Unavailable(f"Nothing can be measured live here. {errors[0]}")
-    return sources, reasons
+    return reasons
 
 
-def _section(
-    path: Path, sources: dict[str, str], reasons: dict[str, str], say: Callable
-) -> tuple[str, str, str]:
-    """Return title, banner and body of one notebook, live where that works."""
+def _judge(made: Report, say: Callable) -> None:
+    """Leave out of the scorecard what cannot be judged for an error of ours."""
+    for name, source in list(made.sources.items()):
+        if source == "recorded":
+            continue
+        try:
+            scorecard.verdicts({name: source})
+        except Exception as error:
+            made.failed[name] = _last_line(error)
+            del made.sources[name]
+            say(f"Judging {name} failed: {made.failed[name]}")
+
+
+def _last_line(error: BaseException) -> str:
+    """Return the last line of an error's traceback; a cell's own where a cell raised it."""
+    if name := getattr(error, "ename", ""):
+        return scrub(f"{name}: {error.evalue}")
+    return scrub(traceback.format_exception_only(error)[-1])
+
+
+def highlights(sources: dict[str, str]) -> list:
+    """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most."""
+    told = []
+    for experiment in ALL:
+        if experiment.NAME in sources and hasattr(experiment, "highlights"):
+            found = trials.get(experiment, source=sources[experiment.NAME])
+            machine = found["machine"].iloc[0] if len(found) else ""
+            told.append(experiment.highlights(found[found["machine"] == machine]))
+    turns = [h for turn in zip_longest(*told) for h in turn if h is not None]
+    return turns[:HIGHLIGHTS]
+
+
+def _book(path: Path, out: Path, made: Report, reasons: dict[str, str], say: Callable) -> Book:
+    """Run a notebook, write it beside the page, and say where its numbers come from."""
     import nbformat
 
     about = nbformat.read(path, as_version=4).metadata.get("caveatlib", {})
     name = about.get("experiment")
-    source = sources.get(name, "recorded")
-    banner = "Measured on this machine."
+    source = made.sources.get(name, "recorded")
+    note = "Measured on this machine."
     if source == "recorded":
-        banner = f"Replayed from recorded data{': ' + reasons[name] if name in reasons else ''}."
+        note = f"Replayed from recorded data{': ' + reasons[name] if name in reasons else ''}."
     say(f"Running {path.name}.")
+    title, error = about.get("title") or path.stem, ""
+    notebook = nbformat.read(path, as_version=4)
     try:
-        notebook = execute(path, source)
+        run(notebook, source, figures="svg")
         if source != "recorded":
             _answer_live(notebook, name, source)
-    except Exception as error:  # a cell's own, a time limit, or a kernel that died
-        what = getattr(error, "ename", type(error).__name__)
+    except Exception as raised:  # a cell's own, a time limit, or a kernel that died
+        error = _last_line(raised)
         if source == "recorded":
-            raise DataError(f"Notebook {path.name!r} fails on recorded data: {what}.") from None
-        banner = f"Replayed from recorded data: the live run ended in {what}."
-        say(f"{path.name}: {banner}")
-        notebook = execute(path, "recorded")
-    title = about.get("title") or path.stem
-    return title, banner, _body(notebook)
+            raise DataError(f"Notebook {path.name!r} fails on recorded data: {error}") from None
+        made.failed[path.name] = error
+        note = f"Measured on this machine. The notebook ended in {error}"
+        say(f"{path.name} failed: {error}")
+    file = f"{path.stem}.html"
+    _replace(out / file, _notebook_page(title, note, _body(notebook)).encode())
+    return Book(file, title, note, error)
+
+
+def _notebook_page(title: str, note: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{text(title)}</title><style>{PAGE}{BOOK}</style></head>"
+        '<body class="caveats"><header class="top"><a href="index.html"><b>caveatlib</b></a>'
+        f'</header><main class="book"><p class="origin">{text(note)}</p>{body}</main>'
+        "</body></html>\n"
+    )
 
 
 def put_answer(notebook, line: str) -> None:
@@ -229,32 +331,18 @@ def _body(notebook) -> str:
     # Widgets would become scripts, which the page has none of: their text stands for them.
     notebook.metadata.pop("widgets", None)
     for output in (o for cell in notebook.cells for o in cell.get("outputs", ())):
-        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        data = output.get("data", {})
+        data.pop("application/vnd.jupyter.widget-view+json", None)
+        if svg := data.pop("image/svg+xml", ""):  # in line, where it has the page's colours
+            data["text/html"] = f"<figure>{svg}</figure>"
     exporter = HTMLExporter(
         template_name="basic",
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
-    return exporter.from_notebook_node(notebook)[0]
-
-
-def _page(card: str, sections: list[tuple[str, str, str]]) -> str:
-    links = "".join(f'<a href="#s{i}">{html.escape(t)}</a>' for i, (t, _, _) in enumerate(sections))
-    bodies = "".join(
-        f'<section id="s{i}"><p class="banner">{html.escape(banner)}</p>{body}</section>'
-        for i, (_, banner, body) in enumerate(sections)
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>caveatlib report</title><style>{_STYLE}</style></head><body>"
-        f"<header><h1>Docker caveats, checked on a machine</h1>"
-        f'<nav><a href="#scorecard">Scorecard</a>{links}</nav></header>'
-        f'<section id="scorecard"><h2>Scorecard</h2>{card}</section>'
-        f"{bodies}</body></html>\n"
-    )
+    body = exporter.from_notebook_node(notebook)[0]
+    return re.sub(r'href="(\d\d-[\w-]+)\.ipynb"', r'href="\1.html"', body)
 
 
 def _need_jupyter() -> None:
@@ -280,23 +368,3 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-_STYLE = """
-:root{color-scheme:light dark}
-body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:0 1rem 4rem}
-header{position:sticky;top:0;background:Canvas;border-bottom:1px solid #8886;padding:.3rem 0}
-h1{font-size:1.5rem;margin:.3rem 0}nav a{margin-right:1rem}
-section{margin-top:2rem;border-top:1px solid #8886;padding-top:.5rem;overflow-x:auto}
-.banner{font-weight:600}
-pre{font-size:.85rem;line-height:1.35;overflow-x:auto;padding:.4rem .6rem;margin:.4rem 0}
-.input pre,.highlight pre{background:#8881;border-radius:4px}
-table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0}
-td,th{padding:.2rem .5rem;border-bottom:1px solid #8884;text-align:right;vertical-align:top}
-.scorecard td,.scorecard th{text-align:left}
-img{max-width:100%;height:auto;background:#fff}
-.scorecard b{white-space:nowrap}
-.not-measured-yet{opacity:.6}
-.holds b{color:#0a7d4f}.does-not-hold b{color:#c2410c}
-@media (prefers-color-scheme:dark){.holds b{color:#4ade80}.does-not-hold b{color:#fb923c}}
-"""

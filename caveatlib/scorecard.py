@@ -1,4 +1,4 @@
-"""Every claim of the post on one page: its verdict, or why it has none.
+"""Every claim with its verdicts, or why it has none: as entries, as a table, as lines.
 
 Sits above the experiments: it asks each for its verdicts and lays them beside
 the ledger. What nobody has measured yet says so; what is history has a card.
@@ -6,24 +6,82 @@ the ledger. What nobody has measured yet says so; what is history has a card.
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from caveatlib import claims, store, trials
+from caveatlib.claims import SIGNS, Decision, ThenAndNow, Verdict, Verdicts, Whole
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
 from caveatlib.support.text import escape_control_characters
 
-NOT_YET, HISTORY = "not measured yet", "then and now"
-SEVERAL = "with several answers"
-COLUMNS = ("claim", "quote", "kind", "experiment", "verdict", "effect", "machine", "source")
+NOT_YET, HISTORY, SEVERAL = "no experiment yet", "then and now", "differs by machine"
+WORDS = (*claims.VERDICTS, SEVERAL, HISTORY, NOT_YET)
+"""What an entry can come to, in the order of a tally."""
+ALL_SIGNS = SIGNS | {SEVERAL: "≠", HISTORY: "→", NOT_YET: "·"}
+OURS = "Claims of our own"
+COLUMNS = (
+    "claim",
+    "quote",
+    "kind",
+    "experiment",
+    "verdict",
+    "headline",
+    "reason",
+    "machine",
+    "source",
+)
 
 
-def table(source: str | os.PathLike | Mapping | None = None) -> pd.DataFrame:
-    """Return every row of the ledger, and our own claims, with their verdicts.
+@dataclass(frozen=True)
+class Entry:
+    """A statement of the post, or a claim of ours, and all that is known of it.
+
+    Attributes
+    ----------
+    id, section, quote, kind, experiment : str
+        As in the ledger; a claim of ours has the section `OURS`.
+    tests : str
+        What decides it, or would.
+    verdicts : tuple of Verdict
+        One per machine.
+    parts : mapping of str to tuple of Verdict
+        Id of each part -> its verdicts, one per machine.
+    recorded : tuple of Verdict
+        The recorded verdicts, where `verdicts` are another run's.
+    history : ThenAndNow, optional
+    decision : Decision, optional
+    evidence : mapping of str to pandas.DataFrame
+        Id of the claim or part -> the rows that it was decided by.
+    """
+
+    id: str
+    section: str
+    quote: str
+    kind: str
+    experiment: str
+    tests: str
+    verdicts: tuple[Verdict, ...] = ()
+    parts: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    recorded: tuple[Verdict, ...] = ()
+    history: ThenAndNow | None = None
+    decision: Decision | None = None
+    evidence: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def word(self) -> str:
+        """What it comes to: one of `WORDS`."""
+        found = {verdict.verdict for verdict in self.verdicts}
+        if len(found) > 1:
+            return SEVERAL
+        return found.pop() if found else HISTORY if self.history else NOT_YET
+
+
+def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
+    """Return every row of the ledger, then the claims of ours, with what was found.
 
     Parameters
     ----------
@@ -33,147 +91,173 @@ def table(source: str | os.PathLike | Mapping | None = None) -> pd.DataFrame:
         ``VERDICT_S``; in a folder given here, an experiment that the run left
         out stays without a verdict. A mapping gives each experiment's name a
         source of its own.
+    """
+    sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
+    read = {e.NAME: _read(e, sources[e.NAME]) for e in ALL if e.NAME in sources}
+    found = {}
+    for experiment in ALL:
+        measured = read.get(experiment.NAME)
+        judged = experiment.verdicts(measured) if measured is not None else Verdicts()
+        recorded = _recorded(experiment) if any(v.source != "recorded" for v in judged) else []
+        for decision in experiment.DECISIONS:
+            name = decision.claim.id
+            if "/" in name:
+                continue
+            decisions = {d.claim.id: d for d in experiment.DECISIONS}
+            parts = decision.parts if isinstance(decision, Whole) else ()
+            found[name] = Entry(
+                name,
+                OURS,
+                decision.claim.text,
+                decision.claim.kind,
+                experiment.NAME,
+                decision.claim.decides,
+                verdicts=_of(judged, name),
+                parts={part: _of(judged, part) for part in parts},
+                recorded=_of(recorded, name),
+                decision=decision,
+                evidence={
+                    part: claims.evidence(measured, decisions[part]) for part in (name, *parts)
+                }
+                if measured is not None
+                else {},
+            )
+    listed = [_of_ledger(row, found.pop(row["id"], None)) for row in _ledger()]
+    return listed + list(found.values())
+
+
+def table(source: str | os.PathLike | Mapping | None = None) -> pd.DataFrame:
+    """Return `entries` as a table, one row per claim and machine.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`; a claim has one row per verdict: per machine, and
-        per tool where its experiment judges these apart.
+        Columns `COLUMNS`.
     """
-    found: dict[str, list[claims.Verdict]] = {}
-    for verdict in verdicts(source):
-        if "/" not in verdict.claim:  # parts of a claim are in its experiment's notebook
-            found.setdefault(verdict.claim, []).append(verdict)
-    rows = []
-    for claim in claims.ledger().to_dict("records"):
-        for verdict in found.pop(claim["id"], [None]):
-            rows.append(_row(claim["id"], claim["quote"], claim["kind"], claim, verdict))
-    ours = {c.id: c for experiment in ALL for c in experiment.CLAIMS}
-    for name, own in found.items():
-        for verdict in own:
-            rows.append(_row(name, ours[name].text, ours[name].kind, {}, verdict))
+    return as_table(entries(source))
+
+
+def as_table(listed: Sequence[Entry]) -> pd.DataFrame:
+    """Return entries as a table, one row per claim and machine, with columns `COLUMNS`."""
+    rows = [row for entry in listed for row in _rows(entry)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def verdicts(source: str | os.PathLike | Mapping | None = None) -> claims.Verdicts:
-    """Return the verdicts of all experiments that have trials in this source."""
+def verdicts(source: str | os.PathLike | Mapping | None = None) -> Verdicts:
+    """Return the verdicts of all experiments that have trials in this source, parts included."""
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
-    return claims.Verdicts(v for e in ALL if e.NAME in sources for v in _of(e, sources[e.NAME]))
+    found = Verdicts()
+    for experiment in ALL:
+        if experiment.NAME in sources:
+            measured = _read(experiment, sources[experiment.NAME])
+            found += experiment.verdicts(measured) if measured is not None else []
+    return found
 
 
-HEADS = (
-    ("Claim", 4),
-    ("In the post of 11 April 2016, or ours", 14),
-    ("Verdict", 8),
-    ("Because", 24),
-    ("Source", 8),
-)
-"""Columns of the page, and the least width of each in em."""
+def counts(listed: Sequence[Entry]) -> dict[str, int]:
+    """Return how many statements of the post came to each word, in the order of `WORDS`."""
+    words = [entry.word for entry in listed if entry.section != OURS]
+    return {word: words.count(word) for word in WORDS if word in words}
 
 
-class Scorecard:
-    """The table as a page: text in a terminal, a table with the reasons in a notebook."""
-
-    def __init__(self, frame: pd.DataFrame):
-        self.frame = frame
-
-    def __repr__(self):
-        return "\n".join(lines(self.frame))
-
-    def _repr_html_(self):
-        head = "".join(
-            f'<th style="text-align:left;min-width:{width}em">{name}</th>' for name, width in HEADS
-        )
-        rows, before = "", None
-        for row in self.frame.to_dict("records"):
-            rows += _html_row(row, again=row["claim"] == before)
-            before = row["claim"]
-        return (
-            f'<p>{html.escape(tally(self.frame))}</p><table class="scorecard">'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        )
-
-
-def tally(frame: pd.DataFrame) -> str:
-    """Say in a sentence how many statements of the post hold, do not, or are open."""
-    answers = frame.groupby("claim", sort=False)["verdict"].unique()
-    answers = answers.map(lambda found: found[0] if len(found) == 1 else SEVERAL)
-    own = answers.index.isin(frame.loc[frame["kind"] == "ours", "claim"])
-    said = [
-        f"{len(part)} {whose}: " + ", ".join(f"{v} {n}" for v, n in _counted(part))
-        for part, whose in ((answers[~own], "statements of the post"), (answers[own], "of ours"))
-        if len(part)
-    ]
-    return f"{'; '.join(said)}."
-
-
-def _counted(answers: pd.Series) -> list[tuple[str, int]]:
-    order = (*claims.VERDICTS, SEVERAL, HISTORY, NOT_YET)
-    counts = answers.value_counts()
-    return [(verdict, int(counts[verdict])) for verdict in order if verdict in counts.index]
-
-
-def lines(frame: pd.DataFrame) -> Iterable[str]:
-    """Yield the scorecard as text, one line per row; nothing in it steers a terminal."""
-    for row in frame.to_dict("records"):
-        effect = f": {row['effect']}" if row["effect"] else ""
-        where = f" [{row['machine']}; {row['source']}]" if row["machine"] else ""
-        line = f"{row['claim']:<20} {row['verdict']:<18} {_quoted(row)}{effect}{where}"
-        yield escape_control_characters(line)
-
-
-def _quoted(row: Mapping) -> str:
-    """Return the statement, and whose it is unless the post says it in these words."""
-    whose = f" ({row['kind']})" if row["kind"] in ("derived", "ours") else ""
-    return f"“{row['quote']}”{whose}"
-
-
-def _html_row(row: dict, *, again: bool) -> str:
-    """Return a row of the page; a claim with several verdicts is named once."""
-    texts = {name: html.escape(str(value)) for name, value in row.items()}
-    where = "<br>".join(t for t in (texts["source"], texts["machine"]) if t)
-    cells = (
-        "" if again else texts["claim"],
-        "" if again else html.escape(_quoted(row)),
-        f"<b>{texts['verdict']}</b>",
-        texts["effect"],
-        where,
+def tally(listed: Sequence[Entry]) -> str:
+    """Say in a sentence how the statements of the post stand, and how ours do."""
+    post = counts(listed)
+    own = [entry.word for entry in listed if entry.section == OURS]
+    said = f"{sum(post.values())} statements of the post: " + ", ".join(
+        f"{word} {n}" for word, n in post.items()
     )
-    body = "".join(f'<td style="text-align:left;vertical-align:top">{c}</td>' for c in cells)
-    return f'<tr class="{texts["verdict"].replace(" ", "-")}">{body}</tr>'
+    if own:
+        ours = ", ".join(f"{word} {own.count(word)}" for word in WORDS if word in own)
+        said += f"; {len(own)} of ours: {ours}"
+    return f"{said}."
 
 
-def _of(experiment, source) -> list[claims.Verdict]:
+def lines(frame: pd.DataFrame, *, width: int = 120) -> Iterable[str]:
+    """Yield the scorecard as text: one line per claim and machine, none wider than `width`.
+
+    Nothing in a line steers a terminal. Several machines are told apart by a number,
+    which the last lines explain.
+    """
+    machines = [m for m in dict.fromkeys(frame["machine"]) if m]
+    for row in frame.to_dict("records"):
+        number = (
+            f"[{machines.index(row['machine']) + 1}] "
+            if len(machines) > 1 and row["machine"]
+            else ""
+        )
+        verdict = f"{ALL_SIGNS[row['verdict']]} {row['verdict']}"
+        text = number + (row["headline"] or f"“{row['quote']}”")
+        yield _cut(f"{row['claim']:<19} {verdict:<19} {text}", width)
+    for number, machine in enumerate(machines, start=1):
+        sources = ", ".join(dict.fromkeys(frame.loc[frame["machine"] == machine, "source"]))
+        yield _cut(f"{f'[{number}] ' if len(machines) > 1 else ''}{machine} ({sources})", width)
+
+
+def _cut(line: str, width: int) -> str:
+    line = escape_control_characters(line)
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _ledger() -> list[dict]:
+    return claims.ledger().to_dict("records")
+
+
+def _of_ledger(row: dict, entry: Entry | None) -> Entry:
+    told = {"section": row["section"], "quote": row["quote"], "kind": row["kind"]}
+    if entry is not None:
+        return replace(entry, **told)
+    history = None
+    if row["kind"] == "then-now":
+        try:
+            history = claims.then_and_now(row["id"])
+        except CaveatError:  # listed as history, and its card is still to be written
+            history = None
+    return Entry(
+        row["id"], experiment=row["experiment"], tests=row["tests"], history=history, **told
+    )
+
+
+def _of(judged: Sequence[Verdict], claim: str) -> tuple[Verdict, ...]:
+    return tuple(v for v in judged if v.claim == claim)
+
+
+def _recorded(experiment) -> Verdicts:
+    measured = _read(experiment, "recorded")
+    return experiment.verdicts(measured) if measured is not None else Verdicts()
+
+
+def _read(experiment, source) -> pd.DataFrame | None:
+    """Return an experiment's trials from a source, or None if it has none there."""
     source = trials.source_of(experiment, source)
     if source is None or (source == "recorded" and not store.versions(experiment.NAME)):
-        return []
+        return None
     budget = {"budget_s": experiment.VERDICT_S} if source == "live" else {}
     try:
-        return trials.open(experiment, source=source, **budget).verdicts()
+        return trials.get(experiment, source=source, **budget)
     except Unavailable:
-        return []
+        return None
 
 
-def _row(name: str, quote: str, kind: str, claim: dict, verdict: claims.Verdict | None) -> dict:
-    row = {"claim": name, "quote": quote, "kind": kind, "experiment": claim.get("experiment", "")}
-    if verdict is not None:
-        return row | {
-            "claim": verdict.claim,
-            "experiment": verdict.experiment,
-            "verdict": verdict.verdict,
-            "effect": verdict.because,
-            "machine": verdict.machine,
-            "source": verdict.source,
-        }
-    try:
-        card = claims.then_and_now(name) if kind == "then-now" else None
-    except CaveatError:
-        card = None
-    if card is not None:
-        return row | {
-            "verdict": HISTORY,
-            "effect": f"{card.now} ({card.source})",
-            "machine": "",
-            "source": "literature",
-        }
-    return row | {"verdict": NOT_YET, "effect": "", "machine": "", "source": ""}
+def _rows(entry: Entry) -> list[dict]:
+    row = {name: getattr(entry, name) for name in ("quote", "kind", "experiment")}
+    row |= {"claim": entry.id, "verdict": entry.word, "machine": "", "source": ""}
+    if entry.verdicts:
+        return [
+            row
+            | {
+                "verdict": v.verdict,
+                "headline": v.headline,
+                "reason": v.because,
+                "machine": v.machine,
+                "source": v.source,
+            }
+            for v in entry.verdicts
+        ]
+    if entry.history is not None:
+        now = entry.history.now
+        reason = f"{now} ({entry.history.source})"
+        return [
+            row | {"headline": now.partition(". ")[0], "reason": reason, "source": "literature"}
+        ]
+    return [row | {"headline": "", "reason": ""}]

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import imagebuild as build
 import left
-import pandas as pd
 import pytest
 
-from caveatlib import cli, images, report, scorecard, trials
+from caveatlib import claims, cli, images, report, scorecard, trials
 from caveatlib.errors import MeasurementError
 from caveatlib.places import spec
 
@@ -187,21 +186,26 @@ def test_doctor_names_a_fix_for_what_is_missing(run, monkeypatch):
 
 
 def test_scorecard_has_every_row_of_the_ledger(run):
-    """One line each, in the order of the post."""
+    """The tally, then one line each, in the order of the post; the rest on request."""
     _, out, _ = run("scorecard")
-    ids = [line.split()[0] for line in out.splitlines()]
+    ids = [line.split()[0] for line in out.splitlines() if line]
     assert [i for i in dict.fromkeys(ids) if i.startswith("C")] == [
         f"C{n:02}" for n in range(1, 38)
     ]
-    assert out.splitlines()[-1].startswith("37 statements of the post: ")
+    assert out.splitlines()[0].startswith("37 statements of the post: ")
+    assert max(map(len, out.splitlines()[1:])) <= 120
+    _, long, _ = run("scorecard", "--long")
+    assert "  " in long
+    assert all(quote in long for quote in claims.ledger()["quote"])
 
 
 def test_scorecard_of_a_run(run):
-    """A folder's own verdicts, and the rest not measured yet."""
+    """A folder's own verdicts, and the rest without an experiment."""
     run("measure", "startup", "--places", "process", "--blocks", "1", "--out", "r")
     status, out, _ = run("scorecard", "--source", "r")
     assert status == 0
-    assert "live" in next(line for line in out.splitlines() if line.startswith("C23"))
+    assert "not measured here" in next(x for x in out.splitlines() if x.startswith("C23"))
+    assert out.splitlines()[-1].endswith("(live)")
 
 
 def test_a_wrong_checksum_is_one_line(run, tmp_path):
@@ -215,23 +219,32 @@ def test_a_wrong_checksum_is_one_line(run, tmp_path):
 
 
 def test_report_prints_the_scorecard_of_its_page(run, monkeypatch):
-    """What is printed is what the page shows, not made again from other trials."""
-    row = dict.fromkeys(scorecard.COLUMNS, "x") | {"claim": "C99", "verdict": "holds"}
+    """What is printed is what the page shows, not made again; an error of ours is status 1."""
+    entry = scorecard.Entry(
+        "C99", "s", "q", "measurable", "startup", "t",
+        verdicts=(claims.Verdict("C99", "startup", "holds", because="It does."),),
+    )  # fmt: skip
+    failed = {}
 
     def write(out, *, source, say):
-        return out / "index.html", {}, pd.DataFrame([row])
+        return report.Report(out / "index.html", {}, [entry], failed)
 
-    def table(source):
+    def entries(source):
         raise AssertionError("made again")
 
     monkeypatch.setattr(report, "write", write)
-    monkeypatch.setattr(scorecard, "table", table)
+    monkeypatch.setattr(scorecard, "entries", entries)
     status, out, _ = run("report", "--out", "here")
     assert status == 0
-    first, tally, last = out.splitlines()
+    tally, _, first, *_, last = out.splitlines()
     assert first.startswith("C99")
     assert tally == "1 statements of the post: holds 1."
     assert last == "Written: here/index.html"
+    failed["02-x.ipynb"] = "KeyError: 'x'"
+    status, out, err = run("report", "--out", "here")
+    assert status == 1
+    assert "Written: here/index.html" in out
+    assert "02-x.ipynb: KeyError: 'x'" in err
 
 
 def test_clean_is_harmless_twice(run):

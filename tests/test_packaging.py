@@ -1,5 +1,6 @@
 """What a stranger installs: light to import, whole in a wheel, same in every list."""
 
+import importlib.util
 import json
 import os
 import re
@@ -101,6 +102,20 @@ def test_readme_names_commands_as_they_are_typed():
     assert ". .venv/bin/activate" in text
     # Kernels run in notebooks/, where a relative folder is another.
     assert re.findall(r"CAVEATLIB_SOURCE=(.{6})", text) == ['"$PWD/']
+
+
+def test_the_readme_and_its_pictures_follow_the_data():
+    """Picture, findings, notebooks and commands are what `tools/readme.py` makes of the data."""
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "tools" / "readme.py")
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    made = readme.parts()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.filled(text, made) == text
+    for name in ("picture", "findings", "notebooks", "commands"):
+        assert made[name] in text
+    for path in readme.PICTURES.values():
+        assert made[str(path)] == path.read_text(encoding="utf-8")
 
 
 def test_environment_yml_agrees_with_pyproject():

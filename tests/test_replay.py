@@ -38,7 +38,7 @@ LOG = os.environ["CONNECT_LOG"]
 sys.addaudithook(_note)
 """
 SMALL = """
-from caveatlib import claims, host, images, literature, report, scorecard, store, trials
+from caveatlib import claims, host, images, literature, page, report, scorecard, store, trials
 from caveatlib.experiments import ALL
 
 for experiment in ALL:
@@ -46,7 +46,7 @@ for experiment in ALL:
         rows = trials.get(experiment, source="recorded", version=version)
         assert len(rows) and (rows["source"] != "live").all()
         experiment.summarize(rows), experiment.verdicts(rows), experiment.answer(rows)
-assert len(repr(scorecard.Scorecard(scorecard.table("recorded"))).splitlines()) >= 37
+assert len(repr(page.Overview(scorecard.entries("recorded"))).splitlines()) >= 37
 """
 
 
@@ -140,7 +140,7 @@ def test_the_command_replays(nobody):
     """Scorecard and doctor end with status 0; doctor says what is missing and how to mend it."""
     command = [sys.executable, "-m", "caveatlib.cli"]
     lines = _ok(nobody([*command, "scorecard"])).splitlines()
-    assert lines[0].startswith("C01 ")
+    assert lines[2].startswith("C01 ")
     nobody.log.write_text("")
     found = {a["ability"]: a for a in json.loads(_ok(nobody([*command, "doctor", "--json"])))}
     assert found["process"]["available"]

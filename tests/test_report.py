@@ -1,6 +1,6 @@
 """The report: one page that holds everything, and says where its numbers come from.
 
-Seen to fail: with the policy left out of `report._page`.
+Seen to fail: with the policy left out of `page.document`; with an error of ours replayed.
 """
 
 import html
@@ -12,7 +12,7 @@ import browser as browsers
 import nbformat
 import pytest
 
-from caveatlib import report, scorecard, store, trials
+from caveatlib import report, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import ALL
 
@@ -62,6 +62,7 @@ class _Page(HTMLParser):
         self._style = False
 
 
+NOTEBOOK = re.compile(r"(index|\d\d-[\w-]+)\.html(#.*)?")
 LOADS = {"src", "srcset", "href", "data", "action", "formaction", "poster", "background", "ping"}
 
 
@@ -73,8 +74,8 @@ def assert_self_contained(text: str) -> None:
     assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
     assert [v[:40] for v in page.loads if not v.startswith("data:image/")] == []
     assert not re.search(r"@import|url\((?!['\"]?data:)", page.styles)
-    assert [v for v in page.links if not v.startswith(("#", "https://", "http://"))] == []
-    assert not [v for v in page.links if v.startswith("http")], "a link leads away"
+    inside = ("#", "https://", "data:text/csv;", "data:application/json;")
+    assert [v for v in page.links if not v.startswith(inside) and not NOTEBOOK.fullmatch(v)] == []
 
 
 def book(path, *cells, title="One & <two>", experiment="startup", text="# Title"):
@@ -108,45 +109,82 @@ def live(tmp_path):
 @pytest.fixture
 def no_verdicts(monkeypatch):
     """Let no experiment have a verdict: what is tested is the page around them."""
+    monkeypatch.setattr(report.scorecard, "entries", lambda source: [])
     monkeypatch.setattr(report.scorecard, "verdicts", lambda source: [])
+    monkeypatch.setattr(report, "highlights", lambda sources: [])
 
 
-def test_a_live_notebook_that_fails_is_replayed(tmp_path, books, live, no_verdicts):
-    """Its banner says so with the error's kind, the other notebook stays live, all are shown."""
-    book(books / "01-fails.ipynb", FAILS_LIVE)
+def notes(page) -> list[str]:
+    """Return what the page says of each notebook's numbers."""
+    return re.findall(r"<small>(.*?)</small>", page.read_text("utf-8").split('id="notebooks"')[1])
+
+
+def test_an_error_of_ours_is_said_and_never_replayed(tmp_path, books, live, no_verdicts):
+    """A live notebook that fails stays live up to its error; the page and the result name it."""
+    book(books / "01-fails.ipynb", SHOWN, FAILS_LIVE + "\nprint('never')")
     book(books / "02-works.ipynb", SHOWN)
     book(books / "03-other.ipynb", SHOWN, experiment="quota")
     said = []
-    path, sources, _ = report.write(tmp_path / "out", source=str(live), say=said.append)
-    text = path.read_text(encoding="utf-8")
-    banners = re.findall(r'<p class="banner">(.*?)</p>', text)
-    assert banners == [
-        "Replayed from recorded data: the live run ended in AssertionError.",
+    made = report.write(tmp_path / "out", source=str(live), say=said.append)
+    assert made.failed == {"01-fails.ipynb": "AssertionError:"}
+    assert notes(made.page) == [
+        "Measured on this machine. The notebook ended in AssertionError:",
         "Measured on this machine.",
         "Replayed from recorded data.",
     ]
-    shown = re.findall(r"^<pre>source is (.*)", text, re.M)
-    assert [s.split("/")[-1] for s in shown] == ["recorded", "run", "recorded"]
-    assert f"01-fails.ipynb: {banners[0]}" in said
-    assert sources == {e.NAME: "recorded" for e in ALL} | {"startup": str(live)}
+    text = made.page.read_text(encoding="utf-8")
+    assert "This notebook failed:</b> <code>AssertionError:</code>" in text
+    shown = [
+        re.findall(r"<pre>source is (.*)", (tmp_path / "out" / name).read_text(encoding="utf-8"))
+        for name in ("01-fails.html", "02-works.html", "03-other.html")
+    ]
+    assert [[s.split("/")[-1] for s in each] for each in shown] == [
+        ["run", "run"], ["run"], ["recorded"],
+    ]  # fmt: skip
+    assert "01-fails.ipynb failed: AssertionError:" in said
+    assert made.sources == {e.NAME: "recorded" for e in ALL} | {"startup": str(live)}
 
 
-def test_a_kernel_that_dies_is_replayed(tmp_path, books, live, no_verdicts):
+def test_a_kernel_that_dies_is_said(tmp_path, books, live, no_verdicts):
     """Not only a cell's own error: the end of its kernel, too."""
     book(
         books / "01-dies.ipynb", SHOWN + "\nif 'run' in os.environ['CAVEATLIB_SOURCE']: os._exit(1)"
     )
-    path, *_ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
-    assert "Replayed from recorded data: the live run ended in" in path.read_text(encoding="utf-8")
+    made = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    assert "DeadKernelError" in made.failed["01-dies.ipynb"]
+
+
+def test_a_run_that_cannot_be_judged_is_said(tmp_path, books, live, monkeypatch):
+    """An error while judging takes the experiment off the scorecard, and is named."""
+
+    def verdicts(source):
+        raise KeyError("last_output_s_median")
+
+    monkeypatch.setattr(report.scorecard, "verdicts", verdicts)
+    monkeypatch.setattr(report.scorecard, "entries", lambda source: [])
+    monkeypatch.setattr(report, "highlights", lambda sources: [])
+    made = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    assert made.failed == {"startup": "KeyError: 'last_output_s_median'"}
+    assert "startup" not in made.sources
+
+
+def test_an_error_while_measuring_is_said(tmp_path, books, no_verdicts, monkeypatch):
+    """It is no reason to replay in silence: the page's note has the traceback's last line."""
+
+    def measure(experiment, *, out, budget_s):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(report.trials, "measure", measure)
+    book(books / "01-a.ipynb", SHOWN)
+    made = report.write(tmp_path / "out", source="auto", say=lambda _: None)
+    assert made.failed["startup"] == "ZeroDivisionError: division by zero"
+    assert notes(made.page) == [
+        "Replayed from recorded data: measuring it here failed: ZeroDivisionError: division by "
+        "zero."
+    ]
 
 
 RECORDED = "# Title\n\n**Answer, from the recorded trials:** Thirteen.\n\nMore *words*."
-
-
-def answers(path) -> list[str]:
-    """Return the lines of the answer in a page, as they are shown."""
-    text = path.read_text(encoding="utf-8")
-    return [re.sub("<.*?>", "", html.unescape(a)) for a in re.findall("<p>(.*?Answer.*)</p>", text)]
 
 
 def test_a_live_answer_is_this_runs(tmp_path, books, live, no_verdicts, monkeypatch):
@@ -159,25 +197,16 @@ def test_a_live_answer_is_this_runs(tmp_path, books, live, no_verdicts, monkeypa
 
     monkeypatch.setattr(trials, "open", opened)
     book(books / "01-live.ipynb", SHOWN, text=RECORDED)
-    book(books / "02-fails.ipynb", FAILS_LIVE, text=RECORDED)
     book(books / "03-other.ipynb", SHOWN, experiment="quota", text=RECORDED)
-    path, *_ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
-    assert "<em>words</em>" in path.read_text(encoding="utf-8")
+    report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    raw = (tmp_path / "out" / "01-live.html").read_text(encoding="utf-8")
+    assert "<em>words</em>" in raw
     assert asked == [("startup", str(live))]
-    recorded = "Answer, from the recorded trials: Thirteen."
-    text = html.unescape(path.read_text(encoding="utf-8"))
-    assert "Answer, measured on this machine:</strong> Here 7 s, of rows <b>*x*</b> a_b_c." in text
-    assert "&lt;b&gt;" in path.read_text(encoding="utf-8")
-    assert answers(path)[1:] == [recorded, recorded]
-
-
-def test_an_answer_that_cannot_be_given_is_replayed(tmp_path, books, live, no_verdicts):
-    """A run that cannot be read has no answer: the notebook is the recorded one, and says so."""
-    book(books / "01-live.ipynb", SHOWN, text=RECORDED)
-    path, *_ = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
-    text = path.read_text(encoding="utf-8")
-    assert "Replayed from recorded data: the live run ended in DataError." in text
-    assert answers(path) == ["Answer, from the recorded trials: Thirteen."]
+    told = "Answer, measured on this machine:</strong> Here 7 s, of rows <b>*x*</b> a_b_c."
+    assert told in html.unescape(raw)
+    assert "&lt;b&gt;" in raw
+    other = (tmp_path / "out" / "03-other.html").read_text(encoding="utf-8")
+    assert "Answer, from the recorded trials:</strong> Thirteen." in other
 
 
 def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_verdicts):
@@ -188,27 +217,30 @@ def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_the_scorecard_stands_first_and_once(tmp_path, books, no_verdicts):
-    """Before the notebooks; what a notebook says of it on its own is left out."""
+def test_a_notebooks_own_scorecard_is_left_out(tmp_path, books, no_verdicts):
+    """The page has one; a link to another notebook leads to its page."""
     notebook = nbformat.read(book(books / "01-a.ipynb", "'this stays'", "'this goes'"), 4)
     notebook.cells[2].metadata["tags"] = [report.ON_THE_PAGE]
     nbformat.write(notebook, books / "01-a.ipynb")
-    path, *_ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
-    text = path.read_text(encoding="utf-8")
+    notebook.cells[0].source = "# Title\n\n[next](02-b.ipynb)"
+    nbformat.write(notebook, books / "01-a.ipynb")
+    made = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    text = (tmp_path / "out" / "01-a.html").read_text(encoding="utf-8")
     assert "this stays" in text
     assert "this goes" not in text
-    assert text.index('id="scorecard"') < text.index('id="s0"')
+    assert 'href="02-b.html"' in text
+    assert '<a href="01-a.html">One &amp; &lt;two&gt;</a>' in made.page.read_text(encoding="utf-8")
 
 
 def test_the_environment_is_as_before(tmp_path, books, no_verdicts, monkeypatch):
     """The report tells its kernels their source, and nobody else."""
     monkeypatch.setenv("CAVEATLIB_SOURCE", "elsewhere")
     book(books / "01-a.ipynb", SHOWN)
-    path, *_ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    report.write(tmp_path / "out", source="recorded", say=lambda _: None)
     import os
 
     assert os.environ["CAVEATLIB_SOURCE"] == "elsewhere"
-    assert "source is recorded" in path.read_text(encoding="utf-8")
+    assert "source is recorded" in (tmp_path / "out" / "01-a.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.browser
@@ -216,14 +248,16 @@ def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
     """Pictures are in the page, the policy stands first; a browser asks for nothing."""
     require(browsers.PROGRAM)
     book(books / "01-a.ipynb", SHOWN, HTML, PICTURE)
-    path, *_ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    path = tmp_path / "out" / "01-a.html"
     text = path.read_text(encoding="utf-8")
     assert_self_contained(text)
-    assert 'alt="Nothing &amp; &lt;nothing&gt;."' in text
-    look = "[document.images.length, [...document.images].every(i => i.naturalWidth > 100)]"
+    assert_self_contained((tmp_path / "out" / "index.html").read_text(encoding="utf-8"))
+    assert 'aria-label="Nothing &amp; &lt;nothing&gt;."' in text
+    look = "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().width > 100)"
     with browsers.browser() as running:
         page = browsers.visit(running, path.as_uri(), evaluate=look)
-        assert (page.found, page.requests, page.messages) == ([1, True], [], [])
+        assert (page.found, page.requests, page.messages) == ([True], [], [])
         # The policy is heeded: what would load or run is refused by name.
         bad = "<img src='http://127.0.0.1:9/a'><script>alert(1)</script><b onclick='1'>b</b>"
         path.write_text(text.replace("</body>", bad + "</body>"), encoding="utf-8")
@@ -239,24 +273,33 @@ def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
 def test_the_recorded_report_loads_nothing(require, tmp_path, bars):
     """All notebooks on recorded data: every picture shown, every cell's words, no request."""
     require(browsers.PROGRAM)
-    path, sources, _ = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
-    assert set(sources.values()) == {"recorded"}
-    text = path.read_text(encoding="utf-8")
-    assert_self_contained(text)
-    look = """({pictures: document.images.length,
-      blank: [...document.images].filter(i => i.naturalWidth < 100).length,
-      wordless: [...document.images].filter(i => i.alt.length < 20).length,
-      sections: document.querySelectorAll('section').length,
-      wide: document.documentElement.scrollWidth - innerWidth})"""
+    made = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    assert set(made.sources.values()) == {"recorded"}
+    assert made.failed == {}
+    pages = sorted((tmp_path / "out").glob("*.html"))
+    assert len(pages) == len(report.notebooks()) + 1
+    look = """({pictures: document.querySelectorAll('svg').length,
+      wordless: [...document.querySelectorAll('svg[role=img]')]
+        .filter(i => i.getAttribute('aria-label').length < 20).length,
+      wide: document.documentElement.scrollWidth - innerWidth,
+      astray: [...document.querySelectorAll('a[href^="#"]')]
+        .filter(a => !document.getElementById(decodeURIComponent(a.hash.slice(1)))).length})"""
+    pictures, requests = 0, []
     with browsers.browser() as running:
-        page = browsers.visit(running, path.as_uri(), evaluate=look)
-    assert page.requests == []
-    assert page.messages == []
-    assert page.found["sections"] == len(report.notebooks()) + 1
-    assert page.found["pictures"] >= len(ALL)
-    assert (page.found["blank"], page.found["wordless"]) == (0, 0)
-    assert page.found["wide"] <= 0
-    bars.append(("report in a browser: requests", len(page.requests), "0"))
+        for path in pages:
+            assert_self_contained(path.read_text(encoding="utf-8"))
+            page = browsers.visit(running, path.as_uri(), evaluate=look)
+            assert page.messages == [], path.name
+            assert (page.found["wordless"], page.found["astray"]) == (0, 0), path.name
+            assert page.found["wide"] <= 0, path.name
+            pictures += page.found["pictures"]
+            requests += page.requests
+    assert requests == []
+    assert pictures >= len(ALL)
+    size = sum(path.stat().st_size for path in pages)
+    assert size <= 2_000_000
+    bars.append(("report in a browser: requests", len(requests), "0"))
+    bars.append(("report: page and notebooks", f"{size / 1e6:.2f} MB", "<= 2 MB"))
 
 
 def test_what_cannot_be_written(tmp_path, books):
@@ -294,8 +337,10 @@ def test_auto_says_what_it_replays(tmp_path, books, no_verdicts, monkeypatch):
     book(books / "01-a.ipynb", SHOWN)
     book(books / "02-b.ipynb", SHOWN, experiment="ports")
     said = []
-    path, sources, _ = report.write(tmp_path / "out", source="auto", say=said.append)
-    assert {n for n, s in sources.items() if s == "recorded"} == {e.NAME for e in ALL} - {"startup"}
+    made = report.write(tmp_path / "out", source="auto", say=said.append)
+    assert {n for n, s in made.sources.items() if s == "recorded"} == {e.NAME for e in ALL} - {
+        "startup"
+    }
     assert "Replaying quota from recorded data: no such place" in said
     assert asked == {
         e.NAME: max(e.VERDICT_S, report.BUDGET_S) for e in ALL if e.VERDICT_S <= report.LIMIT_S
@@ -303,8 +348,7 @@ def test_auto_says_what_it_replays(tmp_path, books, no_verdicts, monkeypatch):
     assert {"startup", "quota"} == set(asked)
     why = "verdicts need about 13 minutes of measuring here, `caveatlib measure ports`."
     assert f"Replaying ports from recorded data: {why}" in said
-    text = path.read_text(encoding="utf-8")
-    assert re.findall(r'<p class="banner">(.*?)</p>', text) == [
+    assert notes(made.page) == [
         "Measured on this machine.",
         f"Replayed from recorded data: {why}",
     ]
@@ -318,20 +362,6 @@ def test_live_measures_until_there_can_be_verdicts(tmp_path, books, no_verdicts,
         asked[experiment.NAME] = budget_s
 
     monkeypatch.setattr(report.trials, "measure", measure)
-    _, sources, _ = report.write(tmp_path / "out", source="live", say=lambda _: None)
+    made = report.write(tmp_path / "out", source="live", say=lambda _: None)
     assert asked == {e.NAME: max(e.VERDICT_S, report.BUDGET_S) for e in ALL}
-    assert "recorded" not in sources.values()
-
-
-def test_the_scorecard_is_made_once(tmp_path, books, monkeypatch):
-    """What the page shows is what the caller is given."""
-    made = []
-
-    def table(sources):
-        made.append(sources)
-        return scorecard.pd.DataFrame(columns=list(scorecard.COLUMNS))
-
-    monkeypatch.setattr(report.scorecard, "table", table)
-    _, sources, card = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
-    assert made == [sources]
-    assert list(card.columns) == list(scorecard.COLUMNS)
+    assert "recorded" not in made.sources.values()

@@ -43,7 +43,7 @@ from caveatlib.claims.rules import (
     counted,
     not_measured,
 )
-from caveatlib.claims.statements import from_ledger, ledger, then_and_now
+from caveatlib.claims.statements import QUOTED_ON, from_ledger, ledger, then_and_now
 
 __all__ = [
     "DECIDED",
@@ -52,6 +52,7 @@ __all__ = [
     "MIXED",
     "NOT_MEASURED",
     "OPEN",
+    "QUOTED_ON",
     "SIGNS",
     "VERDICTS",
     "Claim",

@@ -100,9 +100,10 @@ class Verdict:
             raise UsageError(f"Unknown verdict {self.verdict!r}. Must be one of {VERDICTS}.")
         object.__setattr__(self, "n", int(self.n))
         if not self.headline:
-            object.__setattr__(self, "headline", _first_sentence(self.because))
+            object.__setattr__(self, "headline", _cut(first_sentence(self.because)))
         if not self.sentence:
-            object.__setattr__(self, "sentence", f"{self.headline}.")
+            told = self.headline if self.headline[-1:] != "…" else first_sentence(self.because)
+            object.__setattr__(self, "sentence", f"{told}.")
         for name in ("effect", "low", "high"):  # null in JSON
             if getattr(self, name) is None:
                 object.__setattr__(self, name, math.nan)
@@ -161,9 +162,12 @@ class ThenAndNow:
         return card(f"{self.claim} then and now", quote, lines, self.source)
 
 
-def _first_sentence(text: str) -> str:
-    """Return what stands before the first full stop that ends a sentence, cut to a headline."""
-    line = text.partition(". ")[0].rstrip(".")
+def first_sentence(text: str) -> str:
+    """Return what stands before the first full stop that ends a sentence."""
+    return text.partition(". ")[0].rstrip(".")
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= LONGEST_HEADLINE else line[: LONGEST_HEADLINE - 1] + "…"
 
 

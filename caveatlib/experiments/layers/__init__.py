@@ -40,6 +40,7 @@ from caveatlib.experiments.layers.claims import CLAIMS, NAME
 from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.layers.designs import DESIGNS, FULL, SCRATCH
 from caveatlib.experiments.layers.figures import plot, plot_opened
+from caveatlib.experiments.layers.highlights import highlights
 from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
 from caveatlib.experiments.layers.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.layers.tables import contents, moves, opened, summarize
@@ -61,6 +62,7 @@ __all__ = [
     "check",
     "check_row",
     "contents",
+    "highlights",
     "moves",
     "opened",
     "plot",

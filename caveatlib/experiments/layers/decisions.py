@@ -36,7 +36,7 @@ NULLS = {
 
 
 def _against_disk(link: str, what: str) -> Effect:
-    label = f"{SPREAD[what].capitalize()} against a gzipped disk, {link}"
+    label = f"{SPREAD[what]} over a gzipped disk, {link}"
     ways = way(PULLS[what], LINKS[link]), way(DISK, LINKS[link])
     return Effect(
         claim=AGAINST_DISK[link, what],

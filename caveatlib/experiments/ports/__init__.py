@@ -30,6 +30,7 @@ from caveatlib.experiments.ports.claims import CLAIMS, NAME
 from caveatlib.experiments.ports.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.ports.designs import DESIGNS, HAIRPIN, PROXY
 from caveatlib.experiments.ports.figures import plot, plot_effects
+from caveatlib.experiments.ports.highlights import highlights
 from caveatlib.experiments.ports.places import PLACES
 from caveatlib.experiments.ports.schema import TABLES, Reports, Trials, check, check_row
 from caveatlib.experiments.ports.site import Site
@@ -62,6 +63,7 @@ __all__ = [
     "congestion",
     "cpu_tick",
     "effects",
+    "highlights",
     "paths",
     "plot",
     "plot_effects",

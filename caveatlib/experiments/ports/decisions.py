@@ -28,6 +28,7 @@ from caveatlib.experiments.ports.sentences import (
 )
 from caveatlib.experiments.ports.site import PATHS
 from caveatlib.experiments.ports.tables import joined
+from caveatlib.support.quantities import format_quantity
 
 WORDS = ("More without the proxy", "Less without the proxy")
 LABELS = {name: path.meaning for name, path in PATHS.items() if path.published} | {
@@ -35,7 +36,15 @@ LABELS = {name: path.meaning for name, path in PATHS.items() if path.published} 
     "address": "client's address",
     "throughput": "throughput",
     "cpu": "CPU per byte",
-    "memory": f"memory of {PRICED} published ports",
+    "loopback": "localhost, IPv4",
+    "loopback-ipv6": "localhost, IPv6",
+    "gateway": "the bridge's address",
+    "own-address": "the host's own address",
+    "hairpin": "a neighbour container",
+    "self": "the container itself",
+    "other-network": "a container of another network",
+    "outside": "a machine outside",
+    "memory": "memory of docker-proxy",
 }
 SEEN = {
     "own": "the client's own address",
@@ -112,7 +121,7 @@ def again(path: str, aspect: str) -> stats.Contrast:
 def _cpu(path: str) -> Effect:
     return Effect(
         claim=PARTS[path, "cpu"],
-        label=f"CPU per byte on path {path}",
+        label=f"CPU per byte: {LABELS[path]}",
         contrast=contrast(path, MEASURES["cpu"]),
         direction="less",
         words=WORDS,
@@ -139,7 +148,7 @@ def _throughput(path: str) -> Effect:
 
     return Effect(
         claim=PARTS[path, "throughput"],
-        label=f"Throughput on path {path}",
+        label=f"Throughput: {LABELS[path]}",
         contrast=compared,
         direction="greater",
         words=WORDS,
@@ -174,8 +183,40 @@ _PARTS = (
         unit="B",
     ),
 )
+
+
+def _say(here: pd.DataFrame, verdict: claims.Verdict) -> str:
+    if verdict.verdict not in claims.DECIDED:
+        return ""
+    parts = {v.claim: v for v in claims.judge(here, _PARTS)}
+    cpu = [parts[c.id] for (_, aspect), c in PARTS.items() if aspect == "cpu"]
+    less = [1 / v.effect for v in cpu if v.verdict == HOLDS]
+    ways = [parts[c.id] for (_, aspect), c in PARTS.items() if aspect == "reachable"]
+    lost = [v.claim.split("/")[1] for v in ways if v.verdict == FAILS]
+    said = ["It depends on the path."] if verdict.verdict == claims.MIXED else []
+    if less:
+        span = f"{min(less):.1f} to {max(less):.1f}" if len(less) > 1 else f"{less[0]:.1f}"
+        said.append(
+            f"Without docker-proxy {len(less)} of {len(cpu)} paths need {span} times less CPU "
+            "per byte."
+        )
+    if parts[MEMORY.id].verdict == HOLDS:
+        size = format_quantity(abs(parts[MEMORY.id].effect), "B")
+        said.append(f"{PRICED} published ports take {size} less memory.")
+    if lost:
+        named = ", ".join(LABELS[path] for path in lost)
+        said.append(f"{len(lost)} of {len(ways)} ways in no longer connect: {named}.")
+    return " ".join(said)
+
+
 DECISIONS = (
-    Whole(claim=WHOLE, parts=tuple(part.claim.id for part in _PARTS), labels=LABELS, tell=tell),
+    Whole(
+        claim=WHOLE,
+        parts=tuple(part.claim.id for part in _PARTS),
+        labels=LABELS,
+        tell=tell,
+        say=_say,
+    ),
     *_PARTS,
     Fact(claim=EARLY, readings=_UNHEARD, find=_early),
 )

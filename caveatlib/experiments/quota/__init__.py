@@ -32,6 +32,7 @@ from caveatlib.experiments.quota.claims import CLAIMS
 from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.quota.designs import DESIGNS
 from caveatlib.experiments.quota.figures import plot, plot_burst
+from caveatlib.experiments.quota.highlights import highlights
 from caveatlib.experiments.quota.places import PLACES
 from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.quota.tables import limit_effect, loads, summarize, tools
@@ -50,6 +51,7 @@ __all__ = [
     "calibrate",
     "check",
     "check_row",
+    "highlights",
     "limit_effect",
     "loads",
     "plot",

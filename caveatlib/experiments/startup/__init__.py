@@ -32,6 +32,7 @@ from caveatlib.experiments.startup.claims import CLAIMS
 from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.startup.designs import DESIGNS
 from caveatlib.experiments.startup.figures import plot, plot_at_once, plot_phases
+from caveatlib.experiments.startup.highlights import highlights
 from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
 from caveatlib.experiments.startup.schema import Trials, check_row
 from caveatlib.experiments.startup.tables import (
@@ -59,7 +60,9 @@ __all__ = [
     "answers",
     "builds",
     "calibrate",
+    "check",
     "check_row",
+    "highlights",
     "idle",
     "like_with_like",
     "phases",

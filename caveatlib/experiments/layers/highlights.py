@@ -1,0 +1,63 @@
+"""What `layers` found, for a first screen."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib.experiments.kit.highlights import Bar, Highlight
+from caveatlib.experiments.layers.claims import MOVING, NEVER_OPENED
+from caveatlib.experiments.layers.decisions import DISK, PULLS
+from caveatlib.experiments.layers.designs import FULL
+from caveatlib.experiments.layers.tables import IMAGES, opened, prices
+from caveatlib.support.quantities import format_quantity
+
+SLOW = "100 Mbit/s"
+WAYS = {PULLS["base"]: "base there", DISK: "disk, gzipped", PULLS["one"]: "whole image"}
+
+
+def highlights(trials: pd.DataFrame) -> list[Highlight]:
+    """Return the findings of one machine; those that it lacks are left out."""
+    return [*_never_opened(trials), *_moved(trials)]
+
+
+def _never_opened(trials: pd.DataFrame) -> list[Highlight]:
+    table = opened(trials)
+    table = table[table["opened_byte_share"] > 0]
+    full = IMAGES[FULL]
+    if full not in table.index:
+        return []
+    sizes = table["opened_bytes"] / table["opened_byte_share"]
+    bars = [
+        Bar("opened", table.loc[full, "opened_bytes"],
+            format_quantity(table.loc[full, "opened_bytes"], "B"), True),
+        *(Bar(name, size, format_quantity(size, "B")) for name, size in sizes.items()),
+    ]  # fmt: skip
+    return [
+        Highlight(
+            NEVER_OPENED.id,
+            f"{table.loc[full, 'opened_byte_share'] * 100:.2g} %",
+            "of the bytes of a full Debian were opened by a web server while it served a page.",
+            tuple(bars),
+        )
+    ]
+
+
+def _moved(trials: pd.DataFrame) -> list[Highlight]:
+    medians = prices(trials)
+    if SLOW not in medians.index or not set(WAYS) <= set(medians.columns):
+        return []
+    slow = medians.loc[SLOW].dropna()
+    if not set(WAYS) <= set(slow.index):
+        return []
+    base, whole = slow[DISK] / slow[PULLS["base"]], slow[PULLS["one"]] / slow[DISK]
+    bars = [Bar(words, slow[way], f"{slow[way]:.3g} s/GB", way == PULLS["base"])
+            for way, words in WAYS.items()]  # fmt: skip
+    return [
+        Highlight(
+            MOVING.id,
+            f"{base:.1f}×",
+            f"faster than a gzipped disk, at {SLOW}, if the image's base is there. A whole image "
+            f"takes {whole:.1f} times as long.",
+            tuple(bars),
+        )
+    ]

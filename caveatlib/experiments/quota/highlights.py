@@ -1,0 +1,62 @@
+"""What `quota` found, for a first screen."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import claims
+from caveatlib.experiments.kit.highlights import Bar, Highlight
+from caveatlib.experiments.kit.sentences import listed
+from caveatlib.experiments.quota.claims import MAGIC, THROTTLING
+from caveatlib.experiments.quota.decisions import DECISIONS
+from caveatlib.experiments.quota.tables import tools
+
+
+def highlights(trials: pd.DataFrame) -> list[Highlight]:
+    """Return the findings of one machine; those that it lacks are left out."""
+    return [*_blind(trials), *_throttled(trials)]
+
+
+def _blind(trials: pd.DataFrame) -> list[Highlight]:
+    """Tell how many programs ignore the limit; one with several functions counts once."""
+    asked = tools(trials)
+    asked = asked[asked["cores"] > asked["quota_cpus"].apply(lambda q: -(-q // 1))]
+    if asked.empty:
+        return []
+    program = (asked["tool"].str.split().str[0] + " " + asked["tool_version"]).rename("program")
+    by = asked.groupby(program)
+    sees, says = by["sees_it"].all(), by["cpus_seen"].max()
+    seeing = sorted(sees.index[sees])
+    count = f"{(~sees).sum()} of {len(sees)}"
+    said = f"{listed(seeing)} {'see' if len(seeing) > 1 else 'sees'} it." if seeing else ""
+    limit = asked["quota_cpus"].max()
+    bars = [Bar("limit", limit, f"{limit:g} CPUs", True)]
+    bars += [Bar(name, value, f"{value:g} CPUs") for name, value in says.sort_values().items()]
+    return [
+        Highlight(
+            MAGIC.id, count,
+            f"programs ignore the CPU limit of the container that they run in. {said}".strip(),
+            tuple(bars),
+        )
+    ]  # fmt: skip
+
+
+def _throttled(trials: pd.DataFrame) -> list[Highlight]:
+    decision = next(d for d in DECISIONS if d.claim is THROTTLING)
+    found = next(v for v in claims.judge(trials, DECISIONS) if v.claim == THROTTLING.id)
+    if not found.n:
+        return []
+    used = claims.values_of(trials, decision.contrast.arm, "used_ratio").median()
+    bars = (
+        Bar("quota used", used, f"{used:.0%}"),
+        Bar("throttled", found.effect, f"{found.effect:.0%}", True),
+    )
+    return [
+        Highlight(
+            THROTTLING.id,
+            f"{found.effect * 100:.0f} %",
+            f"of the periods with work were throttled in a service that used {used:.0%} of its "
+            "CPU limit, in bursts.",
+            bars,
+        )
+    ]

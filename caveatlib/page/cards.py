@@ -1,0 +1,232 @@
+"""One card per claim: quotation, verdict, one sentence, and the rest folded."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+from caveatlib import __version__, claims, scorecard
+from caveatlib.claims import QUOTED_ON, Verdict, Whole
+from caveatlib.experiments import by_name
+from caveatlib.page.markup import LETTERS, chip, download, link_to, table, text
+from caveatlib.scorecard import Entry
+
+SHORT = {
+    claims.HOLDS: "yes",
+    claims.FAILS: "no",
+    claims.MIXED: "in part",
+    claims.OPEN: "undecided",
+    claims.NOT_MEASURED: "not measured",
+}
+"""Verdict -> its word in a table of parts."""
+PAGE = "report/index.html"
+"""Where a card is found; the address of a page that is put on the web is its owner's."""
+
+
+def card(entry: Entry) -> str:
+    """Return the card of a claim as an HTML article with the claim's id."""
+    wide = (
+        " span"
+        if entry.parts and any(_of_machine(entry, v.machine) for v in entry.verdicts)
+        else ""
+    )
+    body = "".join(
+        (_history(entry), _answers(entry), _compared(entry), _not_yet(entry), _fold(entry))
+    )
+    return (
+        f'<article id="{text(entry.id)}" class="card {LETTERS[entry.word]}{wide}">'
+        f"<h3>{link_to(entry.id)} {chip(entry.word)}</h3>{_quotation(entry)}{body}</article>"
+    )
+
+
+def _quotation(entry: Entry) -> str:
+    if entry.section == scorecard.OURS:
+        return f'<p class="ours">{text(entry.quote)}</p>'
+    whose = " (derived from it)" if entry.kind == "derived" else ""
+    return f"<blockquote>“{text(entry.quote)}”{whose} <cite>{QUOTED_ON}</cite></blockquote>"
+
+
+def _history(entry: Entry) -> str:
+    return f'<p class="a">{text(entry.history.now)}</p>' if entry.history else ""
+
+
+def _not_yet(entry: Entry) -> str:
+    if entry.word != scorecard.NOT_YET:
+        return ""
+    return f'<p class="a">What would decide it: {text(entry.tests)}.</p>'
+
+
+def _answers(entry: Entry) -> str:
+    """Return what was found, machine by machine, and the matrix of the parts."""
+    several = len(entry.verdicts) > 1
+    said = []
+    for verdict in entry.verdicts:
+        where = f"{chip(verdict.verdict)} {text(verdict.machine)}: " if several else ""
+        said.append(f'<p class="a">{where}{text(verdict.sentence)}</p>')
+        said.append(_matrix(entry, verdict.machine))
+    return "".join(said)
+
+
+def _compared(entry: Entry) -> str:
+    """Return this run's answer beside the recorded one."""
+    if not entry.recorded or not entry.verdicts:
+        return ""
+    rows = [["this run", *_brief(v)] for v in entry.verdicts]
+    rows += [["recorded", *_brief(v)] for v in entry.recorded]
+    head = ["", "verdict", "measured", "machine"]
+    return table(head, rows, label=f"{entry.id}: this run against the recorded one")
+
+
+def _brief(verdict: Verdict) -> list[str]:
+    return [chip(verdict.verdict), text(verdict.headline), text(verdict.machine)]
+
+
+def _of_machine(entry: Entry, machine: str) -> dict[str, Verdict]:
+    every = [verdict for part in entry.parts.values() for verdict in part]
+    return {verdict.claim: verdict for verdict in every if verdict.machine == machine}
+
+
+def _matrix(entry: Entry, machine: str) -> str:
+    """Return the parts of a claim as a table: one row per first segment of their ids."""
+    parts = _of_machine(entry, machine)
+    if not parts or not isinstance(entry.decision, Whole):
+        return ""
+    labels = entry.decision.labels
+    split = {name: name.removeprefix(f"{entry.id}/").split("/") for name in parts}
+    columns = list(dict.fromkeys(s[1] for s in split.values() if len(s) > 1))
+    rows = list(dict.fromkeys(s[0] for s in split.values()))
+    shown = []
+    for row in rows:
+        cells = [text(labels.get(row, row))]
+        alone = [parts[n] for n, s in split.items() if s == [row]]
+        if alone:
+            cells.append(_cell(alone[0]))
+            cells += [""] * (len(columns) - 1)
+        else:
+            for column in columns:
+                found = [parts[n] for n, s in split.items() if s == [row, column]]
+                cells.append(_cell(found[0]) if found else "–")
+        shown.append(cells)
+    head = ["", *(text(labels.get(c, c)) for c in columns)] if columns else ["", "found"]
+    return table(head, shown, label=f"{entry.id}: its parts")
+
+
+def _cell(verdict: Verdict) -> str:
+    """Return a part's sign with its ratio, or else its word; its headline is at hand."""
+    sign, letter = scorecard.ALL_SIGNS[verdict.verdict], LETTERS[verdict.verdict]
+    words = f'<span class="vh">{text(verdict.verdict)}: </span>'
+    value = words + (interval(verdict) if verdict.low > 0 else SHORT[verdict.verdict])
+    return (
+        f'<span class="{letter} cell" title="{text(verdict.headline)}">'
+        f'<b aria-hidden="true">{sign}</b> {value}</span>'
+    )
+
+
+def interval(v: Verdict) -> str:
+    """Return ``0.58× [0.53, 0.63]``, with the digits that the interval is worth."""
+    digits = max(0, -math.floor(math.log10(max((v.high - v.low) / 2, 1e-9))))
+    mark = "×" if v.unit == "x" else ""
+    return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
+
+
+def _fold(entry: Entry) -> str:
+    if entry.history:
+        source = _linked(entry.history.source)
+        inner = f"<p><b>Then:</b> {text(entry.history.then)}</p><p>Sources: {source}</p>"
+        return f"<details><summary>Then, and sources</summary>{inner}</details>"
+    if not entry.verdicts:
+        return ""
+    pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
+    pieces += [f"<p>{text(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
+    pieces.append(_parts_told(entry))
+    if warning := _misleading(entry.experiment):
+        pieces.append(f"<p><b>What would mislead you:</b> {text(warning)}</p>")
+    pieces.append(_origin(entry))
+    pieces.append(_downloads(entry))
+    pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry))}</p>')
+    return f"<details><summary>How, numbers, doubts</summary>{''.join(pieces)}</details>"
+
+
+def _parts_told(entry: Entry) -> str:
+    told = [
+        f"<li>{text(v.claim)}: {text(v.because)}</li>"
+        for part in entry.parts.values()
+        for v in part
+    ]
+    return f"<ul>{''.join(told)}</ul>" if told else ""
+
+
+def _linked(source: str) -> str:
+    """Return a source with its addresses as links, named by their hosts."""
+    pieces = re.split(r"(https://[^\s;,]+)", source)
+    return "".join(
+        f'<a href="{text(p)}" rel="noreferrer">{text(p.split("/")[2])}</a>' if i % 2 else text(p)
+        for i, p in enumerate(pieces)
+    )
+
+
+def _misleading(name: str) -> str:
+    """Return what an experiment's docstring says would mislead a reader."""
+    found = re.search(r"What would mislead you: (.+?)(?:\n\n|\Z)", by_name(name).__doc__, re.S)
+    return " ".join(found[1].split()) if found else ""
+
+
+def _origin(entry: Entry) -> str:
+    said = []
+    for v in entry.verdicts:
+        n = f"n = {v.n}" if v.n else ""
+        parts = [v.source, v.machine, n, f"measured {_measured_on(entry)}"]
+        said.append(" · ".join(text(p) for p in parts if p))
+    again = f"sudo .venv/bin/caveatlib measure {entry.experiment}"
+    return (
+        f'<p class="src">{"<br>".join(said)}<br>To repeat it on your machine: '
+        f"<code>{text(again)}</code></p>"
+    )
+
+
+def _measured_on(entry: Entry) -> str:
+    """Return the days on which the runs began."""
+    frame = entry.evidence.get(entry.id)
+    frames = [frame] if frame is not None and len(frame) else list(entry.evidence.values())
+    days = sorted({str(run)[:10] for f in frames if "run" in f for run in f["run"]})
+    return ", ".join(days)
+
+
+def _downloads(entry: Entry) -> str:
+    verdicts = [v.as_dict() for v in entry.verdicts]
+    verdicts += [v.as_dict() for part in entry.parts.values() for v in part]
+    links = [
+        download(
+            json.dumps(verdicts, indent=1),
+            kind="application/json",
+            name=f"{_file_name(entry.id)}.json",
+            words="verdicts as JSON",
+        )
+    ]
+    for name, frame in entry.evidence.items():
+        if len(frame):
+            links.append(
+                download(
+                    frame.to_csv(index=False, lineterminator="\n"),
+                    kind="text/csv",
+                    name=f"{_file_name(name)}.csv",
+                    words=f"trials of {name} as CSV",
+                )
+            )
+    return f'<p class="src">{" · ".join(links)}</p>'
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def quotable(entry: Entry) -> str:
+    """Return a sentence to paste: statement, verdict, answer, origin and where it is found."""
+    said = " ".join(v.sentence for v in entry.verdicts)
+    sources = ", ".join(dict.fromkeys(v.source for v in entry.verdicts))
+    whose = "caveatlib" if entry.section == scorecard.OURS else f"Docker Caveats, {QUOTED_ON}"
+    return (
+        f"“{entry.quote}” ({whose}): {entry.word}. {said} caveatlib {__version__}, {sources} "
+        f"trials of {_measured_on(entry)}; {PAGE}#{entry.id}"
+    )

@@ -1,0 +1,145 @@
+"""Tables for reading: text to the left, units in the head, an interval in one cell."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from caveatlib.page.markup import text
+from caveatlib.support.quantities import scale
+from caveatlib.support.text import escape_control_characters
+
+MOST_ROWS = 12
+APART = 1000
+"""A column whose values are further apart has a unit in each cell."""
+UNITS = {"_bit_per_s": "bit/s", "_bytes": "B", "_s": "s", "_cpus": "CPUs"}
+"""Ending of a column's name -> unit of its values."""
+_QUANTILES = re.compile(r"_p(10|90|99)$")
+
+
+class Shown:
+    """A frame as it is shown: `repr` for a terminal, HTML for a notebook."""
+
+    def __init__(self, head: list[str], rows: list[list[str]], left_out: int):
+        self.head, self.rows, self.left_out = head, rows, left_out
+
+    def __repr__(self):
+        safe = [[escape_control_characters(cell) for cell in row] for row in self.rows]
+        head = list(map(escape_control_characters, self.head))
+        table = pd.DataFrame(safe, columns=head).to_string(index=False, justify="left")
+        more = f"\n({self.left_out} more rows)" if self.left_out else ""
+        return table + more
+
+    def _repr_html_(self):
+        left = ' style="text-align:left"'
+        head = "".join(f"<th{left}>{text(name)}</th>" for name in self.head)
+        body = "".join(
+            "<tr>" + "".join(f"<td{left}>{text(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.rows
+        )
+        more = f"<p>{self.left_out} more rows.</p>" if self.left_out else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def show(frame: pd.DataFrame, *, rows: int = MOST_ROWS, digits: int = 3) -> Shown:
+    """Return a frame as a table for reading.
+
+    A column whose name ends in a unit is scaled to the unit in which it is best read,
+    and that unit stands in its head. Columns ``x_median``, ``x_low`` and ``x_high`` (or
+    ``x``, ``low`` and ``high``) become one, ``155 [150, 160]``; quantiles of a summary are
+    left out. Missing values are empty.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Its index levels come first, unless they only count.
+    rows : int
+        At most so many are shown; the rest is counted.
+    digits : int
+        Significant digits of a number.
+
+    Returns
+    -------
+    Shown
+    """
+    named = [name for name in frame.index.names if name is not None]
+    table = frame.reset_index() if named else frame
+    head, columns = [], []
+    for column in _main(table):
+        unit, words = _unit(str(column))
+        factor, name = _best(table, column, unit)
+        head.append(f"{words} ({name})" if name else words)
+        columns.append(_cells(table, column, unit, factor, digits))
+    shown = [list(row) for row in zip(*columns, strict=True)][:rows]
+    return Shown(head, shown, max(0, len(table) - rows))
+
+
+def _main(table: pd.DataFrame) -> list:
+    """Return the columns that are shown by themselves.
+
+    Not the ends of intervals, quantiles, what is empty throughout, and the one machine
+    that all rows are of.
+    """
+    names = list(table.columns)
+    ends = {end for name in names for end in _ends(table, name)}
+    kept = [n for n in names if n not in ends and not _QUANTILES.search(str(n))]
+    kept = [n for n in kept if not table[n].isin(["", None]).all() and table[n].notna().any()]
+    one = len(table) > 0 and "machine" in table and table["machine"].nunique() == 1
+    return [n for n in kept if not (one and n == "machine")]
+
+
+def _ends(table: pd.DataFrame, column: object) -> tuple[str, ...]:
+    """Return the columns with the ends of a column's interval, if it has one."""
+    name = str(column)
+    if name == "estimate":
+        ends: tuple[str, str] = ("low", "high")
+    elif name.endswith("_median"):
+        ends = (f"{name.removesuffix('_median')}_low", f"{name.removesuffix('_median')}_high")
+    else:
+        return ()
+    return ends if set(ends) <= set(table.columns) else ()
+
+
+def _unit(name: str) -> tuple[str, str]:
+    """Return the unit of a column by its name, and the name in words."""
+    plain = name.removesuffix("_median")
+    for ending, unit in UNITS.items():
+        if plain.endswith(ending):
+            return unit, plain.removesuffix(ending).replace("_", " ")
+    return "", plain.replace("_", " ")
+
+
+def _best(table: pd.DataFrame, column: object, unit: str) -> tuple[float, str]:
+    """Return divisor and unit of a column; no unit where its values need one each."""
+    if not unit or not pd.api.types.is_numeric_dtype(table[column]):
+        return 1.0, ""
+    values = table[column].abs()
+    values = values[values > 0]
+    if not len(values):
+        return scale(1.0, unit)
+    if values.max() > APART * values.min():
+        return 0.0, ""
+    return scale(float(values.median()), unit)
+
+
+def _cells(table: pd.DataFrame, column: object, unit: str, factor: float, digits: int) -> list[str]:
+    values = table[column]
+    if not pd.api.types.is_float_dtype(values):
+        return ["" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]
+    ends = _ends(table, column)
+    cells = []
+    for i, value in enumerate(values):
+        by, name = (factor, "") if factor else scale(value, unit)
+        cell = "" if pd.isna(value) else _number(value / by, digits)
+        inside = [table[end].iloc[i] for end in ends]
+        if cell and inside and not any(map(pd.isna, inside)):
+            cell += f" [{', '.join(_number(end / by, digits) for end in inside)}]"
+        cells.append(f"{cell} {name}" if cell and name else cell)
+    return cells
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number with so many significant digits and never an exponent."""
+    shown = f"{value:.{digits}g}"
+    return f"{float(shown):,.0f}" if "e+" in shown or abs(float(shown)) >= 1000 else shown

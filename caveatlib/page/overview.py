@@ -1,0 +1,247 @@
+"""The first screen: tally, tiles, what is not decided; and the forest of all ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from caveatlib import claims, scorecard
+from caveatlib.claims import Effect, Verdict
+from caveatlib.experiments import by_name
+from caveatlib.experiments.kit.highlights import Highlight
+from caveatlib.page.cards import card, interval
+from caveatlib.page.markup import LETTERS, chip, link_to, text
+from caveatlib.page.sheet import SHEET
+from caveatlib.scorecard import Entry
+
+LEAST, MOST = 1e-3, 1e3
+"""Ends of the forest's axis, in powers of ten that hold what is drawn, at most these."""
+
+
+class Overview:
+    """Entries as a notebook shows them: tiles and cards, and lines in a terminal."""
+
+    def __init__(self, listed: Sequence[Entry]):
+        self.entries = list(listed)
+
+    def __repr__(self):
+        frame = scorecard.as_table(self.entries)
+        return "\n".join([scorecard.tally(self.entries), *scorecard.lines(frame)])
+
+    def _repr_html_(self):
+        return (
+            f'<style>{SHEET}</style><div class="caveats"><p class="lead">{sentence(self.entries)}'
+            f"</p>{strip(self.entries)}{forest(self.entries)}{by_section(self.entries)}</div>"
+        )
+
+
+def sentence(listed: Sequence[Entry]) -> str:
+    """Return the one sentence that says how the statements stand, as HTML."""
+    post = scorecard.counts(listed)
+    tested = sum(post.get(word, 0) for word in claims.VERDICTS) + post.get(scorecard.SEVERAL, 0)
+    said = {
+        claims.HOLDS: "{} hold",
+        claims.MIXED: "{} depend on the circumstances",
+        claims.FAILS: "{} do not hold",
+        claims.OPEN: "{} remain open",
+        claims.NOT_MEASURED: "{} could not be decided on this machine",
+        scorecard.SEVERAL: "{} differ by machine",
+    }
+    parts = [words.format(post[word]) for word, words in said.items() if post.get(word)]
+    joined = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+    return (
+        f"In April 2016 a post made {sum(post.values())} statements about containers. "
+        f"{tested} were put to the test: <b>{joined}.</b>"
+    )
+
+
+def picks(listed: Sequence[Entry]) -> str:
+    """Return the tally as radio buttons that filter tiles and cards, by style alone."""
+    post = scorecard.counts(listed)
+    buttons = [_pick("all", f"<b>{sum(post.values())}</b> all", "", checked=True)]
+    for word, count in post.items():
+        letter = LETTERS[word]
+        sign = scorecard.ALL_SIGNS[word]
+        label = f'<b>{count}</b> <span aria-hidden="true">{sign}</span> {text(word)}'
+        buttons.append(_pick(letter, label, letter))
+    return (
+        '<fieldset class="tally"><legend class="vh">Show only</legend>'
+        f"{''.join(buttons)}</fieldset>"
+    )
+
+
+def _pick(value: str, label: str, letter: str, *, checked: bool = False) -> str:
+    on = " checked" if checked else ""
+    return (
+        f'<label class="pick {letter}"><input type="radio" name="f" id="f-{value}"{on}> '
+        f"{label}</label>"
+    )
+
+
+def strip(listed: Sequence[Entry]) -> str:
+    """Return one tile per statement of the post, by section; each leads to its card."""
+    groups = []
+    for section, inside in sections(listed).items():
+        if section == scorecard.OURS:
+            continue
+        tiles = "".join(_tile(entry) for entry in inside)
+        groups.append(f'<div class="grp"><span>{text(section)}</span><div>{tiles}</div></div>')
+    return f'<nav class="strip" aria-label="Statements">{"".join(groups)}</nav>'
+
+
+def _tile(entry: Entry) -> str:
+    sign = scorecard.ALL_SIGNS[entry.word]
+    return (
+        f'<a class="tile {LETTERS[entry.word]}" href="#{text(entry.id)}" '
+        f'title="{text(entry.id)} {text(entry.word)}: {text(entry.quote)}">'
+        f'<small>{text(entry.id.removeprefix("C"))}</small><b aria-hidden="true">{sign}</b>'
+        f'<span class="vh">{text(entry.word)}</span></a>'
+    )
+
+
+def undecided(listed: Sequence[Entry]) -> str:
+    """Return what is not decided here, and the command that would decide it."""
+    found = [
+        e
+        for e in listed
+        if e.section != scorecard.OURS and e.word in (claims.NOT_MEASURED, claims.OPEN)
+    ]
+    if not found:
+        return ""
+    links = ", ".join(link_to(entry.id) for entry in found)
+    return (
+        f'<p class="cannot"><b>Not decided here:</b> {links}; each card says why. To measure on '
+        "your machine: <code>sudo make system report</code></p>"
+    )
+
+
+def findings(highlights: Sequence[Highlight]) -> str:
+    """Return the headline findings: a number, one sentence and bars each."""
+    found = "".join(_finding(h) for h in highlights)
+    return f'<div class="finds">{found}</div>'
+
+
+def _finding(highlight: Highlight) -> str:
+    most = max((bar.value for bar in highlight.bars), default=0) or 1
+    bars = "".join(
+        f'<span>{text(bar.label)}</span><i><u class="{"hi" if bar.marked else ""}" '
+        f'style="width:{100 * bar.value / most:.2f}%"></u></i><em>{text(bar.text)}</em>'
+        for bar in highlight.bars
+    )
+    return (
+        f'<a class="find" href="#{text(highlight.claim)}"><strong>{text(highlight.number)}</strong>'
+        f"<p>{text(highlight.sentence)}</p>"
+        f'<div class="bars">{bars}</div><small>{text(highlight.claim)} →</small></a>'
+    )
+
+
+def by_section(listed: Sequence[Entry]) -> str:
+    """Return all cards that say something, section by section."""
+    parts = []
+    for section, inside in sections(listed).items():
+        cards = [card(entry) for entry in inside if entry.word != scorecard.NOT_YET]
+        if cards:
+            parts.append(
+                f'<h3 class="sec">{text(section)}</h3><div class="cards">{"".join(cards)}</div>'
+            )
+    return "".join(parts)
+
+
+def not_yet(listed: Sequence[Entry]) -> str:
+    """Return the statements without an experiment, and what would decide each."""
+    found = [entry for entry in listed if entry.word == scorecard.NOT_YET]
+    items = "".join(
+        f'<li id="{text(e.id)}"><a href="#{text(e.id)}">{text(e.id)}</a> “{text(e.quote)}”'
+        f"<small>{text(e.tests)}</small></li>"
+        for e in found
+    )
+    return f'<ul class="yet">{items}</ul>' if items else ""
+
+
+def sections(listed: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the entries by section, in order."""
+    found: dict[str, list[Entry]] = {}
+    for entry in listed:
+        found.setdefault(entry.section, []).append(entry)
+    return found
+
+
+# ---- forest ---------------------------------------------------------------------------
+
+
+def forest(listed: Sequence[Entry]) -> str:
+    """Return all ratios with an interval on one logarithmic axis, a line a claim and machine."""
+    rows = [(entry, v) for entry in listed for v in _ratios(entry)]
+    if not rows:
+        return ""
+    ends = [x for _, v in rows for x in (v.low, v.high, v.threshold)]
+    low = max(LEAST, 10 ** math.floor(math.log10(min(ends))))
+    high = min(MOST, 10 ** math.ceil(math.log10(max(ends))))
+    several = len({v.machine for _, v in rows}) > 1
+    shown = []
+    for name in dict.fromkeys(entry.experiment for entry, _ in rows):
+        shown.append(f"<h3>{text(by_name(name).QUESTION)}</h3>")
+        mine = [(entry, v) for entry, v in rows if entry.experiment == name]
+        shown += [_line(entry, v, low, high, several=several) for entry, v in mine]
+    return f'<div class="forest">{_axis(low, high)}{"".join(shown)}</div>'
+
+
+def _ratios(entry: Entry) -> list[Verdict]:
+    """Return what an effect decided by a ratio; what should be equal is no such effect."""
+    if not entry.verdicts:
+        return []
+    effects = {d.claim.id for d in by_name(entry.experiment).DECISIONS if isinstance(d, Effect)}
+    found = [*entry.verdicts, *(v for part in entry.parts.values() for v in part)]
+    return [v for v in found if v.unit == "x" and v.low > 0 and v.claim in effects]
+
+
+def _axis(low: float, high: float) -> str:
+    steps = range(round(math.log10(low)), round(math.log10(high)) + 1)
+    ticks = "".join(
+        f'<i style="left:{_at(10.0**step, low, high)}">{_power(step)}</i>' for step in steps
+    )
+    return (
+        '<div class="row axis"><span class="lab"></span>'
+        f'<span class="ax" aria-hidden="true">{ticks}</span><span class="val"></span></div>'
+    )
+
+
+def _power(step: int) -> str:
+    return "equal" if step == 0 else f"{10**step:,}×" if step > 0 else f"1/{10**-step:,}"
+
+
+def _line(entry: Entry, v: Verdict, low: float, high: float, *, several: bool) -> str:
+    label = _label(entry, v.claim) + (f" ({v.machine})" if several else "")
+    band = ""
+    if not math.isnan(v.band_low):
+        start, end = _share(v.band_low, low, high), _share(v.band_high, low, high)
+        band = f'<i class="band" style="left:{start:.2f}%;width:{end - start:.2f}%"></i>'
+    start, end = _share(v.low, low, high), _share(v.high, low, high)
+    marks = (
+        f'{band}<i class="th" style="left:{_at(v.threshold, low, high)}"></i>'
+        f'<i class="ci" style="left:{start:.2f}%;width:{end - start:.2f}%"></i>'
+        f'<i class="pt" style="left:{_at(v.effect, low, high)}"></i>'
+    )
+    letter = LETTERS[v.verdict]
+    return (
+        f'<a class="row {letter}" href="#{text(entry.id)}"><span class="lab">{text(label)}</span>'
+        f'<span class="ax" aria-hidden="true">{marks}</span>'
+        f'<span class="val">{interval(v)}</span><span class="w">{chip(v.verdict)}</span></a>'
+    )
+
+
+def _label(entry: Entry, claim: str) -> str:
+    """Return a few words for what is compared, or else the claim's id."""
+    for decision in by_name(entry.experiment).DECISIONS:
+        if decision.claim.id == claim:
+            return decision.label or claim
+    return claim
+
+
+def _share(value: float, low: float, high: float) -> float:
+    inside = min(max(value, low), high)
+    return 100 * math.log(inside / low) / math.log(high / low)
+
+
+def _at(value: float, low: float, high: float) -> str:
+    return f"{_share(value, low, high):.2f}%"

@@ -1,0 +1,143 @@
+"""The page in a real browser: everyone can read it, every claim has its card, cards give numbers.
+
+Seen to fail: with the tiles' text taken away (axe), with `id` left out of a card, with the
+evidence of a claim cut in half.
+"""
+
+import base64
+import io
+import json
+import re
+
+import browser as browsers
+import pandas as pd
+import pytest
+
+from caveatlib import page, report, scorecard, stats
+from caveatlib.claims import Effect, Equality
+from caveatlib.experiments import ALL
+from caveatlib.page import pictures
+from caveatlib.page.document import Book
+
+SOURCES = {e.NAME: "recorded" for e in ALL}
+
+
+@pytest.fixture(scope="module")
+def entries():
+    """Return what is known of every claim by the recorded data."""
+    return scorecard.entries("recorded")
+
+
+@pytest.fixture(scope="module")
+def written(entries, tmp_path_factory):
+    """Return the file of the page."""
+    books = [Book("01-a.html", "A notebook", "Replayed.")]
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    text = page.document(entries, report.highlights(SOURCES), books)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_keeps_anybody_out(require, written, scheme, width):
+    """axe-core finds nothing; nothing is wider than the window; nothing is asked for."""
+    require(browsers.PROGRAM)
+    from axe_playwright_python.sync_playwright import Axe
+
+    with browsers.browser() as running:
+        context = running.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
+        )
+        shown = context.new_page()
+        asked = []
+        shown.on("request", lambda r: asked.append(r.url))
+        shown.goto(written.as_uri())
+        assert shown.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        found = Axe().run(shown)
+    assert found.response["violations"] == []
+    assert asked == [written.as_uri()]
+
+
+@pytest.mark.browser
+def test_it_prints_on_ten_pages(require, written, bars):
+    """What is folded is left out on paper."""
+    require(browsers.PROGRAM)
+    with browsers.browser() as running:
+        shown = running.new_page()
+        shown.goto(written.as_uri())
+        pages = len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4")))
+    bars.append(("page: printed", f"{pages} pages", "<= 10"))
+    assert 1 <= pages <= 10
+
+
+@pytest.mark.browser
+def test_the_tally_filters_without_a_script(require, written):
+    """With "holds" picked the cards of other verdicts fade; a tile leads to its card."""
+    require(browsers.PROGRAM)
+    with browsers.browser() as running:
+        shown = running.new_page()
+        shown.goto(written.as_uri())
+        shown.check("#f-h", force=True)
+        opacity = "e => e.map(x => getComputedStyle(x).opacity)"
+        assert set(shown.eval_on_selector_all(".card.h", opacity)) == {"1"}
+        assert max(map(float, shown.eval_on_selector_all(".card.n", opacity))) < 0.5
+        shown.click(".tile >> nth=16")
+        assert shown.url.endswith("#C17")
+
+
+def test_every_claim_has_its_card(entries, written):
+    """Each id is there once; so is each link's end."""
+    text = written.read_text(encoding="utf-8")
+    for entry in entries:
+        assert len(re.findall(f'id="{re.escape(entry.id)}"', text)) == 1, entry.id
+    ends = set(re.findall(r'href="#([^"]+)"', text))
+    assert ends <= set(re.findall(r'id="([^"]+)"', text))
+
+
+def test_first_the_findings(entries, written):
+    """The first screen has the sentence, the tally, 37 tiles and what is not decided."""
+    text = written.read_text(encoding="utf-8")
+    hero = text[text.index("<main>") : text.index('id="findings"')]
+    assert hero.count('class="tile ') == 37
+    for word, count in scorecard.counts(entries).items():
+        assert f"<b>{count}</b>" in hero, word
+    assert "Not decided here:" in hero
+    findings = text[text.index('id="findings"') : text.index('id="forest"')]
+    assert findings.count('class="find"') == report.HIGHLIGHTS
+
+
+def test_the_csv_of_a_card_gives_its_numbers_back(entries, written):
+    """Estimate and n of every effect follow from the data that its card carries."""
+    text = written.read_text(encoding="utf-8")
+    files = dict(re.findall(r'download="([^"]+)" href="data:[\w/]+;base64,([^"]+)"', text))
+    decisions = {d.claim.id: d for e in ALL for d in e.DECISIONS}
+    checked = 0
+    for entry in entries:
+        verdicts = [*entry.verdicts, *(v for part in entry.parts.values() for v in part)]
+        for verdict in verdicts:
+            decision = decisions[verdict.claim]
+            if not isinstance(decision, Effect | Equality) or not verdict.n:
+                continue
+            name = re.sub(r"[^\w.-]+", "-", verdict.claim) + ".csv"
+            rows = pd.read_csv(io.BytesIO(base64.b64decode(files[name])), keep_default_na=True)
+            (row,) = stats.jointly([(rows, decision.tested())])
+            assert row["n"] == verdict.n, verdict.claim
+            assert row["estimate"] == pytest.approx(verdict.effect, rel=1e-12), verdict.claim
+            checked += 1
+    assert checked >= 20
+    stored = json.loads(base64.b64decode(files["C17.json"]))
+    assert {v["claim"] for v in stored} >= {"C17", "C17/memory"}
+
+
+def test_a_preview_is_complete_in_itself(entries):
+    """SVG and PNG of a card: no reference, the checksum of its data, the same every time."""
+    entry = next(e for e in entries if e.id == "C17")
+    made = pictures.preview(entry)
+    svg = made["svg"].decode()
+    assert not re.search(r'href="(?!#)|url\((?!#)|@import', svg)
+    assert pictures.checksum(entry)[:12] in svg
+    assert "measure ports" in svg
+    assert made["png"][:4] == b"\x89PNG"
+    assert made == pictures.preview(entry)

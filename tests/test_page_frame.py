@@ -1,0 +1,69 @@
+"""Tables for reading: what a frame becomes when it is shown.
+
+Seen to fail: with `_number` left at ``g``; with the cells of `Shown` not escaped.
+"""
+
+import pandas as pd
+import pytest
+
+from caveatlib import page
+
+pytestmark = pytest.mark.beside
+
+FRAME = pd.DataFrame(
+    {
+        "place": ["a", "b"], "n": [3, 4], "took_s_median": [0.12, 0.15],
+        "took_s_low": [0.11, float("nan")], "took_s_high": [0.13, 0.16],
+        "took_s_p90": [1.0, 1.0], "sent_bytes": [2048.0, 4096.0], "note": ["", ""],
+        "machine": ["m", "m"],
+    }
+).set_index("place")  # fmt: skip
+
+
+def test_an_interval_is_one_cell_and_the_unit_is_in_the_head():
+    """Quantiles, empty columns and the one machine are left out."""
+    shown = page.show(FRAME)
+    assert shown.head == ["place", "n", "took (ms)", "sent (KiB)"]
+    assert shown.rows == [["a", "3", "120 [110, 130]", "2"], ["b", "4", "150", "4"]]
+
+
+def test_values_far_apart_have_their_own_units():
+    """A microsecond beside a minute is no 60,000,000."""
+    shown = page.show(pd.DataFrame({"took_s": [1e-6, 60.0]}))
+    assert (shown.head, shown.rows) == (["took"], [["1 µs"], ["60 s"]])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(2700.0, "2,700"), (1e9, "1,000,000,000"), (0.00123456, "0.00123"), (12.3456, "12.3")],
+)
+def test_no_number_has_an_exponent(value, expected):
+    """Significant digits, and thousands with a comma."""
+    assert page.show(pd.DataFrame({"x": [value]})).rows == [[expected]]
+
+
+def test_rows_beyond_the_twelfth_are_counted():
+    """They are left out, and it says how many."""
+    shown = page.show(pd.DataFrame({"x": range(30)}))
+    assert (len(shown.rows), shown.left_out) == (12, 18)
+    assert "18 more rows" in repr(shown)
+    assert "18 more rows" in shown._repr_html_()
+
+
+def test_several_machines_are_named():
+    """Only a machine that all rows share is left out."""
+    both = pd.concat([FRAME, FRAME.assign(machine="other")])
+    assert "machine" in page.show(both).head
+
+
+def test_names_and_values_are_text():
+    """A hostile name adds no tag and steers no terminal."""
+    evil = "<b>\x1b[31m"
+    shown = page.show(pd.DataFrame({evil: [evil]}, index=pd.Index([evil], name=f"{evil}2")))
+    assert "<b>" not in shown._repr_html_()
+    assert "\x1b" not in shown._repr_html_() + repr(shown)
+
+
+def test_an_empty_frame_is_an_empty_table():
+    """Nothing to show is no error."""
+    assert page.show(FRAME.head(0)).rows == []
