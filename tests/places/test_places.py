@@ -12,7 +12,7 @@ import time
 import pytest
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
-from caveatlib.places import cache, namespaces, process, runc, spec
+from caveatlib.places import cache, namespaces, privileges, process, runc, spec
 from caveatlib.places.base import Workload
 from caveatlib.support import processes
 
@@ -193,7 +193,7 @@ def test_removal_spares_who_got_the_id(require):
     Seen to fail when the process was reaped by `wait`, and its group killed by `remove`.
     """
     require("namespaces")
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    user = ["--user", "--map-root-user"] if privileges.lacking("CAP_SYS_ADMIN") else []
     space = ["unshare", *user, "--pid", "--fork", "--mount-proc", "--kill-child"]
     done = subprocess.run(
         [*space, sys.executable, "-c", REUSED], capture_output=True, text=True, timeout=60
