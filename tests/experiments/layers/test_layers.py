@@ -5,7 +5,7 @@ import re
 import pytest
 from experiments.layers import fake
 
-from caveatlib import claims, frames, images
+from caveatlib import claims, frames, images, plots
 from caveatlib import trials as trials_module
 from caveatlib.errors import DataError
 from caveatlib.experiments import layers
@@ -78,6 +78,20 @@ def test_bytes_make_most_of_a_pull(trials):
     assert one(fixed, "C28").verdict == claims.FAILS
 
 
+def test_no_more_than_all_of_the_time_grows(trials):
+    """A line through the sizes that ends below zero makes no share above one."""
+    quick = trials.assign(moved_s=trials["moved_s"] - trials["work"].eq("pull") * 0.105)
+    assert layers.moves(quick)["byte_share"].max() == 1
+
+
+def test_the_second_pull_is_only_a_control(trials):
+    """How long the same pull takes the second time changes neither the answer nor the figure."""
+    times = trials["moved_s"].where(trials["replicate"] == 0, trials["moved_s"] * 5)
+    slow = trials.assign(moved_s=times)
+    assert layers.answer(slow) == layers.answer(trials)
+    assert plots.describe(layers.plot(slow)) == plots.describe(layers.plot(trials))
+
+
 def test_an_image_against_a_gzipped_disk(trials):
     """As many bytes on the link and five or eight times the unpacking: slower on every link."""
     for spread in ("/even", "/one"):
@@ -145,7 +159,7 @@ def test_a_session_that_lacks_a_size_is_no_session(trials):
     broken.loc[row, "ok"], broken.loc[row, "error"] = False, "It broke."
     table = layers.summarize(broken)
     assert table.loc[("image, one big layer", "no limit"), ["n", "failed"]].tolist() == [10, 1]
-    assert parts(broken, "C28")[0].n == SESSIONS - 1
+    assert parts(broken, "C28")[0].n == parts(trials.drop(row), "C28")[0].n == SESSIONS - 1
 
 
 def test_most_is_never_opened(trials):
@@ -153,6 +167,24 @@ def test_most_is_never_opened(trials):
     assert one(trials, "C27").verdict == claims.HOLDS
     all_of_it = trials.assign(opened_byte_share=trials["opened_byte_share"].notna() * 0.9)
     assert one(all_of_it, "C27").verdict == claims.FAILS
+
+
+def test_a_server_without_its_page_shows_nothing(trials):
+    """Sessions whose page did not come do not count; without any that came it is open."""
+    full = trials["work"].eq("opened") & trials["place"].eq(designs.FULL)
+    failed = full & trials["session"].eq(3)
+    once = trials.assign(
+        served=trials["served"].where(~failed, 0),
+        opened_byte_share=trials["opened_byte_share"].where(~failed, 0.9),
+    )
+    assert one(once, "C27").verdict == claims.HOLDS
+    assert one(trials.assign(served=trials["served"] * 0), "C27").verdict == claims.OPEN
+
+
+def test_the_figure_splits_the_bytes(trials):
+    """0.8 of 300 MB are in files that were opened, the rest is not counted twice."""
+    said = plots.describe(layers.plot_opened(trials))
+    assert "full Debian: opened 0.763, never opened 285;" in said
 
 
 def test_images_alone_are_judged(trials):
@@ -169,6 +201,8 @@ def test_facts_follow_the_counts(trials):
     _, full, scratch = layers.SWAP
     swapped = trials.assign(place=trials["place"].replace({full: scratch, scratch: full}))
     assert {c: one(swapped, c).verdict for c in facts} == dict.fromkeys(facts, claims.FAILS)
+    more = trials["setuid_files"].where(trials["place"] != scratch, 99)
+    assert one(trials.assign(setuid_files=more), "C29").verdict == claims.FAILS
 
 
 def test_a_page_that_does_not_come(trials):
@@ -182,6 +216,8 @@ def test_a_page_that_does_not_come(trials):
     broken.loc[row, "ok"], broken.loc[row, "error"] = False, "No answer within 20 s."
     assert one(broken, "C32").verdict == claims.FAILS
     assert "in 9 of 10 sessions" in one(broken, "C32").because
+    broken.loc[row, "error"] = "unavailable: app-scratch: no engine"  # was not tried
+    assert "in 9 of 9 sessions" in one(broken, "C32").because
 
 
 def test_a_hidden_olive_fails(trials):
@@ -348,6 +384,7 @@ def test_the_answer_names_sizes_and_links(trials):
     said = layers.answer(trials)
     assert "on full Debian" in said
     assert re.search(r"Per GB of files, pulling .* s at 100 Mbit/s", said)
+    assert "At 100 Mbit/s, an image of eight even layers takes" in said
     assert "times as long as a gzipped disk" in said
 
 
