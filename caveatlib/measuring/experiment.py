@@ -113,7 +113,7 @@ class Conditions(frames.Table):
     value: frames.Series[str] = frames.field("what was found")
 
 
-def complete(experiment: ModuleType) -> Experiment:
+def complete(experiment: ModuleType | Experiment) -> Experiment:
     """Return an experiment with the defaults for what its module leaves out.
 
     Raises
@@ -147,7 +147,7 @@ def check_trials(experiment: Experiment, trials: pd.DataFrame) -> None:
     for index, row in zip(trials.index, trials.to_dict("records"), strict=True):
         if row["ok"]:
             try:
-                experiment.check_row(row)
+                experiment.check_row({str(name): value for name, value in row.items()})
             except DataError as error:
                 raise DataError(f"Row {index}: {error}") from None
     if len(trials):

@@ -26,7 +26,7 @@ from caveatlib.support.paths import display_path, make_folder
 
 
 def arms_here(
-    experiment: ModuleType,
+    experiment: ModuleType | Experiment,
     *,
     places: Sequence[str] | None = None,
     engine: str | None = None,
@@ -72,7 +72,7 @@ def arms_here(
 
 
 def cost(
-    experiment: ModuleType,
+    experiment: ModuleType | Experiment,
     *,
     places: Sequence[str] | None = None,
     sessions: int | None = None,
@@ -101,7 +101,7 @@ def cost(
 
 
 def measure(
-    experiment: ModuleType,
+    experiment: ModuleType | Experiment,
     *,
     out: str | os.PathLike,
     places: Sequence[str] | None = None,

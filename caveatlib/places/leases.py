@@ -204,7 +204,7 @@ def _remove(name: str) -> None:
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
                 Path(entry.path).unlink(missing_ok=True)
-        return not (_entries(data) or run.exists() or list(cgroupfs.folders(group)))
+        return not (_entries(data) or run.exists() or any(cgroupfs.folders(group)))
 
     what = f"Lease {name} could not be removed (try `caveatlib clean`)"
     programs.wait_until(gone, REMOVE_S, what, pause_s=0.02)

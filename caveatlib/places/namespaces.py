@@ -56,7 +56,7 @@ def namespaces_place() -> Iterator[SpawnPlace]:
 def _argv(script: str) -> list[str]:
     unprivileged = ["--user", "--map-root-user"] if privileges.lacking("CAP_SYS_ADMIN") else []
     return [
-        *(programs.find("unshare"), *unprivileged, "--pid", "--mount", "--uts", "--ipc"),
+        *(programs.need("unshare"), *unprivileged, "--pid", "--mount", "--uts", "--ipc"),
         *("--fork", "--kill-child", "--mount-proc", f"--root={rootfs.rootfs()}", "--wd=/"),
         *("/bin/sh", "-c", script),
     ]

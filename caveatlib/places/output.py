@@ -26,7 +26,8 @@ def await_lines(file: int, lines: Sequence[str], timeout_s: float) -> list[float
     MeasurementError
         If the output ends before.
     """
-    deadline, text, seen = time.monotonic() + timeout_s, b"", []
+    deadline, text = time.monotonic() + timeout_s, b""
+    seen: list[float] = []
     while len(seen) < len(lines):
         wanted = lines[len(seen)]
         left = deadline - time.monotonic()

@@ -138,8 +138,9 @@ class Spawned:
     def signal(self, name: str) -> None:
         """Send a signal to the workload itself, ``"TERM"`` say."""
         number = signal_number(name)
-        if self._process is not None and not programs.has_ended(self._process, 0):
-            processes.signal_all(lambda: [self._target(self._process.pid)], number)
+        process = self._process
+        if process is not None and not programs.has_ended(process, 0):
+            processes.signal_all(lambda: [self._target(process.pid)], number)
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end and return the exit status, 128 + N after signal N.
@@ -157,10 +158,11 @@ class Spawned:
 
     def remove(self) -> None:
         """Kill what is left of the workload's session and close the pipe."""
-        if self._process is not None and self._process.returncode is None:
+        process = self._process
+        if process is not None and process.returncode is None:
             # Those in other sessions, while they can be told; then the group, with the process.
-            processes.signal_all(lambda: processes.descendants(self._process.pid))
-            programs.end(self._process)
+            processes.signal_all(lambda: processes.descendants(process.pid))
+            programs.end(process)
         for end in (self.output, self._write_end):
             if end >= 0:
                 os.close(end)
@@ -214,5 +216,6 @@ def _status(process: subprocess.Popen) -> int:
         status = process.returncode
     else:
         told = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert told is not None  # that is what it returns with WNOHANG only
         status = told.si_status if told.si_code == os.CLD_EXITED else -told.si_status
     return 128 - status if status < 0 else status

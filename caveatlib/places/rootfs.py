@@ -150,7 +150,7 @@ def _contents() -> dict[str, bytes]:
     ability = probe()
     if not ability.available:
         raise Unavailable(f"No static busybox: {ability.reason}. Mend it with: {ability.fix}")
-    return {"bin/busybox": Path(programs.find("busybox")).read_bytes(), **_FILES}
+    return {"bin/busybox": Path(programs.need("busybox")).read_bytes(), **_FILES}
 
 
 @functools.cache

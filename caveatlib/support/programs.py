@@ -176,7 +176,7 @@ def end(process: subprocess.Popen, *, timeout_s: float = END_S) -> None:
 
 
 def wait_until(
-    condition: Callable[[], T], timeout_s: float, what: str, *, pause_s: float = 0.01
+    condition: Callable[[], T | None], timeout_s: float, what: str, *, pause_s: float = 0.01
 ) -> T:
     """Ask until a condition gives something true, and return that.
 

@@ -40,6 +40,7 @@ _NAME = re.compile(r"caveatlib-(\d+)-(\d+)-([0-9a-f]+)-(\d+)-\d+")
 _counter = itertools.count()
 _REMOVE_WITHIN_S = 5.0
 _AS_ROOT = " Run as root."
+_NOT_MOUNTED = "No cpu controller is mounted. Mount cgroups under /sys/fs/cgroup."
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def of_process(pid: int | str = "self", *, root: Path = ROOT) -> Group:
     cpu = locate("cpu", pid=pid, root=root)
     acct = locate("cpuacct", pid=pid, root=root)
     if cpu is None or acct is None:
-        raise Unavailable("No cpu controller is mounted. Mount cgroups under /sys/fs/cgroup.")
+        raise Unavailable(_NOT_MOUNTED)
     return Group(cpu.version, cpu.folder, acct.folder)
 
 
@@ -160,7 +161,10 @@ def parent(*, root: Path = ROOT) -> Group:
         if not (os.access(own.cpu, os.W_OK) and os.access(own.acct, os.W_OK)):
             raise Unavailable(f"{own.cpu} cannot be written.{_AS_ROOT}")
         return own
-    for folder in locate("cpu", root=root).chain():
+    location = locate("cpu", root=root)
+    if location is None:
+        raise Unavailable(_NOT_MOUNTED)
+    for folder in location.chain():
         hands_down = (folder / "cgroup.subtree_control").read_text().split()
         if "cpu" in hands_down:
             if not os.access(folder / "cgroup.procs", os.W_OK):
@@ -168,7 +172,7 @@ def parent(*, root: Path = ROOT) -> Group:
             return Group(2, folder, folder)
     raise Unavailable(
         "No group above this process hands the cpu controller down. "
-        f"echo +cpu > {locate('cpu', root=root).top}/cgroup.subtree_control"
+        f"echo +cpu > {location.top}/cgroup.subtree_control"
     )
 
 

@@ -156,9 +156,8 @@ def locate(controller: str, *, pid: int | str = "self", root: Path = ROOT) -> Lo
         if name not in groups or (version == 1 and controller not in mount.options):
             continue
         shown, folder, top = _resolve(root, mount.point, mount.inside, groups[name])
-        location = Location(version, folder, top)
-        if version == 2:
-            location = _handed_down(location, controller)
+        here = Location(version, folder, top)
+        location = _handed_down(here, controller) if version == 2 else here
         if location is not None:
             found.append((shown, location))
     # a mount that shows the process's own group tells more than one that does not
@@ -180,7 +179,7 @@ def _handed_down(location: Location, controller: str) -> Location | None:
 
 def _groups(path: Path) -> dict[str, str]:
     """Read ``/proc/PID/cgroup`` into ``{controller: group}``; "" is version 2."""
-    groups = {}
+    groups: dict[str, str] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         # "4:cpu,cpuacct:/docker/1f" or "0::/system.slice"; the group may hold colons
         match = re.fullmatch(r"\d+:([^:]*):(/.*)", line)

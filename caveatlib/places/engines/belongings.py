@@ -112,12 +112,12 @@ def _import(engine: Connection) -> str:
     # Named for the run, so that no other run's clean-up can take it away.
     changes = " ".join(f"{name}={value}" for name, value in image_labels(engine.run).items())
     said = engine.call(
-        *("import", engine.api.import_image_from_data, rootfs.image_tar()),
-        **{
-            "repository": f"{REPOSITORIES}busybox",
-            "tag": engine.run,
-            "changes": [f"LABEL {changes}"],
-        },
+        "import",
+        engine.api.import_image_from_data,
+        rootfs.image_tar(),
+        repository=f"{REPOSITORIES}busybox",
+        tag=engine.run,
+        changes=[f"LABEL {changes}"],
     )
     # {"status":"sha256:1f2e..."} or {"errorDetail":{...},"error":"..."}
     if '"error"' in said:

@@ -140,11 +140,12 @@ def connected(address: str | tuple[str, int]) -> BudgetSocket:
         Path of a unix socket, or host and port.
     """
     family = socket.AF_UNIX
+    where: str | tuple = address
     if not isinstance(address, str):
-        family, _, _, _, address = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, where = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
     sock = BudgetSocket(family, socket.SOCK_STREAM)
     try:
-        sock.connect(address)
+        sock.connect(where)
     except BaseException:
         sock.close()
         raise

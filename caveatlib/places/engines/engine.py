@@ -13,6 +13,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, UsageError
 from caveatlib.places import netns
@@ -72,7 +73,7 @@ class Engine(Connection):
             ``sysctls``, ``port_bindings`` (instead of `ports`' bindings) and so on.
         """
         bindings = dict.fromkeys(ports, ("127.0.0.1",))
-        with_ports = {"port_bindings": bindings, **(host or {})}
+        with_ports: dict[str, Any] = {"port_bindings": bindings, **(host or {})}
         exposed = list(with_ports["port_bindings"])
         image = image or self.image()
 

@@ -164,7 +164,7 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
         raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
     owner = os.pidfd_open(os.getpid())
     settings = {
-        "argv": [programs.find("dockerd"), "--config-file", str(lease.run / "daemon.json")],
+        "argv": [programs.need("dockerd"), "--config-file", str(lease.run / "daemon.json")],
         "log": str(lease.data / "log"),
         "env": {"PATH": _PATH, "HOME": str(lease.run), **processes.mark()},
         "run": str(lease.run),
@@ -172,7 +172,7 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
         "congestion_control": congestion_control,
     }
     argv = [
-        *(programs.find("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
+        *(programs.need("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
         *(supervisor.__file__, json.dumps(settings)),
     ]
     try:
@@ -196,6 +196,7 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
 
 
 def _end(process: subprocess.Popen) -> None:
+    assert process.stdin is not None  # the pipe that tells the supervisor of our end
     process.stdin.close()
     programs.has_ended(process, END_S)
     programs.end(process)  # else --kill-child takes the supervisor, and so the namespace, with it
@@ -211,7 +212,7 @@ def _opened(url: str, pid: int, settings: dict, process, lease: leases.Lease) ->
     where = Endpoint(url, "private engine")
 
     def connected() -> Engine | None:
-        if Path(where.address).exists():
+        if Path(url.removeprefix("unix://")).exists():
             with contextlib.suppress(CaveatError):
                 return Engine(where, pid=pid, settings=settings, timeout_s=5.0)
         return None
@@ -219,10 +220,10 @@ def _opened(url: str, pid: int, settings: dict, process, lease: leases.Lease) ->
     return _while_running(process, lease, connected, pause_s=0.01)
 
 
-def _while_running(process, lease, condition: Callable[[], T], *, pause_s: float) -> T:
+def _while_running(process, lease, condition: Callable[[], T | None], *, pause_s: float) -> T:
     """Return what a condition gives as soon as it is true, as long as the engine runs."""
 
-    def found() -> T:
+    def found() -> T | None:
         if programs.has_ended(process, 0):
             raise MeasurementError("it ended")
         return condition()

@@ -98,8 +98,8 @@ def mount(source: str, target: str, kind: str | None, flags: int) -> None:
         If the kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    kind = kind.encode() if kind else None
-    if libc.mount(os.fsencode(source), os.fsencode(target), kind, ctypes.c_ulong(flags), None):
+    names = os.fsencode(source), os.fsencode(target), kind.encode() if kind else None
+    if libc.mount(*names, ctypes.c_ulong(flags), None):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), target)
 
