@@ -7,6 +7,7 @@ import re
 import socket
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from caveatlib.measuring import machine
@@ -74,7 +75,7 @@ def test_the_class_has_the_cpus_model_and_no_reading(monkeypatch):
     for name, value in FACTS.items():
         monkeypatch.setattr(machine, name, lambda value=value: value)
     memory = SimpleNamespace(total=24 * 2**30 - 2**28, available=1)
-    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     assert machine.label() == "AMD EPYC 7763, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"
     for name, value in (("_cpu_model", ""), ("cores", 1), ("cgroups", "none")):
