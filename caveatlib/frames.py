@@ -63,22 +63,41 @@ class Table(pa.DataFrameModel):
         ordered = False
 
 
+_RUN = "Run, named by its start in UTC"
+_DESIGN = "Design within the experiment"
+_BLOCK = "Number of the block within the design; a block has each arm once"
+_PLACE = "Place in which the workload ran"
+
+
 class Trials(Table):
     """The columns that every table of trials starts with, one row per trial."""
 
-    run: Series[str] = field("the run, as its start in UTC")
-    source: Series[str] = field("where the row comes from", isin=SOURCES)
-    machine: Series[str] = field("the machine, by its class and never by its name")
-    session: Series[int] = field("what is restarted between repetitions was fresh", ge=0)
-    design: Series[str] = field("the design within the experiment")
-    block: Series[int] = field("complete block, counted within the design", ge=0)
-    position: Series[int] = field("position in the block's random order", ge=0)
-    place: Series[str] = field("where the workload ran")
-    started_at: Series[str] = field("start of the trial in UTC", unit="")
-    ok: Series[bool] = field("whether the trial ended as it should")
-    error: Series[str] = field("why it did not; empty if it did")
-    busy_per_cpu: Series[float] = measure("other tasks running just before, per CPU")
-    stolen_share: Series[float] = measure("share of CPU time stolen meanwhile", le=1)
+    run: Series[str] = field(_RUN)
+    source: Series[str] = field("Origin of the row", isin=SOURCES)
+    machine: Series[str] = field("Class of the machine: CPU, memory, kernel, cgroup version")
+    session: Series[int] = field(
+        "Session number; engines are restarted at the start of each session", ge=0
+    )
+    design: Series[str] = field(_DESIGN)
+    block: Series[int] = field(_BLOCK, ge=0)
+    position: Series[int] = field("Position of the trial in the random order of its block", ge=0)
+    place: Series[str] = field(_PLACE)
+    started_at: Series[str] = field("Start of the trial in UTC")
+    ok: Series[bool] = field("Whether the trial succeeded")
+    error: Series[str] = field("Reason of the failure; empty if the trial succeeded")
+    busy_per_cpu: Series[float] = measure("Other running tasks per CPU just before the trial")
+    stolen_share: Series[float] = measure(
+        "Share of the CPU time that the hypervisor took during the trial", le=1
+    )
+
+
+class OfTrial(Table):
+    """The columns that say which trial a row of a further table belongs to."""
+
+    run: Series[str] = field(_RUN)
+    design: Series[str] = field(_DESIGN)
+    block: Series[int] = field(_BLOCK, ge=0)
+    place: Series[str] = field(_PLACE)
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +18,7 @@ from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring import machine
 from caveatlib.support import datapackage, shipped
-from caveatlib.support.paths import display_path, write_folder
+from caveatlib.support.paths import display_path, write_files, write_folder
 
 
 def load(
@@ -124,6 +124,55 @@ def version_of(name: str, version: int | None = None) -> int:
         rule = f"one of {known}" if known else "recorded first"
         raise UsageError(f"No recorded data {name!r}{asked}. Must be {rule}.")
     return version
+
+
+def describe_anew(name: str, *, title: str, models: Mapping[str, type[frames.Table]]) -> bool:
+    """Write title and columns' descriptions of the newest recorded data as the models have them.
+
+    Rows and checksums stay: a recorded version is never rewritten.
+
+    Parameters
+    ----------
+    name : str
+        The experiment.
+    title : str
+        The experiment's question.
+    models : mapping
+        Table -> model.
+
+    Returns
+    -------
+    bool
+        Whether anything was out of date.
+
+    Raises
+    ------
+    DataError
+        If a model has other columns or types than the data: that is another version.
+    StorageError
+        If the description cannot be written.
+    """
+    folder = shipped.folder("data") / f"{name}-v{version_of(name)}"
+    package = _package(folder, name)
+    before = datapackage.to_json(package)
+    package["title"] = title
+    for resource in package["resources"]:
+        if (table := resource["name"]) in models:
+            schema = frames.table_schema(models[table])
+            if _types(schema) != _types(resource["schema"]):
+                raise DataError(
+                    f"Model of table {table!r} differs from {folder.name!r} in more than words. "
+                    "Must be recorded as another version."
+                )
+            resource["schema"] = schema
+    after = datapackage.to_json(package)
+    if before != after:
+        write_files(folder, {datapackage.FILE: after})
+    return before != after
+
+
+def _types(schema: dict) -> list[tuple]:
+    return [(f["name"], f["type"], f.get("unit")) for f in schema["fields"]]
 
 
 def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> Path:

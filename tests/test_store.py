@@ -18,8 +18,9 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames, store
 from caveatlib.errors import CaveatError, DataError, StorageError, UsageError
+from caveatlib.experiments import ALL, noise
 from caveatlib.measuring import finish, journal
-from caveatlib.measuring.experiment import Conditions
+from caveatlib.measuring.experiment import Conditions, complete, tables_of
 from caveatlib.support import datapackage, shipped
 from caveatlib.support.paths import make_folder
 
@@ -410,6 +411,50 @@ def test_machines_recorded_under_one_name_are_told_apart_by_their_cpus(tmp_path,
     assert list(alone["machine"]) == classes[1:]
     kept = (data / "startup-v1" / "trials.csv").read_text()
     assert kept.count(OLD) == 2
+
+
+class Reworded(Trials):
+    """The same columns, one of them described in other words."""
+
+    first_output_s: Series[float] = frames.measure("Time until the first output", "s")
+
+
+class Renamed(Trials):
+    """The same columns, one of them in another unit."""
+
+    first_output_s: Series[float] = frames.measure("Time until the first output", "ms")
+
+
+def test_descriptions_are_written_anew_and_rows_are_not(tmp_path, data):
+    """New words for the columns of the newest version; another unit or type is another version."""
+    write(tmp_path / "startup")
+    for version in (1, 2):
+        store.record("startup", [tmp_path], version=version)
+    about = {"title": "How long?", "models": MODELS}
+    assert not store.describe_anew("startup", **about)
+    before = {p.name: p.read_bytes() for p in (data / "startup-v2").iterdir()}
+    first = (data / "startup-v1" / "datapackage.json").read_bytes()
+    with pytest.raises(DataError, match="in more than words"):
+        store.describe_anew("startup", title="x", models=MODELS | {"trials": Renamed})
+    assert store.describe_anew("startup", title="How quick?", models={"trials": Reworded})
+    after = {p.name: p.read_bytes() for p in (data / "startup-v2").iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {"datapackage.json"}
+    assert b"Time until the first output" in after["datapackage.json"]
+    assert json.loads(after["datapackage.json"])["title"] == "How quick?"
+    assert len(store.load("startup", model=Trials)) == 3
+    assert (data / "startup-v1" / "datapackage.json").read_bytes() == first
+
+
+@pytest.mark.parametrize("experiment", [*ALL, noise], ids=lambda e: e.NAME)
+def test_published_descriptions_are_those_of_the_models(experiment):
+    """Who reads the data without us reads the same words; `tools/describe_data.py` writes them."""
+    experiment = complete(experiment)
+    name = f"{experiment.NAME}-v{store.version_of(experiment.NAME)}"
+    package = datapackage.read(shipped.folder("data") / name)
+    assert package["title"] == experiment.QUESTION
+    models = tables_of(experiment)
+    for table, schema in datapackage.schemas(package).items():
+        assert schema == frames.table_schema(models[table]), f"{table}: run tools/describe_data.py"
 
 
 def umask():

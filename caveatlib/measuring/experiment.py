@@ -106,11 +106,15 @@ _REQUIRED = ("NAME", "QUESTION", "PLACES", "Trials", "DESIGNS", "trial")
 class Conditions(frames.Table):
     """What held throughout a run: one row per fact."""
 
-    run: frames.Series[str] = frames.field("the run, as its start in UTC")
-    machine: frames.Series[str] = frames.field("the machine, by its class")
-    place: frames.Series[str] = frames.field("the place it is a fact of; empty for the machine")
-    name: frames.Series[str] = frames.field("what is stated")
-    value: frames.Series[str] = frames.field("what was found")
+    run: frames.Series[str] = frames.field("Run, named by its start in UTC")
+    machine: frames.Series[str] = frames.field(
+        "Class of the machine: CPU, memory, kernel, cgroup version"
+    )
+    place: frames.Series[str] = frames.field(
+        "Place that the fact is of; empty for the machine itself"
+    )
+    name: frames.Series[str] = frames.field("Name of the fact")
+    value: frames.Series[str] = frames.field("Value of the fact")
 
 
 def complete(experiment: ModuleType | Experiment) -> Experiment:

@@ -57,16 +57,7 @@ class Trials(frames.Trials):
     moved_bytes: Series[float] = frames.measure("Bytes sent over the link", "B")
 
 
-class _OfImage(frames.Table):
-    """The columns that say which trial a row of a further table belongs to."""
-
-    run: Series[str] = frames.field("Start of the run in UTC")
-    design: Series[str] = frames.field("Design within the experiment")
-    block: Series[int] = frames.field("Number of the complete block within the design", ge=0)
-    place: Series[str] = frames.field("Image")
-
-
-class Packages(_OfImage):
+class Packages(frames.OfTrial):
     """The packages of an image, by its own databases."""
 
     manager: Series[str] = frames.field("Package manager")
@@ -75,7 +66,7 @@ class Packages(_OfImage):
     installed_bytes: Series[float] = frames.measure("Size that the database states", "B")
 
 
-class Opened(_OfImage):
+class Opened(frames.OfTrial):
     """The files of an image that were opened."""
 
     path: Series[str] = frames.field("Path in the image, percent-escaped")

@@ -42,7 +42,7 @@ MEASURE = "first_output_s"
 class Trials(frames.Trials):
     """One workload started and stopped."""
 
-    replicate: Series[int] = frames.field("which of the two equal arms", isin=(0, 1))
+    replicate: Series[int] = frames.field("Which of the two equal arms", isin=(0, 1))
     first_output_s: Series[float] = frames.measure("t0 until the workload's nonce was read", "s")
 
 

@@ -80,13 +80,9 @@ class Trials(frames.Trials):
     rss_bytes: Series[float] = frames.measure("RSS of these processes, shared pages in each", "B")
 
 
-class Reports(frames.Table):
+class Reports(frames.OfTrial):
     """What iperf3 itself reported, without names, addresses and cookie."""
 
-    run: Series[str] = frames.field("Run, named by its start in UTC")
-    design: Series[str] = frames.field("Design within the experiment")
-    block: Series[int] = frames.field("Number of the block within the design", ge=0)
-    place: Series[str] = frames.field("Place in which the workload ran")
     path: Series[str] = frames.field("Path from client to server")
     congestion: Series[str] = frames.field("TCP congestion control asked for")
     streams: Series[int] = frames.field("Parallel connections", ge=1)

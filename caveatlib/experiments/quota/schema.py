@@ -69,13 +69,9 @@ class Trials(frames.Trials):
     tool_version: Series[str] = frames.field("Version of the program", nullable=True)
 
 
-class _OfTrial(frames.Table):
-    """The columns that say which trial a row of a further table belongs to."""
+class _OfArm(frames.OfTrial):
+    """The columns that say which arm of the block a row belongs to."""
 
-    run: Series[str] = frames.field("The run, by its start in UTC")
-    design: Series[str] = frames.field("Design within the experiment")
-    block: Series[int] = frames.field("Complete block, counted within the design", ge=0)
-    place: Series[str] = frames.field("Where the workload ran")
     pattern: Series[str] = frames.field("Load in the group")
     quota_cpus: Series[float] = frames.field("Quota over period, in CPUs", gt=0)
     period_s: Series[float] = frames.field("Period of the quota", "s")
@@ -84,7 +80,7 @@ class _OfTrial(frames.Table):
     cores: Series[int] = frames.field("CPUs of the machine", ge=1)
 
 
-class Timeline(_OfTrial):
+class Timeline(_OfArm):
     """The counters of the group while a load ran; all begin at zero."""
 
     t_s: Series[float] = frames.field("Time since the start of the load", "s", ge=0)
@@ -96,7 +92,7 @@ class Timeline(_OfTrial):
     usage_s: Series[float] = frames.field("CPU time used so far", "s", ge=0)
 
 
-class Requests(_OfTrial):
+class Requests(_OfArm):
     """Single requests of the trials that were sampled, since the start of the load."""
 
     scheduled_s: Series[float] = frames.field("When the request was due", "s", ge=0)
