@@ -18,6 +18,7 @@ from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring import machine
 from caveatlib.support import datapackage, shipped
+from caveatlib.support.arguments import check_number
 from caveatlib.support.paths import display_path, write_files, write_folder
 
 
@@ -209,8 +210,7 @@ def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> 
     data = shipped.folder("data")
     if data.parent.name == "_shipped":
         raise UsageError("Data of an installed caveatlib cannot grow. Run this in a checkout.")
-    if version < 1:
-        raise UsageError(f"Invalid version {version}. Must be >= 1.")
+    check_number("version", version, least=1, whole=True)
     target = data / f"{name}-v{version}"
     if target.exists():
         raise UsageError(f"Recorded data {target.name!r} exist. Choose another version.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from caveatlib.support.arguments import check_number
+
 ENOUGH = 6
 """Blocks below which no interval exists (RIGOR: "fewer than 6 pairs")."""
 
@@ -48,6 +50,14 @@ class Design:
     sessions: int | None = None
     warmup: bool = False
     optional: bool = False
+
+    def __post_init__(self):
+        check_number(f"block_s of design {self.name!r}", self.block_s, above=0)
+        counts = {"blocks_per_session": self.blocks_per_session, "every": self.every}
+        if self.sessions is not None:
+            counts["sessions"] = self.sessions
+        for name, count in counts.items():
+            check_number(f"{name} of design {self.name!r}", count, least=1, whole=True)
 
     def __repr__(self):
         places = ", ".join(dict.fromkeys(arm.place for arm in self.arms))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from caveatlib.errors import DataError, UsageError
 from caveatlib.stats.ranks import hodges_lehmann, holm, holm_levels, signed_rank_p
+from caveatlib.support.arguments import check_number
 
 MIN_PAIRS = 6
 """Fewer pairs have no 95 % signed-rank interval: 2 / 2**5 > 0.05."""
@@ -80,8 +81,8 @@ class Contrast:
         _one_of("kind", self.kind, ("ratio", "difference"))
         if math.isnan(self.threshold):
             object.__setattr__(self, "threshold", 1.0 if self.kind == "ratio" else 0.0)
-        if self.kind == "ratio" and self.threshold <= 0:
-            raise UsageError(f"Invalid threshold {self.threshold!r}. A ratio's must be > 0.")
+        above = 0 if self.kind == "ratio" else None
+        check_number("threshold", self.threshold, above=above)
 
 
 def pairs(trials: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:

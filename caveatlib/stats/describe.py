@@ -11,6 +11,7 @@ import pandas as pd
 
 from caveatlib.errors import UsageError
 from caveatlib.stats.contrasts import MIN_PAIRS
+from caveatlib.support.arguments import check_number
 
 SPREAD = 0.10
 """Coefficient of variation from which a group is called spread out."""
@@ -114,6 +115,8 @@ def quality(
     list of str
         Empty if nothing is to be said.
     """
+    check_number("tick_s", tick_s, above=0)
+    check_number("overhead_s", overhead_s, least=0)
     _require(trials, [measure, by, *_QUALITY])
     good = trials[trials["ok"] & trials[measure].notna()]
     said = [doubt for rows in _by_machine(good) for doubt in _machine_doubts(*rows)]
@@ -208,6 +211,7 @@ def _median_interval(ordered: np.ndarray, level: float) -> tuple[float, float]:
     P(x_(k) > median) = P(Bin(n, 1/2) <= k - 1), exact up to 1000 values, then
     by the normal approximation.
     """
+    check_number("level", level, above=0, below=1)
     n, tail = len(ordered), (1 - level) / 2
     if n > 1000:
         k = math.floor((n - NormalDist().inv_cdf(1 - tail) * math.sqrt(n)) / 2)

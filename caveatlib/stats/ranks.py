@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from caveatlib.errors import UsageError
+from caveatlib.support.arguments import check_number
 
 EXACT_UP_TO = 300
 """Largest number of pairs with the exact null distribution; above it the normal
@@ -35,6 +36,7 @@ def hodges_lehmann(differences, level: float = 0.95):
     estimate, low, high : ndarray, shape (...)
         Low and high are NaN where n is too small for the level.
     """
+    check_number("level", level, above=0, below=1)
     walsh = np.sort(_walsh(differences), axis=-1)
     if walsh.shape[-1] == 0:
         return (np.full(walsh.shape[:-1], np.nan),) * 3
@@ -81,6 +83,7 @@ def share(found: int, n: int, *, level: float = 0.95) -> tuple[float, float, flo
     """Return a share of trials with its exact interval (Clopper and Pearson 1934)."""
     from scipy.stats import binomtest
 
+    check_number("level", level, above=0, below=1)
     if not 0 <= found <= n or n < 1:
         raise UsageError(f"Invalid share {found} of {n}. Must be 0 <= found <= n and n >= 1.")
     interval = binomtest(found, n).proportion_ci(level, method="exact")
@@ -122,6 +125,7 @@ def _tested(p: np.ndarray) -> np.ndarray:
 
 def holm_levels(p: Sequence[float], level: float) -> list[float]:
     """Return the level at which Holm's step-down tests each row."""
+    check_number("level", level, above=0, below=1)
     values = np.asarray(p, dtype=float)
     levels, order = np.full(values.shape, level), _tested(values)
     tail = 1 - level

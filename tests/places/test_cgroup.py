@@ -52,7 +52,7 @@ def test_no_quota_on_v2(tree):
 def test_too_short_a_quota(quota, period):
     """What the kernel would refuse is refused first, with the rule."""
     with (
-        pytest.raises(UsageError, match="Must be >= 1000 us"),
+        pytest.raises(UsageError, match=r"in microseconds 999\. Must be a whole number >= 1,000"),
         cgroup.temporary(quota_us=quota, period_us=period),
     ):
         pass

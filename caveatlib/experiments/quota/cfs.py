@@ -36,6 +36,7 @@ import numpy as np
 import pandas as pd
 
 from caveatlib.errors import UsageError
+from caveatlib.support.arguments import check_number
 
 SLICE_S = 0.005
 """``/proc/sys/kernel/sched_cfs_bandwidth_slice_us``."""
@@ -132,12 +133,16 @@ def simulate(
     UsageError
         If a number is out of range.
     """
-    limits = {"quota_cpus": quota_cpus, "cost_s": cost_s, "slice_s": slice_s, "tick_s": tick_s}
-    for name, value in limits.items():
-        if not value > 0:
-            raise UsageError(f"Invalid {name} {value}. Must be > 0.")
-    if not 0.001 <= period_s <= 1:
-        raise UsageError(f"Invalid period_s {period_s}. Must be from 0.001 to 1.")
+    if not quota_cpus > 0:  # infinite: no limit
+        raise UsageError(f"Invalid quota_cpus {quota_cpus!r}. Must be > 0.")
+    for name, value in (("cost_s", cost_s), ("slice_s", slice_s), ("tick_s", tick_s)):
+        check_number(name, value, above=0)
+    check_number("period_s", period_s, least=0.001, most=1)
+    check_number("sample_every_s", sample_every_s, least=0)
+    if duration_s is not None:
+        check_number("duration_s", duration_s, above=0)
+    for name, count in (("cores", cores), ("threads", threads), ("busy", busy)):
+        check_number(f"number of {name}", count, least=0, whole=True)
     if cores < 1 or threads + busy < 1 or threads < (len(due_s) > 0) or busy < 0:
         raise UsageError(f"{cores} cores, {threads} + {busy} threads. Must be at least one each.")
     if duration_s is None and not len(due_s):

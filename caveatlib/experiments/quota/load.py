@@ -20,6 +20,7 @@ import numpy as np
 from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
 from caveatlib.experiments.quota.crew import Crew, ahead, started
 from caveatlib.places.cgroups.cgroup import Group, Stat
+from caveatlib.support.arguments import check_number
 
 PATTERNS = ("steady", "bursts")
 COST_TOLERANCE = 0.05
@@ -87,8 +88,9 @@ def schedule(
     """
     if pattern not in PATTERNS:
         raise UsageError(f"Unknown pattern {pattern!r}. Must be one of {', '.join(PATTERNS)}.")
-    if rate_per_s <= 0 or requests < 1 or burst < 1:
-        raise UsageError(f"Rate {rate_per_s}, {requests} requests, burst {burst}. Must be > 0.")
+    check_number("rate_per_s", rate_per_s, above=0)
+    check_number("number of requests", requests, least=1, whole=True)
+    check_number("burst", burst, least=1, whole=True)
     size = burst if pattern == "bursts" else 1
     count = math.ceil(requests / size)
     shift = np.random.default_rng(seed).uniform(-0.1, 0.1, count)

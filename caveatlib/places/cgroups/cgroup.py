@@ -28,6 +28,7 @@ from caveatlib.places import privileges
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups.cgroupfs import ROOT, locate, read_counters, read_number, read_quota
 from caveatlib.support import processes
+from caveatlib.support.arguments import check_number
 from caveatlib.support.programs import wait_until
 
 ABILITY = "cgroup-cpu"
@@ -212,8 +213,8 @@ def temporary(
         If no group can be made here.
     """
     for name, value in (("quota", quota_us), ("period", period_us)):
-        if value is not None and value < SMALLEST_QUOTA_US:
-            raise UsageError(f"{name} of {value} us. Must be >= {SMALLEST_QUOTA_US} us.")
+        if value is not None:
+            check_number(f"{name} in microseconds", value, least=SMALLEST_QUOTA_US, whole=True)
     above = parent()
     name = f"caveatlib-{processes.owner_token().replace(':', '-')}-{next(_counter)}"
     group = Group(above.version, above.cpu / name, above.acct / name)

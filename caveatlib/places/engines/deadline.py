@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from caveatlib.errors import CaveatError, DeadlineExceeded, EngineError
+from caveatlib.support.arguments import check_number
 
 MAX_ANSWER_BYTES = 64 << 20
 
@@ -33,6 +34,7 @@ class Budget:
     """
 
     def __init__(self, total_s: float, max_bytes: int = MAX_ANSWER_BYTES):
+        check_number("deadline in seconds", total_s)
         self.total_s = total_s
         self.until = time.monotonic() + total_s
         self.bytes_left = max_bytes

@@ -153,7 +153,7 @@ def test_invariants(quota, period, cores, threads, busy, burst, seed):
     [
         ({"quota_cpus": 0}, "quota_cpus 0. Must be > 0"),
         ({"quota_cpus": math.nan}, "quota_cpus nan"),
-        ({"period_s": 2}, "period_s 2. Must be from 0.001 to 1"),
+        ({"period_s": 2}, "period_s 2. Must be a finite number >= 0.001 and <= 1"),
         ({"cores": 0}, "0 cores"),
         ({"threads": 0}, "0 \\+ 0 threads"),
         ({"due_s": (), "duration_s": None}, "No requests and no duration"),
