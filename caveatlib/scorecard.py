@@ -16,13 +16,15 @@ from caveatlib import claims, store, trials
 from caveatlib.claims import SIGNS, Decision, ThenAndNow, Verdict, Verdicts, Whole
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
-from caveatlib.support.text import escape_control_characters
+from caveatlib.support.text import escape_control_characters, shorten
 
 NOT_YET, HISTORY, SEVERAL = "no experiment yet", "then and now", "differs by machine"
 WORDS = (*claims.VERDICTS, SEVERAL, HISTORY, NOT_YET)
 """What an entry can come to, in the order of a tally."""
 ALL_SIGNS = SIGNS | {SEVERAL: "≠", HISTORY: "→", NOT_YET: "·"}
 OURS = "Claims of our own"
+LONGEST = 120
+"""Characters of an entry's repr, and of a line."""
 COLUMNS = (
     "claim",
     "quote",
@@ -36,7 +38,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entry:
     """A statement of the post, or a claim of ours, and all that is known of it.
 
@@ -70,6 +72,12 @@ class Entry:
     history: ThenAndNow | None = None
     decision: Decision | None = None
     evidence: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __repr__(self):
+        headlines = "; ".join(verdict.headline for verdict in self.verdicts)
+        return escape_control_characters(
+            shorten(f"{self.id} {self.word}: {headlines or self.quote}", LONGEST)
+        )
 
     @property
     def word(self) -> str:
@@ -173,7 +181,7 @@ def tally(listed: Sequence[Entry]) -> str:
     return f"{said}."
 
 
-def lines(frame: pd.DataFrame, *, width: int = 120) -> Iterable[str]:
+def lines(frame: pd.DataFrame, *, width: int = LONGEST) -> Iterable[str]:
     """Yield the scorecard as text: one line per claim and machine, none wider than `width`.
 
     Nothing in a line steers a terminal. Several machines are told apart by a number,
@@ -196,7 +204,7 @@ def lines(frame: pd.DataFrame, *, width: int = 120) -> Iterable[str]:
 
 def _cut(line: str, width: int) -> str:
     line = escape_control_characters(line)
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return shorten(line, width)
 
 
 def _ledger() -> list[dict]:

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from caveatlib import claims, errors, host, images, literature, scorecard, store, trials
+from caveatlib import claims, errors, host, images, literature, page, scorecard, store, trials
 from caveatlib.experiments import ALL
 from caveatlib.experiments.ports import why
 from caveatlib.experiments.quota import cfs
@@ -35,7 +35,7 @@ def assert_small(value: object, what: str) -> None:
         for number, item in enumerate(value):
             assert_small(item, f"{what}[{number}]")
         return
-    text, table = repr(value), isinstance(value, (pd.DataFrame, pd.Series, scorecard.Scorecard))
+    text, table = repr(value), isinstance(value, (pd.DataFrame, pd.Series, page.Overview))
     lines, length = (TABLE_LINES, TABLE_LENGTH) if table else (OBJECT_LINES, OBJECT_LENGTH)
     assert len(text) <= length, f"{what} shows {len(text)} characters: {text[:200]}"
     assert text.count("\n") < lines, f"{what} shows {text.count(chr(10)) + 1} lines"

@@ -33,6 +33,7 @@ ROOMS = (
     ("experiments",),
     ("host", "prepare"),
     ("scorecard",),
+    ("page",),
     ("report",),
     ("cli",),
 )

@@ -24,15 +24,22 @@ PAGE = "report/index.html"
 """Where a card is found; the address of a page that is put on the web is its owner's."""
 
 
-def card(entry: Entry) -> str:
-    """Return the card of a claim as an HTML article with the claim's id."""
+def card(entry: Entry, *, data: bool = True) -> str:
+    """Return the card of a claim as an HTML article with the claim's id.
+
+    Parameters
+    ----------
+    entry : Entry
+    data : bool
+        Whether it carries the rows that decided it, as files to save.
+    """
     wide = (
         " span"
         if entry.parts and any(_of_machine(entry, v.machine) for v in entry.verdicts)
         else ""
     )
     body = "".join(
-        (_history(entry), _answers(entry), _compared(entry), _not_yet(entry), _fold(entry))
+        (_history(entry), _answers(entry), _compared(entry), _not_yet(entry), _fold(entry, data))
     )
     return (
         f'<article id="{text(entry.id)}" class="card {LETTERS[entry.word]}{wide}">'
@@ -130,7 +137,7 @@ def interval(v: Verdict) -> str:
     return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
 
 
-def _fold(entry: Entry) -> str:
+def _fold(entry: Entry, data: bool) -> str:
     if entry.history:
         source = _linked(entry.history.source)
         inner = f"<p><b>Then:</b> {text(entry.history.then)}</p><p>Sources: {source}</p>"
@@ -143,7 +150,7 @@ def _fold(entry: Entry) -> str:
     if warning := _misleading(entry.experiment):
         pieces.append(f"<p><b>What would mislead you:</b> {text(warning)}</p>")
     pieces.append(_origin(entry))
-    pieces.append(_downloads(entry))
+    pieces.append(_downloads(entry) if data else "")
     pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry))}</p>')
     return f"<details><summary>How, numbers, doubts</summary>{''.join(pieces)}</details>"
 

@@ -31,7 +31,7 @@ class Overview:
     def _repr_html_(self):
         return (
             f'<style>{SHEET}</style><div class="caveats"><p class="lead">{sentence(self.entries)}'
-            f"</p>{strip(self.entries)}{forest(self.entries)}{by_section(self.entries)}</div>"
+            f"</p>{strip(self.entries)}{forest(self.entries)}{by_section(self.entries, data=False)}</div>"
         )
 
 
@@ -135,11 +135,11 @@ def _finding(highlight: Highlight) -> str:
     )
 
 
-def by_section(listed: Sequence[Entry]) -> str:
-    """Return all cards that say something, section by section."""
+def by_section(listed: Sequence[Entry], *, data: bool = True) -> str:
+    """Return all cards that say something, section by section; see `cards.card`."""
     parts = []
     for section, inside in sections(listed).items():
-        cards = [card(entry) for entry in inside if entry.word != scorecard.NOT_YET]
+        cards = [card(entry, data=data) for entry in inside if entry.word != scorecard.NOT_YET]
         if cards:
             parts.append(
                 f'<h3 class="sec">{text(section)}</h3><div class="cards">{"".join(cards)}</div>'
