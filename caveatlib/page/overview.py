@@ -31,7 +31,8 @@ class Overview:
     def _repr_html_(self):
         return (
             f'<style>{SHEET}</style><div class="caveats"><p class="lead">{sentence(self.entries)}'
-            f"</p>{strip(self.entries)}{forest(self.entries)}{by_section(self.entries, data=False)}</div>"
+            f"</p>{strip(self.entries)}{forest(self.entries)}"
+            f"{by_section(self.entries, data=False)}</div>"
         )
 
 
