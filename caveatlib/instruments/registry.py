@@ -159,14 +159,14 @@ def served_beside(
     config.write_text(json.dumps(settings))  # JSON is YAML, too
     inside = ("nsenter", f"--target={engine_pid}", "--pid", "--")
     # Holds the namespace until there is a link to listen on.
-    busybox = programs.find("busybox")
+    busybox = programs.need("busybox")
     holds = (*inside, "unshare", "--net", "--", busybox, "sleep", "86400")
     started = [_started(holds)]
     try:
         pid = _child(started[0])
         _link(engine_pid, pid)
         for command in (
-            (programs.find("docker-registry"), "serve", str(config)),
+            (programs.need("docker-registry"), "serve", str(config)),
             (busybox, "httpd", "-f", "-p", f"{SERVER}:{FILES_PORT}", "-h", str(files)),
         ):
             started.append(_started(netns.argv_in(pid, [*inside, *command])))
@@ -192,9 +192,11 @@ def _link(engine_pid: int, pid: int) -> None:
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen:
-    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **processes.mark()}
-    return subprocess.Popen(command, **quiet, env=environment, start_new_session=True)
+    return subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=quiet, env=environment, start_new_session=True
+    )
 
 
 def _child(process: subprocess.Popen) -> int:

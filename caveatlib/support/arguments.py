@@ -40,15 +40,16 @@ def check_number(
     UsageError
     """
     bounds = ((least, ">="), (above, ">"), (most, "<="), (below, "<"))
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
     if (
-        isinstance(value, Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and (not whole or value == int(value))
-        and (least is None or value >= least)
-        and (above is None or value > above)
-        and (most is None or value <= most)
-        and (below is None or value < below)
+        math.isfinite(number)
+        and (not whole or number.is_integer())
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (most is None or number <= most)
+        and (below is None or number < below)
     ):
         return
     kind = "a whole number" if whole else "a finite number"

@@ -40,8 +40,8 @@ def owner_alive(token: str) -> bool:
     or one that this version does not understand.
     """
     try:
-        pid, start, boot, namespace = token.split(":")
-        pid, start = int(pid), int(start)
+        number, ticks, boot, namespace = token.split(":")
+        pid, start = int(number), int(ticks)
     except (ValueError, AttributeError):
         return True
     here = owner_token().split(":")

@@ -54,7 +54,7 @@ def probe() -> Capability:
         return Capability(name, False, "no control groups mounted")
     bridge = "ip link add caveatlib type bridge && iptables -t nat -S >/dev/null"
     try:
-        programs.run(["unshare", *_UNSHARE, "sh", "-c", bridge], env={"PATH": _PATH})
+        programs.run(["unshare", *_UNSHARE, "sh", "-c", bridge])
     except CaveatError as error:
         reason = f"the kernel refuses its namespaces or its bridge: {error}"
         return privileges.refused(name, reason, needs=needs)
