@@ -80,13 +80,13 @@ def by_effect(
         holds = (low > above) == (direction == "greater")
         lead, turned = _lead(row, words, margin=margin and high < below)
         line, size = _sized(turned, unit, label, lead)
-        said = [size, _failures(row)]
+        said = [size, stats.failures(row)]
         word = HOLDS if holds else FAILS
         return Verdict(**base, verdict=word, headline=line, because=_join(said))
     inside = low <= row["threshold"] <= high
     lead = "No difference detected" if _is_none(row) and inside else "Undecided"
     line, size = _sized(row, unit, label, lead)
-    said = [size, _detectable(row, unit, above), _failures(row), noise]
+    said = [size, _detectable(row, unit, above), stats.failures(row), noise]
     return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
 
 
@@ -125,7 +125,7 @@ def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> V
     if math.isnan(low):
         said.append(row["note"])
     else:
-        said.append(_failures(row))
+        said.append(stats.failures(row))
     base |= {"effect": row["estimate"], "low": low, "high": high}
     base |= {"threshold": row["threshold"], "band_low": least, "band_high": most}
     line = f"{what}: {_brief(row, 'x', marks=marks)}"
@@ -291,7 +291,9 @@ def _lead(row: dict, words: tuple[str, str], *, margin: bool) -> tuple[str, dict
 def _sized(row: dict, unit: str, label: str, lead: str) -> tuple[str, str]:
     """Return the headline and the first sentence: ``"A pull against a copy: slower, 8.2x ..."``."""
     if label:
-        opening = f"{label}: " + (f"{lead[0].lower()}{lead[1:]}, " if lead else "")
+        opening = f"{label[0].upper()}{label[1:]}: " + (
+            f"{lead[0].lower()}{lead[1:]}, " if lead else ""
+        )
     else:
         opening = f"{lead}: " if lead else ""
     return f"{opening}{_brief(row, unit)}", f"{opening}{_counted(row, unit)}."
@@ -333,14 +335,6 @@ def _brief(row: dict, unit: str, *, marks=()) -> str:
     """Return ``8.2x [7.5, 9.0], n = 20``."""
     estimate, low, high = _rounded(row, unit, marks)
     return f"{estimate}{f' [{low}, {high}]' if low else ''}, n = {row['n']}"
-
-
-def _failures(row: dict) -> str:
-    said = []
-    for arm in ("arm", "baseline"):
-        if failed := int(row[f"failed_{arm}"]):
-            said.append(f"{counted(failed, 'trial')} of the {arm} failed.")
-    return " ".join(said)
 
 
 def _rounded(row: dict, unit: str, marks=()) -> tuple[str, str, str]:

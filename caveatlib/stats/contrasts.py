@@ -285,7 +285,7 @@ def _note(row: dict, adjusted: float) -> str:
     n, units = row["n"], row["pairing"] + ("" if row["n"] == 1 else "s")
     said = []
     if n == 0:
-        said.append(f"Nothing to compare: no {row['pairing']} in which all arms have a value.")
+        said.append(f"Nothing to compare: no {row['pairing']} that has all values.")
     elif n < MIN_PAIRS:
         said.append(f"{n} {units}; an interval needs {MIN_PAIRS}.")
     elif math.isnan(row["low_adjusted"]):
@@ -294,9 +294,15 @@ def _note(row: dict, adjusted: float) -> str:
     elif row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]:
         size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
         said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
-    for arm in ("arm", "baseline"):
-        if failed := row[f"failed_{arm}"]:
-            said.append(f"{failed} trial{'s' * (failed > 1)} of the {arm} failed.")
+    return " ".join(filter(None, (*said, failures(row))))
+
+
+def failures(row: Mapping) -> str:
+    """Say of a row of `contrasts` how many trials failed; empty if none did."""
+    said = []
+    for column, whose in (("failed_arm", "what is compared"), ("failed_baseline", "the baseline")):
+        if failed := int(row[column]):
+            said.append(f"{failed} trial{'s' * (failed > 1)} of {whose} failed.")
     return " ".join(said)
 
 

@@ -187,16 +187,16 @@ def test_the_card_leads_with_the_size():
 
 def test_the_card_begins_with_what_is_compared():
     """Decided or not, and where the threshold is not "no effect"."""
-    label = "A pull against a copy"
-    assert decide(row(), label=label).headline == f"{label}: faster, 8.2x [7.5, 9.0], n = 20"
+    label, what = "a pull against a copy", "A pull against a copy"
+    assert decide(row(), label=label).headline == f"{what}: faster, 8.2x [7.5, 9.0], n = 20"
     for found in (row(1.0, 0.9, 1.1), row(1.2, 1.04, 1.4)):
         said = decide(found, label=label, null=null(1.05))
         lead = "no difference detected" if found["low"] < 1 else "undecided"
-        assert said.headline.startswith(f"{label}: {lead}, 1.")
-        assert said.because.startswith(f"{label}: {lead}, 1.")
+        assert said.headline.startswith(f"{what}: {lead}, 1.")
+        assert said.because.startswith(f"{what}: {lead}, 1.")
     few = decide(row(low=math.nan, high=math.nan, n=2), label=label)
-    assert few.headline == f"{label}: undecided, 8.2x, n = 2"
-    assert decide(row(threshold=2.0), label=label).headline == f"{label}: 8.2x [7.5, 9.0], n = 20"
+    assert few.headline == f"{what}: undecided, 8.2x, n = 2"
+    assert decide(row(threshold=2.0), label=label).headline == f"{what}: 8.2x [7.5, 9.0], n = 20"
 
 
 @pytest.mark.parametrize("told", ["One of two. The other is not.", ""])
@@ -234,7 +234,9 @@ def test_failures_are_told_whatever_was_found():
     """Failed trials are counted on decided and undecided cards alike."""
     for found in (row(), row(1.0, 0.9, 1.1)):
         said = decide(found | {"failed_arm": 1, "failed_baseline": 2}).because
-        assert said.endswith(" 1 trial of the arm failed. 2 trials of the baseline failed.")
+        assert said.endswith(
+            " 1 trial of what is compared failed. 2 trials of the baseline failed."
+        )
 
 
 def test_bytes_are_told_in_mebibytes():

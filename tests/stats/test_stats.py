@@ -177,7 +177,7 @@ def test_failed_trials_are_counted_and_not_numbers():
     frame.loc[[0, 1, 12], ["ok", "error", "x_s"]] = [False, "boom", np.nan]
     row = only(frame)
     assert (row["n"], row["failed_arm"], row["failed_baseline"]) == (7, 1, 2)
-    assert "1 trial of the arm failed. 2 trials of the baseline failed." in row["note"]
+    assert "1 trial of what is compared failed. 2 trials of the baseline failed." in row["note"]
 
 
 def test_what_a_failed_trial_read_is_not_used():
