@@ -92,14 +92,14 @@ def _tell_growth(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     """Tell which share of a pull grows with its bytes, and what a gigabyte costs."""
     found = {link: parts[claim.id] for link, claim in GROWS.items()}
     shares = {link: v.effect for link, v in found.items() if v.verdict != NOT_MEASURED}
-    each = [f"{share:.1%} {on_link(link)}" for link, share in shares.items()]
+    each = [f"{share * 100:.1f} % {on_link(link)}" for link, share in shares.items()]
     mb = here.loc[here["content_bytes"] > 0, "content_bytes"] / 1e6
     return (
-        f"At least {min(shares.values()):.1%} of the time of the largest pull grows with its "
-        f"bytes, on {claims.counted(len(shares), 'link')}. The claim needs more than "
-        f"{MOSTLY:.0%}. It is {listed(each)}; of a smaller pull it is less. Per GB of files, "
-        f"measured over {mb.min():.0f} to {mb.max():.0f} MB, an image with most of its bytes in "
-        f"one layer takes {_priced(prices(here))}."
+        f"At least {min(shares.values()) * 100:.1f} % of the time of the largest pull grows with "
+        f"its bytes, on {claims.counted(len(shares), 'link')}. The claim needs more than "
+        f"{MOSTLY * 100:.0f} %. It is {listed(each)}; of a smaller pull it is less. Per GB of "
+        f"files, measured over {mb.min():.0f} to {mb.max():.0f} MB, an image with most of its "
+        f"bytes in one layer takes {_priced(prices(here))}."
     )
 
 
@@ -149,7 +149,7 @@ def answer(trials: pd.DataFrame) -> str:
 def _answer_opened(here: pd.DataFrame) -> str:
     table = opened(here)
     parts = [
-        f"{row.opened_byte_share:.1%} of the "
+        f"{row.opened_byte_share * 100:.1f} % of the "
         f"{format_quantity(row.opened_bytes / row.opened_byte_share, 'B')} on {row.Index}"
         for row in table[table["opened_byte_share"] > 0].itertuples()
     ]

@@ -63,15 +63,16 @@ def share_opened(here: pd.DataFrame) -> Finding:
         return Finding(OPEN, "", "The web server on full Debian never answered with its page.")
     files = values_of(here, served, "opened_file_share").median()
     line = (
-        f"A web server on full Debian opens {files:.2%} of the files, which hold "
-        f"{share.median():.1%} of the bytes"
+        f"A web server on full Debian opens {files * 100:.2f} % of the files, which hold "
+        f"{share.median() * 100:.1f} % of the bytes"
     )
+    most, sessions = share.max(), counted(len(share), "session")
     said = (
-        f"{line}. In {counted(len(share), 'session')} it was at most {share.max():.1%} of the "
-        f"bytes; the claim needs less than {MOSTLY:.0%}. Files count whole. This is one image of "
-        "our making, asked for one page."
+        f"{line}. In {sessions} it was at most {most * 100:.1f} % of the bytes; the claim needs "
+        f"less than {MOSTLY * 100:.0f} %. Files count whole. This is one image of our making, "
+        "asked for one page."
     )
-    return Finding(HOLDS if share.max() < MOSTLY else FAILS, line, said)
+    return Finding(HOLDS if most < MOSTLY else FAILS, line, said)
 
 
 SURFACE = tuple(
@@ -108,7 +109,7 @@ def owned(here: pd.DataFrame) -> Finding:
     """Find whether packages own most of the bytes of both Debians."""
     shares = _medians(here, "owned_share")
     line = "Share of the bytes that packages own: " + listed(
-        [f"{share:.1%} on {IMAGES[place]}" for place, share in shares.items()]
+        [f"{share * 100:.1f} % on {IMAGES[place]}" for place, share in shares.items()]
     )
     said = f"{line}. Nothing names the rest. The Debians were made of packages, and a page added."
     return Finding(HOLDS if min(shares[FULL], shares[MINIMAL]) > MOSTLY else FAILS, line, said)
