@@ -171,7 +171,7 @@ class LimitedGroup:
         off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
         if off > OFF_COST_SHARE:
             raise MeasurementError(
-                f"{off:.0%} of requests burnt other than {cost_s:g} s of CPU time."
+                f"{off * 100:.0f} % of requests burnt other than {cost_s:g} s of CPU time."
             )
         starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
         return Load(due, starts, ends, spent, used, window, watch.samples, cpu, lag)

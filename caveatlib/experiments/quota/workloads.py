@@ -68,7 +68,7 @@ def _not_starved(done: Load, quota_cpus: float) -> None:
     used, ratio = done.used, done.used.usage_s / (quota_cpus * done.window_s)
     if used.nr_throttled < STARVED * used.nr_periods and ratio < UNUSED:
         raise MeasurementError(
-            f"Only {ratio:.0%} of the quota was used and {used.nr_throttled} of "
+            f"Only {ratio * 100:.0f} % of the quota was used and {used.nr_throttled} of "
             f"{used.nr_periods} periods were throttled under full load: other work took the "
             "CPU. Measure on a quiet machine."
         )

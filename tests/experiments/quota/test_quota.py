@@ -519,7 +519,7 @@ def test_starved_load():
             return _load([], [], throttled=5)
 
     conditions = arm(cores=2, pattern="full", load=0.0).conditions
-    with pytest.raises(MeasurementError, match="50% of the quota was used and 5 of 10 periods"):
+    with pytest.raises(MeasurementError, match="50 % of the quota was used and 5 of 10 periods"):
         quota.trial(Starved(), conditions, seed=1)
 
 
