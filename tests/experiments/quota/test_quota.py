@@ -264,10 +264,12 @@ def test_calibration(runs):
     leak = quota.calibrate(calm.assign(used_ratio=calm["used_ratio"] * 1.06))
     assert list(leak["passes"]) == ["no", "no", "yes", "yes"]
     free = (runs["pattern"] == schema.UNLIMITED) & (runs["replicate"] == 1)
+    for control, where in (("without a limit", free), ("with the limit", again)):
+        noisy = calm.assign(p90_s=calm["p90_s"].where(~where, calm["p90_s"] * 1.2))
+        off = quota.calibrate(noisy).query("passes == 'no'")
+        assert list(off["check"]) == [f"the same bursts again, {control}"]
+        assert "effects below 1.20x are not interpreted" in off["note"].iloc[0]
     noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
-    off = quota.calibrate(noisy).query("passes == 'no'")
-    assert list(off["check"]) == ["the same bursts again, without a limit"]
-    assert "effects below 1.20x are not interpreted" in off["note"].iloc[0]
     assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
     gone = quota.calibrate(calm[calm["design"] != "weights"])
     assert list(gone["passes"]) == ["yes", "not measured", "yes", "yes"]
