@@ -159,7 +159,7 @@ def _shorter(claim: claims.Claim, where: dict, who: str) -> Effect:
         words=WORDS,
         null=BURSTS_AGAIN,
         say=_aloud(_of_period(who)),
-        label=f"{who.capitalize()}, 10 ms periods against 100 ms",
+        label=f"{who.removeprefix('requests ').capitalize()}, 10 against 100 ms periods",
     )
 
 

@@ -114,9 +114,9 @@ def test_verdicts(runs):
     assert found["quota-bursts"].verdict == "holds"
     assert found["quota-bursts"].headline.startswith("Throttled share of the active periods: 0.3")
     assert found["quota-period-bursts"].verdict == "does not hold"
-    assert "10 ms periods against 100 ms: slower, 1." in found["quota-period-bursts"].headline
+    assert "10 against 100 ms periods: slower, 1." in found["quota-period-bursts"].headline
     assert found["quota-period-busy"].verdict == "holds"
-    assert "10 ms periods against 100 ms: faster, " in found["quota-period-busy"].headline
+    assert "10 against 100 ms periods: faster, " in found["quota-period-busy"].headline
 
 
 def test_whole_of_quotas_and_weights(runs):
