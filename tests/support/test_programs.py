@@ -151,6 +151,19 @@ def test_child_keeps_its_id():
     assert programs.has_ended(child, 0)
 
 
+def test_end_without_a_group():
+    """A child in our own group ends alone."""
+    child = subprocess.Popen(["sleep", "60"])
+    programs.end(child)
+    assert child.returncode == -9
+
+
+def test_no_session_of_its_own():
+    """A program is in our session, as a reader's own call would be, and in a group of its own."""
+    code = "import os; print(os.getsid(0), os.getpgid(0) == os.getpid())"
+    assert programs.run([sys.executable, "-c", code]) == f"{os.getsid(0)} True\n"
+
+
 def test_end_spares_a_reaped_childs_group(monkeypatch):
     """A child's group is killed as long as the child is unreaped, and never later."""
     child = subprocess.Popen(["sh", "-c", "sleep 6154 & exit"], start_new_session=True)

@@ -238,9 +238,6 @@ class _probing:
     def __exit__(self, *_):
         with suppress(OSError):
             self._child.stdin.close()
-        try:
-            self._child.wait(2)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait(5)
+        programs.has_ended(self._child, 2)
+        programs.end(self._child)
         self._child.stdout.close()

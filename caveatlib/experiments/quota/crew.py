@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.experiments.quota import load_worker
 from caveatlib.places.cgroups.cgroup import Group
+from caveatlib.support import programs
 
 READY_WITHIN_S = 20.0
 PIPE_BYTES = 1 << 20
@@ -72,7 +73,7 @@ def started(group: Group, count: int) -> Iterator[Crew]:
         for process in crew.processes:
             process.kill()
         for process in crew.processes:
-            process.wait(timeout=READY_WITHIN_S)
+            programs.end(process, timeout_s=READY_WITHIN_S)
         for end in (request_r, request_w, answer_r, answer_w):
             if end >= 0:
                 os.close(end)
