@@ -1,4 +1,4 @@
-"""What tools believe about the CPUs they may use, asked inside a limited group.
+"""How many CPUs tools report that they may use, asked inside a limited group.
 
 A tool is asked as its users ask it: by the call or command that programs take
 their number of threads from. "Inside" means that the tool's process is in the
@@ -16,8 +16,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
 from caveatlib.places import cache
@@ -42,17 +42,9 @@ _ANSWERS = (
 _GO = 'package main\nimport "runtime"\nfunc main() { print(runtime.GOMAXPROCS(0)) }\n'
 
 
-@dataclass(frozen=True)
-class Belief:
-    """How many CPUs a tool says it may use.
+class Answer(NamedTuple):
+    """A tool's version, and how many CPUs it reports."""
 
-    Attributes
-    ----------
-    tool, version : str
-    cpus : int
-    """
-
-    tool: str
     version: str
     cpus: int
 
@@ -62,7 +54,7 @@ def installed() -> list[str]:
     return [name for name, (here, _) in _TOOLS.items() if here()]
 
 
-def ask(tool: str, group: Group) -> Belief:
+def ask(tool: str, group: Group) -> Answer:
     """Ask one tool inside a group.
 
     Raises
@@ -81,8 +73,7 @@ def ask(tool: str, group: Group) -> Belief:
     here, asked = _TOOLS[tool]
     if not here():
         raise Unavailable(f"{tool} is not installed here.")
-    version, cpus = asked(group)
-    return Belief(tool, version, cpus)
+    return Answer(*asked(group))
 
 
 def _python(expression: str) -> Callable:

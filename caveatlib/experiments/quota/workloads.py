@@ -33,8 +33,8 @@ def in_limited_group(place, conditions: dict, *, seed: int) -> TrialResult:
     quota_us = None if pattern == UNLIMITED else round(conditions["quota_cpus"] * period_us)
     with place.limited(quota_us=quota_us, period_us=period_us, weight=WEIGHT) as limited:
         if pattern == "tool":
-            belief = ask(conditions["tool"], limited.group)
-            return TrialResult({"cpus_seen": belief.cpus, "tool_version": belief.version})
+            answer = ask(conditions["tool"], limited.group)
+            return TrialResult({"cpus_seen": answer.cpus, "tool_version": answer.version})
         if pattern == "full":
             done = limited.saturate(workers=conditions["workers"], duration_s=FULL_S)
             _not_starved(done, conditions["quota_cpus"])

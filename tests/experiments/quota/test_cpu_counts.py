@@ -32,9 +32,9 @@ class Says:
 def test_python_is_always_there():
     """Python can be asked everywhere, and answers what this process knows."""
     assert {"python os.cpu_count", "python os.sched_getaffinity"} <= set(cpu_counts.installed())
-    belief = cpu_counts.ask("python os.cpu_count", Plain())
-    assert belief.cpus == os.cpu_count()
-    assert belief.version == ".".join(map(str, sys.version_info[:3]))
+    answer = cpu_counts.ask("python os.cpu_count", Plain())
+    assert answer.cpus == os.cpu_count()
+    assert answer.version == ".".join(map(str, sys.version_info[:3]))
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_python_is_always_there():
 )
 def test_every_tool_answers(tool):
     """Each tool found here answers with a version and a number of CPUs."""
-    belief = cpu_counts.ask(tool, Plain())
-    assert 1 <= belief.cpus <= os.cpu_count()
-    assert belief.version[0].isdigit()
+    answer = cpu_counts.ask(tool, Plain())
+    assert 1 <= answer.cpus <= os.cpu_count()
+    assert answer.version[0].isdigit()
 
 
 def test_variables_do_not_answer(monkeypatch):

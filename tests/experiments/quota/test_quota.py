@@ -205,7 +205,7 @@ def test_prose_follows_data(runs):
     other = {0.01: 0.1, 0.1: 0.01}
     mine = swapped["pattern"].isin(("bursts", "beside-busy")) & (swapped["load"] != 0.2)
     swapped.loc[mine, "period_s"] = swapped.loc[mine, "period_s"].map(other)
-    # the null arm belongs to the baseline, wherever that is now
+    # the A/A control belongs to the baseline, wherever that is now
     swapped = swapped[~((swapped["replicate"] == 1) & mine)]
     slow = (swapped["period_s"] == 0.1) & (swapped["load"] == 0.5)
     null = swapped[slow & (swapped["pattern"] == "bursts")]
