@@ -121,7 +121,7 @@ def again(path: str, aspect: str) -> stats.Contrast:
 def _cpu(path: str) -> Effect:
     return Effect(
         claim=PARTS[path, "cpu"],
-        label=f"CPU per byte: {LABELS[path]}",
+        label=f"CPU per byte, {LABELS[path]}",
         contrast=contrast(path, MEASURES["cpu"]),
         direction="less",
         words=WORDS,
@@ -148,7 +148,7 @@ def _throughput(path: str) -> Effect:
 
     return Effect(
         claim=PARTS[path, "throughput"],
-        label=f"Throughput: {LABELS[path]}",
+        label=f"Throughput, {LABELS[path]}",
         contrast=compared,
         direction="greater",
         words=WORDS,

@@ -14,7 +14,7 @@ from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN
 from caveatlib.claims.model import LONGEST_HEADLINE
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import ports
-from caveatlib.experiments.ports import site, tables, traffic
+from caveatlib.experiments.ports import decisions, site, tables, traffic
 from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PAIRED, PROXY
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring.experiment import check_trials, complete
@@ -110,7 +110,8 @@ def test_effects():
         verdict = found[f"C17/{path}/cpu"]
         assert verdict.verdict == HOLDS
         assert verdict.effect == pytest.approx(0.5, rel=0.02)
-        headline = rf"CPU per byte on path {path}: less without the proxy, (1\.99|2\.0\d?)x \["
+        where = re.escape(decisions.LABELS[path])
+        headline = rf"CPU per byte, {where}: less without the proxy, (1\.99|2\.0\d?)x \["
         assert re.match(headline, verdict.headline)
     assert found["C17/outside/cpu"].verdict == OPEN
     assert found["C17/memory"].verdict == HOLDS
@@ -183,7 +184,7 @@ def test_swapped_arms_flip_everything():
     for name in ("C17/loopback/cpu", "C17/hairpin/cpu", "C17/self/cpu", "C17/memory",
                  "C17/hairpin/address"):  # fmt: skip
         assert (before[name].verdict, after[name].verdict) == (HOLDS, FAILS)
-    assert "loopback: more without the proxy" in after["C17/loopback/cpu"].headline
+    assert "localhost, IPv4: more without the proxy" in after["C17/loopback/cpu"].headline
     assert after["C17/own-address/address"].verdict == HOLDS
     assert after["C17/other-network/reachable"].verdict == HOLDS
     assert after["ports-accepts-early"].verdict == FAILS
