@@ -24,8 +24,8 @@ PLACE = "CAVEATLIB_PLACE"
 @cache
 def probe() -> Capability:
     """Return whether a workload can run as a bare process."""
-    if os.name != "posix":
-        return Capability("process", False, "not a POSIX system")
+    if not hasattr(os, "pidfd_open"):
+        return Capability("process", False, "needs Linux, and a Python that knows pidfd_open")
     return Capability("process", True, f"shell: {rootfs.shell()[1]}")
 
 
@@ -39,7 +39,7 @@ def process_place() -> Iterator[SpawnPlace]:
     Raises
     ------
     Unavailable
-        If this is not a POSIX system.
+        If this is not Linux.
     """
     ability = probe()
     if not ability.available:

@@ -119,7 +119,7 @@ class Handle:
         self.pid = pid
         try:
             self._handle = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except (ProcessLookupError, AttributeError):  # gone, or no Linux: nobody is signalled
             self._handle = -1
 
     def send(self, number: int) -> bool:

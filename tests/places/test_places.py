@@ -158,6 +158,14 @@ def test_four_at_once(place):
         instance.remove()
 
 
+def test_only_with_pidfds(fresh_probes, monkeypatch):
+    """Where no process can be held, none is started: its end could not be made sure of."""
+    monkeypatch.delattr(os, "pidfd_open")
+    assert process.probe().reason.startswith("needs Linux")
+    with pytest.raises(Unavailable, match="needs Linux"), process.process_place():
+        pass
+
+
 def test_exit_by_signal(require):
     """A workload killed by signal N has status 128 + N, as an engine would say."""
     with process.process_place() as place:
