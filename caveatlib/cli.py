@@ -45,7 +45,7 @@ class Format(StrEnum):
 
 
 def _say(*lines: str, err: bool = False) -> None:
-    """Print lines; what would steer a terminal, in a path or an error say, is spelled out."""
+    """Print lines; what would steer a terminal, e.g. in a path or an error, is escaped."""
     typer.echo("\n".join(map(escape_control_characters, lines)), err=err)
 
 

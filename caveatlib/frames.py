@@ -1,8 +1,9 @@
-"""The table contract: what a column is called, which unit it has, what bounds it.
+"""The table contract: names, units and bounds of columns.
 
 A table is a pandera model; a field carries dtype, bounds and, as metadata, its
-unit and meaning. `validate` holds a frame against its model, `empty` makes one
-without rows, `table_schema` says the same in the words of a data package.
+unit and meaning. `validate` checks a frame against its model and `check_values`
+a few values of a row, `empty` makes a frame without rows, and `table_schema`
+states the model in the terms of a data package.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def field(meaning: str, unit: str = "", **checks):
     Parameters
     ----------
     meaning : str
-        One phrase that says what the column holds.
+        One phrase that describes the column; it is published with the data.
     unit : str, optional
         SI base unit, ``"B"`` for bytes, or empty for names and counts.
     **checks

@@ -179,7 +179,7 @@ def _types(schema: dict) -> list[tuple]:
 def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> Path:
     """Promote live runs to recorded data, ``data/<name>-v<version>/``.
 
-    Several runs, of several machines say, become one package. Journal, summary
+    Several runs, e.g. of several machines, become one package. Journal, summary
     and verdicts stay behind: the latter two follow from the tables.
 
     Parameters

@@ -90,7 +90,7 @@ class Run:
         return self._tables[name].copy(deep=False)
 
     def conditions(self, *places: str) -> pd.DataFrame:
-        """Return what held throughout: of the machine, and of these places or else of all.
+        """Return the facts of the run: of the machine, and of these places or else of all.
 
         Returns
         -------
@@ -221,14 +221,15 @@ def source_of(experiment: ModuleType, source: str | os.PathLike | None = None) -
     folder = Path(source)
     try:
         if (folder / datapackage.FILE).is_file():  # one experiment's part of a run
-            held = {datapackage.read(folder)["name"]}
+            found = {datapackage.read(folder)["name"]}
         else:
-            held = {f.name for f in folder.iterdir() if _holds_run(f)} if folder.is_dir() else set()
+            inner = folder.iterdir() if folder.is_dir() else ()
+            found = {f.name for f in inner if _is_run(f)}
     except OSError as error:
         raise storage_error("read", folder, error) from None
-    if experiment.NAME in held:
+    if experiment.NAME in found:
         return source
-    if held:
+    if found:
         return None if named else "recorded"
     raise UsageError(
         f"Unknown source {display_path(source)!r}. Must be 'recorded', 'live' or a folder that "
@@ -236,8 +237,8 @@ def source_of(experiment: ModuleType, source: str | os.PathLike | None = None) -
     )
 
 
-def _holds_run(folder: Path) -> bool:
-    """Whether a folder is an experiment's in a run, finished or not."""
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is an experiment's part of a run, finished or not."""
     return (folder / datapackage.FILE).is_file() or (folder / "journal.jsonl").is_file()
 
 

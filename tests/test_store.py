@@ -313,7 +313,7 @@ def test_model_that_has_moved_on(tmp_path):
     header, rows = datapackage.parse((folder / "trials.csv").read_bytes(), "x")
     for column, text in (("ok", "yes"), ("block", "1.5"), ("block", ""), ("first_output_s", "1,5")):
         wrong = [dict(zip(header, r, strict=True)) | {column: text} for r in rows]
-        with pytest.raises(DataError, match=f"Column '{column}' of 'x' holds what is no"):
+        with pytest.raises(DataError, match=f"Column '{column}' of 'x' has a value that is not"):
             datapackage.to_frame(header, [list(r.values()) for r in wrong], Trials, "x")
 
 

@@ -28,18 +28,19 @@ class Design:
     name : str
     arms : tuple of Arm
     block_s : float
-        About how many seconds one block takes, to announce it.
+        About how many seconds one block takes.
     blocks_per_session : int
         Blocks in each session it takes part in.
     every : int
-        It takes part in every so-manieth session.
+        It takes part in the first session and every `every`-th after it.
     sessions : int, optional
-        It takes part in so many sessions only.
+        Number of sessions that it takes part in; default all that are due.
     warmup : bool
         Whether each session begins with a trial of each arm that is kept apart.
     optional : bool
-        Under a time budget it waits until the others have `ENOUGH` blocks, and
-        no block of it begins that would end after it.
+        Under a time budget it waits until the others have `ENOUGH` blocks, then
+        catches up on those it missed; no block of it begins that would end after
+        the budget.
     """
 
     name: str

@@ -104,7 +104,7 @@ _REQUIRED = ("NAME", "QUESTION", "PLACES", "Trials", "DESIGNS", "trial")
 
 
 class Conditions(frames.Table):
-    """What held throughout a run: one row per fact."""
+    """Facts that are true of a whole run, one per row."""
 
     run: frames.Series[str] = frames.field("Run, named by its start in UTC")
     machine: frames.Series[str] = frames.field(

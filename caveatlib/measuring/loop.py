@@ -245,7 +245,7 @@ def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
 
 
 def write_fact(journal: Journal, header: dict, place: str, name: str, value: str) -> None:
-    """Write down what an opened place said of itself, which held throughout the run."""
+    """Record what an opened place states of itself; it is true of the whole run."""
     row = {
         "run": header["run"],
         "machine": header["machine"],

@@ -227,5 +227,5 @@ def _handed_back(made: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # a file system without owners, say
+        with contextlib.suppress(OSError):  # a file system without owners, e.g.
             cache.hand_back(made)

@@ -70,7 +70,7 @@ def read(folder: Path) -> dict:
         sound = False
     if not sound:
         raise DataError(
-            f"File {where!r} is no data package. Must hold name, title, licenses and resources, "
+            f"File {where!r} is not a data package. Must have name, title, licenses and resources, "
             "each with name and hash."
         )
     return package
@@ -169,7 +169,7 @@ def to_frame(header: list[str], rows: Rows, model: type[frames.Table], where: st
             typed[name] = pd.Series(values, dtype=column.dtype.type)
         except (ValueError, KeyError, OverflowError) as error:
             raise DataError(
-                f"Column {name!r} of {where!r} holds what is no {column.dtype}: {error}"
+                f"Column {name!r} of {where!r} has a value that is not {column.dtype}: {error}"
             ) from None
     extra = {
         name: pd.Series(text, dtype="str") for name, text in texts.items() if name not in typed
@@ -201,12 +201,12 @@ def _content(path: Path, where: str) -> bytes:
 
 
 def to_rows(table: str, frame: pd.DataFrame, model: type[frames.Table]) -> tuple[list[str], Rows]:
-    """Return header and rows of a frame as text, after holding it against its model.
+    """Return header and rows of a frame as text, after validating it.
 
     Raises
     ------
     DataError
-        If it breaks the model, or holds an empty text where text may be
+        If it breaks the model, or has an empty text where text may be
         missing: the two would be the same in CSV.
     """
     frame = frames.validate(frame, model)

@@ -55,7 +55,7 @@ def scrub(text: object) -> str:
     Parameters
     ----------
     text : object
-        Anything with a text form, an exception say.
+        Anything with a text form, e.g. an exception.
 
     Returns
     -------

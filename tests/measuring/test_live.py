@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from caveatlib import cli
 from caveatlib.measuring import live
+from caveatlib.places import leftovers
 
 pytestmark = pytest.mark.beside
 
@@ -58,6 +60,20 @@ def test_a_fork_removes_nothing(temp):
         assert running.stdout.readline() == "2\n"
         running.communicate(timeout=60)
     assert list(temp.iterdir()) == []
+
+
+def test_clean_removes_them(temp, monkeypatch, capsys):
+    """What a killed process left goes with the rest that `caveatlib clean` finds."""
+    with made() as killed:
+        killed.kill()
+        killed.wait(timeout=60)
+    assert len(list(temp.iterdir())) == 2
+    monkeypatch.setattr(leftovers, "sweep", lambda: [])
+    cli.clean()
+    assert capsys.readouterr().out.count("Removed run ") == 2
+    assert list(temp.iterdir()) == []
+    cli.clean()
+    assert capsys.readouterr().out == "Nothing was left behind.\n"
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(temp):
