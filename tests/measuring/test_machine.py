@@ -99,5 +99,6 @@ def test_a_recorded_label_gets_its_own_runs_cpu():
     assert machine.label_with_cpu(old, facts) == new
     assert machine.label_with_cpu(new, facts) == new
     assert machine.label_with_cpu(old, {}) == old
+    assert machine.label_with_cpu("ACME, 2 CPUs", facts) == "ACME, 2 CPUs"
     assert machine.label_with_cpu(old, {"architecture": "x86_64"}) == old
     assert machine.label_with_cpu("x86_64", facts) == "Intel Xeon"
