@@ -20,8 +20,9 @@ pytestmark = pytest.mark.beside
 MAKER = """
 import os, sys
 from caveatlib.measuring import live
-print(live.folder(), flush=True)
+first = live.folder()
 (live.folder() / "startup").mkdir()
+print(first, flush=True)
 if sys.argv[1] == "fork" and os.fork() == 0:
     sys.exit()
 if sys.argv[1] == "fork":
