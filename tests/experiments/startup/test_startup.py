@@ -76,7 +76,7 @@ def test_a_slow_container_does_not_hold():
     """The same claims fail where the container is the slower one."""
     rows = made_up("kvm", runc=2.0)
     assert verdict(rows, "C23").verdict == claims.FAILS
-    assert verdict(rows, "C23").because.startswith("Slower: 2.")
+    assert verdict(rows, "C23").because.startswith("Start: runc over a microVM: slower, 2.")
 
 
 def test_builds_are_judged_by_the_noise_of_builds():
