@@ -225,6 +225,8 @@ class Whole(Decision):
     tell : callable, optional
         Given one machine's trials and the parts' verdicts by id, returns the sentences,
         of which the first is the headline.
+    sum_up : callable, optional
+        As `say`, but given the parts' verdicts by id, its own among them.
     labels : mapping
         Part of an id, between its slashes -> words for it in a table.
     """
@@ -232,6 +234,7 @@ class Whole(Decision):
     parts: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[Rows, dict[str, Verdict]], str] | None = None
+    sum_up: Callable[[Rows, dict[str, Verdict]], str] | None = None
 
 
 def judge(trials: pd.DataFrame, decisions: Sequence[Decision]) -> Verdicts:
@@ -252,7 +255,7 @@ def judge(trials: pd.DataFrame, decisions: Sequence[Decision]) -> Verdicts:
         One per machine and decision, in the order of machines and of decisions.
     """
     found = Verdicts()
-    for machine, rows in trials.groupby("machine", sort=True):
+    for machine, rows in stats.by_machine(trials):
         found += _on_one_machine(rows, decisions, {"machine": machine})
     return found
 
@@ -286,6 +289,11 @@ def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> l
         if decision.say and (said := decision.say(rows, verdict)):
             verdict = replace(verdict, sentence=said)
         found[name] = verdict
+        if isinstance(decision, Whole) and decision.sum_up:
+            parts = {id: found[id] for id in (name, *decision.parts)}
+            found[name] = replace(
+                verdict, sentence=decision.sum_up(rows, parts) or verdict.sentence
+            )
     return [found[d.claim.id] for d in decisions]
 
 
@@ -393,7 +401,8 @@ def _from_to(values: pd.Series) -> str:
 
 def values_of(trials: pd.DataFrame, where: Mapping[str, object], column: str) -> pd.Series:
     """Return a column's values in the trials of a filter that succeeded, in their order."""
-    return trials.loc[stats.match(trials, where) & trials["ok"], column].dropna()
+    values = trials[column]
+    return values[stats.match(trials, where) & trials["ok"] & values.notna()]
 
 
 def _empty(rows: Rows, reading: Reading) -> bool:

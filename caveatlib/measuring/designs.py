@@ -18,6 +18,10 @@ class Arm:
     place: str
     conditions: Mapping[str, object] = field(default_factory=dict)
 
+    def where(self) -> dict[str, object]:
+        """Return the filter of its trials."""
+        return {"place": self.place, **self.conditions}
+
 
 @dataclass(frozen=True, repr=False)
 class Design:

@@ -49,8 +49,10 @@ class Experiment(Protocol):
         Further tables, name -> model; default none.
     ARTEFACTS : sequence of cache.Artefact
         What must be prepared once, each after what it is made of; default nothing.
+    DECISIONS : sequence of claims.Decision
+        What decides each claim; default nothing.
     CLAIMS : sequence of claims.Claim
-        What it decides; default nothing.
+        What it decides; default the claims of its decisions.
     check_row : callable
         Guards over the row of one trial, run between trials; default none.
     check : callable
@@ -58,7 +60,7 @@ class Experiment(Protocol):
     summarize : callable
         Trials -> summary; default every measure by place and conditions.
     verdicts : callable
-        Trials -> list of claims.Verdict; default none.
+        Trials -> list of claims.Verdict; default its decisions, judged.
     answer : callable
         Trials -> the answer in a sentence; default none, "".
     """
@@ -74,6 +76,7 @@ class Experiment(Protocol):
     DISK_BYTES: int
     TABLES: Mapping[str, type[frames.Table]]
     ARTEFACTS: Sequence[Artefact]
+    DECISIONS: Sequence[claims.Decision]
     CLAIMS: Sequence[claims.Claim]
     check_row: Callable[[Mapping[str, object]], None]
     check: Callable[[pd.DataFrame], None]
@@ -94,10 +97,9 @@ _DEFAULTS = {
     "DISK_BYTES": DISK_BYTES,
     "TABLES": {},
     "ARTEFACTS": (),
-    "CLAIMS": (),
+    "DECISIONS": (),
     "check_row": lambda row: None,
     "check": lambda trials: None,
-    "verdicts": lambda trials: [],
     "answer": lambda trials: "",
 }
 _REQUIRED = ("NAME", "QUESTION", "PLACES", "Trials", "DESIGNS", "trial")
@@ -136,7 +138,12 @@ def complete(experiment: ModuleType | Experiment) -> Experiment:
         raise UsageError(f"Experiment {name!r} lacks {', '.join(missing)}. See CONTRIBUTING.md.")
     stated = given["DESIGNS"]
     designs = stated if callable(stated) else lambda cores: stated
-    defaults = _DEFAULTS | {"summarize": partial(_summary, given["Trials"])}
+    decisions = given.get("DECISIONS", ())
+    defaults = _DEFAULTS | {
+        "CLAIMS": tuple(decision.claim for decision in decisions),
+        "summarize": partial(_summary, given["Trials"]),
+        "verdicts": partial(claims.judge, decisions=decisions),
+    }
     return cast(Experiment, SimpleNamespace(**defaults | given | {"designs": designs}))
 
 

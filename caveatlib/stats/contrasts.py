@@ -144,7 +144,7 @@ def contrasts(
     """
     _check(trials)
     rows = []
-    for _, part in trials.groupby("machine", sort=True):
+    for _, part in by_machine(trials):
         rows += jointly([(part, c) for c in wanted], level=level)
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -231,22 +231,35 @@ def null_band(trials: pd.DataFrame, contrast: Contrast, *, level: float = 0.95) 
     """
     if contrast.kind != "ratio":
         raise UsageError(f"Invalid kind {contrast.kind!r} of the null arm. Must be 'ratio'.")
-    table = contrasts(trials, [contrast], level=level).set_index("machine")
-    table = table[["n", "estimate", "low", "high", "note"]]
-    table["band_high"] = np.maximum(table["high"], 1 / table["low"])
-    table["band_low"] = 1 / table["band_high"]
-    table["note"] = [_noise(row) for row in table.itertuples()]
-    return table
+    _check(trials)
+    rows = []
+    for machine, part in by_machine(trials):
+        (found,) = jointly([(part, contrast)], level=level)
+        high = max(found["high"], 1 / found["low"])
+        kept = {name: found[name] for name in ("n", "estimate", "low", "high", "note")}
+        kept |= {"machine": machine, "band_low": 1 / high, "band_high": high}
+        rows.append(kept | {"note": _noise(kept)})
+    names = ["machine", "n", "estimate", "low", "high", "note", "band_high", "band_low"]
+    return pd.DataFrame(rows, columns=names).set_index("machine")
 
 
-def _noise(row) -> str:
-    if math.isnan(row.low):
-        return f"The A/A control has no interval. {row.note}"
-    if row.low >= 1 - NULL_TOLERANCE and row.high <= 1 + NULL_TOLERANCE:
+def by_machine(trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return each machine with its trials; those of a single machine are not copied."""
+    machines = trials["machine"].unique()
+    if len(machines) == 1:
+        return [(str(machines[0]), trials)]
+    return [(str(machine), rows) for machine, rows in trials.groupby("machine", sort=True)]
+
+
+def _noise(row: Mapping) -> str:
+    low, high = row["low"], row["high"]
+    if math.isnan(low):
+        return f"The A/A control has no interval. {row['note']}"
+    if low >= 1 - NULL_TOLERANCE and high <= 1 + NULL_TOLERANCE:
         return ""
     return (
-        f"A/A control {row.estimate:.2f}x [{row.low:.2f}, {row.high:.2f}] exceeds the "
-        f"{NULL_TOLERANCE * 100:.0f} % tolerance; effects below {row.band_high:.2f}x are not "
+        f"A/A control {row['estimate']:.2f}x [{low:.2f}, {high:.2f}] exceeds the "
+        f"{NULL_TOLERANCE * 100:.0f} % tolerance; effects below {row['band_high']:.2f}x are not "
         "interpreted."
     )
 
@@ -372,7 +385,7 @@ def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
 
 
 def _failed(trials: pd.DataFrame, where: Mapping) -> int:
-    return int((match(trials, where) & ~trials["ok"]).sum())
+    return int((match(trials, where).to_numpy() & ~trials["ok"].to_numpy()).sum())
 
 
 def _check(trials: pd.DataFrame) -> None:
@@ -384,7 +397,7 @@ def _check(trials: pd.DataFrame) -> None:
 
 def _need(trials: pd.DataFrame, names: Sequence[str]) -> None:
     for name in names:
-        _one_of("column", name, list(trials.columns))
+        _one_of("column", name, trials.columns)
 
 
 def _one_of(what: str, value, allowed) -> None:

@@ -94,7 +94,7 @@ def calibrate(
         its tolerance, an A/A control if its whole interval does.
     """
     rows = []
-    for _, here in trials.groupby("machine", sort=True):
+    for _, here in stats.by_machine(trials):
         rows += [_known(here, case) for case in known]
         rows += [_control(here, control) for control in controls]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -7,6 +7,8 @@ from functools import wraps
 
 import pandas as pd
 
+from caveatlib import stats
+
 
 def listed(parts: Sequence[str]) -> str:
     """Return ``"a, b and c"``; empty for nothing."""
@@ -23,7 +25,7 @@ def per_machine(answer: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame
 
     @wraps(answer)
     def whole(trials: pd.DataFrame) -> str:
-        told = {str(m): answer(rows) for m, rows in trials.groupby("machine", sort=True)}
+        told = {machine: answer(rows) for machine, rows in stats.by_machine(trials)}
         said = {machine: text or "Nothing was measured." for machine, text in told.items()}
         if len(said) > 1:
             return " ".join(f"{machine}: {text}" for machine, text in said.items())

@@ -11,7 +11,7 @@ from functools import wraps
 
 import pandas as pd
 
-from caveatlib import plots
+from caveatlib import plots, stats
 from caveatlib.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def per_machine(table: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFram
 
     @wraps(table)
     def whole(trials: pd.DataFrame, *args, **options) -> pd.DataFrame:
-        parts = {m: table(rows, *args, **options) for m, rows in _machines(trials)}
+        parts = {m: table(rows, *args, **options) for m, rows in stats.by_machine(trials)}
         if len(parts) < 2:
             return next(iter(parts.values())) if parts else table(trials, *args, **options)
         return pd.concat(parts, names=["machine"])
@@ -37,7 +37,7 @@ def figure_per_machine(draw: Callable) -> Callable:
 
     @wraps(draw)
     def whole(trials: pd.DataFrame, ax=None, **options):
-        parts = _machines(trials)
+        parts = stats.by_machine(trials)
         if len(parts) < 2:
             return draw(trials, ax=ax, **options)
         if ax is not None:
@@ -56,7 +56,3 @@ def figure_per_machine(draw: Callable) -> Callable:
         return axes[-1]
 
     return whole
-
-
-def _machines(trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(str(machine), rows) for machine, rows in trials.groupby("machine", sort=True)]

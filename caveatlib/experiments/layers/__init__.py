@@ -38,7 +38,7 @@ from caveatlib.experiments.layers import workloads as work
 from caveatlib.experiments.layers.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.layers.claims import CLAIMS, NAME
 from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
-from caveatlib.experiments.layers.designs import DESIGNS, FULL, SCRATCH
+from caveatlib.experiments.layers.designs import DESIGNS
 from caveatlib.experiments.layers.figures import plot, plot_opened
 from caveatlib.experiments.layers.highlights import highlights
 from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
@@ -73,8 +73,6 @@ __all__ = [
 ]
 
 QUESTION = "What is inside an image, how much of it is used, and what does moving it cost?"
-SWAP = ("place", FULL, SCRATCH)
-"""Two images whose exchange in the data must change what is said (contract tests)."""
 SESSIONS = 10
 """Twelve effects judged together need at least nine."""
 VERDICT_S = 1000

@@ -16,9 +16,9 @@ from caveatlib.instruments.registry import GOODPUT
 SLOW = LINKS["100 Mbit/s"]
 
 
-def disk_s_per_gb(trials: pd.DataFrame) -> float:
+def disk_s_per_gb(here: pd.DataFrame) -> float:
     """Return what a disk takes of the slow link, by its size and what frame headers leave of it."""
-    sizes = np.unique(trials.loc[trials["design"] == "moving", "content_bytes"])
+    sizes = np.unique(here.loc[here["design"] == "moving", "content_bytes"])
     if len(sizes) < 2:
         return np.nan
     mib = sizes // generated.content_bytes(1)

@@ -15,13 +15,13 @@ SLOW = "100 Mbit/s"
 WAYS = {PULLS["base"]: "base there", DISK: "disk, gzipped", PULLS["one"]: "whole image"}
 
 
-def highlights(trials: pd.DataFrame) -> list[Highlight]:
+def highlights(here: pd.DataFrame) -> list[Highlight]:
     """Return the findings of one machine; those that it lacks are left out."""
-    return [*_never_opened(trials), *_moved(trials)]
+    return [*_never_opened(here), *_moved(here)]
 
 
-def _never_opened(trials: pd.DataFrame) -> list[Highlight]:
-    table = opened(trials)
+def _never_opened(here: pd.DataFrame) -> list[Highlight]:
+    table = opened(here)
     table = table[table["opened_byte_share"] > 0]
     full = IMAGES[FULL]
     if full not in table.index:
@@ -42,8 +42,8 @@ def _never_opened(trials: pd.DataFrame) -> list[Highlight]:
     ]
 
 
-def _moved(trials: pd.DataFrame) -> list[Highlight]:
-    medians = prices(trials)
+def _moved(here: pd.DataFrame) -> list[Highlight]:
+    medians = prices(here)
     if SLOW not in medians.index or not set(WAYS) <= set(medians.columns):
         return []
     slow = medians.loc[SLOW].dropna()

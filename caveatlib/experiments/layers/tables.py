@@ -55,8 +55,8 @@ def moves(trials: pd.DataFrame) -> pd.DataFrame:
         {
             "slope_s_per_gb": slope,
             "byte_share": (grows / (fixed + grows)).clip(upper=1.0),
-            "total_s": sums["moved_s"].sum(),
-            "total_bytes": sums["moved_bytes"].sum(),
+            "total_s": sums["moved_s"].sum(min_count=1),
+            "total_bytes": sums["moved_bytes"].sum(min_count=1),
             "ok": sums["ok"].all().astype(bool),
             "sizes": sums["content_bytes"].nunique(),
         }

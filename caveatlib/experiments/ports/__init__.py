@@ -28,7 +28,7 @@ from caveatlib.experiments.ports import workloads
 from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.ports.claims import CLAIMS, NAME
 from caveatlib.experiments.ports.decisions import DECISIONS, answer, verdicts
-from caveatlib.experiments.ports.designs import DESIGNS, HAIRPIN, PROXY
+from caveatlib.experiments.ports.designs import DESIGNS
 from caveatlib.experiments.ports.figures import plot, plot_effects
 from caveatlib.experiments.ports.highlights import highlights
 from caveatlib.experiments.ports.places import PLACES
@@ -75,8 +75,6 @@ __all__ = [
 ]
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
-SWAP = ("place", PROXY, HAIRPIN)
-"""Two arms whose exchange in the data must change what is said (contract tests)."""
 SESSIONS = 15
 """Six effects judged together need at least eight sessions, and 1.10x fifteen."""
 VERDICT_S = 800

@@ -93,7 +93,7 @@ def _reachable(path: str) -> Fact:
 
 def _address(path: str) -> Fact:
     def find(here: pd.DataFrame) -> Finding:
-        on, off = both(here, path, "source_class")
+        on, off = both(here, path, "source_class", reachable=1)
         for values, setting in ((off, "without"), (on, "with")):
             if values.empty:
                 because = f"Path {path} does not connect {setting} the proxy: no address is seen."
@@ -185,15 +185,15 @@ _PARTS = (
 )
 
 
-def _say(here: pd.DataFrame, verdict: claims.Verdict) -> str:
-    if verdict.verdict not in claims.DECIDED:
+def _sum_up(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
+    word = parts[WHOLE.id].verdict
+    if word not in claims.DECIDED:
         return ""
-    parts = {v.claim: v for v in claims.judge(here, _PARTS)}
     cpu = [parts[c.id] for (_, aspect), c in PARTS.items() if aspect == "cpu"]
     less = [1 / v.effect for v in cpu if v.verdict == HOLDS]
     ways = [parts[c.id] for (_, aspect), c in PARTS.items() if aspect == "reachable"]
     lost = [v.claim.split("/")[1] for v in ways if v.verdict == FAILS]
-    said = ["It depends on the path."] if verdict.verdict == claims.MIXED else []
+    said = ["It depends on the path."] if word == claims.MIXED else []
     if less:
         span = f"{min(less):.1f} to {max(less):.1f}" if len(less) > 1 else f"{less[0]:.1f}"
         said.append(
@@ -215,7 +215,7 @@ DECISIONS = (
         parts=tuple(part.claim.id for part in _PARTS),
         labels=LABELS,
         tell=tell,
-        say=_say,
+        sum_up=_sum_up,
     ),
     *_PARTS,
     Fact(claim=EARLY, readings=_UNHEARD, find=_early),

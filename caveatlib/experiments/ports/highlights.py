@@ -12,9 +12,9 @@ from caveatlib.experiments.ports.designs import HAIRPIN, MEASURES, PROXY, PUBLIS
 from caveatlib.support.quantities import format_quantity
 
 
-def highlights(trials: pd.DataFrame) -> list[Highlight]:
+def highlights(here: pd.DataFrame) -> list[Highlight]:
     """Return the findings of one machine; those that it lacks are left out."""
-    judged = {v.claim: v for v in claims.judge(trials, DECISIONS)}
+    judged = {v.claim: v for v in claims.judge(here, DECISIONS)}
     cpu = judged[PARTS["loopback", "cpu"].id] if judged else None
     if cpu is None or cpu.verdict not in claims.DECIDED:
         return []
@@ -24,7 +24,7 @@ def highlights(trials: pd.DataFrame) -> list[Highlight]:
     size = 1 / cpu.effect if less else cpu.effect
     bars = []
     for place, words in ((PROXY, "with the proxy"), (HAIRPIN, "without")):
-        value = claims.values_of(trials, where("loopback", place), MEASURES["cpu"]).median()
+        value = claims.values_of(here, where("loopback", place), MEASURES["cpu"]).median()
         bars.append(Bar(words, value, f"{format_quantity(value, 's')}/GB", place == HAIRPIN))
     return [
         Highlight(

@@ -26,9 +26,14 @@ CHANGES = {
 """Aspect -> what changes without the proxy where it holds, and where it does not."""
 
 
-def both(here: pd.DataFrame, path: str, column: str) -> tuple[pd.Series, pd.Series]:
+def both(
+    here: pd.DataFrame, path: str, column: str, **conditions: object
+) -> tuple[pd.Series, pd.Series]:
     """Return a column's values on a path, with the proxy and without it."""
-    on, off = (claims.values_of(here, where(path, p), column) for p in (PROXY, HAIRPIN))
+    on, off = (
+        claims.values_of(here, where(path, place) | conditions, column)
+        for place in (PROXY, HAIRPIN)
+    )
     return on[on != ""], off[off != ""]
 
 

@@ -145,10 +145,10 @@ def prices(trials: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(["published", "place"])[_PRICES].median()
 
 
-def cpu_tick(trials: pd.DataFrame) -> float:
-    """Return the resolution of `cpu_s_per_gb` in s/GB.
+def cpu_tick(rows: pd.DataFrame) -> float:
+    """Return the resolution of `cpu_s_per_gb` in s/GB, of several machines the coarsest.
 
     The kernel counts CPU time in hundredths of a second (USER_HZ); one of them
     is most per gigabyte where least was moved.
     """
-    return TICK_S / (trials["rate_bit_per_s"].min() / 8 * STREAM_S / GB)
+    return TICK_S / (rows["rate_bit_per_s"].min() / 8 * STREAM_S / GB)

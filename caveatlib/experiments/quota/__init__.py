@@ -69,8 +69,6 @@ SESSIONS = 15
 VERDICT_S = 180
 """About how many seconds of measuring until its verdicts are possible."""
 DISK_BYTES = 50 * 2**20
-SWAP = ("period_s", 0.01, 0.1)
-"""Two arms whose exchange in the data must change what is said (contract tests)."""
 
 
 def trial(place, conditions: dict, *, seed: int) -> TrialResult:

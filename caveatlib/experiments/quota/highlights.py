@@ -12,14 +12,14 @@ from caveatlib.experiments.quota.decisions import DECISIONS
 from caveatlib.experiments.quota.tables import tools
 
 
-def highlights(trials: pd.DataFrame) -> list[Highlight]:
+def highlights(here: pd.DataFrame) -> list[Highlight]:
     """Return the findings of one machine; those that it lacks are left out."""
-    return [*_blind(trials), *_throttled(trials)]
+    return [*_blind(here), *_throttled(here)]
 
 
-def _blind(trials: pd.DataFrame) -> list[Highlight]:
+def _blind(here: pd.DataFrame) -> list[Highlight]:
     """Tell how many programs ignore the limit; one with several functions counts once."""
-    asked = tools(trials)
+    asked = tools(here)
     asked = asked[asked["cores"] > asked["quota_cpus"].apply(lambda q: -(-q // 1))]
     if asked.empty:
         return []
@@ -41,12 +41,13 @@ def _blind(trials: pd.DataFrame) -> list[Highlight]:
     ]  # fmt: skip
 
 
-def _throttled(trials: pd.DataFrame) -> list[Highlight]:
+def _throttled(here: pd.DataFrame) -> list[Highlight]:
     decision = next(d for d in DECISIONS if d.claim is THROTTLING)
-    found = next(v for v in claims.judge(trials, DECISIONS) if v.claim == THROTTLING.id)
-    if not found.n:
+    judged = {v.claim: v for v in claims.judge(here, DECISIONS)}
+    found = judged.get(THROTTLING.id)
+    if found is None or not found.n:
         return []
-    used = claims.values_of(trials, decision.contrast.arm, "used_ratio").median()
+    used = claims.values_of(here, decision.contrast.arm, "used_ratio").median()
     bars = (
         Bar("quota used", used, f"{used:.0%}"),
         Bar("throttled", found.effect, f"{found.effect:.0%}", True),

@@ -65,7 +65,8 @@ def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TIC
     shown = trials[trials["pattern"].isin(MODELLED)]
     arms = shown[["machine", "cores", *CONDITIONS]].drop_duplicates(ignore_index=True)
     rows = []
-    for number, each in enumerate(arms.to_dict("records")):
+    numbers = arms.groupby("machine").cumcount()
+    for number, each in zip(numbers, arms.to_dict("records"), strict=True):
         conditions = dict(
             arm("model", **{k: v for k, v in each.items() if k != "machine"}).conditions
         )

@@ -86,9 +86,6 @@ VERDICT_S = 180
 DISK_BYTES = 500 * 2**20
 """An engine's empty data folder, its image, a disk that is built, and a journal."""
 
-SWAP = ("place", "namespaces", "docker-runc")
-"""Two places whose exchange in the data must change what is said (contract tests)."""
-
 
 def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
     """Run one workload, or several at once, in an opened place.

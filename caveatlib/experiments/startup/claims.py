@@ -9,8 +9,8 @@ _NOISE = "the A/A control is docker-runc's {} in the design 'start', not a machi
 
 BUILDING = from_ledger(
     "C21",
-    decides="seconds to build an image against a disk that a virtual machine boots from, of "
-    "the same application; no such disk is built here",
+    decides="seconds to build an image over a disk that a virtual machine boots from, of the "
+    "same application, ratio below 1; no such disk is built here",
 )
 STARTING = from_ledger(
     "C23",

@@ -19,13 +19,13 @@ NAMES = {
 }
 
 
-def highlights(trials: pd.DataFrame) -> list[Highlight]:
+def highlights(here: pd.DataFrame) -> list[Highlight]:
     """Return the findings of one machine; those that it lacks are left out."""
     (namespaces,) = (d for d in DECISIONS if d.claim is KERNEL)
-    (row,) = stats.jointly([(trials, namespaces.contrast)])
+    (row,) = stats.jointly([(here, namespaces.contrast)])
     if not row["n"]:
         return []
-    first = phases(trials)["first_output_s"]
+    first = phases(here)["first_output_s"]
     bars = [
         Bar(words, first[place], format_quantity(first[place], "s"), place == "namespaces")
         for place, words in NAMES.items()

@@ -123,7 +123,7 @@ def idle(trials: pd.DataFrame) -> pd.DataFrame:
     # The low end is NaN, and so not above zero, where there are too few blocks for an interval.
     table["available_bytes"] = table["available_bytes"].where(described["available_bytes_low"] > 0)
     guests = together.groupby(described.index.names)["accel"].first()
-    table.insert(0, "accel", guests.reindex(table.index).fillna(""))
+    table.insert(0, "accel", guests.reindex(table.index).astype(object).fillna(""))
     return table
 
 

@@ -198,7 +198,7 @@ def test_facts_follow_the_counts(trials):
     """Counts and ownership hold; with the images exchanged they do not."""
     facts = ("C29", "C30")
     assert {c: one(trials, c).verdict for c in facts} == dict.fromkeys(facts, claims.HOLDS)
-    _, full, scratch = layers.SWAP
+    full, scratch = designs.FULL, designs.SCRATCH
     swapped = trials.assign(place=trials["place"].replace({full: scratch, scratch: full}))
     assert {c: one(swapped, c).verdict for c in facts} == dict.fromkeys(facts, claims.FAILS)
     more = trials["setuid_files"].where(trials["place"] != scratch, 99)

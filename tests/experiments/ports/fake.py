@@ -107,6 +107,8 @@ def _no_namespaces():
     return patch.object(ports.site, "congest", congest)
 
 
+UNDECIDED = {"C17/other-network/address": "without the proxy it never connects"}
+"""Claims that neither the recorded trials nor these decide, and why."""
 PLACES = {
     name: spec(FakeSite, name, _no_traffic, _no_namespaces) for name in (PROXY, HAIRPIN, AGAIN)
 }

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 from places.fake import spec
 
 from caveatlib.errors import MeasurementError
-from caveatlib.experiments.quota import cfs
+from caveatlib.experiments.quota import cfs, designs, model, workloads
+from caveatlib.experiments.quota.cpu_counts import TOOLS, Answer
 from caveatlib.experiments.quota.load import Load
 from caveatlib.places.cgroups.cgroup import Stat
 
@@ -106,7 +109,9 @@ class FakeLimitedGroup:
         samples = [(row["t_s"], Stat(*(row[n] for n in names))) for row in rows]
         begun_s, begun = (0.0, Stat(0, 0, 0.0, 0.0)) if len(due_s) else samples[1]
         end_s, end = samples[-1]
-        times = (done.requests[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s"))
+        times = [done.requests[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s")]
+        # A model's times are as round as its costs; a clock's are not.
+        times[2] = times[2] + np.random.default_rng(self._seed).uniform(0, 1e-6, len(times[2]))
         spent = np.full(len(due_s), options.get("cost_s", 0.0))
         used = end.since(begun)
         if self._leaks:
@@ -115,3 +120,36 @@ class FakeLimitedGroup:
 
 
 PLACES = {name: spec(FakeLimitedPlace, name) for name in ("cgroup", "docker")}
+ARGUMENTS = {
+    "simulate": {"repeats": 1},
+    "residuals": lambda trials: {"simulated": model.simulate(trials, repeats=1)},
+}
+
+
+def _asked(tool: str, group) -> Answer:
+    """Answer for a tool: Java sees its limit, the others do not."""
+    return Answer("1.0", 1 if tool.startswith("java") else CORES)
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """Have every tool installed, few requests, and no arm simulated twice."""
+    real = model._simulated
+
+    @cache
+    def once(conditions, tick_s, seed):
+        return real(dict(conditions), tick_s, seed=seed)
+
+    def simulated(conditions, tick_s, *, seed):
+        return once(tuple(conditions.items()), tick_s, seed)
+
+    with ExitStack() as stack:
+        for module, name, stand_in in (
+            (designs, "installed", lambda: list(TOOLS)),
+            (workloads, "ask", _asked),
+            (workloads, "REQUESTS", 60),
+            (workloads, "FULL_S", 0.4),
+            (model, "_simulated", simulated),
+        ):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield

@@ -1,0 +1,1 @@
+"""What every experiment is held to, read from what it declares."""

@@ -1,0 +1,83 @@
+"""Parts of an experiment's trials: whatever was not asked for, not reached, or failed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from experiments.contract.subjects import arm_columns, outcomes
+
+from caveatlib import frames
+from caveatlib.frames import UNAVAILABLE
+
+
+def parts(experiment, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield parts of the trials of one machine, each with what is missing in it.
+
+    Places, arms and measures go missing several at a time, see `groups`: one by one they would
+    take five times as long.
+    """
+    yield "nothing at all", rows.iloc[:0]
+    yield "a single trial", rows.iloc[:1]
+    yield "one block of each design", rows[rows["block"] == 0]
+    yield "nothing succeeded", failed(experiment, rows, rows["ok"])
+    yield "nothing can run here", unavailable(experiment, rows, rows["ok"])
+    for design in rows["design"].unique():
+        yield f"only {design}", rows[rows["design"] == design]
+        yield f"without {design}", rows[rows["design"] != design]
+    for places in groups(list(rows["place"].unique())):
+        names, gone = ", ".join(places), rows["place"].isin(places)
+        yield f"without {names}", rows[~gone]
+        yield f"{names} unavailable", unavailable(experiment, rows, gone)
+    arms = rows.groupby(["design", *arm_columns(experiment)]).ngroup()
+    for numbers in groups(list(range(arms.max() + 1))):
+        yield f"arms {numbers} failed", failed(experiment, rows, arms.isin(numbers))
+    for measures in groups(outcomes(experiment)):
+        yield f"nothing read of {measures}", rows.assign(**dict.fromkeys(measures, np.nan))
+
+
+def groups(members: list) -> list[list]:
+    """Return few groups such that each member is in one that any other member is not in.
+
+    Each member is given another half of the groups, and no half contains another (Sperner).
+    """
+    count = next(k for k in itertools.count(1) if math.comb(k, k // 2) >= len(members))
+    halves = itertools.combinations(range(count), count // 2 or 1)
+    of = dict(zip(range(len(members)), halves, strict=False))
+    return [[members[i] for i, half in of.items() if group in half] for group in range(count)]
+
+
+def failed(experiment, rows: pd.DataFrame, which: pd.Series, error="It broke.") -> pd.DataFrame:
+    """Return the trials, of which some have failed."""
+    rows = rows.copy()
+    rows.loc[which, outcomes(experiment)] = np.nan
+    rows.loc[which, ["ok", "error"]] = [False, error]
+    return rows
+
+
+def unavailable(experiment, rows: pd.DataFrame, which: pd.Series) -> pd.DataFrame:
+    """Return the trials as if some arms could not be tried: one row each, with the reason."""
+    gone = failed(experiment, rows[which], rows["ok"] | True, f"{UNAVAILABLE}no such thing here")
+    gone = gone.drop_duplicates(["design", *arm_columns(experiment)])
+    return pd.concat([rows[~which], gone.assign(session=0, block=0)], ignore_index=True)
+
+
+def two_machines(experiment, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the trials as those of two machines: one without KVM, one with it, ten times slower.
+
+    Their blocks have the same numbers, as those of two runs have.
+    """
+    rows = rows.assign(machine="A, without KVM")
+    slow = rows.assign(machine="B, with KVM", run="another run")
+    for name in frames.measures(experiment.Trials):
+        if name.endswith("_s"):
+            slow[name] *= 10
+        if name.endswith("_per_s"):
+            slow[name] /= 100  # times ten just before
+    if "accel" in rows:
+        guests = rows["accel"].notna()
+        rows.loc[guests, "accel"], slow.loc[guests, "accel"] = "tcg", "kvm"
+    return {"A, without KVM": rows, "B, with KVM": slow}

@@ -1,0 +1,106 @@
+"""The experiments that the contract is of, their fakes, and their public functions."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache, partial
+from pathlib import Path
+
+import pandas as pd
+from experiments.sample import sample
+
+from caveatlib import frames, trials
+from caveatlib.experiments import ALL
+
+EXPERIMENTS = (*ALL, sample)
+TRIALS, HERE = "trials", "here"
+"""First parameter of a function that reads trials of any machines, or those of one."""
+
+
+def fakes(experiment):
+    """Return the module of an experiment's fakes, which lies beside its tests.
+
+    It has `PLACES`, and may have `ARGUMENTS` (see `readers`), `UNDECIDED` (claims that no trials
+    at hand decide, and why) and `patched`, which is held while it measures and is read.
+    """
+    return importlib.import_module(f"experiments.{experiment.NAME}.fake")
+
+
+def patched(experiment):
+    """Return the context in which an experiment's fakes work, and its functions are cheap."""
+    return getattr(fakes(experiment), "patched", nullcontext)()
+
+
+@cache
+def recorded(experiment) -> pd.DataFrame:
+    """Return the trials that an experiment ships with, of one machine."""
+    source = "recorded" if experiment in ALL else Path(sample.__file__).parent / "data"
+    rows = trials.get(experiment, source=source)
+    return rows[rows["machine"] == rows["machine"].iloc[0]].reset_index(drop=True)
+
+
+def arm_columns(experiment) -> list[str]:
+    """Return the columns that tell arms of a design apart."""
+    common = frames.columns(frames.Trials)
+    own = frames.columns(experiment.Trials).items()
+    return ["place", *(n for n, c in own if n not in common and not c.nullable)]
+
+
+def outcomes(experiment) -> list[str]:
+    """Return the columns that are empty where a trial failed."""
+    common = frames.columns(frames.Trials)
+    own = frames.columns(experiment.Trials).items()
+    return [n for n, c in own if n not in common and c.nullable]
+
+
+def readers(experiment) -> dict[str, Callable[[pd.DataFrame], object]]:
+    """Return every public function that reads trials of any machines, by its name.
+
+    What a function needs besides the trials stands in `ARGUMENTS` beside the fakes: name ->
+    keyword arguments, or a function that returns them for given trials.
+    """
+    return _functions(experiment, _modules(experiment), TRIALS)
+
+
+def readers_here(experiment) -> dict[str, Callable[[pd.DataFrame], object]]:
+    """Return what an experiment exports that reads the trials of one machine, by its name."""
+    return _functions(experiment, [experiment], HERE)
+
+
+def _functions(experiment, modules: list, first: str) -> dict[str, Callable]:
+    arguments = getattr(fakes(experiment), "ARGUMENTS", {})
+    found: dict[str, Callable] = {}
+    for module in modules:
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            own = function.__module__.startswith(experiment.__name__)
+            parameters = list(inspect.signature(function).parameters.values())
+            if name.startswith("_") or not own or not parameters or parameters[0].name != first:
+                continue
+            options = arguments.get(name, {})
+            if callable(options):
+                found[name] = partial(_with_arguments, function, options)
+                continue
+            lacking = [
+                p.name
+                for p in parameters[1:]
+                if p.default is p.empty
+                and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+                and p.name not in options
+            ]
+            assert not lacking, f"ARGUMENTS lack {lacking} of {name!r}"
+            found[name] = partial(function, **options)
+    return found
+
+
+def _with_arguments(function: Callable, options: Callable, trials: pd.DataFrame):
+    return function(trials, **options(trials))
+
+
+def _modules(experiment) -> list:
+    within = getattr(experiment, "__path__", ())
+    names = [m.name for m in pkgutil.iter_modules(within, f"{experiment.__name__}.")]
+    return [experiment, *map(importlib.import_module, names)]

@@ -1,0 +1,65 @@
+"""Everything that reads trials works on whatever part of them there is, machine by machine."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from experiments.contract.machines import mixed
+from experiments.contract.parts import parts, two_machines
+from experiments.contract.subjects import EXPERIMENTS, patched, readers, readers_here, recorded
+
+from caveatlib import claims
+
+pytestmark = [
+    pytest.mark.beside,
+    pytest.mark.usefixtures("as_patched"),
+    pytest.mark.parametrize("experiment", EXPERIMENTS, ids=[e.NAME for e in EXPERIMENTS]),
+]
+
+
+@pytest.fixture
+def as_patched(experiment, monkeypatch):
+    """Let functions that simulate do so once for all parts, and those that judge once for each."""
+    judge, judged = claims.judge, {}
+
+    def once(trials, decisions):
+        key = id(trials), id(decisions)
+        if key not in judged:
+            judged[key] = trials, judge(trials, decisions)  # kept, so that no other has its id
+        return judged[key][1]
+
+    monkeypatch.setattr(claims, "judge", once)
+    with patched(experiment):
+        yield
+
+
+def _failures(experiment, rows) -> list[str]:
+    """Return which function raised what, on which part."""
+    raised, functions = [], readers(experiment) | readers_here(experiment)
+    for what, part in parts(experiment, rows):
+        for name, read in functions.items():
+            try:
+                read(part)
+            except Exception as error:  # whatever it is, a reader sees a traceback
+                raised.append(f"{name}, {what}: {type(error).__name__}: {error}")
+        plt.close("all")
+    return raised
+
+
+def test_nothing_raises_on_part_of_the_trials(experiment, measured):
+    """Each design, place and arm missing, or failed; one block only; nothing at all."""
+    assert not _failures(experiment, measured(experiment))
+
+
+@pytest.mark.parametrize("whence", ["recorded", "measured"])
+def test_machines_are_never_mixed(experiment, whence, measured):
+    """Of two machines, one with KVM and ten times slower, each is told what it is told alone."""
+    rows = recorded(experiment) if whence == "recorded" else measured(experiment)
+    machines = two_machines(experiment, rows)
+    together = pd.concat(machines.values(), ignore_index=True)
+    problems = {}
+    for name, read in readers(experiment).items():
+        alone = {machine: read(part) for machine, part in machines.items()}
+        if problem := mixed(read(together), alone):
+            problems[name] = problem
+        plt.close("all")
+    assert not problems
