@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from caveatlib.support import processes
+from caveatlib.support import processes, programs
 
 pytestmark = pytest.mark.beside
 
@@ -103,7 +103,8 @@ def test_family():
     (child,) = processes.children(parent.pid)
     assert parent.pid in processes.children(os.getpid())
     assert processes.descendants(parent.pid) == [parent.pid, child]
-    assert processes.arguments(child) == ["sleep", "60"]
+    # The shell's child is a shell until it has become the program.
+    programs.wait_until(lambda: processes.arguments(child) == ["sleep", "60"], 5, "No sleep")
     processes.signal_all(lambda: [parent.pid, child])
     parent.wait()
     parent.stdout.close()
