@@ -144,9 +144,13 @@ def from_rows(rows: list[dict], model: type[Table]) -> pd.DataFrame:
         return empty(model)
     frame = pd.DataFrame(rows)
     for name, column in columns(model).items():
-        if name not in frame.columns and column.nullable:
-            frame[name] = float("nan")
+        if name not in frame.columns and (column.nullable or _is_text(column)):
+            frame[name] = float("nan") if column.nullable else ""
     return validate(frame, model)
+
+
+def _is_text(column) -> bool:
+    return str(column.dtype).startswith("str")
 
 
 def validate(frame: pd.DataFrame, model: type[Table]) -> pd.DataFrame:

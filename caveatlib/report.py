@@ -20,6 +20,7 @@ from pathlib import Path
 from caveatlib import plots, scorecard, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name
+from caveatlib.measuring.experiment import complete
 from caveatlib.page import document, pictures
 from caveatlib.page.document import POLICY, Book
 from caveatlib.page.markup import text
@@ -251,10 +252,10 @@ def highlights(sources: dict[str, str]) -> list:
     """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most."""
     told = []
     for experiment in ALL:
-        if experiment.NAME in sources and hasattr(experiment, "highlights"):
+        if experiment.NAME in sources:
             found = trials.get(experiment, source=sources[experiment.NAME])
             machine = found["machine"].iloc[0] if len(found) else ""
-            told.append(experiment.highlights(found[found["machine"] == machine]))
+            told.append(complete(experiment).highlights(found[found["machine"] == machine]))
     turns = [h for turn in zip_longest(*told) for h in turn if h is not None]
     return turns[:HIGHLIGHTS]
 

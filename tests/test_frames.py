@@ -36,6 +36,12 @@ def test_a_missing_measure_is_empty():
     assert frame["took_s"].isna().tolist() == [False, True]
 
 
+def test_a_missing_text_is_empty():
+    """A row without one of its text columns has the empty string there."""
+    frame = frames.from_rows([{k: v for k, v in ROW.items() if k != "name"}], Small)
+    assert frame["name"].tolist() == [""]
+
+
 def test_a_table_without_rows_has_its_columns():
     """Columns and dtypes are those of a table with rows."""
     assert frames.from_rows([], Small).dtypes.equals(frames.from_rows([ROW], Small).dtypes)

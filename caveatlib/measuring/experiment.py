@@ -63,6 +63,9 @@ class Experiment(Protocol):
         Trials -> list of claims.Verdict; default its decisions, judged.
     answer : callable
         Trials -> the answer in a sentence; default none, "".
+    highlights : callable
+        Trials of one machine -> list of `experiments.kit.highlights.Highlight` for the
+        first screen of the page; default none.
     """
 
     NAME: str
@@ -83,6 +86,7 @@ class Experiment(Protocol):
     summarize: Callable[[pd.DataFrame], pd.DataFrame]
     verdicts: Callable[[pd.DataFrame], list[claims.Verdict]]
     answer: Callable[[pd.DataFrame], str]
+    highlights: Callable[[pd.DataFrame], list]
 
 
 SESSIONS = 15
@@ -101,6 +105,7 @@ _DEFAULTS = {
     "check_row": lambda row: None,
     "check": lambda trials: None,
     "answer": lambda trials: "",
+    "highlights": lambda trials: [],
 }
 _REQUIRED = ("NAME", "QUESTION", "PLACES", "Trials", "DESIGNS", "trial")
 
