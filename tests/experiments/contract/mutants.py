@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
-from experiments.contract.disturb import derived, scaled
+from experiments.contract.judging import derived, scaled
 
 from caveatlib import claims
 from caveatlib.claims import FAILS, HOLDS
