@@ -82,7 +82,7 @@ def dots(
     ax.set_xlabel(f"{label} ({name})" if name else label)
     _plain(ax)
     words = ", ".join(f"{g} {medians[g] / factor:.3g} {name}".strip() for g in groups)
-    return say(ax, f"Dot plot of {label}, one dot per trial. Medians: {words}.")
+    return say(ax, _told(f"Dot plot of {label}, one dot per trial. Medians", words))
 
 
 def lines(
@@ -123,7 +123,7 @@ def lines(
     drawn.sort(key=lambda line: line.get_ydata()[-1], reverse=True)
     ax.legend(handles=drawn, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _plain(ax)
-    return say(ax, f"Lines of median {ylabel} over {xlabel}: {'; '.join(words)}.")
+    return say(ax, _told(f"Lines of median {ylabel} over {xlabel}", "; ".join(words)))
 
 
 def stacked(table: pd.DataFrame, *, unit: str, label: str, ax: Axes | None = None) -> Axes:
@@ -163,7 +163,7 @@ def stacked(table: pd.DataFrame, *, unit: str, label: str, ax: Axes | None = Non
         f"{row}: " + ", ".join(f"{part} {value / factor:.3g}" for part, value in parts.items())
         for row, parts in table.iterrows()
     )
-    return say(ax, f"Stacked bars of {label} in {name}. {words}.")
+    return say(ax, f"Stacked bars of {label} in {name}. {words or 'Nothing was measured'}.")
 
 
 def effects(
@@ -191,14 +191,16 @@ def effects(
     for row, (name, line) in enumerate(shown.iterrows()):
         ax.plot([line["low"], line["high"]], [row, row], color=colour(0), lw=2)
         ax.plot(line["estimate"], row, "o", color=colour(0))
-        words.append(f"{name} {line['estimate']:.3g} [{line['low']:.3g}, {line['high']:.3g}]")
+        known = pd.notna(line["low"])
+        interval = f" [{line['low']:.3g}, {line['high']:.3g}]" if known else ""
+        words.append(f"{name} {line['estimate']:.3g}{interval}")
     ax.axvline(threshold, color=INK, lw=1, ls=":")
     _logarithmic(ax, "x")
     ax.set_yticks(range(len(shown)), [literal(n) for n in shown.index])
     ax.invert_yaxis()
     ax.set_xlabel(label)
     _plain(ax)
-    return say(ax, f"Estimates with intervals of {label}: {', '.join(words)}.")
+    return say(ax, _told(f"Estimates with intervals of {label}", ", ".join(words)))
 
 
 def new_axes(*, height: float = 3.0, width: float = 7.5, rows: int = 1):
@@ -273,6 +275,10 @@ def _logarithmic(ax: Axes, which: str) -> None:
     axis.set_major_locator(MaxNLocator(6) if high < 10 * low else LogLocator(subs=(1, 3)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _told(what: str, words: str) -> str:
+    return f"{what}: {words or 'nothing was measured'}."
 
 
 def _plain(ax: Axes) -> None:

@@ -44,6 +44,7 @@ def plot_effects(trials: pd.DataFrame, ax=None):
     for row, path in enumerate(table.index):
         band = stats.null_band(trials, again(path, "cpu")).iloc[0]
         ends = [band["band_low"], band["band_high"]]
-        ax.plot(ends, [row, row], **_BAND)
-        bands.append(f"{path} {ends[0]:.3g} to {ends[1]:.3g}")
+        if pd.notna(ends[0]):
+            ax.plot(ends, [row, row], **_BAND)
+            bands.append(f"{path} {ends[0]:.3g} to {ends[1]:.3g}")
     return plots.say(ax, f"Grey, the A/A band: {', '.join(bands)}." if bands else "")

@@ -8,6 +8,15 @@ from matplotlib.axes import Axes
 from caveatlib import plots
 
 
+def text_of(result) -> str:
+    """Return the sentences of a result: those of a figure, of verdicts, a sentence itself."""
+    if isinstance(result, Axes):
+        return plots.describe(result)
+    if isinstance(result, list):
+        return " ".join(getattr(v, "because", "") for v in result)
+    return result if isinstance(result, str) else ""
+
+
 def mixed(together, alone: dict[str, object]) -> str:
     """Return how a result over several machines differs from each machine's own, or ""."""
     for machine, result in alone.items():

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.contract.judging import judged
 
 from caveatlib import claims, frames, stats
-from caveatlib.claims import FAILS, NOT_MEASURED
+from caveatlib.claims import FAILS, HOLDS, MIXED
 
 
 def _told(found: claims.Verdict) -> tuple[str, str, str]:
@@ -17,33 +17,46 @@ def _told(found: claims.Verdict) -> tuple[str, str, str]:
 
 
 def fact(experiment, rows: pd.DataFrame, decision: claims.Fact) -> Iterator[str]:
-    """Other values of any reading are told; of one at least they change the word."""
-    before = judged(rows, decision)
-    words = set()
-    for reading in decision.readings:
-        after = [judged(other, decision) for other in _other_values(experiment, rows, reading)]
+    """Other values of any reading are told, and change the word, if need be beside others."""
+    before, words = judged(rows, decision), set()
+    changed = [list(_other_values(experiment, rows, r)) for r in decision.readings]
+    for number, reading in enumerate(decision.readings):
+        after = [judged(other, decision) for other in changed[number]]
         words |= {found.verdict for found in after}
-        if not reading.optional and all(_told(found) == _told(before) for found in after):
-            yield f"whatever {reading.column!r} of {dict(reading.where)} is, it says the same"
-    if words <= {before.verdict, NOT_MEASURED}:
+        name = f"{reading.column!r} of {dict(reading.where)}"
+        if reading.optional:
+            continue
+        if all(_told(found) == _told(before) for found in after):
+            yield f"whatever {name} is, it says the same"
+        elif all(found.verdict == before.verdict for found in after):
+            beside = [o for k, others in enumerate(changed) if k != number for o in others]
+            if not any(len(_words(experiment, o, reading, decision)) > 1 for o in beside):
+                yield f"whatever {name} is, the word is the same"
+    opposite = {HOLDS: {FAILS, MIXED}, FAILS: {HOLDS, MIXED}}.get(before.verdict, {HOLDS, FAILS})
+    pairs = ((o, r) for r in decision.readings for others in changed for o in others)
+    if not words & opposite and not any(
+        _words(experiment, other, reading, decision) & opposite for other, reading in pairs
+    ):
         yield f"whatever is read, it is {before.verdict!r}"
 
 
+def _words(experiment, rows: pd.DataFrame, reading, decision) -> set[str]:
+    """Return the words of these trials, and of these with other values of a reading."""
+    others = (rows, *_other_values(experiment, rows, reading))
+    return {judged(each, decision).verdict for each in others}
+
+
 def _other_values(experiment, rows: pd.DataFrame, reading) -> Iterator[pd.DataFrame]:
-    """Yield the trials with other values of a reading, in all of its trials and in the first."""
+    """Yield the trials with other values of a reading in all of its trials."""
     chosen = stats.match(rows, reading.where) & rows["ok"] & rows[reading.column].notna()
     if not chosen.any():
         return
     values = rows.loc[chosen, reading.column]
-    first = chosen & (chosen.cumsum() == 1)
     for other in _others(experiment, rows, reading.column, values):
         yield _with(rows, reading.column, other)
-        if chosen.sum() > 1:
-            yield _with(rows, reading.column, other[first[chosen]])
     if reading.failures:
-        tables = frames.measures(experiment.Trials)
         failed = rows.copy()
-        failed.loc[chosen, tables] = np.nan
+        failed.loc[chosen, frames.measures(experiment.Trials)] = np.nan
         failed.loc[chosen, ["ok", "error"]] = [False, "It broke."]
         yield failed
 
@@ -59,7 +72,7 @@ def _others(experiment, rows: pd.DataFrame, column: str, values: pd.Series) -> I
         if values.between(0, 1).all():
             yield 1 - values
         yield values * 0
-        yield values * 100 + 1
+        yield values * 0 + 100 * rows[column].max() + 1
         return
     allowed = [
         check.statistics["allowed_values"]
