@@ -239,6 +239,14 @@ def test_failures_are_told_whatever_was_found():
         )
 
 
+def test_a_row_of_a_table_is_judged():
+    """The numbers of a row that comes out of a table are NumPy's; it may have failed trials."""
+    failed = row() | {"failed_arm": 1, "failed_baseline": 0}
+    said = decide(pd.DataFrame([failed, failed]).iloc[0])
+    assert said.verdict == HOLDS
+    assert said.because.endswith("1 trial of what is compared failed.")
+
+
 def test_bytes_are_told_in_mebibytes():
     """Bytes are what is stored, MiB what is read."""
     found = row(-226046464, -226500000, -225700000, kind="difference", threshold=0.0)
