@@ -109,6 +109,16 @@ class Run:
             sort=False,
         )
 
+    def succeeded(self, by: str = "design") -> pd.DataFrame:
+        """Return how many of the trials succeeded, ``"20/20"``, by place and a second column.
+
+        Trials of several machines are counted apart.
+        """
+        rows = self.trials
+        machine = ["machine"] if rows["machine"].nunique() > 1 else []
+        counts = rows.groupby([*machine, "place", by])["ok"].agg(["sum", "size"]).astype(str)
+        return (counts["sum"] + "/" + counts["size"]).unstack(fill_value="")
+
     def verdicts(self) -> claims.Verdicts:
         """Return the verdicts that these trials allow."""
         return claims.Verdicts(self.experiment.verdicts(self.trials))
