@@ -62,7 +62,6 @@ __all__ = [
     "answers",
     "builds",
     "calibrate",
-    "check",
     "check_row",
     "highlights",
     "idle",

@@ -25,7 +25,7 @@ STOP_GRACE_S = 10
 STOP_DEADLINE_S = 60
 """Longer than any orderly stop that was seen: an emulated systemd takes several seconds."""
 PORT = 8080
-PATIENCE_S = 0.02
+FIRST_WAIT_S = 0.02
 """How long the first request waits for its answer; each later one waits a tenth longer."""
 TICK_S = 0.001
 """How often a connection is tried; the resolution of accept and answer times."""
@@ -45,14 +45,14 @@ SLOWDOWNS = {
 
 
 def once(place: Place, sleep_s: float) -> dict:
-    """Start one workload, end it as soon as it has spoken."""
+    """Start one workload, and end it after its first output."""
     with ExitStack() as stack:
         t0 = time.monotonic()
         instance, marks = _started(place, t0, sleep_s, stack)
-        spoke = marks["first_output_s"]
-        marks |= {"last_output_s": spoke}
+        first = marks["first_output_s"]
+        marks |= {"last_output_s": first}
         if not hasattr(place, "accel"):  # the workload runs in a container, or is none
-            marks |= {"container_output_s": spoke}
+            marks |= {"container_output_s": first}
         return marks | _ended(instance, t0)
 
 
@@ -225,7 +225,7 @@ def answered(place: Place, *, early: bool) -> dict:
     ----------
     place : Place
     early : bool
-        Whether the client knocks from before the start, or first when the
+        Whether the client connects from before the start, or only when the
         start call has returned.
     """
     script = f"trap 'kill $!; exit 0' TERM; busybox httpd -f -p {PORT} -h www & wait"
@@ -250,15 +250,15 @@ def answered(place: Place, *, early: bool) -> dict:
 
 def _first_answer(instance: Instance, t0: float, stop: threading.Event) -> dict:
     """Ask until a request is answered with status 200; every try is a new connection."""
-    accepted, patience = None, PATIENCE_S
+    accepted, wait_s = None, FIRST_WAIT_S
     while not stop.is_set() and time.monotonic() < t0 + START_DEADLINE_S:
         try:
             with instance.connect(1) as connection:
                 accepted = accepted or time.monotonic()
                 # docker-proxy holds a connection that came too early until its own next
                 # try a second later, when a fresh one has long been answered.
-                connection.settimeout(patience)
-                patience = min(1, 1.1 * patience)
+                connection.settimeout(wait_s)
+                wait_s = min(1, 1.1 * wait_s)
                 connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
                 if b" 200 " in connection.recv(64):
                     answered = time.monotonic()
