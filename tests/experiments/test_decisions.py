@@ -78,7 +78,7 @@ def test_every_mutant_dies(experiment):
             continue  # not kept: fakes decide it
         for what, mutant in mutants(rows, decision):
             seen = not whole and not _same(signature(rows, mutant), before[decision.claim.id])
-            if not seen and not problems(experiment, rows, mutant):
+            if not seen and not any(problems(experiment, rows, mutant)):
                 survivors.append(f"{decision.claim.id}: {what}")
     for case in (*experiment.KNOWN, *experiment.CONTROLS):
         if not calibrated(rows, case):

@@ -60,7 +60,7 @@ def tools(trials: pd.DataFrame) -> pd.DataFrame:
         `place`, `tool`, `tool_version`, `cores`, `quota_cpus`, `cpus_seen` and
         `sees_it`: whether it reports no more than the quota, rounded up to whole CPUs.
     """
-    asked = trials[(trials["pattern"] == "tool") & trials["ok"]]
+    asked = (trials["pattern"] == "tool") & trials["ok"]
     names = ["place", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen"]
-    table = asked[names].drop_duplicates().sort_values(names, ignore_index=True)
+    table = trials.loc[asked, names].drop_duplicates().sort_values(names, ignore_index=True)
     return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))

@@ -20,15 +20,14 @@ from caveatlib.experiments.quota.claims import MAGIC, SEEING
 from caveatlib.experiments.quota.tables import tools
 
 
-def _telling(here: pd.DataFrame) -> pd.DataFrame:
+def _telling(asked: pd.DataFrame) -> pd.DataFrame:
     """Return the answers of tools where one that sees the quota would say less than all CPUs."""
-    asked = tools(here)
     return asked[asked["cores"] > np.ceil(asked["quota_cpus"])]
 
 
 def _too_few(here: pd.DataFrame) -> str:
     asked = tools(here)
-    if asked.empty or len(_telling(here)):
+    if asked.empty or len(_telling(asked)):
         return ""
     return (
         f"On {asked['cores'].max()} CPU a tool reports the same whether it sees a quota of "
@@ -47,7 +46,7 @@ def _sides(here: pd.DataFrame) -> dict[str, dict[str, str]]:
     wherever: three functions of Python are one program.
     """
     sides: dict[str, dict[str, str]] = {HOLDS: {}, MIXED: {}, FAILS: {}}
-    telling = _telling(here)
+    telling = _telling(tools(here))
     program = telling["tool"].str.split().str[0]
     for (name, version), answers in telling.groupby([program, telling["tool_version"]]):
         functions = sorted({t.removeprefix(name).strip() for t in answers["tool"]} - {""})
@@ -87,7 +86,7 @@ def _tool(tool: str, claim: Claim) -> Fact:
     """Return the decision whether a tool sees its limit; versions or places may differ."""
 
     def find(here: pd.DataFrame) -> Finding:
-        mine = _telling(here[here["tool"] == tool])
+        mine = _telling(tools(here[here["tool"] == tool]))
         said = [
             f"{tool} {version} reports {seen:.0f} of {cores} CPUs under a quota of {quota:g} CPU "
             f"({', '.join(answers['place'])})"

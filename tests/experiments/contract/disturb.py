@@ -21,22 +21,30 @@ FAR = 10.0
 """Factor by which an effect is moved to be clearly on one side of its threshold."""
 
 
-def problems(experiment, rows: pd.DataFrame, decision: claims.Decision) -> list[str]:
-    """Return in which ways a decision does not follow what it declares."""
-    wrong = list(_card(decision))
+def problems(experiment, rows: pd.DataFrame, decision: claims.Decision) -> Iterator[str]:
+    """Yield in which ways a decision does not follow what it declares, the cheapest first."""
+    for sentence in _problems(experiment, rows, decision):
+        yield f"{decision.claim.id}: {sentence}"
+
+
+def _problems(experiment, rows: pd.DataFrame, decision: claims.Decision) -> Iterator[str]:
+    yield from _card(decision)
     if isinstance(decision, claims.Whole):
-        return wrong + list(values.whole(decision, experiment.DECISIONS))
-    if not measured_in(rows, decision):
-        return wrong
-    if isinstance(decision, claims.Effect):
-        wrong += [*_exchanged(rows, decision), *_both_sides(rows, decision), *_null(rows, decision)]
-    elif isinstance(decision, claims.Equality):
-        wrong += [*_exchanged(rows, decision), *_off(rows, decision)]
+        yield from values.whole(decision, experiment.DECISIONS)
+    elif not measured_in(rows, decision):
+        return
     elif isinstance(decision, claims.Fact):
-        wrong += values.fact(experiment, rows, decision)
+        yield from values.fact(experiment, rows, decision)
+    elif isinstance(decision, claims.Share | claims.Count):
+        yield from values.counted(rows, decision)
     else:
-        wrong += values.counted(rows, decision)
-    return [f"{decision.claim.id}: {sentence}" for sentence in wrong]
+        now = judged(rows, decision)
+        yield from _exchanged(rows, decision, now)
+        if isinstance(decision, claims.Equality):
+            yield from _off(rows, decision, now)
+        else:
+            yield from _both_sides(rows, decision, now)
+            yield from _null(rows, decision, now)
 
 
 # What the card says
@@ -68,13 +76,13 @@ def _rule(decision: claims.Decision) -> str:
 # Effects and equalities
 
 
-def _moved(rows, decision, target: float):
+def _moved(decision, now: claims.Verdict, target: float):
     """Return the decision over trials in which its estimate is another, its A/A band the same."""
-    contrast, now = decision.contrast, judged(rows, decision).effect
+    contrast = decision.contrast
     null = getattr(decision, "null", None)
     in_band = [null.arm, null.baseline] if null else []
     ratio = contrast.kind == "ratio"
-    size = target / now if ratio else target - now
+    size = target / now.effect if ratio else target - now.effect
     change = scaled if ratio else shifted
     if contrast.arm in in_band and contrast.baseline is not None:
         if contrast.baseline in in_band:
@@ -84,7 +92,7 @@ def _moved(rows, decision, target: float):
     return derived(decision, change(contrast.arm, contrast.measure, size))
 
 
-def _exchanged(rows: pd.DataFrame, decision) -> Iterator[str]:
+def _exchanged(rows: pd.DataFrame, decision, before: claims.Verdict) -> Iterator[str]:
     """The effect of exchanged arms is the inverse; what was decided is so no more."""
     arm, baseline = decision.contrast.arm, decision.contrast.baseline
     if baseline is None:
@@ -97,7 +105,7 @@ def _exchanged(rows: pd.DataFrame, decision) -> Iterator[str]:
                 table.loc[here, name] = there[name]
         return table
 
-    before, after = judged(rows, decision), judged(rows, derived(decision, exchange))
+    after = judged(rows, derived(decision, exchange))
     inverse = 1 / before.effect if decision.contrast.kind == "ratio" else -before.effect
     if not np.isclose(after.effect, inverse, rtol=1e-6):
         yield f"exchanged arms have the effect {after.effect:g}, not {inverse:g}"
@@ -106,16 +114,16 @@ def _exchanged(rows: pd.DataFrame, decision) -> Iterator[str]:
         yield f"it {before.verdict}, and so it does with its arms exchanged"
 
 
-def _both_sides(rows: pd.DataFrame, decision: claims.Effect) -> Iterator[str]:
+def _both_sides(rows: pd.DataFrame, decision: claims.Effect, now: claims.Verdict) -> Iterator[str]:
     """Clearly beyond the threshold it holds, clearly short of it it does not."""
-    threshold, now = decision.tested().threshold, judged(rows, decision)
+    threshold = decision.tested().threshold
     reach = FAR * (now.high - now.low + abs(threshold))
     ends = {"greater": threshold + reach, "less": threshold - reach}
     if decision.contrast.kind == "ratio":
         wide = FAR * threshold * now.high / now.low * _band(rows, decision)
         ends = {"greater": wide, "less": threshold**2 / wide}
     for side, target in ends.items():
-        word = judged(rows, _moved(rows, decision, target)).verdict
+        word = judged(rows, _moved(decision, now, target)).verdict
         wanted = HOLDS if side == decision.direction else FAILS
         if word != wanted:
             yield f"an effect of {target:g} is {word!r}, not {wanted!r}"
@@ -128,9 +136,9 @@ def _band(rows: pd.DataFrame, decision: claims.Effect) -> float:
     return float(band["band_high"].iloc[0])
 
 
-def _null(rows: pd.DataFrame, decision: claims.Effect) -> Iterator[str]:
+def _null(rows: pd.DataFrame, decision: claims.Effect, now: claims.Verdict) -> Iterator[str]:
     """Within the band of an A/A control that is off, and without it, nothing is decided."""
-    null, now = decision.null, judged(rows, decision)
+    null = decision.null
     if null is None:
         return
     away = now.effect / decision.tested().threshold
@@ -143,11 +151,11 @@ def _null(rows: pd.DataFrame, decision: claims.Effect) -> Iterator[str]:
         yield f"without its A/A control it is {word!r}"
 
 
-def _off(rows: pd.DataFrame, decision: claims.Equality) -> Iterator[str]:
+def _off(rows: pd.DataFrame, decision: claims.Equality, now: claims.Verdict) -> Iterator[str]:
     """Equal to its threshold it does not fail; a few tolerances off it does not hold."""
     threshold, few = decision.contrast.threshold, 5 * decision.tolerance
-    if (word := judged(rows, _moved(rows, decision, threshold)).verdict) == FAILS:
+    if (word := judged(rows, _moved(decision, now, threshold)).verdict) == FAILS:
         yield f"a ratio of {threshold:g} is {word!r}"
     for target in (threshold * (1 + few), threshold / (1 + few)):
-        if (word := judged(rows, _moved(rows, decision, target)).verdict) != FAILS:
+        if (word := judged(rows, _moved(decision, now, target)).verdict) != FAILS:
             yield f"a ratio of {target:g} is {word!r}"

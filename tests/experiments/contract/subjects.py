@@ -61,7 +61,8 @@ def readers(experiment) -> dict[str, Callable[[pd.DataFrame], object]]:
     """Return every public function that reads trials of any machines, by its name.
 
     What a function needs besides the trials stands in `ARGUMENTS` beside the fakes: name ->
-    keyword arguments, or a function that returns them for given trials.
+    keyword arguments, a function that returns them for given trials, or None for a function that
+    another one calls with all that it is given.
     """
     return _functions(experiment, _modules(experiment), TRIALS)
 
@@ -81,6 +82,8 @@ def _functions(experiment, modules: list, first: str) -> dict[str, Callable]:
             if name.startswith("_") or not own or not parameters or parameters[0].name != first:
                 continue
             options = arguments.get(name, {})
+            if options is None:
+                continue
             if callable(options):
                 found[name] = partial(_with_arguments, function, options)
                 continue

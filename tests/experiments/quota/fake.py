@@ -121,7 +121,7 @@ class FakeLimitedGroup:
 
 PLACES = {name: spec(FakeLimitedPlace, name) for name in ("cgroup", "docker")}
 ARGUMENTS = {
-    "simulate": {"repeats": 1},
+    "simulate": None,
     "residuals": lambda trials: {"simulated": model.simulate(trials, repeats=1)},
 }
 
@@ -147,8 +147,8 @@ def patched() -> Iterator[None]:
         for module, name, stand_in in (
             (designs, "installed", lambda: list(TOOLS)),
             (workloads, "ask", _asked),
-            (workloads, "REQUESTS", 60),
-            (workloads, "FULL_S", 0.4),
+            (workloads, "REQUESTS", 30),
+            (workloads, "FULL_S", 0.3),
             (model, "_simulated", simulated),
         ):
             stack.enter_context(patch.object(module, name, stand_in))

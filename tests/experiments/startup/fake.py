@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+from places import fake
 from places.fake import FakeMachine, FakePlace, spec
 
 from caveatlib.experiments.startup import workloads
@@ -31,3 +36,19 @@ PLACES = {
     **{name: spec(FakePlace, name, _without_memory) for name in QUICK},
     **{kind: spec(FakeMachine, kind, _without_memory, _small) for kind in MACHINES},
 }
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """Have nothing read or computed for real (files, memory, a guest); let starts be short."""
+    ratios = [{"kind": kind, "guest_s": 0.2, "host_s": 0.02} for kind in workloads.SLOWDOWNS]
+    with ExitStack() as stack:
+        empty = Path(stack.enter_context(TemporaryDirectory()))
+        for module, name, stand_in in (
+            (workloads.cache, "ensure", lambda artefact: empty),
+            (workloads, "_pss_bytes", lambda pid: 150_000),
+            (accel, "slowdown", lambda place: ratios),
+            (fake, "OTHER_S", 0.003),
+        ):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield
