@@ -162,6 +162,7 @@ def run(notebook, source: str, *, figures: str = "png") -> None:
     ----------
     notebook : nbformat.NotebookNode
     source : str
+        A folder by its absolute path: the notebook runs in a folder of its own.
     figures : {"png", "svg"}
         How `plots.show` shows figures, see there.
 
@@ -194,6 +195,8 @@ def _given(source: str) -> dict[str, str]:
     """Return where every experiment's numbers come from, empty if they are to be measured."""
     if source in ("auto", "live"):
         return {}
+    if source != "recorded":
+        source = str(Path(source).absolute())  # notebooks run elsewhere
     return {e.NAME: trials.source_of(e, source) or "recorded" for e in ALL}
 
 

@@ -145,6 +145,14 @@ def test_an_error_of_ours_is_said_and_never_replayed(tmp_path, books, live, no_v
     assert made.sources == {e.NAME: "recorded" for e in ALL} | {"startup": str(live)}
 
 
+def test_a_relative_folder_is_found_by_notebooks(tmp_path, books, live, no_verdicts, monkeypatch):
+    """`--source out` as `measure --out out` has written it: notebooks run in another folder."""
+    asks = "from caveatlib import trials; from caveatlib.experiments import startup\n"
+    book(books / "01-asks.ipynb", asks + "assert trials.source_of(startup)")
+    monkeypatch.chdir(tmp_path)
+    assert report.write("out", source=live.name, say=lambda _: None).failed == {}
+
+
 def test_a_kernel_that_dies_is_said(tmp_path, books, live, no_verdicts):
     """Not only a cell's own error: the end of its kernel, too."""
     book(

@@ -66,16 +66,16 @@ def test_a_comparison_that_lacks_a_pair_is_left_out(tmp_path):
     assert len(noise.comparisons(rows)) == 1
 
 
-def within(attempts, count) -> bool:
+def within(attempts) -> bool:
     """Return whether so few are significant as right intervals allow, in all attempts together.
 
-    Right intervals exceed the limit once in forty: then the next attempt is
-    taken, and what came before it counts. Of a rate of 5 % one in 130 is
-    refused; of 10 % in 200 comparisons four in five, hardly fewer than by the
-    first attempt alone.
+    An attempt is the number of significant comparisons and of all of them. Right
+    intervals exceed the limit once in forty: then the next attempt is taken, and
+    what came before it counts. Of a rate of 5 % one in 130 is refused; of 10 % in
+    200 comparisons four in five, hardly fewer than by the first attempt alone.
     """
     significant = made = 0
-    for found in attempts:
+    for found, count in attempts:
         significant, made = significant + found, made + count
         if significant <= noise.allowed(made):
             return True
@@ -85,12 +85,12 @@ def within(attempts, count) -> bool:
 def test_attempts_are_pooled():
     """A second attempt must make up for the first one: 29 of 400 together."""
     assert noise.allowed(400) == 29
-    assert within(iter([16]), 200)  # asks for no second one
-    assert within([17, 12], 200)
-    assert not within([17, 13], 200)  # though 13 alone would pass
-    assert not within([20, 10], 200)
-    assert within([4, 1], 20)
-    assert not within([4, 2], 20)
+    assert within(iter([(16, 200)]))  # asks for no second one
+    assert within([(17, 200), (12, 200)])
+    assert not within([(17, 200), (13, 200)])  # though 13 alone would pass
+    assert not within([(20, 200), (10, 200)])
+    assert within([(4, 20), (1, 20)])
+    assert not within([(4, 20), (2, 20)])
 
 
 def _judge(place, count, tmp_path, bars):
@@ -103,14 +103,14 @@ def _judge(place, count, tmp_path, bars):
             trials.measure(noise, out=out, places=[place], progress=False)
             table = noise.summarize(trials.get(noise, source=out))
             row = table.xs(place, level="place").iloc[0]
-            assert row["comparisons"] == count
-            found = int(row["significant"])
+            made, found = int(row["comparisons"]), int(row["significant"])
+            assert made >= 0.95 * count, f"{made} of {count} comparisons are complete"
             rule = f"<= {noise.allowed(number * count)} of {number * count} in all"
-            bars.append((f"{name}: significant, attempt {number}", f"{found} of {count}", rule))
+            bars.append((f"{name}: significant, attempt {number}", f"{found} of {made}", rule))
             bars.append((f"{name}: noise floor", f"{row['floor']:.3f}x", "reported"))
-            yield found
+            yield found, made
 
-    assert within(attempts(), count), f"{name}: more are significant than right intervals allow"
+    assert within(attempts()), f"{name}: more are significant than right intervals allow"
 
 
 @pytest.mark.slow
