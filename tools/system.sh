@@ -18,7 +18,7 @@ wanted=(
     busybox=busybox-static iperf3=iperf3 runc=runc crun=crun runsc=runsc
     docker-registry=docker-registry qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap
     mkfs.ext4=e2fsprogs zstd=zstd umoci=umoci skopeo=skopeo bsdtar=libarchive-tools
-    chromium=chromium
+    chromium=chromium gcc=gcc
 )
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.
@@ -28,6 +28,8 @@ missing=()
 for pair in "${wanted[@]}"; do
     command -v "${pair%%=*}" >/dev/null || missing+=("${pair##*=}")
 done
+# What a static program is linked with; gcc only recommends it.
+[ -f "$(gcc -print-file-name=libc.a 2>/dev/null)" ] || missing+=(libc6-dev)
 if [ "${#missing[@]}" = 0 ] && [ -d "$foreign_to" ]; then
     echo "All programs that live measuring needs are here."
     exit 0

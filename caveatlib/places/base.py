@@ -12,6 +12,8 @@ from pathlib import Path
 from socket import socket
 from typing import Protocol
 
+from caveatlib.places.cache import Artefact
+
 
 @dataclass(frozen=True)
 class Capability:
@@ -50,10 +52,14 @@ class Workload:
     port : int
         TCP port the script will listen on, 0 for none. A place publishes it
         where it can, `Instance.connect` reaches it.
+    programs : tuple of cache.Artefact
+        Programs beside busybox that the script calls, see `caveatlib.places.compiled`.
+        Processes of the host and bare namespaces take none.
     """
 
     script: str
     port: int = 0
+    programs: tuple[Artefact, ...] = ()
 
 
 class Instance(Protocol):

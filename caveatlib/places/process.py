@@ -83,7 +83,15 @@ class SpawnPlace:
         self._instances: list[Spawned] = []
 
     def create(self, workload: Workload) -> Spawned:
-        """Prepare the workload up to the point where only `start` is missing."""
+        """Prepare the workload up to the point where only `start` is missing.
+
+        Raises
+        ------
+        UsageError
+            If it has programs: the root filesystem is the one that all places share.
+        """
+        if workload.programs:
+            raise UsageError("A workload with programs. Only containers and guests take them.")
         instance = Spawned(self._argv(workload.script), workload.port, self._target, self._mark)
         self._instances.append(instance)
         return instance

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import FAILURES, CaveatError, MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, privileges, rootfs
+from caveatlib.places import compiled, leases, privileges, rootfs
 from caveatlib.places.base import Capability, Workload
 from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.process import connect_local, signal_number
@@ -151,6 +151,9 @@ class Container:
         self._name = self._bundle.name
         self._runtime = [program, "--root", str(lease.run / "state")]
         config = _config(workload.script, f"{lease.cgroup}/{self._name}")
+        for each in workload.programs:
+            source = str(compiled.path(each))
+            config["mounts"].append(_mount(f"/tmp/{compiled.name(each)}", "bind", source=source))
         (self._bundle / "config.json").write_text(json.dumps(config))
         self._init: Handle | None = None
         self._removed = False
@@ -255,7 +258,7 @@ def _config(script: str, cgroup: str) -> dict:
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
             "args": ["/bin/sh", "-c", script],
-            "env": ["PATH=/bin"],
+            "env": ["PATH=/bin:/tmp"],
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
             "noNewPrivileges": True,
@@ -278,5 +281,11 @@ def _config(script: str, cgroup: str) -> dict:
     }
 
 
-def _mount(target: str, kind: str, *options: str) -> dict:
-    return {"destination": target, "type": kind, "source": kind, "options": list(options)}
+def _mount(target: str, kind: str, *options: str, source: str = "") -> dict:
+    options = ("bind", "ro") if source else options
+    return {
+        "destination": target,
+        "type": kind,
+        "source": source or kind,
+        "options": list(options),
+    }

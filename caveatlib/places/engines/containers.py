@@ -7,12 +7,13 @@ import platform
 import socket
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from caveatlib.errors import UsageError
-from caveatlib.places import netns
+from caveatlib.places import compiled, netns
 from caveatlib.places.base import Workload
+from caveatlib.places.cache import Artefact
 from caveatlib.places.cgroups import cgroupfs
 from caveatlib.places.engines.engine import Engine
 from caveatlib.places.process import connect_local, signal_number
@@ -49,6 +50,9 @@ class EnginePlace:
             host = host | {"port_bindings": {workload.port: ("127.0.0.1", port)}}
         container = self._engine.create(argv, host=host)
         try:
+            if workload.programs:
+                put = self._engine.api.put_archive
+                self._engine.call("put", put, container, "/bin", _packed(workload.programs))
             return EngineInstance(self._engine, container, port)
         except BaseException:
             self._engine.remove(container)
@@ -166,3 +170,15 @@ class EngineInstance:
             return False
         pairs = dict(zip(arguments[1::2], arguments[2::2], strict=False))
         return pairs.get("-host-port") == str(self._port)
+
+
+def _packed(programs: Iterable[Artefact]) -> bytes:
+    """Return programs as a tar of executables."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for program in programs:
+            content = compiled.path(program).read_bytes()
+            info = tarfile.TarInfo(compiled.name(program))
+            info.size, info.mode = len(content), 0o755
+            tar.addfile(info, io.BytesIO(content))
+    return packed.getvalue()

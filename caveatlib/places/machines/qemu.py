@@ -19,7 +19,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, UsageError
-from caveatlib.places import cache
+from caveatlib.places import cache, compiled
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import cpio, guest
 from caveatlib.places.process import connect_local, signal_number
@@ -274,6 +274,9 @@ def _trial(machine: Machine, workload: Workload) -> bytes:
         "trial/workload.sh": (cpio.REGULAR, workload.script.encode()),
         "trial/runner": (cpio.EXECUTABLE, guest.RUNNER.encode()),
     }
+    for each in workload.programs:
+        content = compiled.path(each).read_bytes()
+        entries[f"bin/{compiled.name(each)}"] = (cpio.EXECUTABLE, content)
     if workload.port:
         entries["trial/network"] = (cpio.REGULAR, b"")
     if machine.disk is not None:
