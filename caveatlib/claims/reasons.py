@@ -34,6 +34,9 @@ def why_not(
         if rows["ok"].any():
             continue
         name = described(where)
+        elsewhere = trials["ok"] & (trials["place"] == where.get("place"))
+        if "design" in where and elsewhere.any():
+            name += f" in the design {where['design']!r}"
         if not len(rows):
             place = where.get("place")
             rows = trials[(trials["place"] == place) & ~trials["ok"]] if place else rows
