@@ -33,7 +33,9 @@ class Table(StrEnum):
     layers = "layers"
     files = "files"
     packages = "packages"
+    secrets = "secrets"
     summary = "summary"
+    checks = "checks"
 
 
 class Format(StrEnum):
@@ -178,9 +180,13 @@ def image(
     source: Annotated[str, typer.Argument(help="archive, layout folder, registry:// or docker://")],
     table: Annotated[Table, typer.Option(help="which table")] = Table.layers,
     as_format: Annotated[Format, typer.Option("--format", help="how to print it")] = Format.table,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="say what was checked, against what")
+    ] = False,
 ) -> None:
     """Read a container image without a daemon."""
     from caveatlib import images
+    from caveatlib.images import checks
     from caveatlib.places.engines.own_engine import own_engine
 
     name = source.removeprefix("docker://")
@@ -190,6 +196,7 @@ def image(
         _say_engine(err=True)
         with own_engine() as own:
             found = images.read_stream(own.saved(name), olives=True)
+    table = Table.checks if verify else table
     frame = getattr(found, table.value)
     if as_format is Format.csv:
         typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
@@ -202,6 +209,14 @@ def image(
             f"olive: {olive['path']}: expected {olive['expected']}, found {olive['found']}",
             err=True,
         )
+    for secret in found.secrets.dropna(subset="hidden_by").to_dict("records"):
+        _say(
+            f"secret: {secret['path']}: {secret['kind']} in layer {secret['layer']}, hidden by "
+            f"layer {secret['hidden_by']}, still in the image",
+            err=True,
+        )
+    if table is Table.checks:
+        _say(checks.told(found.checked, found.digest), err=as_format is not Format.table)
 
 
 def _as_text(frame, table: Table) -> str:

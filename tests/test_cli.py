@@ -337,6 +337,25 @@ def test_the_olive_is_named(run):
     assert run("image", SAMPLES / "bloated.tar")[2] == ""
 
 
+def test_verify_says_what_was_checked_against_what(run, tmp_path):
+    """A row per part, and in a sentence what nothing vouches for; the keys that were deleted."""
+    status, out, err = run("image", SAMPLES / "olive.tar", "--verify")
+    assert status == 0
+    assert re.search(r"layer 1, unpacked +sha256:\w{12} +the config\n", out)
+    digest = images.read(SAMPLES / "olive.tar").digest
+    assert out.endswith(f"Compare with what its maker says: {digest}\n")
+    status, out, err = run("image", SAMPLES / "olive.tar", "--verify", "--format", "csv")
+    assert out.startswith("part,digest,against\n")
+    assert "nothing vouches for index.json" in err
+    status, _, err = run("image", SAMPLES / "tampered.tar", "--verify")
+    assert (status, err.count("\n")) == (2, 1)
+    key = b"-----BEGIN PRIVATE KEY-----\n"
+    layers = [[build.file("k", key)], [build.file(".wh.k")]]
+    (tmp_path / "key.tar").write_bytes(build.archive(build.oci([{"layers": layers}])))
+    _, _, err = run("image", "key.tar")
+    assert err == "secret: /k: private key in layer 0, hidden by layer 1, still in the image\n"
+
+
 BAD_IMAGES = {
     "tampered": (None, "Layer 2, unpacked, has the digest sha256:"),
     "cut": (None, "Archive is cut off"),

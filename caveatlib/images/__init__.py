@@ -7,8 +7,9 @@
 
 Sources: a ``docker save`` archive (classic, or with OCI blobs), an OCI archive
 or layout folder, a registry, or any stream of an archive. Each image has the
-tables `Image.layers`, `Image.files`, `Image.packages`, `Image.olives` and
-`Image.summary`; their columns are described in `caveatlib.images.tables`.
+tables `Image.layers`, `Image.files`, `Image.packages`, `Image.olives`,
+`Image.secrets`, `Image.checks` and `Image.summary`; their columns are
+described in `caveatlib.images.tables`.
 """
 
 from caveatlib.images.image import Image

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from caveatlib.errors import ImageError
-from caveatlib.images import documents, layers, stores
+from caveatlib.images import checks, documents, layers, stores
+from caveatlib.images.checks import Check
 from caveatlib.images.find import Found, blob
 from caveatlib.images.image import Image
 from caveatlib.images.limits import Limits
@@ -23,6 +24,7 @@ def load(store: stores.Store, found: Found, limits: Limits) -> Image:
     _check_count(len(parts), limits)
     settings = documents.config(blob(store, config, limits, "The config"), len(parts))
     scans, verified = [], []
+    checked = [*found.above, Check("config", config.digest, checks.MANIFEST)]
     for number, part in enumerate(parts):
         scan = store.layer(part.path, part.digest.partition(":")[0])
         layers.check(part.digest, scan.digest, f"Layer {number}")
@@ -32,9 +34,11 @@ def load(store: stores.Store, found: Found, limits: Limits) -> Image:
             )
         scans.append(scan)
         verified.append(True)
+        checked += _of_layer(number, scan, checks.MANIFEST, settings)
     _check_diff_ids(scans, settings)
     media_types = tuple(escape(part.media_type) for part in parts)
-    return _image(found, found.descriptor.digest, settings, scans, verified, media_types)
+    digest = found.descriptor.digest
+    return _image(found, digest, settings, scans, verified, media_types, checked)
 
 
 def _load_item(store: stores.Store, found: Found, limits: Limits) -> Image:
@@ -44,8 +48,11 @@ def _load_item(store: stores.Store, found: Found, limits: Limits) -> Image:
     data = store.document(path, limits.document_bytes)
     # "<digest>.json" or "blobs/sha256/<digest>": the name is the image's id.
     stem = path.rpartition("/")[2].removesuffix(".json")
-    if len(stem) == 64 and set(stem) <= set("0123456789abcdef"):
-        layers.check(f"sha256:{stem}", layers.digest_of([data], "sha256"), "The config")
+    named = len(stem) == 64 and set(stem) <= set("0123456789abcdef")
+    config = layers.digest_of([data], "sha256")
+    if named:
+        layers.check(f"sha256:{stem}", config, "The config")
+    checked = [*found.above, Check("config", config, checks.NAME if named else checks.NOTHING)]
     paths = documents.strings(documents.get(found.item, "Layers", list, what), what)
     _check_count(len(paths), limits)
     settings = documents.config(data, len(paths))
@@ -54,12 +61,25 @@ def _load_item(store: stores.Store, found: Found, limits: Limits) -> Image:
         scan = store.layer(path, "sha256")
         if path.startswith("blobs/sha256/"):
             layers.check(f"sha256:{path[13:]}", scan.digest, f"Layer {number}")
+        against = checks.NAME if path.startswith("blobs/sha256/") else checks.NOTHING
+        checked += _of_layer(number, scan, against, settings)
         scans.append(scan)
     _check_diff_ids(scans, settings)
     verified = [bool(settings.diff_ids) or path.startswith("blobs/sha256/") for path in paths]
     suffix = {"plain": "", "gzip": ".gzip", "zstd": ".zstd"}
     media_types = tuple(documents.DOCKER_LAYER + suffix[scan.codec] for scan in scans)
-    return _image(found, "", settings, scans, verified, media_types)
+    return _image(found, "", settings, scans, verified, media_types, checked)
+
+
+def _of_layer(
+    number: int, scan: layers.Scan, against: str, settings: documents.Config
+) -> list[Check]:
+    """Return what is checked of a layer: as it is stored, and unpacked."""
+    unpacked = checks.CONFIG if settings.diff_ids else checks.NOTHING
+    return [
+        Check(f"layer {number}", scan.digest, against),
+        Check(f"layer {number}, unpacked", scan.diff_id, unpacked),
+    ]
 
 
 def _check_count(count: int, limits: Limits) -> None:
@@ -72,7 +92,7 @@ def _check_diff_ids(scans: list[layers.Scan], settings: documents.Config) -> Non
         layers.check(expected, scan.diff_id, f"Layer {number}, unpacked,")
 
 
-def _image(found, digest, settings, scans, verified, media_types) -> Image:
+def _image(found, digest, settings, scans, verified, media_types, checked) -> Image:
     return Image(
         name=found.name or digest,
         digest=digest,
@@ -81,4 +101,5 @@ def _image(found, digest, settings, scans, verified, media_types) -> Image:
         created_by=tuple(settings.created_by),
         media_types=media_types,
         verified=tuple(verified),
+        checked=tuple(checked),
     )

@@ -7,7 +7,8 @@ import platform as machine_platform
 from dataclasses import dataclass, replace
 
 from caveatlib.errors import ImageError, UsageError
-from caveatlib.images import documents, layers, stores
+from caveatlib.images import checks, documents, layers, stores
+from caveatlib.images.checks import Check
 from caveatlib.images.documents import Descriptor
 from caveatlib.images.limits import Limits
 from caveatlib.images.names import brief, escape
@@ -29,12 +30,16 @@ _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 @dataclass(frozen=True)
 class Found:
-    """An image in a store: a manifest by its descriptor, or an item of ``manifest.json``."""
+    """An image in a store: a manifest by its descriptor, or an item of ``manifest.json``.
+
+    `above` is what leads to it, the topmost first.
+    """
 
     name: str
     platform: str
     descriptor: Descriptor | None = None
     item: dict | None = None
+    above: tuple[Check, ...] = ()
 
 
 def find(store: stores.Store, limits: Limits) -> list[Found]:
@@ -43,7 +48,8 @@ def find(store: stores.Store, limits: Limits) -> list[Found]:
     has_index = store.has("index.json")
     if has_index:
         data = store.document("index.json", limits.document_bytes)
-        found = _in_index(store, data, "index.json", limits)
+        above = (Check("index.json", "", checks.NOTHING),)
+        found = _in_index(store, data, "index.json", limits, above=above)
     # Docker 25 writes an index whose manifests are null next to a manifest.json.
     if not found and store.has("manifest.json"):
         return _in_manifest_json(store.document("manifest.json", limits.manifest_json_bytes))
@@ -63,10 +69,13 @@ def find_root(store: Registry, reference: str, limits: Limits) -> list[Found]:
     media_type = documents.get(value, "mediaType", str, "The manifest", media_type)
     digest = layers.digest_of([data], "sha256")
     root = Descriptor(media_type, digest, len(data))
-    if media_type in documents.INDEX_TYPES:
-        found = _in_index(store, data, "The index", limits, seen=(digest,))
+    is_index = media_type in documents.INDEX_TYPES
+    against = checks.REFERENCE if ":" in store.reference else checks.NOTHING
+    above = (Check("index" if is_index else "manifest", digest, against),)
+    if is_index:
+        found = _in_index(store, data, "The index", limits, seen=(digest,), above=above)
         return [replace(image, name=escape(reference)) for image in found]
-    return [Found(escape(reference), "", root)]
+    return [Found(escape(reference), "", root, above=above)]
 
 
 def _in_index(
@@ -77,6 +86,7 @@ def _in_index(
     *,
     name: str = "",
     seen: tuple[str, ...] = (),
+    above: tuple[Check, ...] = (),
 ) -> list[Found]:
     if len(seen) > limits.index_depth:
         raise ImageError(f"{len(seen)} nested indexes. Must be at most {limits.index_depth}.")
@@ -90,7 +100,8 @@ def _in_index(
         if item.media_type not in documents.INDEX_TYPES:
             # Without name and platform, nothing tells that two are the same image.
             called = called or ("" if item.platform else item.digest)
-            found.append(Found(escape(called), item.platform, item))
+            checked = (*above, Check("manifest", item.digest, checks.INDEX))
+            found.append(Found(escape(called), item.platform, item, above=checked))
             continue
         if item.digest in seen:
             raise ImageError(f"Index {item.digest} contains itself.")
@@ -104,6 +115,7 @@ def _in_index(
             limits,
             name=called or item.digest,
             seen=(*seen, item.digest),
+            above=(*above, Check("index", item.digest, checks.INDEX)),
         )
     return found
 
@@ -120,7 +132,8 @@ def _in_manifest_json(data: bytes) -> list[Found]:
         where = f"item {number} of {what}"
         tags = documents.strings(documents.get(item, "RepoTags", list, where), where)
         config = documents.get(item, "Config", str, where)
-        found.append(Found(escape(tags[0] if tags else config), "", item=item))
+        above = (Check(what, "", checks.NOTHING),)
+        found.append(Found(escape(tags[0] if tags else config), "", item=item, above=above))
     if not found:
         raise ImageError(f"{what} lists no image.")
     return found

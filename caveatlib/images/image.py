@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from caveatlib import frames
-from caveatlib.images import categories, merge, tables, tar, view
+from caveatlib.images import categories, checks, merge, secrets, tables, tar, view
 from caveatlib.images.layers import Scan
 from caveatlib.support.text import escape_control_characters, shorten
 
@@ -37,6 +37,7 @@ class Image:
     created_by: tuple[str, ...]
     media_types: tuple[str, ...]
     verified: tuple[bool, ...]
+    checked: tuple[checks.Check, ...] = ()
 
     def __repr__(self):
         entries = [scan.entries for scan in self.scans]
@@ -116,6 +117,31 @@ class Image:
         """
         found = [package for package, _ in self._installed]
         return frames.from_rows(view.olives(self._view, found), tables.Olives)
+
+    @cached_property
+    def secrets(self) -> pd.DataFrame:
+        """One row per file that looks like a secret, hidden by a later layer or not.
+
+        See `tables.Secrets`; what counts as one: `caveatlib.images.secrets`.
+        """
+        owned = view.owned(self._view, [package for package, _ in self._installed])
+        rows = []
+        for number, (scan, hidden) in enumerate(zip(self.scans, self._hidden, strict=True)):
+            entries = scan.entries
+            for row, path in enumerate(entries.paths):
+                kind = secrets.kind(path, is_key=row in scan.keys)
+                if kind and entries.kinds[row] == tar.FILE and path not in owned:
+                    above = int(hidden[row]) if hidden[row] >= 0 else None
+                    size = int(entries.sizes[row])
+                    rows.append((number, path, kind, size, above))
+        frame = pd.DataFrame(rows, columns=list(frames.columns(tables.Secrets)))
+        frame["hidden_by"] = frame["hidden_by"].astype("Int64")
+        return frames.validate(frame, tables.Secrets)
+
+    @cached_property
+    def checks(self) -> pd.DataFrame:
+        """One row per part whose digest was compared, and with what: `tables.Checks`."""
+        return frames.from_rows([check._asdict() for check in self.checked], tables.Checks)
 
     @cached_property
     def summary(self) -> pd.DataFrame:

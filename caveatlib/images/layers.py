@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from caveatlib.errors import ImageError
-from caveatlib.images import codecs, names, refills, tar
+from caveatlib.images import codecs, names, refills, secrets, tar
 from caveatlib.images.limits import Budget
 
 DATABASES = re.compile(
@@ -20,6 +20,7 @@ DATABASES = re.compile(
 )
 """Escaped paths of the files that list what is installed."""
 _ENDINGS = (b"status", b".list", b".md5sums", b"installed", b"METADATA", b"RECORD", b"package.json")
+_LOOKED_AT = (*_ENDINGS, *secrets.KEY_NAMES)
 HASHES = ("md5", "sha1", "sha256")
 
 
@@ -28,7 +29,7 @@ class Scan:
     """Result of one pass over a layer; digests as ``sha256:<hex>``, sizes in bytes.
 
     ``databases`` maps paths to contents; ``hashes`` maps rows of files to their
-    (md5, sha1, sha256) in hex, if `hash_files` was set.
+    (md5, sha1, sha256) in hex, if `hash_files` was set; ``keys`` are the rows of private keys.
     """
 
     digest: str
@@ -38,6 +39,7 @@ class Scan:
     entries: tar.Entries = field(repr=False)
     databases: dict[str, bytes] = field(default_factory=dict, repr=False)
     hashes: dict[int, tuple[str, str, str]] = field(default_factory=dict, repr=False)
+    keys: frozenset[int] = field(default_factory=frozenset, repr=False)
 
 
 def scan(
@@ -95,7 +97,7 @@ def scan(
             want=_want_all if hash_files else _want,
             heads=True,
         )
-        databases, hashes = _contents(walk, budget, hash_files)
+        databases, hashes, keys = _contents(walk, budget, hash_files)
     finally:
         chunks_out.close()
     return Scan(
@@ -106,6 +108,7 @@ def scan(
         walk.entries(),
         databases,
         hashes,
+        keys,
     )
 
 
@@ -118,28 +121,31 @@ def digest_of(chunks: Iterable[bytes], algorithm: str) -> str:
 
 
 def _want(name: bytes) -> bool:
-    return name.endswith(_ENDINGS) or b"status.d/" in name
+    return name.endswith(_LOOKED_AT) or b"status.d/" in name
 
 
 def _want_all(name: bytes) -> bool:
     return True
 
 
-def _contents(walk: tar.Walk, budget: Budget, hash_files: bool) -> tuple[dict, dict]:
+def _contents(walk: tar.Walk, budget: Budget, hash_files: bool) -> tuple[dict, dict, frozenset]:
     databases: dict[str, bytes] = {}
     hashes: dict[int, tuple[str, str, str]] = {}
+    keys: set[int] = set()
     for member in walk:
         if member.kind != tar.FILE or member.sparse:
             continue
         path = names.normalise(names.escape(member.name))
         keep = DATABASES.fullmatch(path)
-        if not (keep or hash_files):
+        if not (keep or hash_files or member.name.endswith(secrets.KEY_NAMES)):
             continue
         if keep:
             budget.spend_database(member.size)
         states = [hashlib.new(h, usedforsecurity=False) for h in HASHES] if hash_files else []
-        parts = []
+        parts, head = [], b""
         for piece in walk.content():
+            if len(head) < secrets.KEY_HEAD:
+                head += piece[: secrets.KEY_HEAD - len(head)]
             for state in states:
                 state.update(piece)
             if keep:
@@ -148,7 +154,9 @@ def _contents(walk: tar.Walk, budget: Budget, hash_files: bool) -> tuple[dict, d
             databases[path] = b"".join(parts)
         if hash_files:
             hashes[member.row] = tuple(state.hexdigest() for state in states)
-    return databases, hashes
+        if secrets.KEY.match(head):
+            keys.add(member.row)
+    return databases, hashes, frozenset(keys)
 
 
 def check(expected: str, found: str, what: str) -> None:

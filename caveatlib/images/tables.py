@@ -7,6 +7,7 @@ from pandera.typing.pandas import Series
 
 from caveatlib.frames import Table, field
 from caveatlib.images import tar
+from caveatlib.images.checks import AGAINST
 
 VERIFIED = ("true", "not checkable")
 CATEGORIES = (
@@ -80,6 +81,26 @@ class Olives(Table):
     package: Series[str] = field("package that owns it; empty for a shell")
     expected: Series[str] = field("expected digest or format")
     found: Series[str] = field("digest or format found")
+
+
+class Secrets(Table):
+    """One row per file that looks like a secret."""
+
+    layer: Series[int] = field("layer that holds it", ge=0)
+    path: Series[str] = field("path, percent-escaped")
+    kind: Series[str] = field("what it seems to be, by its first bytes or its name")
+    size_bytes: Series[int] = field("size of the file", unit="B", ge=0)
+    hidden_by: Series[pd.Int64Dtype] = field(
+        "nearest layer that replaces or deletes it; empty if visible", nullable=True, ge=0
+    )
+
+
+class Checks(Table):
+    """One row per part of an image that was checked, or could not be."""
+
+    part: Series[str] = field("manifest, config, a layer as stored or unpacked")
+    digest: Series[str] = field("digest found; empty for a file that has none")
+    against: Series[str] = field("what the digest was compared with", isin=AGAINST)
 
 
 class Summary(Table):

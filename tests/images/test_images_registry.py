@@ -13,6 +13,7 @@ import pytest
 
 from caveatlib import images
 from caveatlib.errors import CaveatError, DeadlineExceeded, ImageError, Unavailable, UsageError
+from caveatlib.images import checks
 from caveatlib.images.limits import Budget
 from caveatlib.images.registry import Registry
 
@@ -68,6 +69,11 @@ def test_same_as_the_layout_that_was_pushed(real_registry, tmp_path, require):
     assert found.digest == expected.digest
     again = images.read(f"registry://{real_registry}/some/app@{found.digest}")
     assert again.layers.equals(expected.layers)
+    # A tag is vouched for by nobody, a digest in the reference is what all else hangs on.
+    assert list(found.checks["against"][:2]) == [checks.NOTHING, checks.MANIFEST]
+    assert list(again.checks["against"][:2]) == [checks.REFERENCE, checks.MANIFEST]
+    assert "nothing vouches for the tag" in checks.told(found.checked, found.digest)
+    assert "nothing" not in checks.told(again.checked, again.digest)
 
 
 def test_what_is_not_there(real_registry):
