@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import plots, scorecard, trials
+from caveatlib import plots, scorecard, store, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name
 from caveatlib.measuring.experiment import complete
@@ -255,8 +255,9 @@ def highlights(sources: dict[str, str]) -> list:
     """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most."""
     told = []
     for experiment in ALL:
-        if experiment.NAME in sources:
-            found = trials.get(experiment, source=sources[experiment.NAME])
+        source = sources.get(experiment.NAME)
+        if source and (source != "recorded" or store.versions(experiment.NAME)):
+            found = trials.get(experiment, source=source)
             machine = found["machine"].iloc[0] if len(found) else ""
             told.append(complete(experiment).highlights(found[found["machine"] == machine]))
     turns = [h for turn in zip_longest(*told) for h in turn if h is not None]

@@ -97,7 +97,8 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
         Where the trials come from, see `trials.get`; default
         ``$CAVEATLIB_SOURCE`` or recorded. Live measures each experiment for its
         ``VERDICT_S``; in a folder given here, an experiment that the run left
-        out stays without a verdict. A mapping gives each experiment's name a
+        out stays without a verdict. Of an experiment that is not recorded yet
+        each verdict says which command decides it. A mapping gives each experiment's name a
         source of its own.
     """
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
@@ -105,8 +106,13 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
     found = {}
     for experiment in ALL:
         measured = read.get(experiment.NAME)
-        judged = experiment.verdicts(measured) if measured is not None else Verdicts()
-        recorded = _recorded(experiment) if any(v.source != "recorded" for v in judged) else []
+        judged = (
+            experiment.verdicts(measured)
+            if measured is not None
+            else _unrecorded(experiment, sources)
+        )
+        another = any(v.source not in ("recorded", "") for v in judged)
+        recorded = _recorded(experiment) if another else []
         for decision in experiment.DECISIONS:
             name = decision.claim.id
             if "/" in name:
@@ -233,6 +239,18 @@ def _of(judged: Sequence[Verdict], claim: str) -> tuple[Verdict, ...]:
 def _recorded(experiment) -> Verdicts:
     measured = _read(experiment, "recorded")
     return experiment.verdicts(measured) if measured is not None else Verdicts()
+
+
+def _unrecorded(experiment, sources: Mapping) -> Verdicts:
+    """Say of each claim of an experiment of which nothing ships yet what would decide it."""
+    asked = experiment.NAME in sources
+    if not asked or trials.source_of(experiment, sources[experiment.NAME]) != "recorded":
+        return Verdicts()
+    if store.versions(experiment.NAME):
+        return Verdicts()
+    command = f"`sudo caveatlib measure {experiment.NAME}`"
+    reason = f"Not recorded yet: {command} decides it where it can be measured."
+    return Verdicts(claims.not_measured(d.claim, reason) for d in experiment.DECISIONS)
 
 
 def _read(experiment, source) -> pd.DataFrame | None:

@@ -183,7 +183,8 @@ def _origin(entry: Entry) -> str:
     said = []
     for v in entry.verdicts:
         n = f"n = {v.n}" if v.n else ""
-        parts = [v.source, v.machine, n, f"measured {_measured_on(entry)}"]
+        days = _measured_on(entry)
+        parts = [v.source, v.machine, n, f"measured {days}" if days else ""]
         said.append(" · ".join(text(p) for p in parts if p))
     again = f"sudo .venv/bin/caveatlib measure {entry.experiment}"
     return (
@@ -233,7 +234,9 @@ def quotable(entry: Entry) -> str:
     said = " ".join(v.sentence for v in entry.verdicts)
     sources = ", ".join(dict.fromkeys(v.source for v in entry.verdicts))
     whose = "caveatlib" if entry.section == scorecard.OURS else f"Docker Caveats, {QUOTED_ON}"
+    days = _measured_on(entry)
+    trials = f", {sources} trials of {days}" if days else ""
     return (
-        f"“{entry.quote}” ({whose}): {entry.word}. {said} caveatlib {__version__}, {sources} "
-        f"trials of {_measured_on(entry)}; {PAGE}#{entry.id}"
+        f"“{entry.quote}” ({whose}): {entry.word}. {said} caveatlib {__version__}{trials}; "
+        f"{PAGE}#{entry.id}"
     )

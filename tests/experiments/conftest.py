@@ -3,7 +3,7 @@
 import fcntl
 
 import pytest
-from experiments.contract.subjects import fakes, patched
+from experiments.contract.subjects import RECORDED, fakes, patched, recorded
 
 from caveatlib import trials
 
@@ -34,3 +34,9 @@ def measured(tmp_path_factory, worker_id):
         return loaded[experiment].copy(deep=False)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def at_hand(measured):
+    """Return what gives the trials of an experiment: recorded, or else those of its fakes."""
+    return lambda experiment: (recorded if experiment in RECORDED else measured)(experiment)

@@ -1,16 +1,15 @@
-"""What every experiment is: its names, its tables, its trials on fakes, its recorded data."""
+"""What every experiment is: its names, its tables, its trials on fakes, what it makes of trials."""
 
 import re
 
 import pandas as pd
 import pytest
 from experiments.contract.parts import failed
-from experiments.contract.subjects import EXPERIMENTS, arm_columns, fakes, readers, recorded
+from experiments.contract.subjects import EXPERIMENTS, arm_columns, fakes, readers
 from matplotlib.axes import Axes
 
 from caveatlib import claims, frames, plots, stats
-from caveatlib.experiments import ALL
-from caveatlib.measuring.experiment import check_trials, complete
+from caveatlib.measuring.experiment import complete
 
 pytestmark = [
     pytest.mark.beside,
@@ -65,11 +64,11 @@ def test_a_failure_is_kept(experiment, measured):
     assert complete(experiment).verdicts(broken)
 
 
-def test_every_claim_is_decided_by_what_is_declared(experiment, measured):
+def test_every_claim_is_decided_by_what_is_declared(experiment, measured, at_hand):
     """There is a decision for each claim and for nothing else; `verdicts` applies just these."""
     decided = [decision.claim for decision in experiment.DECISIONS]
     assert sorted(c.id for c in decided) == sorted(c.id for c in complete(experiment).CLAIMS)
-    for rows in (measured(experiment), recorded(experiment)):
+    for rows in (measured(experiment), at_hand(experiment)):
         found = complete(experiment).verdicts(rows)
         assert repr(found) == repr(claims.judge(rows, experiment.DECISIONS))
         for verdict in found:
@@ -80,9 +79,9 @@ def test_every_claim_is_decided_by_what_is_declared(experiment, measured):
             assert 0 < len(verdict.headline) <= claims.model.LONGEST_HEADLINE
 
 
-def test_calibration_is_of_what_is_declared(experiment):
+def test_calibration_is_of_what_is_declared(experiment, at_hand):
     """Each positive and A/A control is a row; those of the decisions are among them."""
-    table = experiment.calibrate(recorded(experiment))
+    table = experiment.calibrate(at_hand(experiment))
     assert list(table["check"]) == [case.name for case in (*experiment.KNOWN, *experiment.CONTROLS)]
     declared = [getattr(decision, "null", None) for decision in experiment.DECISIONS]
     controls = [control.contrast for control in experiment.CONTROLS]
@@ -99,9 +98,9 @@ def test_a_figure_says_itself(experiment, measured):
         assert ax.get_xlabel()
 
 
-def test_the_answer_is_a_sentence_of_the_data(experiment):
+def test_the_answer_is_a_sentence_of_the_data(experiment, at_hand):
     """One or more sentences; other numbers are another answer."""
-    rows = recorded(experiment)
+    rows = at_hand(experiment)
     answer = complete(experiment).answer(rows)
     assert re.search(r"\d", answer)
     assert answer.endswith(".")
@@ -115,9 +114,9 @@ AGREED = {"block": 15, "session": 8}
 a true 1.10x in four of five runs; engines started afresh are dear, and their effects larger."""
 
 
-def test_every_claim_gets_the_agreed_pairs_by_default(experiment):
+def test_every_claim_gets_the_agreed_pairs_by_default(experiment, at_hand):
     """The designs of all that is compared for a verdict have blocks enough after `SESSIONS`."""
-    rows, full = recorded(experiment), complete(experiment)
+    rows, full = at_hand(experiment), complete(experiment)
     cores = int(rows["cores"].dropna().max()) if "cores" in rows else 2
     designs = {design.name: design for design in full.designs(cores)}
     effects = [d for d in experiment.DECISIONS if isinstance(d, claims.Effect | claims.Equality)]
@@ -128,36 +127,3 @@ def test_every_claim_gets_the_agreed_pairs_by_default(experiment):
             if contrast.pairing == "session":
                 pairs = sum(map(designs[name].due, range(full.SESSIONS)))
             assert pairs >= AGREED[contrast.pairing], (name, contrast.name)
-
-
-def test_recorded_data_are_sound(experiment):
-    """The recorded version loads, by its checksums and its model, and holds its own guards."""
-    rows = recorded(experiment)
-    assert set(rows["source"]) == {"recorded" if experiment in ALL else "live"}
-    check_trials(complete(experiment), rows)
-    assert stats.summarize(rows, [], by="place")["n"].sum() == len(rows)
-
-
-def _with_arms(experiment, rows):
-    return rows.assign(arm=rows[arm_columns(experiment)].astype(str).agg(", ".join, axis=1))
-
-
-def test_no_drift_is_seen_in_the_recorded_data(experiment):
-    """What was kept was recorded on a quiet machine: no measure of any design drifts."""
-    rows = _with_arms(experiment, recorded(experiment))
-    for _, design in rows.groupby("design"):
-        for measure in frames.measures(experiment.Trials):
-            said = stats.quality(design, measure, by="arm")
-            assert not any("drifted" in sentence for sentence in said), said
-
-
-def test_a_drift_of_the_recorded_data_would_be_seen(experiment):
-    """The same data with sessions that grow slower are said to drift."""
-    rows = _with_arms(experiment, recorded(experiment))
-    sessions = rows.groupby("design")["session"].nunique()
-    rows = rows[rows["design"] == sessions.idxmax()]
-    measure = max((m for m in frames.measures(experiment.Trials) if m.endswith("_s")),
-                  key=lambda m: rows[m].notna().sum())  # fmt: skip
-    slower = rows.assign(**{measure: rows[measure] * (1 + rows["session"] / sessions.max())})
-    said = stats.quality(slower, measure, by="arm")
-    assert any(f"{measure} drifted over {sessions.max()} sessions" in s for s in said), said

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from experiments.contract.machines import mixed, text_of
 from experiments.contract.parts import parts, two_machines
-from experiments.contract.subjects import EXPERIMENTS, patched, readers, readers_here, recorded
+from experiments.contract.subjects import EXPERIMENTS, patched, readers, readers_here
 
 from caveatlib import claims
 
@@ -63,10 +63,10 @@ def test_nothing_raises_on_part_of_the_trials(experiment, measured):
     assert not _failures(experiment, measured(experiment))
 
 
-@pytest.mark.parametrize("whence", ["recorded", "measured"])
-def test_machines_are_never_mixed(experiment, whence, measured):
+@pytest.mark.parametrize("whence", ["at hand", "measured"])
+def test_machines_are_never_mixed(experiment, whence, measured, at_hand):
     """Of two machines, one with KVM and ten times slower, each is told what it is told alone."""
-    rows = recorded(experiment) if whence == "recorded" else measured(experiment)
+    rows = at_hand(experiment) if whence == "at hand" else measured(experiment)
     machines = two_machines(experiment, rows)
     together = pd.concat(machines.values(), ignore_index=True)
     problems = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from experiments.contract.calibrated import calibrated, reading
 from experiments.contract.judging import measured_in, signature
 from experiments.contract.subjects import fakes, recorded
@@ -33,12 +34,12 @@ def kept(experiment) -> dict[str, tuple]:
     return {str(name): tuple(row) for name, row in table.iterrows()}
 
 
-def found(experiment) -> dict[str, tuple]:
+def found(experiment, rows: pd.DataFrame) -> dict[str, tuple]:
     """Return the same of the declarations of today: each judged alone, whether that is fair or not.
 
-    What the recorded trials do not hold is left out.
+    What the trials do not hold is left out.
     """
-    rows, said = recorded(experiment), {}
+    said: dict[str, tuple] = {}
     together = {v.claim: v.verdict for v in claims.judge(rows, experiment.DECISIONS)}
     for decision in experiment.DECISIONS:
         name, whole = decision.claim.id, isinstance(decision, claims.Whole)
@@ -51,9 +52,16 @@ def found(experiment) -> dict[str, tuple]:
     return said
 
 
+def same(said: tuple, before: tuple) -> bool:
+    """Whether word, value and n are those that were kept."""
+    values = float(said[1]), float(before[1])
+    close = values[0] == pytest.approx(values[1], rel=1e-4, nan_ok=True)
+    return close and (said[0], said[2]) == (before[0], before[2])
+
+
 def write(experiment) -> Path:
     """Write what is found today as what is kept."""
-    rows = [(name, *said) for name, said in found(experiment).items()]
+    rows = [(name, *said) for name, said in found(experiment, recorded(experiment)).items()]
     path = path_of(experiment)
     pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
     return path

@@ -1,0 +1,55 @@
+"""What the recorded trials of every experiment are, and what they decide."""
+
+import pytest
+from experiments.contract.keep import found, kept, same
+from experiments.contract.subjects import RECORDED, arm_columns, recorded
+
+from caveatlib import frames, stats
+from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import check_trials, complete
+
+pytestmark = [
+    pytest.mark.beside,
+    pytest.mark.parametrize("experiment", RECORDED, ids=[e.NAME for e in RECORDED]),
+]
+
+
+def test_what_is_decided_is_kept(experiment):
+    """The recorded trials decide and read what ``kept.csv`` says; see `contract.keep`."""
+    said, before = found(experiment, recorded(experiment)), kept(experiment)
+    assert set(said) == set(before)
+    assert not {name: (s, before[name]) for name, s in said.items() if not same(s, before[name])}
+    assert {name: s[3] for name, s in said.items()} == {name: s[3] for name, s in before.items()}
+
+
+def test_recorded_data_are_sound(experiment):
+    """The recorded version loads, by its checksums and its model, and holds its own guards."""
+    rows = recorded(experiment)
+    assert set(rows["source"]) == {"recorded" if experiment in ALL else "live"}
+    check_trials(complete(experiment), rows)
+    assert stats.summarize(rows, [], by="place")["n"].sum() == len(rows)
+
+
+def _with_arms(experiment, rows):
+    return rows.assign(arm=rows[arm_columns(experiment)].astype(str).agg(", ".join, axis=1))
+
+
+def test_no_drift_is_seen_in_the_recorded_data(experiment):
+    """What was kept was recorded on a quiet machine: no measure of any design drifts."""
+    rows = _with_arms(experiment, recorded(experiment))
+    for _, design in rows.groupby("design"):
+        for measure in frames.measures(experiment.Trials):
+            said = stats.quality(design, measure, by="arm")
+            assert not any("drifted" in sentence for sentence in said), said
+
+
+def test_a_drift_of_the_recorded_data_would_be_seen(experiment):
+    """The same data with sessions that grow slower are said to drift."""
+    rows = _with_arms(experiment, recorded(experiment))
+    sessions = rows.groupby("design")["session"].nunique()
+    rows = rows[rows["design"] == sessions.idxmax()]
+    measure = max((m for m in frames.measures(experiment.Trials) if m.endswith("_s")),
+                  key=lambda m: rows[m].notna().sum())  # fmt: skip
+    slower = rows.assign(**{measure: rows[measure] * (1 + rows["session"] / sessions.max())})
+    said = stats.quality(slower, measure, by="arm")
+    assert any(f"{measure} drifted over {sessions.max()} sessions" in s for s in said), said
