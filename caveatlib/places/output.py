@@ -29,20 +29,38 @@ def await_lines(file: int, lines: Sequence[str], timeout_s: float) -> list[float
     deadline, text = time.monotonic() + timeout_s, b""
     seen: list[float] = []
     while len(seen) < len(lines):
-        wanted = lines[len(seen)]
-        left = deadline - time.monotonic()
-        if left <= 0 or not readable(file, left):
-            raise DeadlineExceeded(f"No {wanted!r} within {timeout_s:g} s.")
-        more = os.read(file, 65536)
+        text += _more(file, lines[len(seen)], deadline, timeout_s)
         now = time.monotonic()
-        if not more:
-            raise MeasurementError(f"The output ended before {wanted!r}.")
-        text += more
-        while len(seen) < len(lines):
-            # Firmware and kernel may have left something on the same line.
-            found = re.search(re.escape(lines[len(seen)]).encode() + rb"\r?\n", text)
-            if found is None:
-                break
+        while len(seen) < len(lines) and (found := _line(lines[len(seen)], text)):
             seen.append(now)
             text = text[found.end() :]
     return seen
+
+
+def text_before(file: int, line: str, timeout_s: float) -> str:
+    """Read from a file descriptor until a line has come; return what was written before it.
+
+    Raises
+    ------
+    DeadlineExceeded, MeasurementError
+        As `await_lines`.
+    """
+    deadline, text = time.monotonic() + timeout_s, b""
+    while (found := _line(line, text)) is None:
+        text += _more(file, line, deadline, timeout_s)
+    return text[: found.start()].decode(errors="replace")
+
+
+def _line(wanted: str, text: bytes) -> re.Match | None:
+    # Firmware and kernel may have left something on the same line.
+    return re.search(re.escape(wanted).encode() + rb"\r?\n", text)
+
+
+def _more(file: int, wanted: str, deadline: float, timeout_s: float) -> bytes:
+    left = deadline - time.monotonic()
+    if left <= 0 or not readable(file, left):
+        raise DeadlineExceeded(f"No {wanted!r} within {timeout_s:g} s.")
+    more = os.read(file, 65536)
+    if not more:
+        raise MeasurementError(f"The output ended before {wanted!r}.")
+    return more
