@@ -16,7 +16,7 @@ import pytest
 from caveatlib import page, report, scorecard, stats
 from caveatlib.claims import Effect, Equality
 from caveatlib.experiments import ALL
-from caveatlib.page import pictures
+from caveatlib.page import cards, pictures
 from caveatlib.page.document import Book
 
 SOURCES = {e.NAME: "recorded" for e in ALL}
@@ -94,6 +94,17 @@ def test_every_claim_has_its_card(entries, written):
         assert len(re.findall(f'id="{re.escape(entry.id)}"', text)) == 1, entry.id
     ends = set(re.findall(r'href="#([^"]+)"', text))
     assert ends <= set(re.findall(r'id="([^"]+)"', text))
+
+
+def test_a_matrix_has_every_part(entries):
+    """Also one whose id holds a slash of its own, as "1 Gbit/s" does."""
+    matrices = 0
+    for entry in entries:
+        parts = [verdict for part in entry.parts.values() for verdict in part]
+        if parts:
+            assert cards.card(entry, data=False).count(' cell"') == len(parts), entry.id
+            matrices += 1
+    assert matrices >= 3
 
 
 def test_first_the_findings(entries, written):

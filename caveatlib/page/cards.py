@@ -20,6 +20,8 @@ SHORT = {
     claims.NOT_MEASURED: "not measured",
 }
 """Verdict -> its word in a table of parts."""
+SLASH = re.compile(r"/(?!s(?:/|$))")
+"""Between the segments of a part's id, not within a rate ("1 Gbit/s")."""
 PAGE = "report/index.html"
 """Where a card is found; the address of a page that is put on the web is its owner's."""
 
@@ -100,7 +102,7 @@ def _matrix(entry: Entry, machine: str) -> str:
     if not parts or not isinstance(entry.decision, Whole):
         return ""
     labels = entry.decision.labels
-    split = {name: name.removeprefix(f"{entry.id}/").split("/") for name in parts}
+    split = {name: SLASH.split(name.removeprefix(f"{entry.id}/")) for name in parts}
     columns = list(dict.fromkeys(s[1] for s in split.values() if len(s) > 1))
     rows = list(dict.fromkeys(s[0] for s in split.values()))
     shown = []
@@ -147,8 +149,7 @@ def _fold(entry: Entry, data: bool) -> str:
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
     pieces += [f"<p>{text(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
     pieces.append(_parts_told(entry))
-    if warning := _misleading(entry.experiment):
-        pieces.append(f"<p><b>What would mislead you:</b> {text(warning)}</p>")
+    pieces.append(_misleading(entry.experiment))
     pieces.append(_origin(entry))
     pieces.append(_downloads(entry) if data else "")
     pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry))}</p>')
@@ -174,9 +175,14 @@ def _linked(source: str) -> str:
 
 
 def _misleading(name: str) -> str:
-    """Return what an experiment's docstring says would mislead a reader."""
-    found = re.search(r"What would mislead you: (.+?)(?:\n\n|\Z)", by_name(name).__doc__, re.S)
-    return " ".join(found[1].split()) if found else ""
+    """Return what an experiment's docstring says would mislead a reader, as a list."""
+    found = re.search(r"What would mislead you: (.+?)\.?(?:\n\n|\Z)", by_name(name).__doc__, re.S)
+    if not found:
+        return ""
+    traps = text(" ".join(found[1].split()))
+    coded = re.sub("``(.+?)``", r"<code>\1</code>", traps)
+    items = "".join(f"<li>{trap}</li>" for trap in re.split(r"; (?:and )?", coded))
+    return f"<p><b>What would mislead you in <code>{text(name)}</code>:</b></p><ul>{items}</ul>"
 
 
 def _origin(entry: Entry) -> str:
@@ -204,25 +210,24 @@ def _measured_on(entry: Entry) -> str:
 def _downloads(entry: Entry) -> str:
     verdicts = [v.as_dict() for v in entry.verdicts]
     verdicts += [v.as_dict() for part in entry.parts.values() for v in part]
-    links = [
+    as_json = download(
+        json.dumps(verdicts, indent=1),
+        kind="application/json",
+        name=f"{_file_name(entry.id)}.json",
+        words="verdicts as JSON",
+    )
+    as_csv = [
         download(
-            json.dumps(verdicts, indent=1),
-            kind="application/json",
-            name=f"{_file_name(entry.id)}.json",
-            words="verdicts as JSON",
+            frame.to_csv(index=False, lineterminator="\n"),
+            kind="text/csv",
+            name=f"{_file_name(name)}.csv",
+            words=name,
         )
+        for name, frame in entry.evidence.items()
+        if len(frame)
     ]
-    for name, frame in entry.evidence.items():
-        if len(frame):
-            links.append(
-                download(
-                    frame.to_csv(index=False, lineterminator="\n"),
-                    kind="text/csv",
-                    name=f"{_file_name(name)}.csv",
-                    words=f"trials of {name} as CSV",
-                )
-            )
-    return f'<p class="src">{" · ".join(links)}</p>'
+    trials = f" · trials as CSV: {', '.join(as_csv)}" if as_csv else ""
+    return f'<p class="src">{as_json}{trials}</p>'
 
 
 def _file_name(name: str) -> str:

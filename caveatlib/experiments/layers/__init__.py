@@ -23,7 +23,7 @@ typical images, so a gigabyte of files is half a gigabyte on the link; on a fast
 link a pull waits for unpacking and not for the link; an engine unpacks one layer
 while it downloads the next, so an image of one big layer is its worst case and
 one of even layers its best; a pull checks digests and unpacks into a file
-system, while a disk is only unpacked (with zlib, as gzip does it; a faster
+system, while a disk is only unpacked (with zlib, as gzip does it: a faster
 program would favour the disk) and written to a file; the disks hold the same
 files alone, while a virtual machine's also holds a kernel and an operating
 system; "opened" is not "needed" (a file read once a year looks unnecessary) and
