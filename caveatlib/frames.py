@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from numbers import Real
 from types import MappingProxyType
@@ -29,7 +29,7 @@ UNAVAILABLE = "unavailable: "
 """How the error of an arm begins that this machine could not even try."""
 
 
-def field(meaning: str, unit: str = "", **checks):
+def field(meaning: str, unit: str = "", *, later: bool = False, **checks):
     """Describe one column.
 
     Parameters
@@ -38,6 +38,8 @@ def field(meaning: str, unit: str = "", **checks):
         One phrase that describes the column; it is published with the data.
     unit : str, optional
         SI base unit, ``"B"`` for bytes, or empty for names and counts.
+    later : bool, optional
+        Whether recordings exist from before the column was added: there it is empty.
     **checks
         Bounds and nullability, as `pandera.Field` takes them.
 
@@ -45,7 +47,7 @@ def field(meaning: str, unit: str = "", **checks):
     -------
     pandera field
     """
-    return pa.Field(metadata={"unit": unit, "meaning": meaning}, **checks)
+    return pa.Field(metadata={"unit": unit, "meaning": meaning, "later": later}, **checks)
 
 
 def measure(meaning: str, unit: str = "", **checks):
@@ -90,6 +92,17 @@ class Trials(Table):
     stolen_share: Series[float] = measure(
         "Share of the CPU time that the hypervisor took during the trial", le=1
     )
+    lasted_s: Series[float] = measure(
+        "The whole trial, whether it succeeded or not; longer than what it measured",
+        "s",
+        later=True,
+    )
+    age_s: Series[float] = measure(
+        "Since the session had opened its places, engines among them", "s", later=True
+    )
+    age_trials: Series[float] = measure(
+        "Trials that the session had done before, those kept apart included", later=True
+    )
 
 
 class OfTrial(Table):
@@ -114,6 +127,11 @@ def measures(model: type[Table]) -> list[str]:
         for name, column in columns(model).items()
         if column.nullable and str(column.dtype).startswith(("float", "Int"))
     ]
+
+
+def later(model: type[Table]) -> list[str]:
+    """Return the names of the columns that recordings from before they were added lack."""
+    return [n for n, c in columns(model).items() if (c.metadata or {}).get("later")]
 
 
 def empty(model: type[Table]) -> pd.DataFrame:
@@ -261,8 +279,15 @@ def _without_casts(model: type[Table]) -> pa.DataFrameSchema:
     return schema
 
 
-def table_schema(model: type[Table]) -> dict:
+def table_schema(model: type[Table], *, of: Iterable[str] | None = None) -> dict:
     """Return the model as a Table Schema (frictionlessdata.io, version 1).
+
+    Parameters
+    ----------
+    model : type of Table
+    of : iterable of str, optional
+        Columns of a recording: those added to the model later are described only if
+        they are among them. Default all.
 
     Returns
     -------
@@ -271,7 +296,10 @@ def table_schema(model: type[Table]) -> dict:
         "missingValues": [""]}``
     """
     fields = []
+    absent = () if of is None else set(later(model)) - set(of)
     for name, column in columns(model).items():
+        if name in absent:
+            continue
         meta = column.metadata or {}
         entry = {"name": name, "type": _schema_type(str(column.dtype))}
         if meta.get("unit"):

@@ -159,7 +159,8 @@ def describe_anew(name: str, *, title: str, models: Mapping[str, type[frames.Tab
     package["title"] = title
     for resource in package["resources"]:
         if (table := resource["name"]) in models:
-            schema = frames.table_schema(models[table])
+            there = [field["name"] for field in resource["schema"]["fields"]]
+            schema = frames.table_schema(models[table], of=there)
             if _types(schema) != _types(resource["schema"]):
                 raise DataError(
                     f"Model of table {table!r} differs from {folder.name!r} in more than words. "

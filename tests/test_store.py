@@ -81,12 +81,13 @@ def tables(run="2026-03-01T10:00:00Z", count=2):
 def write(folder, **changes):
     """Write a small run and return its tables."""
     written = changes.pop("tables", None) or tables()
+    models = changes.pop("models", MODELS)
     summary = pd.DataFrame(
         {"n": [2], "median_s": [0.6], "high_s": [math.inf]},
         index=pd.Index(["process"], name="place"),
     )
     arguments = {"title": "How long?", "summary": summary, "verdicts": [{"low": math.nan}]}
-    finish.write_package(folder, "startup", written, MODELS, **(arguments | changes))
+    finish.write_package(folder, "startup", written, models, **(arguments | changes))
     return written
 
 
@@ -118,13 +119,13 @@ def test_bytes_of_a_table(tmp_path):
     first = {p.name: p.read_bytes() for p in (tmp_path / "startup").iterdir()}
     assert first["trials.csv"].decode() == (
         "run,source,machine,session,design,block,position,place,started_at,ok,error,"
-        "busy_per_cpu,stolen_share,first_output_s,tasks,note\n"
+        "busy_per_cpu,stolen_share,lasted_s,age_s,age_trials,first_output_s,tasks,note\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,0,0,process,2026-03-01T10:00:01.000+00:00,"
-        "True,,,,0.1,3,warm\n"
+        "True,,,,,,,0.1,3,warm\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,1,0,process,2026-03-01T10:00:01.000+00:00,"
-        "True,,,,1.1,3,warm\n"
+        "True,,,,,,,1.1,3,warm\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,9,0,process,2026-03-01T10:00:01.000+00:00,"
-        'False,"no, ""it"" didn\'t\r\n=1+1",,,,,\n'
+        'False,"no, ""it"" didn\'t\r\n=1+1",,,,,,,,\n'
     )
     assert first["summary.csv"] == b"place,n,median_s,high_s\nprocess,2,0.6,INF\n"
     assert json.loads(first["verdicts.json"]) == [{"low": None}]
@@ -454,7 +455,52 @@ def test_published_descriptions_are_those_of_the_models(experiment):
     assert package["title"] == experiment.QUESTION
     models = tables_of(experiment)
     for table, schema in datapackage.schemas(package).items():
-        assert schema == frames.table_schema(models[table]), f"{table}: run tools/describe_data.py"
+        there = [field["name"] for field in schema["fields"]]
+        described = frames.table_schema(models[table], of=there)
+        assert schema == described, f"{table}: run tools/describe_data.py"
+
+
+class Grown(Marks):
+    """A model that got two columns after data were recorded."""
+
+    again_s: Series[float] = frames.measure("The same once more", "s", later=True)
+    who: Series[str] = frames.field("Who looked", later=True)
+
+
+class Demanding(Marks):
+    """A model with a column that no recording may lack."""
+
+    again_s: Series[float] = frames.measure("The same once more", "s")
+
+
+def test_columns_added_later_are_empty_in_older_recordings(tmp_path, data):
+    """Old files load as they are, text empty and numbers NaN; no other column may be missing."""
+    write(tmp_path / "startup")
+    store.record("startup", [tmp_path], version=1)
+    before = {p.name: p.read_bytes() for p in (data / "startup-v1").iterdir()}
+    rows = store.load("startup", table="marks", model=Grown)
+    assert len(rows) == 2
+    assert rows["again_s"].isna().all()
+    assert list(rows["who"]) == ["", ""]
+    with pytest.raises(DataError, match=r"lacks \['again_s'\]"):
+        store.load("startup", table="marks", model=Demanding)
+    assert not store.describe_anew("startup", title="How long?", models={"marks": Grown})
+    with pytest.raises(DataError, match="in more than words"):
+        store.describe_anew("startup", title="How long?", models={"marks": Demanding})
+    assert {p.name: p.read_bytes() for p in (data / "startup-v1").iterdir()} == before
+
+
+def test_columns_added_later_are_stored_once_they_are_there(tmp_path):
+    """A run of today has them, described like every other column."""
+    marks = tables()["marks"].assign(again_s=[1.5, None], who=["a", "b"])
+    write(tmp_path / "startup", tables=tables() | {"marks": marks},
+          models=MODELS | {"marks": Grown})  # fmt: skip
+    back = store.load_run(tmp_path, "startup", table="marks", model=Grown)
+    assert back["again_s"].tolist()[0] == 1.5
+    assert list(back["who"]) == ["a", "b"]
+    package = datapackage.read(tmp_path / "startup")
+    names = [field["name"] for field in datapackage.schemas(package)["marks"]["fields"]]
+    assert names[-2:] == ["again_s", "who"]
 
 
 def umask():

@@ -1,6 +1,7 @@
 """The measuring loop, on fake places."""
 
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -132,6 +134,97 @@ def test_warmups_are_kept_apart(tmp_path):
     run(little, tmp_path, sessions=3)
     assert len(table(little, tmp_path)) == 12
     assert len(table(little, tmp_path, "warmups")) == 12
+
+
+def led_in(trial, blocks=1):
+    """Return the little experiment, each block of whose design is led in."""
+    design = replace(experiment(trial).DESIGNS[0], lead_in=True, blocks_per_session=blocks)
+    return experiment(trial, DESIGNS=(design,))
+
+
+def test_a_block_is_led_in_by_its_own_first_arm(tmp_path):
+    """Over one square each arm runs right after itself and after each other arm, once."""
+    ran = []
+
+    def trial(place, conditions, *, seed):
+        ran.append((place, conditions["size"], seed))
+        return TrialResult({"took_s": 1.0})
+
+    little = led_in(trial, blocks=4)
+    fakes = fake.places("process", "runc")
+    specs = {p: replace(f, open=lambda session, p=p: _Named(p)) for p, f in fakes.items()}
+    run(little, tmp_path, sessions=1, specs=specs)
+    blocks = [ran[4:][i : i + 5] for i in range(0, 20, 5)]  # after four warm-ups
+    arms = [[(str(place), size) for place, size, _ in block] for block in blocks]
+    assert all(block[0] == block[1] for block in arms)
+    assert all(len(set(block[1:])) == 4 for block in arms)
+    follow = [pair for block in arms for pair in itertools.pairwise(block)]
+    assert len(set(follow)) == len(follow) == 16
+    assert len({seed for block in blocks for _, _, seed in block}) == 20
+    kept = table(little, tmp_path, "warmups")
+    assert list(kept["block"]) == [0] * 5 + [1, 2, 3]
+    assert len(table(little, tmp_path)) == 16
+
+
+class _Named(str):
+    """A place that is its own name."""
+
+    def metadata(self):
+        return {}
+
+
+def test_the_age_of_a_session_is_stored(tmp_path):
+    """Each trial says how long its session's places were open, and how many trials came before."""
+    little = led_in(steady)
+    run(little, tmp_path, sessions=2)
+    rows, kept = table(little, tmp_path), table(little, tmp_path, "warmups")
+    for _, session in rows.groupby("session"):
+        assert list(session["age_trials"]) == [5, 6, 7, 8]  # four warm-ups and the lead-in
+        assert session["age_s"].is_monotonic_increasing
+        assert session["age_s"].between(0, 60).all()
+    assert list(kept["age_trials"]) == [0, 1, 2, 3, 4] * 2
+
+
+def test_how_long_a_trial_lasted_is_stored(tmp_path):
+    """Of one that failed, too: so it can be told whether it was the slow ones that failed."""
+
+    def trial(place, conditions, *, seed):
+        time.sleep(0.02 * conditions["size"])
+        if conditions["size"] == 2:
+            raise MeasurementError("too slow")
+        return TrialResult({"took_s": 1.0})
+
+    run(experiment(trial), tmp_path, sessions=1)
+    rows = table(experiment(trial), tmp_path)
+    assert list(rows["ok"]) == list(rows["size"] == 1)
+    assert (rows["lasted_s"] >= 0.02 * rows["size"]).all()
+    assert (rows["lasted_s"] < 5).all()
+
+
+def test_a_led_in_run_costs_its_trials_and_goes_on_as_it_would_have(tmp_path):
+    """The lead-in is in how long a block lasts; one cut short keeps its order when it comes again.
+
+    A block of the little design takes 0.1 s for four arms.
+    """
+    little = led_in(steady)
+    assert little.DESIGNS[0].lasts_s() == pytest.approx(0.125)
+    assert little.DESIGNS[0].trials_in(3) == 4 + 3 * 5
+    run(little, tmp_path / "whole", sessions=6)
+    count = 0
+
+    def broken(place, conditions, *, seed):
+        nonlocal count
+        count += 1
+        if count == 20:
+            raise KeyboardInterrupt
+        return steady(place, conditions, seed=seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(led_in(broken), tmp_path / "cut", sessions=6)
+    run(little, tmp_path / "cut", sessions=6, resume=True)
+    columns = ["block", "position", "place", "size"]
+    whole, cut = (table(little, tmp_path / name)[columns] for name in ("whole", "cut"))
+    assert cut.equals(whole)
 
 
 def test_a_failed_trial_is_a_row(tmp_path):

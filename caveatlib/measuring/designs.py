@@ -25,14 +25,14 @@ class Arm:
 
 @dataclass(frozen=True, repr=False)
 class Design:
-    """Arms that are compared with each other: each once per block, in random order.
+    """Arms that are compared with each other: each once per block, see `orders.order`.
 
     Attributes
     ----------
     name : str
     arms : tuple of Arm
     block_s : float
-        About how many seconds one block takes.
+        About how many seconds each arm once takes.
     blocks_per_session : int
         Blocks in each session it takes part in.
     every : int
@@ -41,6 +41,11 @@ class Design:
         Number of sessions that it takes part in; default all that are due.
     warmup : bool
         Whether each session begins with a trial of each arm that is kept apart.
+    lead_in : bool
+        Whether each block begins with one more trial of the arm that is its first, kept
+        apart. Then each arm follows itself as often as each other arm, and what an arm
+        leaves behind for the next trial falls on all alike: it lengthens them, and no
+        longer biases their ratio.
     optional : bool
         Under a time budget it waits until the others have `ENOUGH` blocks, then
         catches up on those it missed; no block of it begins that would end after
@@ -54,6 +59,7 @@ class Design:
     every: int = 1
     sessions: int | None = None
     warmup: bool = False
+    lead_in: bool = False
     optional: bool = False
 
     def __post_init__(self):
@@ -77,6 +83,14 @@ class Design:
     def with_arms(self, arms: tuple[Arm, ...]) -> Design:
         """Return the design with other arms."""
         return replace(self, arms=arms)
+
+    def trials_in(self, blocks: int) -> int:
+        """Return how many trials a session takes for so many blocks, those kept apart included."""
+        return len(self.arms) * (blocks + self.warmup) + self.lead_in * blocks
+
+    def lasts_s(self) -> float:
+        """Return about how many seconds one block takes, its lead-in included."""
+        return self.block_s * (1 + self.lead_in / len(self.arms))
 
     def blocks_by(self, session: int) -> int:
         """Return how many blocks there are once this session is over."""

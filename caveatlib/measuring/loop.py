@@ -18,6 +18,7 @@ from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
 from caveatlib.measuring.journal import END, Journal, read
+from caveatlib.measuring.orders import order
 from caveatlib.places import spec
 from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub
@@ -57,6 +58,7 @@ class Loop:
         spent_s = max((r.data["spent_s"] for r in records if r.kind in _SPENT), default=0.0)
         self._began = time.monotonic() - spent_s
         self._tried, self._due = 0, 0
+        self._opened = time.monotonic()
 
     def spent_s(self) -> float:
         """Return the seconds of measuring so far, those before an interruption included."""
@@ -78,6 +80,7 @@ class Loop:
             if deadline is not None and self.ended and time.monotonic() >= deadline:
                 return
             with spec.opened(self.specs, engine=self.engine) as handles:
+                self._opened = time.monotonic()
                 self._state(handles)
                 if all(isinstance(h, Exception) for h in handles.values()):
                     why = next(iter(handles.values()))
@@ -90,7 +93,7 @@ class Loop:
         session, self.next = self.next, self.next + 1
         due = self._designs_due(budgeted=deadline is not None)
         self._tried = 0
-        self._due = sum(len(d.arms) * (d.blocks_per_session + d.warmup) for d in due)
+        self._due = sum(d.trials_in(d.blocks_per_session) for d in due)
         for design in due:
             if design.warmup:
                 for arm in design.arms:
@@ -100,7 +103,7 @@ class Loop:
                 now = time.monotonic()
                 if deadline is not None and self.ended and now >= deadline:
                     return False
-                if deadline is not None and design.optional and now + design.block_s > deadline:
+                if deadline is not None and design.optional and now + design.lasts_s() > deadline:
                     break  # what waited until now does not carry the run past its budget
                 if self.done[design.name] < design.blocks_by(self.ended):
                     self._block(design, handles, session)
@@ -129,22 +132,33 @@ class Loop:
 
     def _block(self, design: Design, handles: dict, session: int) -> None:
         block = self.done[design.name]
-        order = self._rng(design, block).permutation(len(design.arms))
-        for position, index in enumerate(order):
-            self._trial("trial", design, design.arms[index], handles, session, block, position)
+        arms = [
+            design.arms[i]
+            for i in order(len(design.arms), block, lambda square: self._rng(design, square))
+        ]
+        if design.lead_in:
+            self._trial("warmup", design, arms[0], handles, session, block, len(arms))
+        for position, arm in enumerate(arms):
+            self._trial("trial", design, arm, handles, session, block, position)
         where = {"session": session, "design": design.name, "block": block}
         self.journal.append("block", where | {"spent_s": self.spent_s()})
         self.done[design.name] += 1
 
     def _trial(self, kind, design, arm, handles, session, block, position) -> None:
-        row = _row(self.header, design, arm, session=session, block=block, position=position)
+        where = {"session": session, "block": block, "position": position}
+        age = {"age_s": round(time.monotonic() - self._opened, 3), "age_trials": self._tried}
+        row = _row(self.header, design, arm, **where, **age)
         seed = int(self._rng(design, block, position).integers(2**31))
         row["busy_per_cpu"], before = machine.busy_per_cpu(), machine.cpu_ticks()
+        begun = time.monotonic()
         try:
             handle = handles[arm.place]
             if isinstance(handle, Exception):
                 raise handle
-            outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
+            try:
+                outcome = self.experiment.trial(handle, dict(arm.conditions), seed=seed)
+            finally:
+                row["lasted_s"] = round(time.monotonic() - begun, 6)
             row["stolen_share"] = machine.stolen_share(before, machine.cpu_ticks())
             measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
             self._check(measured, outcome.measures)

@@ -94,7 +94,8 @@ def cost(
     for design in designs:
         here = sum(a.place not in missing for a in design.arms) / len(design.arms)
         count = sum(design.due(s) for s in range(plan.sessions or experiment.SESSIONS))
-        seconds += here * design.block_s * count * (design.blocks_per_session + design.warmup)
+        blocks_s = design.blocks_per_session * design.lasts_s()
+        seconds += here * count * (blocks_s + design.warmup * design.block_s)
     if plan.budget_s:
         seconds = min(seconds, plan.budget_s) if plan.sessions else plan.budget_s
     return seconds, experiment.DISK_BYTES

@@ -154,6 +154,8 @@ def parse(content: bytes, where: str) -> tuple[list[str], Rows]:
 def to_frame(header: list[str], rows: Rows, model: type[frames.Table], where: str) -> pd.DataFrame:
     """Return text rows as a validated frame of the model.
 
+    Columns that were added later (`frames.later`) are empty where they are missing.
+
     Raises
     ------
     DataError
@@ -161,6 +163,7 @@ def to_frame(header: list[str], rows: Rows, model: type[frames.Table], where: st
     """
     texts = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
     typed = {}
+    texts |= {name: [""] * len(rows) for name in frames.later(model) if name not in texts}
     for name, column in frames.columns(model).items():
         if name not in texts:
             continue  # validate() says so

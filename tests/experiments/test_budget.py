@@ -62,8 +62,10 @@ def test_each_design_has_its_turn(experiment, tmp_path, monkeypatch):
     experiment = complete(experiment)
     designs = experiment.designs(2)
     first = [d for d in designs if not d.optional]
-    session_s = sum(d.block_s * (d.blocks_per_session + d.warmup) for d in first) + OPENING_S
-    others_s = sum(d.block_s * d.blocks_per_session for d in designs if d.optional)
+    session_s = OPENING_S + sum(
+        d.lasts_s() * d.blocks_per_session + d.block_s * d.warmup for d in first
+    )
+    others_s = sum(d.lasts_s() * d.blocks_per_session for d in designs if d.optional)
     budget_s = (ENOUGH + 1) * session_s + others_s
     names, ended = measured(experiment, budget_s, tmp_path, monkeypatch)
     assert names == {d.name for d in designs}

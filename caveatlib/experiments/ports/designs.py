@@ -37,7 +37,7 @@ def _path_arms() -> tuple[Arm, ...]:
 
 
 DESIGNS = (
-    Design("paths", _path_arms(), block_s=65),
+    Design("paths", _path_arms(), block_s=65, lead_in=True),
     Design(
         "congestion",
         tuple(

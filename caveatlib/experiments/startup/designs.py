@@ -23,12 +23,14 @@ DESIGNS = (
         _arms(QUICK) + _arms(["docker-runc"], replicate=1),
         block_s=2,
         warmup=True,
+        lead_in=True,
     ),
     Design(
         "known-answer",
         _arms(["docker-runc"]) + _arms(["docker-runc"], sleep_s=SLEEP_S),
         block_s=1,
         blocks_per_session=3,
+        lead_in=True,
         optional=True,
     ),
     Design(
@@ -50,6 +52,7 @@ DESIGNS = (
         _arms(["docker-runc", "full-vm"], workload="build")
         + _arms(["docker-runc"], workload="build", replicate=1),
         block_s=7,
+        lead_in=True,
         optional=True,
     ),
     Design(
