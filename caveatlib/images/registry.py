@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from caveatlib.errors import DeadlineExceeded, ImageError, Unavailable, UsageError
 from caveatlib.images import documents, layers, names
@@ -22,6 +22,7 @@ _REFERENCE = re.compile(
     r"(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
 )
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _ACCEPT = ", ".join((*documents.INDEX_TYPES, *documents.MANIFEST_TYPES))
 _CHUNK = 1 << 17
@@ -57,10 +58,24 @@ class Registry:
         self.reference = match["digest"] or match["tag"] or "latest"
         self._budget, self._hash_files = budget, hash_files
         self._end = time.monotonic() + deadline_s
+        self._root: tuple[str, bytes] | None = None
         self._session = requests.Session()
         # The environment's proxies are used, its passwords (netrc) are not.
         self._session.auth = lambda request: request
         self._session.max_redirects = 5
+        follow = self._session.get_redirect_target
+        self._session.get_redirect_target = lambda answer: self._redirect(answer, follow(answer))
+
+    def _redirect(self, answer, target: str | None) -> str | None:
+        """Return where an answer leads; nobody but this machine is asked without HTTPS."""
+        if target:
+            where = urlsplit(urljoin(answer.url, target))
+            if where.scheme == "http" and not _LOCAL.fullmatch(where.hostname or ""):
+                raise Unavailable(
+                    f"Registry {self._host} redirects to plain HTTP on another machine. "
+                    "Must be HTTPS."
+                )
+        return target
 
     def root(self) -> tuple[bytes, str]:
         """Return the manifest or index that the reference names, and its media type."""
@@ -68,8 +83,13 @@ class Registry:
         path = f"/manifests/{self.reference}"
         response = self._get(path)
         data = self._body(response, limit, path)
-        if ":" in self.reference:
-            layers.check(self.reference, layers.digest_of([data], "sha256"), "The manifest")
+        found = layers.digest_of([data], "sha256")
+        # Of a tag the registry itself says what it names.
+        stated = response.headers.get("Docker-Content-Digest", "")
+        for expected in (self.reference, stated):
+            if _SHA256.fullmatch(expected):
+                layers.check(expected, found, "The manifest")
+        self._root = found, data
         return data, response.headers.get("Content-Type", "").partition(";")[0].strip()
 
     def has(self, path: str) -> bool:
@@ -79,6 +99,8 @@ class Registry:
     def document(self, path: str, limit: int) -> bytes:
         """Return a manifest or config."""
         digest = _digest(path)
+        if self._root and self._root[0] == digest and len(self._root[1]) <= limit:
+            return self._root[1]
         # In this order: docker-registry answers 500 for a config among the manifests.
         where = f"/blobs/{digest}"
         response = self._get(where, missing_ok=True)

@@ -245,6 +245,42 @@ def test_misbehaving_registries(name):
         assert isinstance(caught.value, ImageError)
 
 
+def test_a_tag_whose_manifest_is_not_the_one_that_the_registry_names():
+    """What it says that the tag stands for must be what it sends, which is asked for only once."""
+    files, asked = files_by_url(), []
+    latest = build.digest(files["/manifests/latest"])
+
+    def answer(handler):
+        asked.append(handler.path)
+        path = handler.path.removeprefix("/v2/a")
+        send(handler, files[path], Docker_Content_Digest=latest)
+
+    with server(answer) as address:
+        assert images.read(f"registry://{address}/a").digest == latest
+        assert not any(path.endswith(latest) for path in asked)
+        files["/manifests/latest"] += b" "
+        with pytest.raises(ImageError, match=f"The manifest has the digest .* Must be {latest}"):
+            images.read(f"registry://{address}/a")
+
+
+def test_a_redirect_to_another_machine(monkeypatch):
+    """Without HTTPS it is refused before anybody is asked."""
+    where = "http://registry.invalid/v2/"
+    asked, lookup = [], socket.getaddrinfo
+
+    def noted(host, *args, **options):
+        asked.append(host)
+        return lookup(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    with (
+        server(lambda h: send(h, b"", 302, Location=where)) as address,
+        pytest.raises(Unavailable, match="redirects to plain HTTP on another machine"),
+    ):
+        images.read(f"registry://{address}/a")
+    assert set(asked) == {"127.0.0.1"}
+
+
 @pytest.mark.parametrize("where", ["headers", "body"])
 def test_total_deadline(where):
     """A registry that sends slowly ends at the deadline, whatever it keeps sending."""
