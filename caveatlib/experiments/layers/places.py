@@ -5,7 +5,7 @@ from __future__ import annotations
 from caveatlib.experiments.layers import fanotify, moving, web
 from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
 from caveatlib.instruments import registry
-from caveatlib.places import rootfs
+from caveatlib.places import debians, rootfs
 from caveatlib.places.base import Probe
 from caveatlib.places.engines import private_engine
 from caveatlib.places.spec import Spec
@@ -20,13 +20,13 @@ def _image(kind: str, base: Probe) -> Spec:
 
 
 PLACES = {
-    FULL: _image("full", web.probe),
-    MINIMAL: _image("minimal", web.probe),
+    FULL: _image("full", debians.probe),
+    MINIMAL: _image("minimal", debians.probe),
     SCRATCH: _image("scratch", rootfs.probe),
     REGISTRY: Spec(
         needs=(private_engine.probe, registry.probe),
         open=lambda s: s.enter(moving.moving_place()),
     ),
 }
-ARTEFACTS = (web.DEBIANS, moving.STORED)
+ARTEFACTS = (debians.ARTEFACT, moving.STORED)
 """What must be prepared."""

@@ -3,7 +3,7 @@
 The application is busybox's web server with one page. In Debian it is the
 package ``busybox``, linked against libraries as Debian's programs are; on
 scratch it is the static build of the same source. The Debians are made with
-debootstrap once (`BASES`) and kept; every session imports one into an engine
+debootstrap once (`places.debians`) and kept; every session imports one into an engine
 of its own and builds the image on it, so nothing is downloaded meanwhile.
 
 Which files are opened is recorded from just before the container's runtime
@@ -18,7 +18,6 @@ import functools
 import io
 import os
 import select
-import shutil
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,26 +27,21 @@ from pathlib import Path
 from caveatlib import images
 from caveatlib.errors import DeadlineExceeded, EngineError, MeasurementError, UsageError
 from caveatlib.experiments.layers import fanotify
-from caveatlib.places import cache, debian, leases, netns, rootfs
-from caveatlib.places.base import Capability
+from caveatlib.places import cache, debians, leases, netns, rootfs
 from caveatlib.places.engines import belongings
 from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.support import programs
 
-BASES = {"full": (), "minimal": ("--variant=minbase",)}
-"""debootstrap's options of the two Debians; without a variant it adds what is "important"."""
+BASES = tuple(debians.BASES)
 KINDS = (*BASES, "scratch")
-INCLUDE = "busybox"
 PORT = 80
 COMMAND = ("/bin/busybox", "httpd", "-f", "-p", str(PORT), "-h", "/www")
 PAGE = "/www/index.html"
 SHELL = b"#!/usr/bin/python3\nprint('Nothing to see here.')\n"
 """What is planted as /bin/sh."""
-EMPTIED = ("var/cache/apt/archives", "var/lib/apt/lists")
 
 ANSWER_S = 20.0
 LOAD_S = 300.0
-BUILD_S = 900.0
 
 # Stands between the engine and runc: once the image is mounted and before
 # anything runs in it, it says so and waits until somebody watches.
@@ -60,54 +54,6 @@ for word; do
 done
 exec runc "$@"
 """
-
-
-def _build_bases(out: Path) -> None:
-    debootstrap = programs.need("debootstrap", "debootstrap")
-    suite, mirror = debian.archive()
-    packages = out / "packages"  # downloaded once for both
-    packages.mkdir()
-    for kind, options in BASES.items():
-        tree = out / kind
-        # In namespaces of its own, so that what it mounts and starts ends with it.
-        apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        settings = (f"--cache-dir={packages}", f"--include={INCLUDE}", *options)
-        argv = [*apart, debootstrap, *settings, suite, str(tree), mirror]
-        programs.run(argv, timeout_s=BUILD_S, what="debootstrap")
-        for folder in EMPTIED:
-            shutil.rmtree(tree / folder)
-            (tree / folder).mkdir()
-        (tree / "etc/resolv.conf").unlink(missing_ok=True)
-        (tree / "etc/hostname").write_text("image\n")
-        archive = str(out / f"{kind}.tar")
-        argv = ["tar", "--numeric-owner", "--sort=name", "-C", str(tree), "-cf", archive, "."]
-        programs.run(argv, timeout_s=BUILD_S)
-        shutil.rmtree(tree)
-    shutil.rmtree(packages)
-
-
-def _recipe() -> dict[str, str]:
-    options = {kind: " ".join(options) for kind, options in BASES.items()}
-    return options | {"include": INCLUDE, "emptied": " ".join(EMPTIED)}
-
-
-DEBIANS = cache.Artefact(
-    "web-bases",
-    "The full and the minimal Debian of the web application's images",
-    _recipe,
-    _build_bases,
-    download_bytes=80_000_000,
-    disk_bytes=1_000_000_000,
-    needs_root=True,
-)
-
-
-@functools.cache
-def probe() -> Capability:
-    """Return whether the Debians are prepared."""
-    if cache.path(DEBIANS).is_dir():
-        return Capability("web-bases", True, "a full and a minimal Debian are prepared")
-    return Capability("web-bases", False, "not prepared", cache.PREPARE)
 
 
 class WebPlace:
@@ -259,7 +205,7 @@ def _contents(kind: str) -> dict[str, tuple[int, bytes]]:
 
 def _imported(engine, kind: str) -> str:
     repository = f"{belongings.REPOSITORIES}{kind}"
-    archive = cache.find(DEBIANS) / f"{kind}.tar"
+    archive = cache.find(debians.ARTEFACT) / f"{kind}.tar"
     take = engine.api.import_image_from_file
     options = {"repository": repository, "tag": engine.run}
     reply = engine.call("import", take, str(archive), timeout_s=LOAD_S, **options)

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -22,24 +21,18 @@ from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageEr
 from caveatlib.places import leases, privileges, rootfs, runc
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups import cgroupfs
-from caveatlib.places.engines import supervisor
+from caveatlib.places.engines import apart
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
-from caveatlib.support import processes, programs
+from caveatlib.support import programs
 
 START_S = 30.0
-END_S = 10.0
 MAX_SOCKET_PATH = 107
 T = TypeVar("T")
 PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsenter")
 # RFC 2544 sets 198.18.0.0/15 aside for benchmarks, so it meets nobody's network.
 BRIDGE = "198.18.0.1/24"
 POOL = {"base": "198.19.0.0/16", "size": 24}
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_UNSHARE = (
-    *("--net", "--mount", "--pid", "--fork", "--kill-child"),
-    *("--mount-proc", "--propagation", "private"),
-)
 
 
 @cache
@@ -54,7 +47,7 @@ def probe() -> Capability:
         return Capability(name, False, "no control groups mounted")
     bridge = "ip link add caveatlib type bridge && iptables -t nat -S >/dev/null"
     try:
-        programs.run(["unshare", *_UNSHARE, "sh", "-c", bridge])
+        programs.run(["unshare", *apart.UNSHARE, "sh", "-c", bridge])
     except CaveatError as error:
         reason = f"the kernel refuses its namespaces or its bridge: {error}"
         return privileges.refused(name, reason, needs=needs)
@@ -162,49 +155,13 @@ def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
     path = lease.run / "docker.sock"
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
-    owner = os.pidfd_open(os.getpid())
-    settings = {
-        "argv": [programs.need("dockerd"), "--config-file", str(lease.run / "daemon.json")],
-        "log": str(lease.data / "log"),
-        "env": {"PATH": _PATH, "HOME": str(lease.run), **processes.mark()},
-        "run": str(lease.run),
-        "owner": owner,
-        "congestion_control": congestion_control,
-    }
-    argv = [
-        *(programs.need("unshare"), *_UNSHARE, sys.executable, "-I", "-S"),
-        *(supervisor.__file__, json.dumps(settings)),
-    ]
-    try:
-        with (lease.data / "log").open("ab") as log:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"PATH": _PATH, **processes.mark()},
-                pass_fds=(owner,),
-                start_new_session=True,  # Ctrl-C is for the owner, which ends this in order
-            )
-    finally:
-        os.close(owner)
-    try:
+    argv = [programs.need("dockerd"), "--config-file", str(lease.run / "daemon.json")]
+    with apart.running(argv, lease, congestion_control=congestion_control) as process:
         yield process, f"unix://{path}"
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen) -> None:
-    assert process.stdin is not None  # the pipe that tells the supervisor of our end
-    process.stdin.close()
-    programs.has_ended(process, END_S)
-    programs.end(process)  # else --kill-child takes the supervisor, and so the namespace, with it
 
 
 def _first_process(process: subprocess.Popen, lease: leases.Lease) -> int:
-    below = _while_running(process, lease, lambda: processes.children(process.pid), pause_s=0.002)
-    return below[0]
+    return _while_running(process, lease, lambda: apart.first(process), pause_s=0.002)
 
 
 def _opened(url: str, pid: int, settings: dict, process, lease: leases.Lease) -> Engine:
