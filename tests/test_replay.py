@@ -49,6 +49,37 @@ for experiment in ALL:
 assert len(repr(page.Overview(scorecard.entries("recorded"))).splitlines()) >= 37
 """
 
+BARE = """
+import importlib.abc, subprocess, sys
+import pandas, matplotlib, scipy.stats  # may look for what is there; what follows may not
+
+LACKING = {"psutil", "docker", "isal", "backports", "pwd", "grp", "resource", "fcntl", "termios"}
+
+class Nowhere(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in LACKING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+def no_process(event, arguments):
+    if event in ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"):
+        raise RuntimeError(f"{event} {arguments!r}")
+
+for name in [name for name in sys.modules if name.partition(".")[0] in LACKING]:
+    del sys.modules[name]
+sys.meta_path.insert(0, Nowhere())
+sys.addaudithook(no_process)
+"""
+"""What WebAssembly (Pyodide) has neither of: some modules, and processes."""
+CAGED = """
+for name in ("fcntl", "isal.igzip_lib"):
+    try:
+        __import__(name); print("found", name)
+    except ImportError: print("no", name)
+try:
+    subprocess.run(["true"]); print("ran")
+except RuntimeError: print("no process")
+"""
+
 
 @pytest.fixture(scope="module")
 def nobody(require, lacking, tmp_path_factory):
@@ -134,6 +165,24 @@ def test_the_small_things_replay(nobody, bars):
     bars.append(("replay as nobody: connections", len(connections), "0"))
     assert connections == []
     assert not list(nobody.out.iterdir())
+
+
+def test_it_replays_where_there_are_no_processes():
+    """As in a browser: without modules of Unix or compiled ones of ours, starting nothing."""
+
+    def run(script):
+        return _ok(
+            subprocess.run(
+                [sys.executable, "-c", BARE + script],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+        )
+
+    assert run(CAGED).splitlines() == ["no fcntl", "no isal.igzip_lib", "no process"]
+    run(SMALL)
 
 
 def test_the_command_replays(nobody):

@@ -11,15 +11,8 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 
-from isal import igzip_lib
-
 from caveatlib.errors import ImageError
 from caveatlib.images.limits import Limits
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 OUT = 1 << 20
 SMALL = 1 << 20
@@ -95,8 +88,15 @@ def unpack(chunks: Iterable[bytes], codec: str, limits: Limits) -> Iterator[tupl
 
 def _decoder(codec: str, limits: Limits):
     if codec == "gzip":
+        from isal import igzip_lib  # not on every platform that replays
+
         flag = igzip_lib.DECOMP_GZIP
         return lambda: igzip_lib.IgzipDecompressor(flag=flag), igzip_lib.error
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
     options = {zstd.DecompressionParameter.window_log_max: limits.zstd_window_log}
     return lambda: zstd.ZstdDecompressor(options=options), zstd.ZstdError
 

@@ -18,7 +18,6 @@ a power cut as soon as the journal is closed.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -71,6 +70,8 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike):
+        import fcntl
+
         self.path = Path(path)
         self._fd = -1
         try:

@@ -7,19 +7,21 @@ taken for one; another recipe is another folder.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import pwd
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caveatlib.errors import MeasurementError, StorageError, Unavailable
+
+if TYPE_CHECKING:
+    import pwd
 
 PREPARE = "sudo make system" if os.geteuid() else "make system"
 """The command whose last step fills the cache; sudo is not on every machine."""
@@ -145,6 +147,8 @@ def _make(artefact: Artefact, place: Path) -> None:
 
 @contextmanager
 def _locked(name: str) -> Iterator[None]:
+    import fcntl
+
     base = folder()
     base.mkdir(parents=True, exist_ok=True)
     if owner := _sudo_caller():
@@ -166,6 +170,8 @@ def hand_back(tree: Path) -> None:
 
 
 def _sudo_caller() -> pwd.struct_passwd | None:
+    import pwd
+
     if os.geteuid() != 0 or not os.environ.get("SUDO_UID", "").isdigit():
         return None
     try:

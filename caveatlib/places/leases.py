@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import re
@@ -128,6 +127,8 @@ def _acquire() -> Lease:
 @contextmanager
 def _locked(*, make: bool) -> Iterator[Path | None]:
     """Hold the state folder alone; None if there is none or it is not ours to open."""
+    import fcntl  # here and elsewhere only where it is used: not on every platform that replays
+
     base, _ = _base()
     while True:
         if make:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import subprocess
@@ -48,6 +47,8 @@ def started(group: Group, count: int) -> Iterator[Crew]:
 
     Their start would otherwise be throttled, and counted as the load's.
     """
+    import fcntl
+
     request_r, request_w = os.pipe()
     answer_r, answer_w = os.pipe()
     argv = [sys.executable, "-I", "-S", load_worker.__file__]

@@ -9,7 +9,6 @@ when the THREAD that started the engine ends.
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import select
@@ -85,6 +84,8 @@ def leave_hybrid_cgroups() -> None:
 
 def set_up_loopback() -> None:
     """Bring the loopback device of this network namespace up."""
+    import fcntl
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
