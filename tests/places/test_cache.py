@@ -1,6 +1,7 @@
 """Artefacts by recipe: made once, whole or not at all."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_folder_under_sudo(monkeypatch):
     assert str(cache.folder()) == "/nowhere/.cache/caveatlib"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1")
-    home = cache.pwd.getpwuid(1).pw_dir
+    home = pwd.getpwuid(1).pw_dir
     assert str(cache.folder()) == f"{home}/.cache/caveatlib"
 
 
