@@ -1,11 +1,14 @@
 """Figures: the data decide what is drawn and said."""
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from caveatlib import plots
+from caveatlib.plots import scales
 from caveatlib.support.quantities import scale
 
 mpl.use("agg")
@@ -57,11 +60,52 @@ def test_lines_and_bars_and_effects_say_their_numbers(frame):
     assert "runc 2 [1.5, 3]" in plots.describe(plots.effects(effect, label="ratio"))
 
 
-def test_the_legend_has_the_order_of_the_lines(frame):
-    """Whatever comes first in the frame, the line that ends highest is named first."""
+def test_lines_are_named_at_their_ends_from_the_highest_down(frame):
+    """Whatever comes first in the frame, the line that ends highest is named highest."""
     for rows in (frame, frame.iloc[::-1]):
         ax = plots.lines(rows, "x", "took_s", by="place", unit="s", xlabel="n", ylabel="time")
-        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["b", "a"]
+        named = sorted((-text.xy[1], text.get_text()) for text in ax.texts)
+        assert [name for _, name in named] == ["b", "a"]
+
+
+def test_names_at_line_ends_do_not_cover_each_other():
+    """Three lines that end in one point have three names, a line of text apart."""
+    same = pd.DataFrame({"place": list("aabbcc"), "x": [1, 2] * 3, "took_s": [1.0, 1.0] * 3})
+    ax = plots.lines(same, "x", "took_s", by="place", unit="s", xlabel="n", ylabel="time")
+    heights = sorted(text.xy[1] for text in ax.texts)
+    inches = ax.figure.get_size_inches()[1] * ax.get_position().height
+    assert min(b - a for a, b in pairwise(heights)) * inches == pytest.approx(scales.LETTER)
+
+
+def test_a_name_has_one_colour():
+    """Whatever stands beside it; and two names of a figure never share one needlessly."""
+    assert plots.colours(["docker-runc", "x"])["docker-runc"] == plots.NAMED["docker-runc"]
+    assert plots.colours(["a", "docker-runc"])["docker-runc"] == plots.NAMED["docker-runc"]
+    many = plots.colours(["docker-runc", *"abcdef"])
+    assert len(set(many.values())) == len(many)
+
+
+def test_one_is_a_tick_of_every_axis_of_ratios():
+    """Between 0.6 and 1.05, where automatic ticks leave it out."""
+    table = pd.DataFrame({"estimate": [0.7], "low": [0.6], "high": [1.05]}, index=["a"])
+    ax = plots.effects(table, label="ratio")
+    assert 1 in ax.get_xticks()
+    assert list(ax.get_ylim()) == [0.5, -0.5]
+
+
+def test_a_group_with_one_arm_is_no_dumbbell(frame):
+    """It has nothing to be compared with; medians are said in pairs."""
+    arms = frame.assign(arm=["u", "v", "u", "v"])
+    ax = plots.dumbbell(arms, "took_s", by="place", arm="arm", unit="s", label="Time")
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a"]
+    assert "a: u 1 ms, v 3 ms" in plots.describe(ax)
+
+
+def test_the_axis_of_a_distribution_stays():
+    """Values beyond it do not move it; quantiles are said."""
+    ax = plots.cumulated({"a": [0.1, 0.2, 9.0]}, unit="s", label="latency", most=0.2)
+    assert ax.get_xlim() == pytest.approx((0, 200))
+    assert "a: p50 200 ms" in plots.describe(ax)
 
 
 def test_an_empty_frame_is_an_empty_figure(frame):

@@ -17,9 +17,11 @@ def plot(trials: pd.DataFrame, ax=None):
     """Draw the seconds of a pull over the size of the files, one line per link and start."""
     shown = trials[(trials["design"] == "moving") & (trials["replicate"] == 0) & trials["ok"]]
     shown = shown[shown["work"].isin(THERE)]
+    links = named_links(shown)
     shown = shown.assign(
         size_mb=shown["content_bytes"] / 1e6,
-        way=named_links(shown) + ", " + shown["work"].map(THERE),
+        link=links,
+        way=links + ", " + shown["work"].map(THERE),
     )
     order = [f"{link}, {there}" for link in reversed(LINKS) for there in THERE.values()]
     return plots.lines(
@@ -27,9 +29,12 @@ def plot(trials: pd.DataFrame, ax=None):
         "size_mb",
         "moved_s",
         by="way",
+        hue="link",
+        dashed={way for way in order if way.endswith(THERE["pull-base-there"])},
         unit="s",
         xlabel="files in the image (MB)",
         ylabel="time to pull",
+        title="Time of a pull by size and link (dashed: the base layer is there)",
         ax=ax,
     )
 
@@ -40,4 +45,10 @@ def plot_opened(trials: pd.DataFrame, ax=None):
     table = opened(trials)
     never = table["opened_bytes"] * (1 / table["opened_byte_share"] - 1)
     parts = pd.DataFrame({"opened": table["opened_bytes"], "never opened": never})
-    return plots.stacked(parts, unit="B", label="bytes in the files of the image", ax=ax)
+    return plots.stacked(
+        parts,
+        unit="B",
+        label="bytes in the files of the image",
+        title="How much of an image its application opens",
+        ax=ax,
+    )

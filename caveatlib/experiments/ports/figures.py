@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import plots, stats
+from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
-from caveatlib.experiments.ports.decisions import again, verdicts
+from caveatlib.experiments.ports.decisions import LABELS, verdicts
 from caveatlib.experiments.ports.designs import HAIRPIN, PAIRED, PROXY
 from caveatlib.experiments.ports.site import PATHS
 from caveatlib.experiments.ports.tables import SETTINGS
 
-_BAND = {"color": "#888888", "alpha": 0.35, "lw": 12, "solid_capstyle": "butt", "zorder": 0}
-
 
 @figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
-    """Draw the CPU time that a gigabyte takes, one dot per session, a row per path and setting."""
+    """Draw the CPU time that a gigabyte takes, a row per path, with the proxy and without."""
     rows = trials[(trials["design"] == "paths") & trials["place"].isin([PROXY, HAIRPIN])]
-    setting = rows["place"].map(SETTINGS)
-    rows = rows.assign(row=rows["path"] + ", " + setting, setting=setting)
-    order = [f"{path}, {SETTINGS[place]}" for path in PATHS for place in (PROXY, HAIRPIN)]
-    label = "CPU time of the whole machine per GB (1e9 bytes)"
-    return plots.dots(
-        rows, "cpu_s_per_gb", by="row", unit="s", label=label, order=order, hue="setting", ax=ax
+    return plots.dumbbell(
+        rows.assign(setting=rows["place"].map(SETTINGS), way=rows["path"].map(LABELS)),
+        "cpu_s_per_gb",
+        by="way",
+        arm="setting",
+        unit="s",
+        label="CPU time of the whole machine per GB (1e9 bytes)",
+        order=[LABELS[path] for path in PATHS if path in LABELS],
+        title="What a gigabyte costs, with the proxy and without",
+        ax=ax,
     )
 
 
@@ -35,16 +37,17 @@ def plot_effects(trials: pd.DataFrame, ax=None):
     an interval that meets its band decides nothing.
     """
     judged = {v.claim: v for v in verdicts(trials)}
-    found = [(path, judged.get(f"C17/{path}/cpu")) for path in PAIRED]
-    rows = {path: (v.effect, v.low, v.high) for path, v in found if v and v.n}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
-    label = "CPU time per byte: without the proxy over with it, adjusted intervals"
-    ax = plots.effects(table, label=label, ax=ax)
-    bands = []
-    for row, path in enumerate(table.index):
-        band = stats.null_band(trials, again(path, "cpu")).iloc[0]
-        ends = [band["band_low"], band["band_high"]]
-        if pd.notna(ends[0]):
-            ax.plot(ends, [row, row], **_BAND)
-            bands.append(f"{path} {ends[0]:.3g} to {ends[1]:.3g}")
-    return plots.say(ax, f"Grey, the A/A band: {', '.join(bands)}." if bands else "")
+    found = {path: judged.get(f"C17/{path}/cpu") for path in PAIRED}
+    rows = {
+        LABELS[path]: (v.effect, v.low, v.high, v.band_low, v.band_high)
+        for path, v in found.items()
+        if v and v.n
+    }
+    columns = ["estimate", "low", "high", "band_low", "band_high"]
+    return plots.effects(
+        pd.DataFrame.from_dict(rows, orient="index", columns=columns),
+        label="ratio, adjusted intervals",
+        sides=("cheaper without the proxy", "dearer"),
+        title="CPU time per byte: without the proxy over with it",
+        ax=ax,
+    )

@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
-from caveatlib import plots
+from caveatlib import plots, stats
 from caveatlib.experiments.kit.tables import figure_per_machine
-from caveatlib.experiments.quota.tables import loads
+from caveatlib.experiments.quota.schema import UNLIMITED
+
+PAIRS = {
+    "bursts, with the limit": {"design": "limit", "pattern": "bursts"},
+    "bursts, without": {"design": "limit", "pattern": UNLIMITED, "replicate": 0},
+    "bursts, periods of 100 ms": {
+        "design": "claims", "pattern": "bursts", "period_s": 0.1, "load": 0.5, "replicate": 0,
+    },
+    "bursts, periods of 10 ms": {"design": "claims", "pattern": "bursts", "period_s": 0.01},
+    "beside a busy thread, 100 ms": {
+        "design": "claims", "pattern": "beside-busy", "period_s": 0.1,
+    },
+    "beside a busy thread, 10 ms": {
+        "design": "claims", "pattern": "beside-busy", "period_s": 0.01,
+    },
+}  # fmt: skip
+"""Row -> the trials of it, the two of a pair below each other; the first of each is the usual."""
+FLAT = 0.05
+"""A step of CPU time below this share of the steepest one is flat."""
 
 
 @figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
-    """Draw the p90 of every trial with requests, on a logarithmic axis, one row per arm."""
-    shown = loads(trials)
-    shown = shown[shown["ok"] & (shown["design"] != "once")]
+    """Draw the p90 of every trial of the three pairs that decide, one row per arm."""
+    parts = []
+    for number, (name, where) in enumerate(PAIRS.items()):
+        rows = trials[trials["ok"] & stats.match(trials, where)]
+        arm = "with the limit" if number % 2 == 0 else "without"
+        parts.append(rows.assign(row=name, arm=arm))
     return plots.dots(
-        shown, "p90_s", by="arm", unit="s", label="90th percentile of latency", log=True, ax=ax
+        pd.concat(parts),
+        "p90_s",
+        by="row",
+        hue="arm",
+        order=list(PAIRS),
+        unit="s",
+        label="90th percentile of latency",
+        title="Three pairs: 90th percentile of latency, every trial a dot",
+        ax=ax,
     )
 
 
 def plot_burst(shown: pd.DataFrame, ax=None):
     """Draw a burst from `model.burst`: CPU time over time, the model over the measurement."""
-    return plots.lines(
-        shown.assign(t_ms=(shown["t_s"] * 1e3).round(1), usage_ms=shown["usage_s"] * 1e3),
+    shown = shown.assign(t_ms=(shown["t_s"] * 1e3).round(1))
+    ax = plots.lines(
+        shown,
         "t_ms",
-        "usage_ms",
+        "usage_s",
         by="source",
-        unit="ms",
+        unit="s",
         xlabel="Time since the burst was due (ms)",
         ylabel="CPU time used",
+        title="One burst: CPU time used, flat where the group was throttled",
         ax=ax,
     )
+    return _mark_flat(ax, shown[shown["source"] == "measured"])
+
+
+def _mark_flat(ax, measured: pd.DataFrame):
+    """Write "throttled" under the longest flat step of a measured burst, if there is one."""
+    steps = np.diff(measured["usage_s"])
+    flat = np.append(steps < FLAT * steps.max(), False) if len(steps) else np.array([], dtype=bool)
+    best, begin = (0, 0), None
+    for i, is_flat in enumerate(flat):
+        if is_flat and begin is None:
+            begin = i
+        elif not is_flat and begin is not None:
+            best, begin = max(best, (i - begin, begin)), None
+    length, first = best
+    if length < 2:
+        return ax
+    ends = measured["t_ms"].to_numpy()[[first, first + length]]
+    ax.axvspan(*ends, color="#8A8F98", alpha=0.2, lw=0)
+    ax.text(ends.mean(), 0, "throttled", ha="center", va="bottom", fontsize="small")
+    return plots.say(ax, f"Throttled from {ends[0]:g} to {ends[1]:g} ms.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from caveatlib import plots
 from caveatlib.experiments.quota import cfs
 from caveatlib.experiments.quota.load import schedule
 from caveatlib.experiments.quota.workloads import COST_S
+
+MOST_S = 0.2
+"""End of the axis of latencies."""
 
 
 def simulate(
@@ -54,32 +56,46 @@ def simulate(
 
 
 def plot(ax=None, **machine):
-    """Draw how many requests of `simulate` stay below a latency, with the limit and without."""
+    """Draw which share of the requests of `simulate` is done within a latency.
+
+    With the limit and without; the axis stays where it is, whatever the machine.
+    """
     bound, free = simulate(**machine), simulate(**machine, limited=False)
     throttled = bound["throttled_share"].iloc[0] * 100
-    share = f"with the quota, {throttled:.0f} % of the active periods throttled"
-    ax = plots.lines(
-        pd.concat([_cumulated(bound, share), _cumulated(free, "without")]),
-        "share",
-        "latency_s",
-        by="limit",
+    ax = plots.cumulated(
+        {"with the limit": bound["latency_s"], "without": free["latency_s"]},
         unit="s",
-        xlabel="share of requests that stay below",
-        ylabel="latency",
+        label="latency of a request",
+        most=MOST_S,
+        title=f"{throttled:.0f} % of the active periods were throttled",
         ax=ax,
     )
-    # beside the axes, so long a name would leave them a third of the width
-    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return ax
+    return plots.say(ax, f"{throttled:.0f} % of the active periods were throttled.")
 
 
-def _cumulated(requests: pd.DataFrame, limit: str) -> pd.DataFrame:
-    shares = np.arange(1, 100) / 100
-    return pd.DataFrame(
-        {"share": shares, "latency_s": requests["latency_s"].quantile(shares), "limit": limit}
+def sliders() -> None:
+    """Show `plot` in a notebook below sliders, and draw it anew when one is moved."""
+    from ipywidgets import FloatSlider, Layout, SelectionSlider, interact
+
+    wide = {"layout": Layout(width="480px"), "style": {"description_width": "190px"}}
+    steps = [1, 2, 4, 8, 16, 32, 64]
+    interact(
+        lambda quota, period_ms, cores, threads, load: plots.show(
+            plot(
+                quota_cpus=quota,
+                period_s=period_ms / 1e3,
+                cores=cores,
+                threads=threads,
+                load=load / 100,
+            )
+        ),
+        quota=FloatSlider(2, min=0.5, max=16, step=0.5, description="Limit (CPUs)", **wide),
+        period_ms=SelectionSlider(
+            options=[10, 50, 100], value=100, description="Period (ms)", **wide
+        ),
+        cores=SelectionSlider(options=steps[1:], value=64, description="Cores", **wide),
+        threads=SelectionSlider(options=steps, value=64, description="Threads in a burst", **wide),
+        load=FloatSlider(
+            50, min=10, max=90, step=10, description="Mean use of the limit (%)", **wide
+        ),
     )
-
-
-def explore(**machine) -> None:
-    """Show `plot` in a notebook; `ipywidgets.interact` calls it for each setting."""
-    plots.show(plot(**machine))

@@ -9,22 +9,26 @@ from caveatlib.experiments.kit.tables import figure_per_machine
 from caveatlib.experiments.startup.tables import phases, starts
 
 
-def _marked(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials, their places marked where a guest was emulated."""
-    emulated = trials["place"].isin(trials.loc[trials["accel"] == "tcg", "place"])
-    return trials.assign(place=trials["place"] + emulated.map({True: " (emulated)", False: ""}))
-
-
 @figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
-    """Draw the time until the first output, one dot per trial, one row per place."""
+    """Draw the time until the first output, one dot per trial, one row per place.
+
+    Emulated machines are hollow and grey: their times are those of the emulator.
+    """
+    emulated = trials["place"].isin(trials.loc[trials["accel"] == "tcg", "place"])
+    shown = trials.assign(
+        row=trials["place"] + emulated.map({True: " (emulated)", False: ""}),
+    )
     return plots.dots(
-        _marked(starts(trials)),
+        starts(shown),
         "first_output_s",
-        by="place",
+        by="row",
+        hue="place",
+        hollow=set(shown.loc[emulated, "row"]),
         unit="s",
         label="Time until the workload's first output",
         log=True,
+        title="Every start is a dot; the line is the median",
         ax=ax,
     )
 
@@ -41,14 +45,24 @@ def plot_phases(trials: pd.DataFrame, ax=None):
         "start": table["first_output_s"] - table["created_s"],
         "stop": table["stop_s"],
     }
-    return plots.stacked(pd.DataFrame(steps), unit="s", label="Median time", ax=ax)
+    return plots.stacked(
+        pd.DataFrame(steps),
+        unit="s",
+        label="Median time",
+        title="What a start and a stop are made of",
+        ax=ax,
+    )
 
 
 @figure_per_machine
 def plot_at_once(trials: pd.DataFrame, ax=None):
-    """Draw the time until the last of several instances has written its first output."""
+    """Draw the time until the last of several instances has written its first output.
+
+    Emulated machines are left out, as in `plot_phases`.
+    """
+    rows = trials[(trials["design"] == "at-once") & trials["ok"] & (trials["accel"] != "tcg")]
     return plots.lines(
-        _marked(trials[(trials["design"] == "at-once") & trials["ok"]]),
+        rows,
         "at_once",
         "last_output_s",
         by="place",
@@ -56,5 +70,7 @@ def plot_at_once(trials: pd.DataFrame, ax=None):
         xlabel="instances asked for at once",
         ylabel="time until the last first output",
         log=True,
+        doubling=True,
+        title="Several at once: time until the last one has answered",
         ax=ax,
     )

@@ -289,7 +289,7 @@ def test_the_figure_draws_what_decides():
         assert tuple(np.round([row.low, row.high], 9)) not in drawn
     words = plots.describe(ax)
     assert "adjusted intervals" in words
-    assert re.search(r"Grey, the A/A band: loopback 0\.\d+ to 1\.\d+", words)
+    assert re.search(r"Grey, the A/A band: localhost, IPv4 0\.\d+ to 1\.\d+", words)
 
 
 def test_few_cores_judge_no_throughput():
@@ -432,13 +432,12 @@ def test_plots():
 def test_colours_mean_settings():
     """In the figure of paths a colour stands for a setting, not for a row."""
     ax = ports.plot(trials())
-    names = [label.get_text() for label in ax.get_yticklabels()]
-    dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
-    colours = {}
-    for name, colour in zip(names, dots, strict=True):
-        colours.setdefault(name.split(", ")[1], set()).add(colour)
-    assert {name: len(found) for name, found in colours.items()} == {"proxy": 1, "no proxy": 1}
-    assert colours["proxy"] != colours["no proxy"]
+    dots = {line.get_color() for line in ax.lines if line.get_marker() == "o"}
+    wanted = {plots.NAMED["proxy"], plots.NAMED["no proxy"]}
+    assert dots == wanted
+    assert len(wanted) == 2
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["proxy", "no proxy"]
 
 
 REACHED = {"reachable": 1, "refusal": "", "served_by": "nat", "source_class": "own",

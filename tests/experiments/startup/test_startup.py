@@ -205,13 +205,11 @@ def test_memory_of_an_emulated_guest_is_labelled():
 
 
 def test_figures_say_which_machines_were_emulated():
-    """A row or line of an emulated machine is named so; on hardware it is not."""
-    for accel, named in (("tcg", True), ("kvm", False)):
+    """A row of an emulated machine is named so; a line of one is left out; on hardware not."""
+    for accel, emulated in (("tcg", True), ("kvm", False)):
         together = pd.concat([at_once([5.0] * 6), at_once([9.0] * 6, "microvm", accel)])
-        said = [plots.describe(startup.plot(made_up(accel)))]
-        said.append(plots.describe(startup.plot_at_once(together)))
-        assert all(("microvm (emulated)" in sentence) == named for sentence in said)
-        assert not any("docker-runc (emulated)" in sentence for sentence in said)
+        assert ("microvm (emulated)" in plots.describe(startup.plot(made_up(accel)))) == emulated
+        assert ("microvm" in plots.describe(startup.plot_at_once(together))) != emulated
 
 
 def test_the_patient_client_comes_first():

@@ -1,0 +1,78 @@
+"""What every figure has: axes, a title, a sentence in its place, and how it is shown."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from html import escape
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+FORMAT = "CAVEATLIB_FIGURES"
+"""Variable that asks `show` for ``svg``, which follows a page's dark mode; default ``png``."""
+INK = "#222222"
+"""Colour of axes, text and thresholds: the page's own text colour in an SVG."""
+
+
+def new_axes(*, height: float = 3.0, width: float = 7.5, rows: int = 1):
+    """Return the axes of a new figure of so many inches; with several rows, an array of axes."""
+    _, axes = plt.subplots(rows, figsize=(width, height), layout="constrained", dpi=110)
+    return axes
+
+
+def literal(name: object) -> str:
+    """Return a name as it is shown: a dollar sign begins no formula."""
+    return str(name).replace("$", r"\$")
+
+
+def say(ax: Axes, sentence: str) -> Axes:
+    """Give the figure the sentence that stands in for it; return the axes."""
+    ax.figure.set_label(f"{describe(ax)} {sentence}".strip())
+    return ax
+
+
+def describe(ax: Axes) -> str:
+    """Return the sentence that says what the figure shows."""
+    return str(ax.figure.get_label())
+
+
+def show(ax: Axes) -> None:
+    """Display the figure in a notebook, its sentence as the alternative text."""
+    from IPython.display import display
+
+    if os.environ.get(FORMAT) == "svg":
+        display({"image/svg+xml": as_svg(ax), "text/plain": describe(ax)}, raw=True)
+    else:
+        display(ax.figure, metadata={"image/png": {"alt": describe(ax)}})
+    plt.close(ax.figure)
+
+
+def as_svg(ax: Axes) -> str:
+    """Return the figure as an SVG whose text and axes have the colour of the page around it.
+
+    Its letters are text, so a page's font sizes and a screen reader reach them, and its
+    sentence is its label. The same figure gives the same text.
+    """
+    file = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "caveatlib"}):
+        ax.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    drawn = file.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    # Its metadata, a style of everything around it, and names that several figures would share.
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.S)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
+    drawn = re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", drawn)
+    label = escape(describe(ax), quote=True)
+    return drawn.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def finish(ax: Axes, *, title: str, grid: str = "x", legend_above: bool = False) -> None:
+    """Give a drawn figure its title, and take away what is not data."""
+    if title:
+        pad = 26 if legend_above else 8
+        ax.set_title(literal(title), loc="left", fontsize="medium", fontweight="bold", pad=pad)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis=grid, alpha=0.25)
+    ax.set_axisbelow(True)
