@@ -10,6 +10,7 @@ from pandera.typing.pandas import Series
 from caveatlib.errors import DataError, UsageError
 from caveatlib.frames import Table, field, validate
 from caveatlib.support import shipped
+from caveatlib.support.quantities import format_quantity
 
 SI = {
     "s": (1, "s"),
@@ -108,6 +109,19 @@ def beside(area: str) -> pd.DataFrame:
     cited = table["source"] + ", " + year + ": " + table["how_exact_where"]
     shown = "quantity setting stat value_si unit_si n not_comparable_because"
     return table[shown.split()].assign(source=cited)
+
+
+def cited(area: str) -> pd.DataFrame:
+    """Return the figures of `beside` as they are read: what, how much, on what, but, source."""
+    table = beside(area)
+    units = table["unit_si"].replace("1", "")
+    values = [
+        f"{format_quantity(value, unit) if unit else f'{value:,g}'} ({stat})"
+        for value, unit, stat in zip(table["value_si"], units, table["stat"], strict=True)
+    ]
+    shown = table[["quantity", "setting", "not_comparable_because", "source"]]
+    shown.insert(1, "value", values)
+    return shown.rename(columns={"not_comparable_because": "not comparable because"})
 
 
 @lru_cache

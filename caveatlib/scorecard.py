@@ -102,24 +102,43 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
         source of its own.
     """
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
-    read = {e.NAME: _read(e, sources[e.NAME]) for e in ALL if e.NAME in sources}
-    found = {}
+    found: dict[str, Entry] = {}
     for experiment in ALL:
-        measured = read.get(experiment.NAME)
+        measured = None
+        if experiment.NAME in sources:
+            measured = _read(experiment, sources[experiment.NAME])
         judged = (
             experiment.verdicts(measured)
             if measured is not None
             else _unrecorded(experiment, sources)
         )
-        another = any(v.source not in ("recorded", "") for v in judged)
-        recorded = _recorded(experiment) if another else []
-        for decision in experiment.DECISIONS:
-            name = decision.claim.id
-            if "/" in name:
-                continue
-            decisions = {d.claim.id: d for d in experiment.DECISIONS}
-            parts = decision.parts if isinstance(decision, Whole) else ()
-            found[name] = Entry(
+        found |= {entry.id: entry for entry in _entries(experiment, measured, judged)}
+    listed = [_of_ledger(row, found.pop(row["id"], None)) for row in _ledger()]
+    return listed + list(found.values())
+
+
+def of_run(run: trials.Run) -> list[Entry]:
+    """Return the claims that a run's experiment decides, with what its trials allow."""
+    rows = {row["id"]: row for row in _ledger()}
+    found = _entries(run.experiment, run.trials, run.verdicts())
+    return [_of_ledger(rows[e.id], e) if e.id in rows else e for e in found]
+
+
+def _entries(experiment, measured: pd.DataFrame | None, judged: Sequence[Verdict]) -> list[Entry]:
+    """Return an entry per claim of an experiment that is not a part of another."""
+    another = any(v.source not in ("recorded", "") for v in judged)
+    recorded = _recorded(experiment) if another else []
+    decisions = {decision.claim.id: decision for decision in experiment.DECISIONS}
+    found = []
+    for name, decision in decisions.items():
+        if "/" in name:
+            continue
+        parts = decision.parts if isinstance(decision, Whole) else ()
+        evidence = {}
+        if measured is not None:
+            evidence = {p: claims.evidence(measured, decisions[p]) for p in (name, *parts)}
+        found.append(
+            Entry(
                 name,
                 OURS,
                 decision.claim.text,
@@ -130,14 +149,29 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
                 parts={part: _of(judged, part) for part in parts},
                 recorded=_of(recorded, name),
                 decision=decision,
-                evidence={
-                    part: claims.evidence(measured, decisions[part]) for part in (name, *parts)
-                }
-                if measured is not None
-                else {},
+                evidence=evidence,
             )
-    listed = [_of_ledger(row, found.pop(row["id"], None)) for row in _ledger()]
-    return listed + list(found.values())
+        )
+    return found
+
+
+def controls() -> pd.DataFrame:
+    """Return what every experiment's recorded trials read where the truth is known.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per positive control and A/A control, as `kit.calibration.calibrate`, with
+        a column `experiment` before; those that do not pass come first.
+    """
+    found = []
+    for experiment in ALL:
+        measured = _read(experiment, "recorded")
+        if measured is not None and hasattr(experiment, "calibrate"):
+            found.append(experiment.calibrate(measured).assign(experiment=experiment.NAME))
+    table = pd.concat(found, ignore_index=True)
+    table = table.sort_values("passes", kind="stable")
+    return table[["experiment", *(c for c in table if c != "experiment")]]
 
 
 def table(source: str | os.PathLike | Mapping | None = None) -> pd.DataFrame:

@@ -27,6 +27,13 @@ def test_an_interval_is_one_cell_and_the_unit_is_in_the_head():
     assert shown.rows == [["a", "3", "120 [110, 130]", "2"], ["b", "4", "150", "4"]]
 
 
+def test_whole_numbers_are_scaled_like_others():
+    """78848 bytes are 77 KiB; numbers without a unit keep all their digits."""
+    shown = page.show(pd.DataFrame({"stored_bytes": [78848, 2048], "files": [12345, 7]}))
+    assert shown.head == ["stored (KiB)", "files"]
+    assert shown.rows == [["77", "12,345"], ["2", "7"]]
+
+
 def test_values_far_apart_have_their_own_units():
     """A microsecond beside a minute is no 60,000,000."""
     shown = page.show(pd.DataFrame({"took_s": [1e-6, 60.0]}))
@@ -42,12 +49,23 @@ def test_no_number_has_an_exponent(value, expected):
     assert page.show(pd.DataFrame({"x": [value]})).rows == [[expected]]
 
 
-def test_rows_beyond_the_twelfth_are_counted():
-    """They are left out, and it says how many."""
+def test_rows_beyond_the_twelfth_are_folded():
+    """In a notebook they can be unfolded, in a terminal they are counted."""
     shown = page.show(pd.DataFrame({"x": range(30)}))
     assert (len(shown.rows), shown.left_out) == (12, 18)
     assert "18 more rows" in repr(shown)
-    assert "18 more rows" in shown._repr_html_()
+    seen, _, folded = shown._repr_html_().partition("<details><summary>18 more rows</summary>")
+    assert (seen.count("<tr>"), folded.count("<tr>")) == (13, 19)
+    assert "<details>" not in page.show(pd.DataFrame({"x": range(12)}))._repr_html_()
+
+
+def test_shares_are_per_cent_and_answers_are_words():
+    """A share of 0.016 is 1.6 %, True is yes."""
+    shown = page.show(pd.DataFrame({"opened_share": [0.016, 1.0], "seen": [True, False]}))
+    assert (shown.head, shown.rows) == (
+        ["opened share (%)", "seen"],
+        [["1.6", "yes"], ["100", "no"]],
+    )
 
 
 def test_several_machines_are_named():
@@ -66,4 +84,7 @@ def test_names_and_values_are_text():
 
 def test_an_empty_frame_is_an_empty_table():
     """Nothing to show is no error."""
-    assert page.show(FRAME.head(0)).rows == []
+    shown = page.show(FRAME.head(0))
+    assert shown.rows == []
+    assert repr(shown) == "Nothing to show."
+    assert "<table" not in shown._repr_html_()

@@ -4,8 +4,10 @@ Entries of `caveatlib.scorecard` in, HTML out. Nothing is measured, read or deci
 The page loads nothing from anywhere and has no script.
 """
 
+from caveatlib.page.appendix import appendix
 from caveatlib.page.document import document
 from caveatlib.page.frame import show
+from caveatlib.page.judged import verdicts
 from caveatlib.page.overview import Overview
 
-__all__ = ["Overview", "document", "show"]
+__all__ = ["Overview", "appendix", "document", "show", "verdicts"]

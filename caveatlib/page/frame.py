@@ -13,36 +13,67 @@ from caveatlib.support.text import escape_control_characters
 MOST_ROWS = 12
 APART = 1000
 """A column whose values are further apart has a unit in each cell."""
-UNITS = {"_bit_per_s": "bit/s", "_bytes": "B", "_s": "s", "_cpus": "CPUs"}
-"""Ending of a column's name -> unit of its values."""
+UNITS = {"_bit_per_s": "bit/s", "_bytes": "B", "_s": "s", "_cpus": "CPUs", "_share": "%"}
+"""Ending of a column's name -> unit in which its values are shown."""
 _QUANTILES = re.compile(r"_p(10|90|99)$")
 
 
 class Shown:
     """A frame as it is shown: `repr` for a terminal, HTML for a notebook."""
 
-    def __init__(self, head: list[str], rows: list[list[str]], left_out: int):
-        self.head, self.rows, self.left_out = head, rows, left_out
+    def __init__(self, head: list[str], rows: list[list[str]], most: int, title: str, empty: str):
+        self.head, self.rows, self.more = head, rows[:most], rows[most:]
+        self.title, self.empty = title, empty
+
+    @property
+    def left_out(self) -> int:
+        """How many rows are folded away."""
+        return len(self.more)
 
     def __repr__(self):
+        title = f"{escape_control_characters(self.title)}\n" if self.title else ""
+        if not self.rows:
+            return title + self.empty
         safe = [[escape_control_characters(cell) for cell in row] for row in self.rows]
         head = list(map(escape_control_characters, self.head))
         table = pd.DataFrame(safe, columns=head).to_string(index=False, justify="left")
         more = f"\n({self.left_out} more rows)" if self.left_out else ""
-        return table + more
+        return title + table + more
 
     def _repr_html_(self):
-        left = ' style="text-align:left"'
-        head = "".join(f"<th{left}>{text(name)}</th>" for name in self.head)
-        body = "".join(
-            "<tr>" + "".join(f"<td{left}>{text(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.rows
-        )
-        more = f"<p>{self.left_out} more rows.</p>" if self.left_out else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+        title = f"<p><b>{text(self.title)}</b></p>" if self.title else ""
+        return title + self.inner_html()
+
+    def inner_html(self) -> str:
+        """Return the table without its title."""
+        if not self.rows:
+            return f"<p>{text(self.empty)}</p>"
+        return _table(self.head, self.rows) + self._rest()
+
+    def _rest(self) -> str:
+        if not self.more:
+            return ""
+        told = "1 more row" if self.left_out == 1 else f"{self.left_out} more rows"
+        return f"<details><summary>{told}</summary>{_table(self.head, self.more)}</details>"
 
 
-def show(frame: pd.DataFrame, *, rows: int = MOST_ROWS, digits: int = 3) -> Shown:
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    left = ' style="text-align:left"'
+    heads = "".join(f"<th{left}>{text(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td{left}>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def show(
+    frame: pd.DataFrame,
+    *,
+    rows: int = MOST_ROWS,
+    digits: int = 3,
+    title: str = "",
+    empty: str = "Nothing to show.",
+) -> Shown:
     """Return a frame as a table for reading.
 
     A column whose name ends in a unit is scaled to the unit in which it is best read,
@@ -55,9 +86,13 @@ def show(frame: pd.DataFrame, *, rows: int = MOST_ROWS, digits: int = 3) -> Show
     frame : pandas.DataFrame
         Its index levels come first, unless they only count.
     rows : int
-        At most so many are shown; the rest is counted.
+        At most so many are shown; the rest is folded, in a terminal counted.
     digits : int
         Significant digits of a number.
+    title : str
+        Stands above the table.
+    empty : str
+        Stands in the place of a table without rows.
 
     Returns
     -------
@@ -71,8 +106,7 @@ def show(frame: pd.DataFrame, *, rows: int = MOST_ROWS, digits: int = 3) -> Show
         factor, name = _best(table, column, unit)
         head.append(f"{words} ({name})" if name else words)
         columns.append(_cells(table, column, unit, factor, digits))
-    shown = [list(row) for row in zip(*columns, strict=True)][:rows]
-    return Shown(head, shown, max(0, len(table) - rows))
+    return Shown(head, [list(row) for row in zip(*columns, strict=True)], rows, title, empty)
 
 
 def _main(table: pd.DataFrame) -> list:
@@ -106,7 +140,8 @@ def _unit(name: str) -> tuple[str, str]:
     plain = name.removesuffix("_median")
     for ending, unit in UNITS.items():
         if plain.endswith(ending):
-            return unit, plain.removesuffix(ending).replace("_", " ")
+            kept = ending if unit == "%" else ""
+            return unit, (plain.removesuffix(ending) + kept).replace("_", " ")
     return "", plain.replace("_", " ")
 
 
@@ -114,6 +149,8 @@ def _best(table: pd.DataFrame, column: object, unit: str) -> tuple[float, str]:
     """Return divisor and unit of a column; no unit where its values need one each."""
     if not unit or not pd.api.types.is_numeric_dtype(table[column]):
         return 1.0, ""
+    if unit == "%":
+        return 0.01, unit
     values = table[column].abs()
     values = values[values > 0]
     if not len(values):
@@ -125,7 +162,14 @@ def _best(table: pd.DataFrame, column: object, unit: str) -> tuple[float, str]:
 
 def _cells(table: pd.DataFrame, column: object, unit: str, factor: float, digits: int) -> list[str]:
     values = table[column]
-    if not pd.api.types.is_float_dtype(values):
+    if pd.api.types.is_bool_dtype(values):
+        return ["yes" if value else "no" for value in values]
+    whole = pd.api.types.is_integer_dtype(values)
+    if whole and unit:
+        values = values.astype("Float64")
+    elif whole:
+        return ["" if pd.isna(v) else f"{v:,}" for v in values]
+    elif not pd.api.types.is_float_dtype(values):
         return ["" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]
     ends = _ends(table, column)
     cells = []

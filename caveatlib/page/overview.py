@@ -11,7 +11,7 @@ from caveatlib.experiments import by_name
 from caveatlib.experiments.kit.highlights import Highlight
 from caveatlib.page.cards import card, interval
 from caveatlib.page.markup import LETTERS, chip, link_to, text
-from caveatlib.page.sheet import SHEET
+from caveatlib.page.sheet import NOTEBOOK
 from caveatlib.scorecard import Entry
 
 LEAST, MOST = 1e-3, 1e3
@@ -19,10 +19,10 @@ LEAST, MOST = 1e-3, 1e3
 
 
 class Overview:
-    """Entries as a notebook shows them: tiles and cards, and lines in a terminal."""
+    """Entries as a notebook shows them: tiles, findings and cards, and lines in a terminal."""
 
-    def __init__(self, listed: Sequence[Entry]):
-        self.entries = list(listed)
+    def __init__(self, listed: Sequence[Entry], highlights: Sequence[Highlight] = ()):
+        self.entries, self.highlights = list(listed), list(highlights)
 
     def __repr__(self):
         frame = scorecard.as_table(self.entries)
@@ -30,8 +30,9 @@ class Overview:
 
     def _repr_html_(self):
         return (
-            f'<style>{SHEET}</style><div class="caveats"><p class="lead">{sentence(self.entries)}'
-            f"</p>{strip(self.entries)}{forest(self.entries)}"
+            f"<style>{NOTEBOOK}</style>"
+            f'<div class="caveats"><p class="lead">{sentence(self.entries)}</p>'
+            f"{strip(self.entries)}{findings(self.highlights)}{forest(self.entries)}"
             f"{by_section(self.entries, data=False)}</div>"
         )
 

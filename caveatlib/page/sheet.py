@@ -10,6 +10,9 @@ from caveatlib.page.markup import LETTERS
 SHEET = re.sub(r"\s+", " ", Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
 """All rules stand below the class ``caveats``: a notebook has classes of its own."""
 
+NOTEBOOK = SHEET.replace(".caveats {", ".caveats.caveats.caveats {", 1)
+"""The same with more weight than the rules that JupyterLab has for links and tables."""
+
 _KINDS = tuple(dict.fromkeys(LETTERS.values()))
 FILTER = "".join(
     f".caveats main:has(#f-{k}:checked) :is(.card,.tile):not(.{k}){{opacity:.13}}" for k in _KINDS
