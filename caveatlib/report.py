@@ -39,6 +39,10 @@ ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 CELL_TIMEOUT_S = 600
 INTERACTIVE = "interactive"
 """Tag of cells whose output is a widget; a static figure stands before each."""
+HERE = "here"
+"""Tag of cells that show the reader's own machine: empty in the files until they are run."""
+PARTS = ("answer", "figure", "reading", "table", "verdicts", "doubts", "appendix")
+"""Tags of the cells with which the parts of a notebook begin, in order."""
 ON_THE_PAGE = "on-the-page"
 """Tag of cells that the page has no need of: it has its own scorecard."""
 
@@ -251,8 +255,16 @@ def _last_line(error: BaseException) -> str:
     return scrub(traceback.format_exception_only(error)[-1])
 
 
-def highlights(sources: dict[str, str]) -> list:
-    """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most."""
+def highlights(sources: dict[str, str] | None = None) -> list:
+    """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most.
+
+    Parameters
+    ----------
+    sources : dict, optional
+        Experiment -> the source of its trials; default as `trials.source_of`.
+    """
+    if sources is None:
+        sources = {e.NAME: trials.source_of(e) or "recorded" for e in ALL}
     told = []
     for experiment in ALL:
         source = sources.get(experiment.NAME)

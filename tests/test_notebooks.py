@@ -16,6 +16,7 @@ PRIVATE = (
     r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?!\S*;)", r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b",
 )  # fmt: skip
 ALLOWED_ADDRESSES = {"127.0.0.1"}
+LONGEST = 25
 
 
 def pytest_generate_tests(metafunc):
@@ -82,6 +83,55 @@ def test_every_figure_has_words(notebook):
                     assert re.search(r"\d", alt), "no alternative text with a number in it"
                     assert before is not None
         before = cell
+
+
+def test_a_notebook_is_short(notebook):
+    """Whoever scrolls further than that has stopped reading."""
+    assert len(notebook.cells) <= LONGEST
+
+
+def test_the_parts_have_their_order(notebook):
+    """What was found comes first, what it was measured on last."""
+    if "experiment" not in notebook.metadata["caveatlib"] and "90" not in notebook.cells[0].id:
+        return
+    found = [tag for cell in notebook.cells for tag in tags(cell) if tag in report.PARTS]
+    assert found == list(report.PARTS)
+    assert tags(notebook.cells[0]) == ["answer"]
+
+
+def test_tables_and_verdicts_are_the_pages_own(notebook):
+    """Frames are shown for reading, verdicts as the cards of the page."""
+    for cell in code_cells(notebook):
+        html = "".join(
+            "".join(o["data"]["text/html"])
+            for o in cell.outputs
+            if "text/html" in o.get("data", {})
+        )
+        assert "dataframe" not in html, cell.source
+        assert ".verdicts()" not in cell.source.replace("simulated.verdicts()", ""), cell.source
+    if "experiment" in notebook.metadata["caveatlib"]:
+        assert any("page.verdicts(run)" in cell.source for cell in code_cells(notebook))
+
+
+def test_what_depends_on_the_readers_machine_is_empty(notebook):
+    """It would show the author's, and says so; a slider comes after a picture of it."""
+    before = None
+    for cell in notebook.cells:
+        depends = {report.HERE, report.INTERACTIVE} & set(tags(cell))
+        if cell.cell_type == "code" and re.search(r"\bhost\.|sliders\(|interact\(", cell.source):
+            assert depends or cell.source.startswith("from "), cell.source
+        if depends:
+            assert cell.outputs == []
+            assert "Shift+Enter" in before.source, cell.source
+        before = cell
+
+
+def test_the_slider_is_on_the_first_screens():
+    """It is the only thing on Binder that one can play with."""
+    notebook = nbformat.read(next(p for p in PATHS if p.stem.startswith("04")), as_version=4)
+    at = [i for i, cell in enumerate(notebook.cells) if report.INTERACTIVE in tags(cell)]
+    assert at
+    assert at[0] <= 8
 
 
 def test_a_sentence_stands_before_each_value(notebook):

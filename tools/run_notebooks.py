@@ -1,4 +1,4 @@
-"""Run every notebook on the recorded data and keep its outputs.
+"""Run every notebook, or those whose names begin as given, on recorded data; keep the outputs.
 
 What would differ from run to run or from machine to machine is left out of the
 files: execution times, the interpreter's version, identifiers of widgets.
@@ -11,7 +11,10 @@ import nbformat
 from caveatlib import report, trials
 from caveatlib.experiments import by_name
 
+wanted = sys.argv[1:]  # names that begin so, or all
 for path in report.notebooks():
+    if wanted and not path.name.startswith(tuple(wanted)):
+        continue
     print(path.name, file=sys.stderr)
     notebook = report.execute(path, "recorded")
     name = notebook.metadata["caveatlib"].get("experiment")
@@ -27,6 +30,6 @@ for path in report.notebooks():
     }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if report.INTERACTIVE in cell.metadata.get("tags", []):
-            cell.outputs = []  # holds identifiers of this very run
+        if {report.INTERACTIVE, report.HERE} & set(cell.metadata.get("tags", [])):
+            cell.outputs = []  # of this very run, or of this very machine
     nbformat.write(notebook, path)

@@ -43,7 +43,15 @@ from caveatlib.experiments.layers.figures import plot, plot_opened
 from caveatlib.experiments.layers.highlights import highlights
 from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
 from caveatlib.experiments.layers.schema import TABLES, Trials, check, check_row
-from caveatlib.experiments.layers.tables import contents, moves, opened, summarize
+from caveatlib.experiments.layers.tables import (
+    MOVED,
+    contents,
+    doubts,
+    moves,
+    opened,
+    prices,
+    summarize,
+)
 from caveatlib.places.base import TrialResult
 
 __all__ = [
@@ -53,6 +61,7 @@ __all__ = [
     "DECISIONS",
     "DESIGNS",
     "KNOWN",
+    "MOVED",
     "NAME",
     "PLACES",
     "TABLES",
@@ -62,11 +71,13 @@ __all__ = [
     "check",
     "check_row",
     "contents",
+    "doubts",
     "highlights",
     "moves",
     "opened",
     "plot",
     "plot_opened",
+    "prices",
     "summarize",
     "trial",
     "verdicts",

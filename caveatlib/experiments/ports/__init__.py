@@ -27,7 +27,7 @@ from __future__ import annotations
 from caveatlib.experiments.ports import workloads
 from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.ports.claims import CLAIMS, NAME
-from caveatlib.experiments.ports.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.ports.decisions import DECISIONS, LABELS, answer, verdicts
 from caveatlib.experiments.ports.designs import DESIGNS
 from caveatlib.experiments.ports.figures import plot, plot_effects
 from caveatlib.experiments.ports.highlights import highlights
@@ -37,6 +37,7 @@ from caveatlib.experiments.ports.site import Site
 from caveatlib.experiments.ports.tables import (
     congestion,
     cpu_tick,
+    doubts,
     effects,
     paths,
     prices,
@@ -51,6 +52,7 @@ __all__ = [
     "DECISIONS",
     "DESIGNS",
     "KNOWN",
+    "LABELS",
     "NAME",
     "PLACES",
     "TABLES",
@@ -62,6 +64,7 @@ __all__ = [
     "check_row",
     "congestion",
     "cpu_tick",
+    "doubts",
     "effects",
     "highlights",
     "paths",

@@ -152,3 +152,13 @@ def cpu_tick(rows: pd.DataFrame) -> float:
     is most per gigabyte where least was moved.
     """
     return TICK_S / (rows["rate_bit_per_s"].min() / 8 * STREAM_S / GB)
+
+
+def doubts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what makes the CPU per byte doubtful, given the kernel's tick, a sentence per row."""
+    rows = trials[trials["design"] == "paths"]
+    rows = rows.assign(arm=rows["path"] + ", " + rows["place"])
+    tick = cpu_tick(rows)
+    tick_s = tick if tick > 0 else TICK_S  # nothing was moved: the tick decides nothing
+    said = stats.quality(rows, "cpu_s_per_gb", by="arm", tick_s=tick_s)
+    return pd.DataFrame({"doubt": said}, dtype=object)

@@ -35,7 +35,14 @@ from caveatlib.experiments.quota.figures import plot, plot_burst
 from caveatlib.experiments.quota.highlights import highlights
 from caveatlib.experiments.quota.places import PLACES
 from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
-from caveatlib.experiments.quota.tables import limit_effect, loads, summarize, tools
+from caveatlib.experiments.quota.tables import (
+    arms,
+    doubts,
+    limit_effect,
+    loads,
+    summarize,
+    tools,
+)
 from caveatlib.places.base import TrialResult
 
 __all__ = [
@@ -48,9 +55,11 @@ __all__ = [
     "TABLES",
     "Trials",
     "answer",
+    "arms",
     "calibrate",
     "check",
     "check_row",
+    "doubts",
     "highlights",
     "limit_effect",
     "loads",

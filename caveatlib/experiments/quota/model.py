@@ -156,6 +156,11 @@ def unexplained(table: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order].reset_index(drop=True)
 
 
+def left_out() -> pd.DataFrame:
+    """Return what the model leaves out on purpose, indexed by name."""
+    return pd.DataFrame({"what": NOT_MODELLED}).rename_axis("left out")
+
+
 def burst(
     timeline: pd.DataFrame,
     requests: pd.DataFrame,

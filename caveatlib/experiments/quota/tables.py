@@ -39,6 +39,14 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 @per_machine
+def arms(trials: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the arms that decide claims, one row each, named in words; as `summarize`."""
+    rows = loads(trials)
+    rows = rows[rows["design"].isin(["claims", "limit"]) & (rows["replicate"] == 0)]
+    return stats.summarize(rows, ["used_ratio", "throttled_share", "p50_s", "p90_s"], by="arm")
+
+
+@per_machine
 def limit_effect(trials: pd.DataFrame) -> pd.DataFrame:
     """Compare the p90 of the same bursts with the limit and without, and without it twice.
 
@@ -64,3 +72,19 @@ def tools(trials: pd.DataFrame) -> pd.DataFrame:
     names = ["place", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen"]
     table = trials.loc[asked, names].drop_duplicates().sort_values(names, ignore_index=True)
     return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))
+
+
+def doubts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what makes the p90 of the arms that decide doubtful, a sentence per row.
+
+    The generator's median delay is the harness's own overhead.
+    """
+    lag_s = trials["generator_lag_s"].median()
+    rows = loads(trials)
+    said = stats.quality(
+        rows[rows["design"] == "claims"],
+        "p90_s",
+        by="arm",
+        overhead_s=lag_s if lag_s > 0 else 0.0,
+    )
+    return pd.DataFrame({"doubt": said}, dtype=object)

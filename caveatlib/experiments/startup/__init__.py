@@ -40,6 +40,7 @@ from caveatlib.experiments.startup.schema import Trials, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
     builds,
+    doubts,
     idle,
     like_with_like,
     phases,
@@ -63,6 +64,7 @@ __all__ = [
     "builds",
     "calibrate",
     "check_row",
+    "doubts",
     "highlights",
     "idle",
     "like_with_like",
