@@ -6,7 +6,8 @@ Seen to fail: with `_number` left at ``g``; with the cells of `Shown` not escape
 import pandas as pd
 import pytest
 
-from caveatlib import page
+from caveatlib import page, trials
+from caveatlib.experiments import layers, startup
 
 pytestmark = pytest.mark.beside
 
@@ -88,3 +89,30 @@ def test_an_empty_frame_is_an_empty_table():
     assert shown.rows == []
     assert repr(shown) == "Nothing to show."
     assert "<table" not in shown._repr_html_()
+
+
+def test_an_appendix_is_folded_and_complete():
+    """Trials, all conditions and published figures, each behind its title."""
+    run = trials.open(startup, source="recorded")
+    shown = page.appendix(run, "docker-runc", area="startup")
+    html = shown._repr_html_()
+    assert html.count("<details><summary>") == 3
+    assert "more row" not in html
+    assert "docker-runc" in html
+    assert len(page.appendix(run).tables) == 2
+
+
+def test_verdicts_of_a_run_are_the_pages_cards():
+    """The same cards as on the page, without its downloads; lines in a terminal."""
+    shown = page.verdicts(trials.open(layers, source="recorded"))
+    html = shown._repr_html_()
+    assert html.count("<article") == len(shown.entries) > 5
+    assert "data:" not in html
+    assert all(entry.id in repr(shown) for entry in shown.entries)
+
+
+def test_a_slash_in_a_part_makes_no_column():
+    """A link of 1 Gbit/s is one row, with what moved over it in the columns."""
+    html = page.verdicts(trials.open(layers, source="recorded"))._repr_html_()
+    assert '<th scope="row">100 Mbit/s</th>' in html
+    assert '<th scope="col">s</th>' not in html
