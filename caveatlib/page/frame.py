@@ -99,7 +99,7 @@ def show(
     Shown
     """
     named = [name for name in frame.index.names if name is not None]
-    table = frame.reset_index() if named else frame
+    table = frame.reset_index(level=named) if named else frame
     head, columns = [], []
     for column in _main(table):
         unit, words = _unit(str(column))

@@ -119,6 +119,7 @@ def _by_image(trials: pd.DataFrame, work: str, columns: list[str]) -> pd.DataFra
     return table.reindex([place for place in IMAGES if place in table.index]).rename(IMAGES)
 
 
+@per_machine
 def doubts(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what makes the largest pulls over the slowest link doubtful, a sentence per row."""
     rows = trials[trials["design"] == "moving"]

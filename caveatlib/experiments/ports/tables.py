@@ -154,6 +154,7 @@ def cpu_tick(rows: pd.DataFrame) -> float:
     return TICK_S / (rows["rate_bit_per_s"].min() / 8 * STREAM_S / GB)
 
 
+@per_machine
 def doubts(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what makes the CPU per byte doubtful, given the kernel's tick, a sentence per row."""
     rows = trials[trials["design"] == "paths"]

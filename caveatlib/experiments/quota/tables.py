@@ -74,6 +74,7 @@ def tools(trials: pd.DataFrame) -> pd.DataFrame:
     return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))
 
 
+@per_machine
 def doubts(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what makes the p90 of the arms that decide doubtful, a sentence per row.
 

@@ -189,6 +189,7 @@ def like_with_like(trials: pd.DataFrame) -> pd.DataFrame:
     return table.assign(pair=pairs)
 
 
+@per_machine
 def doubts(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what makes the first outputs of containers doubtful, a sentence per row."""
     rows = trials[(trials["design"] == "start") & (trials["replicate"] == 0)]
