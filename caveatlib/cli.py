@@ -304,11 +304,12 @@ def record(
     version: Annotated[int, typer.Option(help="version of the recorded data")],
     folders: Annotated[list[Path], typer.Option("--from", help="run; several make one package")],
 ) -> None:
-    """Promote a live run to recorded data."""
+    """Promote live runs to recorded data; a further run is added by naming data/NAME-vN, too."""
     from caveatlib import store
     from caveatlib.experiments import by_name
+    from caveatlib.measuring.experiment import complete
 
-    _say(f"Written: data/{store.record(by_name(name).NAME, folders, version=version).name}")
+    _say(f"Written: data/{store.record(complete(by_name(name)), folders, version=version).name}")
 
 
 @app.command()

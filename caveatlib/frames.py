@@ -134,6 +134,12 @@ def later(model: type[Table]) -> list[str]:
     return [n for n, c in columns(model).items() if (c.metadata or {}).get("later")]
 
 
+def conditions(model: type[Trials]) -> list[str]:
+    """Return the columns that tell arms of one place apart: the experiment's own, never empty."""
+    common = columns(Trials)
+    return [name for name, c in columns(model).items() if name not in common and not c.nullable]
+
+
 def empty(model: type[Table]) -> pd.DataFrame:
     """Return a frame of the model's columns and dtypes without rows."""
     return pd.DataFrame({n: pd.Series(dtype=c.dtype.type) for n, c in columns(model).items()})

@@ -17,75 +17,85 @@ import pandas as pd
 from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring import machine
+from caveatlib.measuring.experiment import Experiment, check_tables, tables_of
 from caveatlib.support import datapackage, shipped
 from caveatlib.support.arguments import check_number
 from caveatlib.support.paths import display_path, write_files, write_folder
 
+Tables = dict[str, pd.DataFrame]
+"""The tables of a package by name."""
 
-def load(
-    name: str, *, version: int | None = None, table: str = "trials", model: type[frames.Table]
-) -> pd.DataFrame:
-    """Return a table of the recorded data that ship with caveatlib.
+
+def load(experiment: Experiment, *, version: int | None = None) -> Tables:
+    """Return the tables of the recorded data that ship with caveatlib.
 
     Parameters
     ----------
-    name : str
-        The experiment.
+    experiment : Experiment
     version : int, optional
         Version of its recorded data, default the newest.
-    table : str, optional
-    model : type of Table
-        What the table must fulfil.
 
     Returns
     -------
-    pandas.DataFrame
-        In the model's columns and dtypes; a ``source`` of live reads recorded.
+    dict of str to pandas.DataFrame
+        Those that the experiment knows and the package has, in the models' columns and
+        dtypes; a ``source`` of live reads recorded.
 
     Raises
     ------
     UsageError
-        If there are no such data or there is no such table in them.
+        If there are no such data.
     DataError
-        If a file does not agree with its checksum, or the table with its model.
+        If a file does not agree with its checksum, a table with its model, or the tables
+        with a guard, see `measuring.experiment.check_tables`.
     StorageError
         If a file cannot be read.
     """
+    name = experiment.NAME
     folder = shipped.folder("data") / f"{name}-v{version_of(name, version)}"
-    header, rows = _rows(folder, name, table)
-    return datapackage.to_frame(
-        header, _as_recorded(header, rows), model, f"{folder.name}/{table}.csv"
-    )
+    return _checked(folder, experiment, recorded=True)
 
 
-def load_run(
-    folder: str | os.PathLike, name: str, *, table: str = "trials", model: type[frames.Table]
-) -> pd.DataFrame:
-    """Return a table of a run that ``caveatlib measure`` wrote.
+def load_run(folder: str | os.PathLike, experiment: Experiment) -> Tables:
+    """Return the tables of a run that ``caveatlib measure`` wrote.
 
     Parameters
     ----------
     folder : path
         The run's folder, or the experiment's folder in it.
-    name : str
-        The experiment.
-    table : str, optional
-    model : type of Table
+    experiment : Experiment
 
     Returns
     -------
-    pandas.DataFrame
+    dict of str to pandas.DataFrame
 
     Raises
     ------
     UsageError
-        If the folder holds no run of that experiment, or the run no such table.
+        If the folder holds no run of that experiment.
     DataError, StorageError
         As `load`.
     """
-    folder = _run_folder(folder, name)
-    header, rows = _rows(folder, name, table)
-    return datapackage.to_frame(header, rows, model, f"{folder.name}/{table}.csv")
+    return _checked(_run_folder(folder, experiment.NAME), experiment, recorded=False)
+
+
+def _checked(folder: Path, experiment: Experiment, *, recorded: bool) -> Tables:
+    """Return the tables of a package that has passed every guard."""
+    package = _package(folder, experiment.NAME)
+    found = {}
+    for table, model in tables_of(experiment).items():
+        if table in datapackage.schemas(package):
+            header, rows = _rows(folder, package, table)
+            rows = _as_recorded(header, rows) if recorded else rows
+            where = f"{folder.name}/{table}.csv"
+            found[table] = datapackage.to_frame(header, rows, model, where)
+    if "trials" not in found:
+        raise DataError(f"Data package {folder.name!r} has no table 'trials'. Must have one.")
+    try:
+        check_tables(experiment, found)
+    except DataError as error:
+        raise DataError(f"Data package {folder.name!r} cannot be: {error}") from None
+    return found
 
 
 def versions(name: str) -> list[int]:
@@ -177,18 +187,19 @@ def _types(schema: dict) -> list[tuple]:
     return [(f["name"], f["type"], f.get("unit")) for f in schema["fields"]]
 
 
-def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> Path:
+def record(experiment: Experiment, folders: Iterable[str | os.PathLike], *, version: int) -> Path:
     """Promote live runs to recorded data, ``data/<name>-v<version>/``.
 
-    Several runs, e.g. of several machines, become one package. Journal, summary
-    and verdicts stay behind: the latter two follow from the tables.
+    Several runs, e.g. of several machines, become one package. A version that is recorded
+    is final: a further run of it becomes a new version, from the folder of the recorded one
+    and that of the run. Journal, summary and verdicts stay behind: the latter two follow
+    from the tables.
 
     Parameters
     ----------
-    name : str
-        The experiment.
+    experiment : Experiment
     folders : iterable of path
-        Folders as `load_run` takes them.
+        Folders as `load_run` takes them, or those of recorded versions.
     version : int
         At least 1, and not yet recorded.
 
@@ -203,10 +214,12 @@ def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> 
         If the version exists or cannot be one, a run is given twice, or
         caveatlib is installed rather than checked out.
     DataError
-        If a file does not agree with its checksum or the runs' tables differ.
+        If a file does not agree with its checksum, the runs' tables differ, or those of
+        one run, or of all together, break a guard.
     StorageError
         If something cannot be written; then nothing of it is there.
     """
+    name = experiment.NAME
     datapackage.check_name(name)
     data = shipped.folder("data")
     if data.parent.name == "_shipped":
@@ -214,12 +227,27 @@ def record(name: str, folders: Iterable[str | os.PathLike], *, version: int) -> 
     check_number("version", version, least=1, whole=True)
     target = data / f"{name}-v{version}"
     if target.exists():
-        raise UsageError(f"Recorded data {target.name!r} exist. Choose another version.")
+        raise UsageError(
+            f"Recorded data {target.name!r} exist. A version is final: choose another; a further "
+            "run is added by recording both folders together."
+        )
     sources = [_run_folder(folder, name) for folder in folders]
     if not sources:
         raise UsageError("No run to record. Must name at least one folder.")
-    write_folder(target, _merged(name, version, sources))
+    files = _merged(name, version, sources)
+    _check_pooled(experiment, sources)
+    write_folder(target, files)
     return target
+
+
+def _check_pooled(experiment: Experiment, sources: list[Path]) -> None:
+    """Let each run pass the guards, and then all of them together."""
+    runs = [_checked(folder, experiment, recorded=True) for folder in sources]
+    if len(runs) > 1:
+        check_tables(
+            experiment,
+            {name: pd.concat([run[name] for run in runs], ignore_index=True) for name in runs[0]},
+        )
 
 
 def _merged(name: str, version: int, sources: list[Path]) -> dict[str, bytes]:
@@ -262,13 +290,12 @@ def _check_runs(header: list[str], parts: list[datapackage.Rows]) -> None:
         seen |= runs
 
 
-def _rows(folder: Path, name: str, table: str) -> tuple[list[str], datapackage.Rows]:
+def _rows(folder: Path, package: dict, table: str) -> tuple[list[str], datapackage.Rows]:
     """Return header and rows of a table as text, machines by their class of today.
 
     What was recorded before the class had the CPU's model gets it from the
     facts of its own run; the files stay as they are.
     """
-    package = _package(folder, name)
     header, rows = datapackage.read_rows(folder, package, table)
     if not {"run", "machine"} <= set(header) or "conditions" not in datapackage.schemas(package):
         return header, rows

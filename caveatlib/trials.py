@@ -20,7 +20,7 @@ from caveatlib import claims, store
 from caveatlib.errors import UsageError
 from caveatlib.measuring import live
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.measuring.experiment import Experiment, check_trials, complete, model_of
+from caveatlib.measuring.experiment import Experiment, complete, model_of
 from caveatlib.measuring.run import arms_here, cost, measure
 from caveatlib.support import datapackage
 from caveatlib.support.paths import display_path, storage_error
@@ -67,26 +67,28 @@ class Run:
         return self.table("trials")
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table of the run; validated once, a copy each time.
+        """Return a table of the run; all are validated once, this one is copied each time.
 
         Raises
         ------
         UsageError
             If there is no such table.
         DataError
-            If a file does not agree with its checksum, the table with its model, or
-            the trials with a guard of the experiment.
+            If a file does not agree with its checksum, a table with its model, or
+            the tables with a guard.
         """
-        if name not in self._tables:
-            model = model_of(self.experiment, name)
-            about = {"table": name, "model": model}
+        model_of(self.experiment, name)
+        if not self._tables:
             if self.folder is None:
-                found = store.load(self.experiment.NAME, version=self.version, **about)
+                found = store.load(self.experiment, version=self.version)
             else:
-                found = store.load_run(self.folder, self.experiment.NAME, **about)
-            if name == "trials":
-                check_trials(self.experiment, found)
-            self._tables[name] = found
+                found = store.load_run(self.folder, self.experiment)
+            self._tables.update(found)
+        if name not in self._tables:
+            raise UsageError(
+                f"No table {name!r} in this run of {self.experiment.NAME!r}. Must be one of "
+                f"{sorted(self._tables)}."
+            )
         return self._tables[name].copy(deep=False)
 
     def conditions(self, *places: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import math
 import os
 import resource
 import traceback
+from types import SimpleNamespace
 
 import canaries
 import pandas as pd
@@ -43,7 +44,22 @@ class Marks(frames.Table):
     at_s: Series[float] = frames.field("when", "s")
 
 
+class Other(frames.Trials):
+    """A table of another kind."""
+
+
 MODELS = {"trials": Trials, "marks": Marks}
+
+
+def module(name="startup", **changes):
+    """Return an experiment of these tables that is asked for nothing but its data."""
+    said = {"NAME": name, "QUESTION": "How long?", "PLACES": {}, "DESIGNS": (), "trial": None}
+    return complete(
+        SimpleNamespace(**said | {"Trials": Trials, "TABLES": {"marks": Marks}} | changes)
+    )
+
+
+STARTUP = module()
 
 
 def row(**changes):
@@ -70,7 +86,7 @@ def tables(run="2026-03-01T10:00:00Z", count=2):
     """Return the tables of a small run; its last trial failed."""
     rows = [row(run=run, block=i, first_output_s=0.1 + i) for i in range(count)]
     failed = {"ok": False, "error": 'no, "it" didn\'t\r\n=1+1'}
-    rows.append(row(run=run, block=9, first_output_s=None, tasks=None, note=None, **failed))
+    rows.append(row(run=run, block=count, first_output_s=None, tasks=None, note=None, **failed))
     marks = [{"run": run, "source": s, "at_s": 1e-7} for s in ("live", "simulated")]
     return {
         "trials": frames.from_rows(rows, Trials),
@@ -104,10 +120,10 @@ def test_tables_come_back_exactly(tmp_path):
     """Every table reads back equal, dtypes included, from the run or its inner folder."""
     written = write(tmp_path / "startup")
     for folder in (tmp_path, tmp_path / "startup", str(tmp_path)):
-        for table, model in MODELS.items():
-            back = store.load_run(folder, "startup", table=table, model=model)
+        for table in MODELS:
+            back = store.load_run(folder, STARTUP)[table]
             pd.testing.assert_frame_equal(back, written[table], check_exact=True)
-    back = store.load_run(tmp_path, "startup", model=Trials)
+    back = store.load_run(tmp_path, STARTUP)["trials"]
     assert back["error"].tolist() == ["", "", 'no, "it" didn\'t\r\n=1+1']
     assert back["note"].isna().tolist() == [False, False, True]
     assert set(back["source"]) == {"live"}
@@ -124,7 +140,7 @@ def test_bytes_of_a_table(tmp_path):
         "True,,,,,,,0.1,3,warm\n"
         "2026-03-01T10:00:00Z,live,2 cores,0,quick,1,0,process,2026-03-01T10:00:01.000+00:00,"
         "True,,,,,,,1.1,3,warm\n"
-        "2026-03-01T10:00:00Z,live,2 cores,0,quick,9,0,process,2026-03-01T10:00:01.000+00:00,"
+        "2026-03-01T10:00:00Z,live,2 cores,0,quick,2,0,process,2026-03-01T10:00:01.000+00:00,"
         'False,"no, ""it"" didn\'t\r\n=1+1",,,,,,,,\n'
     )
     assert first["summary.csv"] == b"place,n,median_s,high_s\nprocess,2,0.6,INF\n"
@@ -175,7 +191,9 @@ def test_any_rows_come_back_exactly(tmp_path, rows):
     """Whatever text, number, or nothing is written is read, and `csv` reads the same."""
     frame = frames.from_rows([row(**values) for values in rows], Trials)
     written = write(tmp_path / "startup", tables={"trials": frame, "marks": tables()["marks"]})
-    back = store.load_run(tmp_path, "startup", model=Trials)
+    folder = tmp_path / "startup"
+    texts = datapackage.read_rows(folder, datapackage.read(folder), "trials")
+    back = datapackage.to_frame(*texts, Trials, "trials.csv")
     pd.testing.assert_frame_equal(back, written["trials"], check_exact=True)
     content = (tmp_path / "startup" / "trials.csv").read_bytes().decode()
     others = list(csv.reader(io.StringIO(content, newline="")))
@@ -245,7 +263,7 @@ def test_every_changed_byte_is_found(tmp_path):
     for wrong in (*changed, content[:-1], b"", content + b"\n"):
         path.write_bytes(wrong)
         with pytest.raises(DataError) as caught:
-            store.load_run(tmp_path, "startup", model=Trials)
+            store.load_run(tmp_path, STARTUP)["trials"]
         message = str(caught.value)
         assert "'startup/trials.csv'" in message
         assert expected in message
@@ -270,7 +288,7 @@ def test_unusable_description(tmp_path, content):
     write(tmp_path / "startup")
     (tmp_path / "startup" / "datapackage.json").write_bytes(content)
     with pytest.raises(DataError, match=r"startup/datapackage\.json"):
-        store.load_run(tmp_path, "startup", model=Trials)
+        store.load_run(tmp_path, STARTUP)["trials"]
 
 
 def test_description_cannot_lead_elsewhere(tmp_path):
@@ -278,10 +296,10 @@ def test_description_cannot_lead_elsewhere(tmp_path):
     write(tmp_path / "startup")
     path = tmp_path / "startup" / "datapackage.json"
     path.write_text(path.read_text().replace('"path": "trials.csv"', '"path": "../../secret"'))
-    assert len(store.load_run(tmp_path, "startup", model=Trials)) == 3
+    assert len(store.load_run(tmp_path, STARTUP)["trials"]) == 3
     for name in ("../x", "", "Startup", "/etc", "a/b", "a\n"):
         with pytest.raises(UsageError, match="Invalid name"):
-            store.load_run(tmp_path, name, model=Trials)
+            store.load_run(tmp_path, module(name))
         with pytest.raises(UsageError, match="Invalid name"):
             store.versions(name)
 
@@ -289,27 +307,28 @@ def test_description_cannot_lead_elsewhere(tmp_path):
 def test_requests_that_find_nothing(tmp_path):
     """A missing run, table or file is one clear line."""
     with pytest.raises(UsageError, match="No run of 'startup' in"):
-        store.load_run(tmp_path, "startup", model=Trials)
+        store.load_run(tmp_path, STARTUP)["trials"]
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup" / "journal.jsonl").write_text("")
     with pytest.raises(UsageError, match="unfinished"):
-        store.load_run(tmp_path, "startup", model=Trials)
+        store.load_run(tmp_path, STARTUP)["trials"]
     write(tmp_path / "startup")
+    folder = tmp_path / "startup"
     for table in ("nope", "summary", "verdicts"):
         with pytest.raises(UsageError, match=rf"No table '{table}'.*\['marks', 'trials'\]"):
-            store.load_run(tmp_path, "startup", table=table, model=Trials)
+            datapackage.read_rows(folder, datapackage.read(folder), table)
     with pytest.raises(DataError, match=r"of 'startup'\. Must be of 'quota'"):
-        store.load_run(tmp_path / "startup", "quota", model=Trials)
+        store.load_run(tmp_path / "startup", module("quota"))["trials"]
     (tmp_path / "startup" / "marks.csv").unlink()
     with pytest.raises(DataError, match=r"'startup/marks\.csv' is missing"):
-        store.load_run(tmp_path, "startup", table="marks", model=Marks)
+        store.load_run(tmp_path, STARTUP)["marks"]
 
 
 def test_model_that_has_moved_on(tmp_path):
     """A table written under another model is a data error that names the columns."""
     write(tmp_path / "startup")
-    with pytest.raises(DataError, match=r"lacks \['at_s'\] and has"):
-        store.load_run(tmp_path, "startup", model=Marks)
+    with pytest.raises(DataError, match=r"lacks \['run', .* and has \['at_s'"):
+        store.load_run(tmp_path, module(TABLES={"marks": Other}))
     folder = tmp_path / "startup"
     header, rows = datapackage.parse((folder / "trials.csv").read_bytes(), "x")
     for column, text in (("ok", "yes"), ("block", "1.5"), ("block", ""), ("first_output_s", "1,5")):
@@ -356,7 +375,7 @@ def test_record_and_load(tmp_path, data):
     """A promoted run loads by version as recorded; simulated rows stay so; no more comes along."""
     written = write(tmp_path / "runs" / "startup")
     (tmp_path / "runs" / "startup" / "journal.jsonl").write_text("private")
-    target = store.record("startup", [tmp_path / "runs"], version=3)
+    target = store.record(STARTUP, [tmp_path / "runs"], version=3)
     assert target == data / "startup-v3"
     assert sorted(p.name for p in target.iterdir()) == [
         "datapackage.json",
@@ -364,10 +383,10 @@ def test_record_and_load(tmp_path, data):
         "trials.csv",
     ]
     assert target.stat().st_mode & 0o777 == 0o777 & ~umask()
-    trials = store.load("startup", version=3, model=Trials)
+    trials = store.load(STARTUP, version=3)["trials"]
     pd.testing.assert_frame_equal(trials, written["trials"].assign(source="recorded"))
     assert set(pd.read_csv(target / "trials.csv")["source"]) == {"recorded"}
-    marks = store.load("startup", version=3, table="marks", model=Marks)
+    marks = store.load(STARTUP, version=3)["marks"]
     assert marks["source"].tolist() == ["recorded", "simulated"]
     package = json.loads((target / "datapackage.json").read_text())
     assert (package["version"], package["title"]) == ("3.0.0", "How long?")
@@ -378,7 +397,7 @@ def test_record_and_load(tmp_path, data):
 def test_versioned_data_never_read_as_live(data):
     """A live run's folder that was copied by hand loads as recorded all the same."""
     write(data / "startup-v1")
-    assert set(store.load("startup", version=1, model=Trials)["source"]) == {"recorded"}
+    assert set(store.load(STARTUP, version=1)["trials"]["source"]) == {"recorded"}
 
 
 OLD = "x86_64, 2 CPUs, 24 GiB, Linux 6.18, cgroup v1"
@@ -403,12 +422,12 @@ def test_machines_recorded_under_one_name_are_told_apart_by_their_cpus(tmp_path,
         found = {"trials": trials, "marks": tables()["marks"], "conditions": facts}
         finish.write_package(tmp_path / run / "startup", "startup", found, models,
                         title="How long?", summary=pd.DataFrame(), verdicts=[])  # fmt: skip
-    store.record("startup", [tmp_path / "2026-03-01", tmp_path / "2026-03-02"], version=1)
+    store.record(STARTUP, [tmp_path / "2026-03-01", tmp_path / "2026-03-02"], version=1)
     classes = [OLD.replace("x86_64", name) for name in ("Intel Xeon", "AMD EPYC")]
-    assert list(store.load("startup", version=1, model=Trials)["machine"]) == classes
-    told = store.load("startup", version=1, table="conditions", model=Conditions)
+    assert list(store.load(STARTUP, version=1)["trials"]["machine"]) == classes
+    told = store.load(STARTUP, version=1)["conditions"]
     assert list(told["machine"].unique()) == classes
-    alone = store.load_run(tmp_path / "2026-03-02", "startup", model=Trials)
+    alone = store.load_run(tmp_path / "2026-03-02", STARTUP)["trials"]
     assert list(alone["machine"]) == classes[1:]
     kept = (data / "startup-v1" / "trials.csv").read_text()
     assert kept.count(OLD) == 2
@@ -430,7 +449,7 @@ def test_descriptions_are_written_anew_and_rows_are_not(tmp_path, data):
     """New words for the columns of the newest version; another unit or type is another version."""
     write(tmp_path / "startup")
     for version in (1, 2):
-        store.record("startup", [tmp_path], version=version)
+        store.record(STARTUP, [tmp_path], version=version)
     about = {"title": "How long?", "models": MODELS}
     assert not store.describe_anew("startup", **about)
     before = {p.name: p.read_bytes() for p in (data / "startup-v2").iterdir()}
@@ -442,7 +461,7 @@ def test_descriptions_are_written_anew_and_rows_are_not(tmp_path, data):
     assert {name for name in after if after[name] != before[name]} == {"datapackage.json"}
     assert b"Time until the first output" in after["datapackage.json"]
     assert json.loads(after["datapackage.json"])["title"] == "How quick?"
-    assert len(store.load("startup", model=Trials)) == 3
+    assert len(store.load(STARTUP)["trials"]) == 3
     assert (data / "startup-v1" / "datapackage.json").read_bytes() == first
 
 
@@ -514,32 +533,32 @@ def test_record_several_runs(tmp_path, data):
     """Runs of several machines become one package, in the order given."""
     for k in (1, 2):
         write(tmp_path / f"r{k}" / "startup", tables=tables(run=f"2026-03-0{k}T10:00:00Z", count=k))
-    store.record("startup", [tmp_path / "r1", tmp_path / "r2"], version=1)
-    trials = store.load("startup", version=1, model=Trials)
+    store.record(STARTUP, [tmp_path / "r1", tmp_path / "r2"], version=1)
+    trials = store.load(STARTUP, version=1)["trials"]
     assert trials["run"].str[8:10].tolist() == ["01", "01", "02", "02", "02"]
-    assert len(store.load("startup", version=1, table="marks", model=Marks)) == 4
+    assert len(store.load(STARTUP, version=1)["marks"]) == 4
 
 
 def test_versions(tmp_path, data):
     """Versions are listed by number; only complete packages of that name count."""
     write(tmp_path / "startup")
     for version in (10, 2):
-        store.record("startup", [tmp_path], version=version)
+        store.record(STARTUP, [tmp_path], version=version)
     for name in ("startup-v3", "startup-vx", "startup-v04", "other-v1"):
         (data / name).mkdir()
     (data / "startup-v04" / "datapackage.json").write_text("{}")
     assert store.versions("startup") == [2, 10]
     assert store.versions("other") == []
     with pytest.raises(UsageError, match=r"'startup' version 3. Must be one of \[2, 10\]"):
-        store.load("startup", version=3, model=Trials)
+        store.load(STARTUP, version=3)["trials"]
     with pytest.raises(UsageError, match="Must be recorded first"):
-        store.load("other", version=1, model=Trials)
+        store.load(module("other"), version=1)["trials"]
 
 
 def test_record_refuses(tmp_path, data):
     """An existing version, a bad one, no run, and a run given twice are usage errors."""
     write(tmp_path / "startup")
-    store.record("startup", [tmp_path], version=1)
+    store.record(STARTUP, [tmp_path], version=1)
     before = (data / "startup-v1" / "trials.csv").read_bytes()
     for folders, version, named in (
         ([tmp_path], 1, "'startup-v1' exist"),
@@ -549,7 +568,7 @@ def test_record_refuses(tmp_path, data):
         ([tmp_path / "none"], 2, "No run of 'startup'"),
     ):
         with pytest.raises(UsageError, match=named):
-            store.record("startup", folders, version=version)
+            store.record(STARTUP, folders, version=version)
     assert [p.name for p in data.iterdir()] == ["startup-v1"]
     assert (data / "startup-v1" / "trials.csv").read_bytes() == before
 
@@ -559,11 +578,11 @@ def test_record_checks_its_sources(tmp_path, data):
     write(tmp_path / "a" / "startup")
     write(tmp_path / "b" / "startup", tables={"trials": tables(run="other")["trials"]})
     with pytest.raises(DataError, match="differ from those of"):
-        store.record("startup", [tmp_path / "a", tmp_path / "b"], version=1)
+        store.record(STARTUP, [tmp_path / "a", tmp_path / "b"], version=1)
     with (tmp_path / "a" / "startup" / "marks.csv").open("ab") as file:
         file.write(b"x")
     with pytest.raises(DataError, match=r"startup/marks\.csv"):
-        store.record("startup", [tmp_path / "a"], version=1)
+        store.record(STARTUP, [tmp_path / "a"], version=1)
     assert list(data.iterdir()) == []
 
 
@@ -574,10 +593,10 @@ def test_record_where_it_cannot(tmp_path, data, monkeypatch):
     installed.mkdir(parents=True)
     monkeypatch.setattr(shipped, "folder", lambda name: installed)
     with pytest.raises(UsageError, match="checkout"):
-        store.record("startup", [tmp_path], version=1)
+        store.record(STARTUP, [tmp_path], version=1)
     monkeypatch.setattr(shipped, "folder", lambda name: tmp_path / "startup" / "trials.csv")
     with pytest.raises(StorageError, match="Cannot make folder 'startup-v1'"):
-        store.record("startup", [tmp_path], version=1)
+        store.record(STARTUP, [tmp_path], version=1)
 
 
 def test_nothing_private_is_written_or_said(tmp_path, data, monkeypatch):
@@ -594,7 +613,7 @@ def test_nothing_private_is_written_or_said(tmp_path, data, monkeypatch):
         opened.append("trial", row())
         opened.append("end", {})
     write(run)
-    store.record("startup", [home / "runs"], version=1)
+    store.record(STARTUP, [home / "runs"], version=1)
     facts = values | canaries.machine()
     assert canaries.assert_absent(home / "runs", facts) == 6
     assert canaries.assert_absent(data, facts) == 3
@@ -603,9 +622,9 @@ def test_nothing_private_is_written_or_said(tmp_path, data, monkeypatch):
     messages = errors_of(
         lambda: journal.Journal(run / "journal.jsonl"),
         lambda: journal.read(run / "journal.jsonl"),
-        lambda: store.load_run(run.parent, "startup", model=Trials),
-        lambda: store.load_run(home, "startup", model=Trials),
-        lambda: store.record("startup", [home], version=2),
+        lambda: store.load_run(run.parent, STARTUP)["trials"],
+        lambda: store.load_run(home, STARTUP)["trials"],
+        lambda: store.record(STARTUP, [home], version=2),
         lambda: write(run / "deeper"),
         lambda: make_folder(run / "deeper"),
     )

@@ -12,6 +12,7 @@ import tempfile
 from caveatlib import store, trials
 from caveatlib.errors import CaveatError
 from caveatlib.experiments import noise
+from caveatlib.measuring.experiment import complete
 
 QUIET = 0.5
 
@@ -23,7 +24,7 @@ try:
         run = tempfile.mkdtemp(prefix="caveatlib-noise-")
         trials.measure(noise, out=run, engine="private")
     print(noise.summarize(trials.get(noise, source=run)).round(3).to_string())
-    print(f"Written: data/{store.record(noise.NAME, [run], version=version).name}")
+    print(f"Written: data/{store.record(complete(noise), [run], version=version).name}")
 except (IndexError, ValueError) as error:
     sys.exit(f"{error}\n{__doc__}")
 except CaveatError as error:

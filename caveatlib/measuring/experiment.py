@@ -16,6 +16,7 @@ import pandas as pd
 
 from caveatlib import claims, frames, stats
 from caveatlib.errors import DataError, UsageError
+from caveatlib.measuring import integrity
 from caveatlib.measuring.designs import Design
 from caveatlib.places.base import TrialResult
 from caveatlib.places.cache import Artefact
@@ -57,6 +58,10 @@ class Experiment(Protocol):
         Guards over the row of one trial, run between trials; default none.
     check : callable
         Guards that lay rows of the whole table side by side; default none.
+    check_tables : callable
+        Guards that lay the trials beside the further tables, by name; default none.
+    CONTROLS : sequence of `experiments.kit.calibration.Control`
+        The same arm twice; default none.
     summarize : callable
         Trials -> summary; default every measure by place and conditions.
     verdicts : callable
@@ -83,6 +88,8 @@ class Experiment(Protocol):
     CLAIMS: Sequence[claims.Claim]
     check_row: Callable[[Mapping[str, object]], None]
     check: Callable[[pd.DataFrame], None]
+    check_tables: Callable[[Mapping[str, pd.DataFrame]], None]
+    CONTROLS: Sequence
     summarize: Callable[[pd.DataFrame], pd.DataFrame]
     verdicts: Callable[[pd.DataFrame], list[claims.Verdict]]
     answer: Callable[[pd.DataFrame], str]
@@ -104,6 +111,8 @@ _DEFAULTS = {
     "DECISIONS": (),
     "check_row": lambda row: None,
     "check": lambda trials: None,
+    "check_tables": lambda tables: None,
+    "CONTROLS": (),
     "answer": lambda trials: "",
     "highlights": lambda trials: [],
 }
@@ -170,6 +179,46 @@ def check_trials(experiment: Experiment, trials: pd.DataFrame) -> None:
         experiment.check(trials)
 
 
+def check_tables(experiment: Experiment, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Apply every guard to the tables of a package: the one gate through which data come in.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    tables : mapping of str to pandas.DataFrame
+        All that the package has.
+
+    Raises
+    ------
+    DataError
+        If one is broken.
+    """
+    if len(trials := tables["trials"]):
+        integrity.check_tables(tables, experiment.Trials)
+        _check_controls(experiment, trials)
+    check_trials(experiment, trials)
+    if len(trials):
+        experiment.check_tables(tables)
+
+
+def _check_controls(experiment: Experiment, trials: pd.DataFrame) -> None:
+    """Refuse a second copy of an arm that no A/A control is of: labels were exchanged."""
+    own = set(frames.conditions(experiment.Trials))
+    contrasts = [control.contrast for control in experiment.CONTROLS]
+    marks = [{k: v for k, v in c.arm.items() if k in own and c.baseline[k] != v} for c in contrasts]
+    known, marked = (pd.Series(False, index=trials.index) for _ in range(2))
+    for contrast, mark in zip(contrasts, marks, strict=True):
+        if mark:
+            known |= stats.match(trials, contrast.arm)
+            marked |= stats.match(trials, mark)
+    if (stray := marked & ~known).any():
+        row = trials.loc[stray.idxmax()]
+        raise DataError(
+            f"Row {row.name} is the A/A control of {row['place']!r} in design {row['design']!r}, "
+            "which has none. Must be of an arm that is measured twice; were labels exchanged?"
+        )
+
+
 def tables_of(experiment: Experiment) -> dict[str, type[frames.Table]]:
     """Return all tables of the experiment's data package with their models."""
     return {
@@ -195,13 +244,7 @@ def model_of(experiment: Experiment, table: str) -> type[frames.Table]:
     return models[table]
 
 
-def conditions(model: type[frames.Trials]) -> list[str]:
-    """Return the columns that tell arms of one place apart: the experiment's own, never empty."""
-    common = frames.columns(frames.Trials)
-    return [n for n, c in frames.columns(model).items() if n not in common and not c.nullable]
-
-
 def _summary(model: type[frames.Trials], trials: pd.DataFrame) -> pd.DataFrame:
     common = frames.columns(frames.Trials)
     measures = [name for name in frames.measures(model) if name not in common]
-    return stats.summarize(trials, measures, by=["place", *conditions(model)])
+    return stats.summarize(trials, measures, by=["place", *frames.conditions(model)])

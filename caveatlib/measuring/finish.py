@@ -9,7 +9,7 @@ import pandas as pd
 
 from caveatlib import frames
 from caveatlib.errors import UsageError
-from caveatlib.measuring.experiment import Experiment, check_trials, tables_of
+from caveatlib.measuring.experiment import Experiment, check_tables, tables_of
 from caveatlib.measuring.journal import read
 from caveatlib.support import datapackage
 from caveatlib.support.paths import make_folder, write_files
@@ -27,7 +27,7 @@ def finish(experiment: Experiment, out: str | os.PathLike) -> Path:
     folder = Path(out) / experiment.NAME
     tables = from_journal(experiment, folder / "journal.jsonl")
     trials = tables["trials"]
-    check_trials(experiment, trials)
+    check_tables(experiment, tables)
     write_package(
         folder,
         experiment.NAME,

@@ -108,6 +108,8 @@ class Loop:
                 if self.done[design.name] < design.blocks_by(self.ended):
                     self._block(design, handles, session)
         self.journal.append("session", {"session": session, "spent_s": self.spent_s()})
+        if not self._tried:
+            self.next = session  # numbers have no gaps: one that is missing was taken out
         self.ended, self._due = self.ended + 1, 0
         return True
 

@@ -22,6 +22,8 @@ from caveatlib.stats.contrasts import MIN_PAIRS, Contrast, contrasts
 from caveatlib.support.arguments import check_number
 
 Row = Mapping[str, object]
+CLOCK_S = 1.0
+"""How far the clock of the day may be set between two trials; durations come from another one."""
 
 # --- guards of a row -------------------------------------------------------
 
@@ -115,6 +117,22 @@ def no_zeros(row: Row, names: Sequence[str]) -> None:
             raise DataError(f"Value 0 of {name!r} is not a measurement. Must be > 0, or empty.")
 
 
+def needs(row: Row, names: Sequence[str]) -> None:
+    """Require the measures that a trial is for: without one it has failed.
+
+    Raises
+    ------
+    DataError
+        A trial that counts as a success has no value.
+    """
+    for name in names:
+        if math.isnan(number(row, name)):
+            raise DataError(
+                f"Value of {name!r} is missing from a trial that succeeded. Must be there, or the "
+                "trial has failed."
+            )
+
+
 def increasing(row: Row, marks: Sequence[str]) -> None:
     """Require the marks of a causal chain in order.
 
@@ -140,6 +158,36 @@ def increasing(row: Row, marks: Sequence[str]) -> None:
 
 
 # --- guards of a table -----------------------------------------------------
+
+
+def fits(trials: pd.DataFrame, names: Sequence[str]) -> None:
+    """Require that no trial took longer than until the next one of its run began.
+
+    It needs no idea of how long anything should take, and so holds for every unit that was
+    lost upwards: milliseconds or minutes that are called seconds.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    names : sequence of str
+        Columns in seconds, each of which is a part of the trial.
+
+    Raises
+    ------
+    DataError
+        A trial goes on after it was over.
+    """
+    began = pd.to_datetime(trials["started_at"], errors="coerce", utc=True)
+    ordered = trials.assign(began=began).dropna(subset="began").sort_values(["run", "began"])
+    room = (ordered.groupby("run")["began"].shift(-1) - ordered["began"]).dt.total_seconds()
+    for name in names:
+        over = ordered[name].astype(float) > room + CLOCK_S
+        if over.any():
+            row = over.idxmax()
+            raise DataError(
+                f"Value {ordered[name][row]:g} of {name!r} in row {row} is longer than its trial: "
+                f"the next one began after {room[row]:.3g} s. Must be in seconds; was a unit lost?"
+            )
 
 
 def cold_not_faster(trials: pd.DataFrame, contrast: Contrast) -> None:

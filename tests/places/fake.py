@@ -27,6 +27,8 @@ START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.005}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
 OTHER_S = 0.01
 MACHINE_S = 0.02
+BUILD_S = {"image": 1.0, "disk": 0.2}
+"""What a build is said to take."""
 
 
 class FakePlace:
@@ -49,8 +51,8 @@ class FakePlace:
         return instance
 
     def build(self, folder: Path) -> float:
-        """Return the place's time, as if something had been built of the folder."""
-        return self.start_s
+        """Return a time, as if an image had been built of the folder."""
+        return BUILD_S["image"]
 
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
@@ -74,7 +76,7 @@ class FakeMachine:
 
     def build(self, folder: Path) -> float:
         """Return a time, as if a disk had been made of the folder."""
-        return OTHER_S / 2
+        return BUILD_S["disk"]
 
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""

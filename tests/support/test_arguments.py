@@ -8,8 +8,10 @@ import pytest
 
 from caveatlib import stats, store
 from caveatlib.errors import UsageError
+from caveatlib.experiments import startup
 from caveatlib.experiments.quota import cfs, load
 from caveatlib.measuring.designs import Design
+from caveatlib.measuring.experiment import complete
 from caveatlib.places.cgroups import cgroup
 from caveatlib.places.engines import deadline
 from caveatlib.stats import guards
@@ -106,7 +108,7 @@ DOORS = {
     "requests": lambda x: load.schedule("steady", rate_per_s=1, requests=x),
     "quota": lambda x: _group(quota_us=x),
     "period": lambda x: _group(period_us=x),
-    "version": lambda x: store.record("startup", [], version=x),
+    "version": lambda x: store.record(complete(startup), [], version=x),
 }
 """What people, and experiments, give as a number; of a run's plan see `test_trials`."""
 

@@ -75,6 +75,17 @@ class Opened(frames.OfTrial):
 
 TABLES = {"packages": Packages, "opened": Opened}
 
+NEEDS = {
+    "contents": ("size_bytes", "files", "executables", "owned_share"),
+    "planted": ("olives", "shell_olives"),
+    "opened": ("served", "opened_bytes", "opened_byte_share", "opened_others"),
+    **dict.fromkeys(MOVES, ("moved_s", "moved_bytes")),
+}
+"""Kind of work -> the measures without which its trial has failed."""
+MOVED_SHARE = 0.01, 20.0
+"""Bytes sent over those of the files: with the base layer there 6 %, of the smallest disk, which
+has room to spare, five times as many."""
+
 COLD = tuple(
     stats.Contrast(
         f"nothing there over the base layer there, {on_link(link)}",
@@ -88,15 +99,23 @@ COLD = tuple(
 
 
 def check_row(row: guards.Row) -> None:
-    """Validate that nothing moves faster than its link, or in no time.
+    """Validate that all is there, and that nothing moves faster than its link, or in no time.
 
     Raises
     ------
     DataError
-        The link had no limit, or the bytes are another trial's.
+        A measure is missing, the link had no limit, or the bytes are another trial's.
     """
+    guards.needs(row, NEEDS[str(row["work"])])
     guards.no_zeros(row, ["moved_s", "moved_bytes", "size_bytes", "files"])
     moved_s, moved_bytes = guards.number(row, "moved_s"), guards.number(row, "moved_bytes")
+    share = {
+        "moved_bytes over content_bytes": guards.ratio(
+            moved_bytes, guards.number(row, "content_bytes")
+        )
+    }
+    if row["work"] in MOVES:
+        guards.inside(share, list(share), least=MOVED_SHARE[0], most=MOVED_SHARE[1])
     rate = guards.number(row, "link_bit_per_s")
     if rate > 0 and moved_s < (least := (moved_bytes - BURST_BYTES) * 8 / rate):
         raise DataError(
@@ -106,13 +125,14 @@ def check_row(row: guards.Row) -> None:
 
 
 def check(trials: pd.DataFrame) -> None:
-    """Validate that cold pulls are not faster than warm ones.
+    """Validate that cold pulls are not faster than warm ones, and none outlasts its trial.
 
     Raises
     ------
     DataError
-        Something was there that should not have been.
+        Something was there that should not have been, or a unit was lost.
     """
+    guards.fits(trials, ["moved_s"])
     table = moves(trials)
     for cold in COLD:
         guards.cold_not_faster(table, cold)

@@ -13,13 +13,14 @@ Not one of `caveatlib.experiments`: it checks the instrument, not a claim.
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pandas as pd
 from pandera.typing.pandas import Series
 from scipy.stats import binom
 
-from caveatlib import frames, stats, store
+from caveatlib import frames, stats, trials
 from caveatlib.experiments.startup import workloads
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.places import standard
@@ -142,4 +143,4 @@ def floor(*, version: int | None = None) -> pd.DataFrame:
     UsageError
         If nothing is recorded.
     """
-    return summarize(store.load(NAME, version=version, model=Trials))
+    return summarize(trials.get(sys.modules[__name__], source="recorded", version=version))

@@ -32,7 +32,14 @@ from caveatlib.experiments.ports.designs import DESIGNS
 from caveatlib.experiments.ports.figures import plot, plot_effects
 from caveatlib.experiments.ports.highlights import highlights
 from caveatlib.experiments.ports.places import PLACES
-from caveatlib.experiments.ports.schema import TABLES, Reports, Trials, check, check_row
+from caveatlib.experiments.ports.schema import (
+    TABLES,
+    Reports,
+    Trials,
+    check,
+    check_row,
+    check_tables,
+)
 from caveatlib.experiments.ports.site import Site
 from caveatlib.experiments.ports.tables import (
     congestion,
@@ -62,6 +69,7 @@ __all__ = [
     "calibrate",
     "check",
     "check_row",
+    "check_tables",
     "congestion",
     "cpu_tick",
     "doubts",

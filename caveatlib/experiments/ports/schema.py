@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import pandas as pd
 from pandera.typing.pandas import Series
 
 from caveatlib import frames
+from caveatlib.errors import DataError, MeasurementError
+from caveatlib.experiments.ports.tables import TICK_S
 from caveatlib.experiments.ports.traffic import GB
+from caveatlib.instruments import iperf3
 from caveatlib.stats import guards
 
 
@@ -93,6 +99,18 @@ TABLES = {"iperf3": Reports}
 
 MOST_OF_CORES = 1.1
 """The CPU time of our CPUs is read before and after the second that iperf3 measures."""
+LEAST_OF_USED = 0.8
+"""The machine's CPU time over that of client, server and proxy, each read at its own instant."""
+PROXY_BYTES = 0.2e6, 50e6
+"""PSS of one docker-proxy process: a program of a few megabytes, most of them shared."""
+OF_STREAMS = {1: ("rate_bit_per_s", "cpu_s_per_gb"), 4: ("rate_4_bit_per_s", "cpu_4_s_per_gb")}
+NEEDS = {
+    "none": (),
+    "throughput": OF_STREAMS[1],
+    "full": (*OF_STREAMS[1], *OF_STREAMS[4], "round_trip_p50_s", "connects_per_s"),
+}
+"""Load -> the measures without which the trial of a path that connects has failed."""
+PRICED = ("processes", "pss_bytes", "start_s", "stop_s")
 
 
 def check_row(row: guards.Row) -> None:
@@ -101,15 +119,34 @@ def check_row(row: guards.Row) -> None:
     Raises
     ------
     DataError
-        CPU time that the machine does not have (a lost unit of the rate or of
-        the ticks), quantiles out of order, or a zero where nothing takes no time.
+        A measure is missing, CPU time that the machine does not have or that is less than
+        that of its processes (a lost unit of the rate or of the ticks), memory that no
+        process has, quantiles out of order, or a zero where nothing takes no time.
     """
+    if row["load"] == "price":
+        guards.needs(row, PRICED)
+    else:
+        guards.needs(row, ["reachable", *(NEEDS[str(row["load"])] if row["reachable"] else ())])
+    _check_cpu(row)
+    processes = guards.number(row, "processes")
+    if processes:
+        each = {"pss_bytes per process": guards.number(row, "pss_bytes") / processes}
+        guards.inside(each, list(each), least=PROXY_BYTES[0], most=PROXY_BYTES[1])
+    guards.increasing(row, ["round_trip_p50_s", "round_trip_p99_s"])
+    guards.no_zeros(row, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+
+
+def _check_cpu(row: guards.Row) -> None:
     gb_per_s = guards.number(row, "rate_bit_per_s") / 8 / GB
     used = guards.number(row, "cpu_s_per_gb") * gb_per_s
     share = guards.ratio(used, guards.number(row, "cores"))
     guards.inside({"share_of_cores": share}, ["share_of_cores"], most=MOST_OF_CORES)
-    guards.increasing(row, ["round_trip_p50_s", "round_trip_p99_s"])
-    guards.no_zeros(row, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+    known = guards.number(row, "client_cpu") + guards.number(row, "server_cpu")
+    known += guards.number(row, "proxy_cpu_s_per_gb") * gb_per_s
+    share = guards.ratio(used, known)
+    guards.inside(
+        {"machine_over_processes": share}, ["machine_over_processes"], least=LEAST_OF_USED
+    )
 
 
 def check(trials: pd.DataFrame) -> None:
@@ -118,6 +155,49 @@ def check(trials: pd.DataFrame) -> None:
     Raises
     ------
     DataError
-        From 6 trials on, a clock of whole milliseconds.
+        From 6 trials on, a clock of whole milliseconds; a start or a stop that is longer
+        than its trial.
     """
     guards.finer_than(trials, ["round_trip_p50_s", "start_s", "stop_s"], tick=1e-3)
+    guards.fits(trials, ["start_s", "stop_s"])
+
+
+def check_tables(tables: Mapping[str, pd.DataFrame]) -> None:
+    """Require the trials to say what iperf3 reported.
+
+    Raises
+    ------
+    DataError
+        A rate is another than in its report, or has none; CPU time per byte that, times the
+        bytes of its report, is no whole number of ticks.
+    """
+    key = ["run", "design", "block", "place", "path", "congestion"]
+    reports = tables["iperf3"].set_index([*key, "streams"])["report"]
+    trials = tables["trials"]
+    for streams, (rate, cpu) in OF_STREAMS.items():
+        for index, row in trials[trials["ok"] & trials[rate].notna()].iterrows():
+            where = (*row[key], streams)
+            if where not in reports.index:
+                raise DataError(
+                    f"Value {row[rate]:g} of {rate!r} in row {index} has no report of iperf3. "
+                    "Must have one in table 'iperf3'."
+                )
+            _check_report(row, rate, cpu, reports[where], f"in row {index}")
+
+
+def _check_report(row: pd.Series, rate: str, cpu: str, text: str, where: str) -> None:
+    try:
+        report = iperf3.parse(text)
+    except MeasurementError as error:
+        raise DataError(f"Report of {rate!r} {where} is none: {error}") from None
+    if not math.isclose(row[rate], report.rate_bit_per_s, rel_tol=1e-9):
+        raise DataError(
+            f"Value {row[rate]:g} of {rate!r} {where} is not what iperf3 reported. Must be "
+            f"{report.rate_bit_per_s:g}; was a unit lost?"
+        )
+    ticks = row[cpu] * report.received_bytes / GB / TICK_S
+    if abs(ticks - round(ticks)) > 1e-3:
+        raise DataError(
+            f"Value {row[cpu]:g} of {cpu!r} {where} is {ticks:.2f} ticks of {TICK_S:g} s for the "
+            f"{report.received_bytes} bytes of its report. Must be whole ticks; was it per GiB?"
+        )

@@ -103,15 +103,31 @@ class Requests(_OfArm):
 TABLES = {"timeline": Timeline, "requests": Requests}
 
 
+_USED = ("used_s", "window_s")
+_SERVED = (*_USED, "requests", "p50_s", "p90_s")
+NEEDS = {
+    "full": (*_USED, "used_ratio", "throttled_share"),
+    "steady": (*_SERVED, "used_ratio", "throttled_share"),
+    "bursts": (*_SERVED, "used_ratio", "throttled_share"),
+    UNLIMITED: _SERVED,
+    "beside-busy": (*_SERVED, "used_ratio", "throttled_share"),
+    "weights": ("share_ratio",),
+    "tool": ("cpus_seen",),
+}
+"""Load -> the measures without which its trial has failed."""
+
+
 def check_row(row: guards.Row) -> None:
-    """Validate CPU times and the order of quantiles.
+    """Validate that all is there, CPU times, and latencies.
 
     Raises
     ------
     DataError
-        CPU time that contradicts its share of the quota (a lost unit of quota,
-        period or counter), more of it than the machine has, or quantiles out of order.
+        A measure is missing, CPU time that contradicts its share of the quota (a lost unit
+        of quota, period or counter), more of it than the machine has, quantiles out of order,
+        or a latency longer than the window in which its request was served.
     """
+    guards.needs(row, NEEDS[str(row["pattern"])])
     used_s, window_s, cores = (guards.number(row, n) for n in ("used_s", "window_s", "cores"))
     derived = {
         "used_cpus": guards.number(row, "used_ratio") * guards.number(row, "quota_cpus"),
@@ -124,6 +140,7 @@ def check_row(row: guards.Row) -> None:
     )
     guards.inside(derived, ["share_of_cores"], most=MOST_OF_CORES)
     guards.increasing(row, ["p50_s", "p90_s", "p99_s"])
+    guards.increasing(row, ["p90_s", "window_s"])
 
 
 def check(trials: pd.DataFrame) -> None:

@@ -36,7 +36,7 @@ from caveatlib.experiments.startup.designs import DESIGNS
 from caveatlib.experiments.startup.figures import plot, plot_at_once, plot_phases
 from caveatlib.experiments.startup.highlights import highlights
 from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
-from caveatlib.experiments.startup.schema import Trials, check_row
+from caveatlib.experiments.startup.schema import Trials, check, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
     builds,
@@ -63,6 +63,7 @@ __all__ = [
     "answers",
     "builds",
     "calibrate",
+    "check",
     "check_row",
     "doubts",
     "highlights",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from pandera.typing.pandas import Series
 
 from caveatlib import frames
+from caveatlib.experiments.startup.workloads import BUILD_BYTES
 from caveatlib.stats import guards
 
 WORKLOADS = (
@@ -20,6 +22,35 @@ WORKLOADS = (
 )
 """The client of ``http`` connects from before the start, that of ``http-after`` from the return of
 the start call on."""
+
+
+NEEDS = {
+    "nonce": ("first_output_s", "stop_s"),
+    "idle": ("first_output_s", "last_output_s"),
+    "http": ("first_answer_s", "stop_s"),
+    "http-after": ("first_answer_s", "stop_s"),
+    "stubborn": ("first_output_s", "stop_s"),
+    "nested": ("first_output_s", "container_output_s"),
+    "marks": ("between_s",),
+    "slowdown": ("integer_slowdown", "memory_slowdown", "syscall_slowdown", "fault_slowdown"),
+    "build": ("build_s",),
+}
+"""Workload -> the measures without which its trial has failed."""
+PARTS = (
+    "created_s",
+    "start_returned_s",
+    "last_output_s",
+    "container_output_s",
+    "first_output_s",
+    "first_answer_s",
+    "stop_s",
+    "removed_s",
+    "build_s",
+)
+"""What is a part of the trial, and so cannot take longer."""
+LEAST_BUILD_S = {"image": BUILD_BYTES / 1e9, "disk": BUILD_BYTES / 1e10}
+"""An image's bytes pass a socket, a hash and two file systems, none of which moves 1 GB/s for all
+of it; a disk's are copied once, at 10 GB/s if nothing but memory is in the way."""
 
 
 class Trials(frames.Trials):
@@ -60,15 +91,16 @@ class Trials(frames.Trials):
 
 
 def check_row(row: guards.Row) -> None:
-    """Validate the order of the marks: nothing ends before it begins.
+    """Validate that what was measured is there, and the order of the marks.
 
     The return of Docker's start call is not ordered: it may come after the first output.
 
     Raises
     ------
     DataError
-        Names the two marks.
+        Names the two marks, the measure that is missing, or the time that no build takes.
     """
+    guards.needs(row, NEEDS[str(row["workload"])])
     guards.increasing(row, ["created_s", "start_returned_s"])
     guards.increasing(row, ["created_s", "first_output_s", "exited_s", "removed_s"])
     guards.increasing(row, ["first_output_s", "container_output_s"])
@@ -76,3 +108,17 @@ def check_row(row: guards.Row) -> None:
     if row["workload"] == "http-after":
         guards.increasing(row, ["start_returned_s", "first_accept_s"])
     guards.no_zeros(row, ["first_output_s", "first_answer_s", "stop_s", "build_s"])
+    guards.no_zeros(row, ["pss_bytes", "cgroup_bytes"])
+    kind = "image" if str(row["place"]).startswith("docker") else "disk"
+    guards.inside(row, ["build_s"], least=LEAST_BUILD_S[kind])
+
+
+def check(trials: pd.DataFrame) -> None:
+    """Validate that nothing took longer than its trial.
+
+    Raises
+    ------
+    DataError
+        A unit was lost: milliseconds are called seconds.
+    """
+    guards.fits(trials, PARTS)
