@@ -327,7 +327,7 @@ def test_requests_that_find_nothing(tmp_path):
 def test_model_that_has_moved_on(tmp_path):
     """A table written under another model is a data error that names the columns."""
     write(tmp_path / "startup")
-    with pytest.raises(DataError, match=r"lacks \['run', .* and has \['at_s'"):
+    with pytest.raises(DataError, match=r"lacks \['machine', .* and has \['at_s'"):
         store.load_run(tmp_path, module(TABLES={"marks": Other}))
     folder = tmp_path / "startup"
     header, rows = datapackage.parse((folder / "trials.csv").read_bytes(), "x")

@@ -759,7 +759,7 @@ def test_the_newest_version_is_opened_unless_one_is_named(tmp_path, monkeypatch)
     monkeypatch.setattr(shipped, "folder", lambda name: tmp_path / name)
     for version in (1, 10, 2):
         run(little, tmp_path / str(version), sessions=version)
-        store.record("little", [tmp_path / str(version)], version=version)
+        store.record(complete(little), [tmp_path / str(version)], version=version)
     newest = trials.open(little, source="recorded")
     assert (newest.version, newest.trials["block"].nunique()) == (10, 10)
     assert repr(newest).startswith("little, recorded version 10, on ")

@@ -21,6 +21,8 @@ CHANCE = 1e-9
 """How improbable an order must be by chance for its run to be refused."""
 FINE = 1e-6
 """Times that are no multiple of this come from a clock so fine that values do not repeat."""
+LEAST = 1e-3
+"""Values below this have too few nanoseconds not to."""
 REPEATED = 0.1
 """Share of the values of a measure that may repeat: of thousands of a short time a few do."""
 OF_A_RUN = (
@@ -187,14 +189,15 @@ def _no_copies(trials: pd.DataFrame, model: type[frames.Trials]) -> None:
     good = trials[trials["ok"]]
     values = good[[name for name in timed if name in frames.measures(model)]].astype(float)
     ticks = values / FINE
-    fine = values.where((values != 0) & ((ticks - ticks.round()).abs() > 1e-3))
+    fine = values.where((values >= LEAST) & ((ticks - ticks.round()).abs() > 1e-3))
     for name in fine:
         known = fine[name].dropna()
         again = known[known.duplicated(keep=False)]
         if len(again) > max(2, REPEATED * len(known)):
             first, second = again.index[again == again.iloc[0]][:2]
+            value = float(again.iloc[0])
             raise DataError(
-                f"Value {again.iloc[0]!r} of {name!r} is in the rows {first} and {second}, and "
+                f"Value {value!r} of {name!r} is in the rows {first} and {second}, and "
                 f"{len(again)} of {len(known)} values are there more than once. A clock does not "
                 "repeat itself: trials were copied."
             )
@@ -209,7 +212,7 @@ def _no_equal_rows(fine: pd.DataFrame) -> None:
         first, second = rows.index[(rows == rows[twice].iloc[0]).sum(axis=1) >= 2][:2]
         raise DataError(
             f"Rows {first} and {second} have equal times to the last digit, "
-            f"{', '.join(f'{n} {v!r}' for n, v in rows.loc[first].dropna().items())}. "
+            f"{', '.join(f'{n} {float(v)!r}' for n, v in rows.loc[first].dropna().items())}. "
             "A clock does not repeat itself: one is a copy."
         )
 

@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
+from caveatlib.measuring import loop
 from caveatlib.places import process
 from caveatlib.places.base import Workload
 from caveatlib.places.spec import Spec
@@ -29,6 +32,29 @@ OTHER_S = 0.01
 MACHINE_S = 0.02
 BUILD_S = {"image": 1.0, "disk": 0.2}
 """What a build is said to take."""
+
+
+class Clock:
+    """Stands for `datetime` in the measuring loop: made-up times pass on it, and its own."""
+
+    def __init__(self):
+        self.ahead = timedelta()
+
+    def now(self, zone) -> datetime:
+        """Return the time of day, later by all that was made up."""
+        return datetime.now(zone) + self.ahead
+
+    def passes(self, seconds: float) -> None:
+        """Let made-up time pass."""
+        self.ahead += timedelta(seconds=seconds)
+
+
+CLOCK = Clock()
+
+
+def on_clock():
+    """Have trials begin by `CLOCK`."""
+    return patch.object(loop, "datetime", CLOCK)
 
 
 class FakePlace:

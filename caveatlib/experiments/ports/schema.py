@@ -127,13 +127,13 @@ def check_row(row: guards.Row) -> None:
         guards.needs(row, PRICED)
     else:
         guards.needs(row, ["reachable", *(NEEDS[str(row["load"])] if row["reachable"] else ())])
+    guards.no_zeros(row, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
     _check_cpu(row)
     processes = guards.number(row, "processes")
     if processes:
         each = {"pss_bytes per process": guards.number(row, "pss_bytes") / processes}
         guards.inside(each, list(each), least=PROXY_BYTES[0], most=PROXY_BYTES[1])
     guards.increasing(row, ["round_trip_p50_s", "round_trip_p99_s"])
-    guards.no_zeros(row, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
 
 
 def _check_cpu(row: guards.Row) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 import pandas as pd
-from places.fake import spec
+from places.fake import CLOCK, on_clock, spec
 
 from caveatlib.experiments.layers import generated
 from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
@@ -75,8 +75,10 @@ class FakeWeb:
 class FakeMoving:
     """Stands for `moving.Moving`: a fixed delay, unpacking, and the link."""
 
+    random = random.Random("layers")  # of all sessions: no two readings are equal
+
     def __init__(self, name: str):
-        self.random = random.Random(name)
+        self.name = name
 
     def pull(
         self, size_mib: int, rate_bit_per_s: float, *, kind: str = "whole", base_there: bool = False
@@ -93,7 +95,9 @@ class FakeMoving:
 
     def _moved(self, sent: float, rate: float, other_s: float) -> dict:
         seconds = other_s + (sent * 8 / rate / 0.957 if rate else 0)
-        return {"moved_s": seconds * abs(self.random.gauss(1, 0.01)), "moved_bytes": sent}
+        seconds *= abs(self.random.gauss(1, 0.01))
+        CLOCK.passes(seconds)
+        return {"moved_s": seconds, "moved_bytes": sent}
 
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
@@ -102,5 +106,5 @@ class FakeMoving:
 
 PLACES = {
     **{name: spec(FakeWeb, name) for name in (FULL, MINIMAL, SCRATCH)},
-    REGISTRY: spec(FakeMoving, REGISTRY),
+    REGISTRY: spec(FakeMoving, REGISTRY, on_clock),
 }

@@ -306,7 +306,8 @@ def test_nothing_there_takes_no_less_than_the_base_there(rate):
     labels = {"pull": "pull-base-there", "pull-base-there": "pull"}
     exchanged = found["work"].replace(labels).where(found["link_bit_per_s"] == rate, found["work"])
     # few bytes: else the guard of the link would be the first to break
-    exchanged = found.assign(work=exchanged, moved_bytes=1.0)
+    few = (found["content_bytes"] * 0.02).where(found["content_bytes"] > 0)
+    exchanged = found.assign(work=exchanged, moved_bytes=few)
     with pytest.raises(DataError, match=r"^Cold .* of warm in 'slope_s_per_gb'"):
         check_trials(complete(layers), exchanged)
 

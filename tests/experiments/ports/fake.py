@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from unittest.mock import patch
 
-from places.fake import spec
+from places.fake import CLOCK, on_clock, spec
 
 from caveatlib.experiments import ports
 from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PROXY
@@ -25,10 +25,11 @@ PROXIED = ("loopback", "loopback-ipv6", "hairpin", "self", "other-network")
 class FakeSite:
     """A site with or without the proxy; the name says which."""
 
+    random = random.Random("ports")  # of all sites and sessions: no two readings are equal
+
     def __init__(self, name: str):
         self.name = name
         self.proxy = name != "engine-hairpin"
-        self.random = random.Random(name)
 
     def metadata(self) -> Mapping[str, str]:
         """Return that this is a fake."""
@@ -103,9 +104,10 @@ def connects(here: FakeSite, path: str) -> dict:
 def price(here: FakeSite, published: int) -> dict:
     """Return two processes per port with the proxy, none without."""
     processes = 2 * published if here.proxy else 0
-    return {
-        "start_s": here.about(0.2 + 0.02 * processes),
-        "stop_s": here.about(0.1 + 0.02 * processes),
+    times = {"start_s": 0.2 + 0.02 * processes, "stop_s": 0.1 + 0.02 * processes}
+    times = {name: here.about(seconds) for name, seconds in times.items()}
+    CLOCK.passes(sum(times.values()))
+    return times | {
         "processes": processes,
         "pss_bytes": here.about(1.1e6 * processes),
         "rss_bytes": here.about(4.7e6 * processes),
@@ -124,5 +126,6 @@ def _no_namespaces():
 UNDECIDED = {"C17/other-network/address": "without the proxy it never connects"}
 """Claims that neither the recorded trials nor these decide, and why."""
 PLACES = {
-    name: spec(FakeSite, name, _no_traffic, _no_namespaces) for name in (PROXY, HAIRPIN, AGAIN)
+    name: spec(FakeSite, name, _no_traffic, _no_namespaces, on_clock)
+    for name in (PROXY, HAIRPIN, AGAIN)
 }

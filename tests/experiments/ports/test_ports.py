@@ -400,7 +400,8 @@ def test_impossible_trials_are_refused(column, value, words):
     rows = trials()
     row = rows[rows["path"] == "loopback"].iloc[[0]].assign(
         cpu_s_per_gb=0.3, rate_bit_per_s=2e10, round_trip_p50_s=5e-5, round_trip_p99_s=2e-4,
-        start_s=0.2, stop_s=0.3)  # fmt: skip
+        start_s=0.2, stop_s=0.3, rate_4_bit_per_s=2e10, cpu_4_s_per_gb=0.3,
+        connects_per_s=5e3)  # fmt: skip
     check_trials(complete(ports), row)
     with pytest.raises(DataError, match=re.escape(words)):
         check_trials(complete(ports), row.assign(**{column: value}))
@@ -411,7 +412,7 @@ def test_a_coarse_clock_is_refused():
     rows = trials()
     rows.loc[rows["load"] == "price", ["start_s", "stop_s"]] = 0.25
     with pytest.raises(DataError, match="finer clock"):
-        check_trials(complete(ports), rows.assign(cpu_s_per_gb=np.nan))
+        ports.check(rows)
 
 
 def test_the_tick_of_cpu_time():

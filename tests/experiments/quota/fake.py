@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from unittest.mock import patch
 
 import numpy as np
@@ -24,6 +25,8 @@ from caveatlib.places.cgroups.cgroup import Stat
 
 CORES = 2
 SETTLE_S = 0.3
+READINGS = count(1)
+"""Of all places and sessions: a clock reads no two alike."""
 
 
 class FakeLimitedPlace:
@@ -111,9 +114,11 @@ class FakeLimitedGroup:
         end_s, end = samples[-1]
         times = [done.requests[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s")]
         # A model's times are as round as its costs; a clock's are not.
-        times[2] = times[2] + np.random.default_rng(self._seed).uniform(0, 1e-6, len(times[2]))
+        random = np.random.default_rng(next(READINGS))
+        times[2] = times[2] + random.uniform(0, 1e-6, len(times[2]))
         spent = np.full(len(due_s), options.get("cost_s", 0.0))
         used = end.since(begun)
+        used = replace(used, usage_s=used.usage_s + random.uniform(0, 1e-6))
         if self._leaks:
             used = replace(used, nr_throttled=used.nr_throttled // 10)
         return Load(*times, spent, used, end_s - begun_s, samples[:-1], 0.001, 0.0)

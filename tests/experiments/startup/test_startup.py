@@ -13,6 +13,7 @@ from places import fake
 from caveatlib import claims, frames, plots, stats, trials
 from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError
 from caveatlib.experiments import startup
+from caveatlib.experiments.startup import schema
 from caveatlib.experiments.startup import workloads as work
 from caveatlib.experiments.startup.designs import MACHINES, QUICK
 from caveatlib.measuring import designs
@@ -296,8 +297,9 @@ def test_a_place_that_failed_says_why():
         ("first_output_s", "container_output_s"),
     ],
 )
-def test_causal_order_is_held(early, late):
+def test_causal_order_is_held(early, late, monkeypatch):
     """A mark that comes before its cause is an error; equal marks are not."""
+    monkeypatch.setitem(schema.NEEDS, "nonce", ())
     row = made_up().head(1).copy()
     row[frames.measures(startup.Trials)] = np.nan
     check_trials(complete(startup), row.assign(**{early: 1.0, late: 1.0}))
@@ -315,7 +317,8 @@ def test_the_start_call_may_return_after_the_first_output():
 
 def test_a_patient_client_knocks_after_the_start():
     """Its connection cannot be accepted before the start call returned; an early one's can."""
-    row = made_up().head(1).assign(start_returned_s=2.0, first_accept_s=1.0, stop_s=1.0)
+    marks = {"start_returned_s": 2.0, "first_accept_s": 1.0, "first_answer_s": 3.0, "stop_s": 1.0}
+    row = made_up().head(1).assign(**marks)
     check_trials(complete(startup), row.assign(workload="http"))
     with pytest.raises(DataError, match="first_accept_s"):
         check_trials(complete(startup), row.assign(workload="http-after"))
