@@ -495,14 +495,14 @@ class Demanding(Marks):
 def test_columns_added_later_are_empty_in_older_recordings(tmp_path, data):
     """Old files load as they are, text empty and numbers NaN; no other column may be missing."""
     write(tmp_path / "startup")
-    store.record("startup", [tmp_path], version=1)
+    store.record(STARTUP, [tmp_path], version=1)
     before = {p.name: p.read_bytes() for p in (data / "startup-v1").iterdir()}
-    rows = store.load("startup", table="marks", model=Grown)
+    rows = store.load(module(TABLES={"marks": Grown}))["marks"]
     assert len(rows) == 2
     assert rows["again_s"].isna().all()
     assert list(rows["who"]) == ["", ""]
     with pytest.raises(DataError, match=r"lacks \['again_s'\]"):
-        store.load("startup", table="marks", model=Demanding)
+        store.load(module(TABLES={"marks": Demanding}))
     assert not store.describe_anew("startup", title="How long?", models={"marks": Grown})
     with pytest.raises(DataError, match="in more than words"):
         store.describe_anew("startup", title="How long?", models={"marks": Demanding})
@@ -514,7 +514,7 @@ def test_columns_added_later_are_stored_once_they_are_there(tmp_path):
     marks = tables()["marks"].assign(again_s=[1.5, None], who=["a", "b"])
     write(tmp_path / "startup", tables=tables() | {"marks": marks},
           models=MODELS | {"marks": Grown})  # fmt: skip
-    back = store.load_run(tmp_path, "startup", table="marks", model=Grown)
+    back = store.load_run(tmp_path, module(TABLES={"marks": Grown}))["marks"]
     assert back["again_s"].tolist()[0] == 1.5
     assert list(back["who"]) == ["a", "b"]
     package = datapackage.read(tmp_path / "startup")

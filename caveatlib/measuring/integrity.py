@@ -90,7 +90,7 @@ def _once(trials: pd.DataFrame, arm: Sequence[str]) -> None:
     twice = trials.duplicated([*BLOCK, *arm])
     if twice.any():
         row = trials[twice].iloc[0]
-        where = ", ".join(f"{name} {row[name]!r}" for name in arm)
+        where = ", ".join(f"{name} {row[name]}" for name in arm)
         raise DataError(
             f"Row {twice.idxmax()} repeats {_block(row)}: {where}. A block has each arm once."
         )
