@@ -20,6 +20,7 @@ _MODULES = (
     "places",
     "plots",
     "report",
+    "runs",
     "scorecard",
     "stats",
     "store",

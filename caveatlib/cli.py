@@ -299,6 +299,53 @@ def report(
 
 
 @app.command()
+def compare(
+    sources: Annotated[list[str], typer.Argument(metavar="RUN...", help="recorded, or folders")],
+) -> None:
+    """Lay runs side by side: what differs, what it touches, ratios per claim with intervals."""
+    from caveatlib import runs
+    from caveatlib.runs import telling
+
+    given = [runs.found(source) for source in sources]
+    shared = [name for name in given[0] if all(name in found for found in given)]
+    if not shared:
+        held = "; ".join(f"{s!r}: {', '.join(f)}" for s, f in zip(sources, given, strict=True))
+        raise UsageError(f"No experiment is in all of these runs. {held}.")
+    for name in shared:
+        sides = [side for found in given for side in runs.sides(found[name])]
+        _say(*telling.comparison(runs.compare(sides)))
+
+
+@app.command()
+def pool(
+    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="recorded, or folders")],
+    out: Annotated[Path | None, typer.Option(help="folder for tables and forest plots")] = None,
+) -> None:
+    """Put runs of many machines into one data set of ratios, with a line over machines."""
+    from caveatlib import runs
+    from caveatlib.runs import telling
+
+    for found in runs.checked(folders):
+        pooled = runs.pool(found)
+        _say(*telling.pool(pooled))
+        if out is not None:
+            _say(f"Written: {runs.write(pooled, out)}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run, or contributions")],
+) -> None:
+    """Check a run as a contribution: checksums, schema, guards, privacy, A/A controls."""
+    from caveatlib import runs
+
+    for found in runs.packages(folder):
+        _say(f"{found}")
+        for line in runs.check(found):
+            _say(f"  {line}")
+
+
+@app.command()
 def record(
     name: Annotated[str, typer.Argument(help="experiment")],
     version: Annotated[int, typer.Option(help="version of the recorded data")],

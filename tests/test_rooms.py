@@ -32,6 +32,7 @@ ROOMS = (
     ("trials",),
     ("experiments",),
     ("host", "prepare"),
+    ("runs",),
     ("scorecard",),
     ("page",),
     ("report",),

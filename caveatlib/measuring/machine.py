@@ -87,7 +87,8 @@ def describe() -> dict[str, str]:
     -------
     dict of str to str
         CPU model and count, memory, kernel, its tick rate and TCP congestion
-        control, cgroup version, distribution, Python, clock source.
+        control, cgroup version, mitigations of the CPU's flaws, distribution,
+        Python, clock source.
     """
     facts = {
         "cpu_model": _cpu_model(),
@@ -100,6 +101,7 @@ def describe() -> dict[str, str]:
         "congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "virtualised": "yes" if _hypervisor() else "no",
+        "mitigations": _mitigations(),
         "distribution": _distribution(),
         "python": platform.python_version(),
         "load_1min": f"{os.getloadavg()[0]:.2f}",
@@ -172,6 +174,20 @@ def _hz() -> str:
 
 def _hypervisor() -> bool:
     return bool(re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.M))
+
+
+def _mitigations(folder: str = "/sys/devices/system/cpu/vulnerabilities") -> str:
+    """Return what the kernel does about each flaw that the CPU has; empty if it does not say."""
+    told = {path.name: _read(str(path)) for path in sorted(Path(folder).glob("*"))}
+    # "Mitigation: Retpolines; STIBP: disabled; RSB filling", "Vulnerable: no microcode"
+    found = {
+        name: re.split("[;:]", text.removeprefix("Mitigation: "))[0].strip()
+        for name, text in told.items()
+        if text != "Not affected"
+    }
+    if not told or found:
+        return "; ".join(f"{name}: {status}" for name, status in found.items())
+    return "none needed"
 
 
 def _distribution() -> str:

@@ -17,6 +17,7 @@ from caveatlib.plots.canvas import (
     show,
 )
 from caveatlib.plots.colours import NAMED, PALETTE, colours
+from caveatlib.plots.forests import forest
 from caveatlib.plots.kinds import cumulated, dots, dumbbell, effects, lines, stacked
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "dumbbell",
     "effects",
     "finish",
+    "forest",
     "lines",
     "literal",
     "new_axes",

@@ -100,15 +100,33 @@ def read_rows(folder: Path, package: dict, table: str) -> tuple[list[str], Rows]
     known = schemas(package)
     if table not in known:
         raise UsageError(f"No table {table!r} in {folder.name!r}. Must be one of {sorted(known)}.")
-    where = f"{folder.name}/{table}.csv"  # and never the path that the package gives
-    content = _content(folder / f"{table}.csv", where)
-    (expected,) = (r["hash"] for r in package["resources"] if r["name"] == table)
+    (resource,) = (r for r in package["resources"] if r["name"] == table)
+    return parse(check_resource(folder, resource), f"{folder.name}/{table}.csv")
+
+
+def file_name(resource: dict) -> str:
+    """Return the name of a resource's file, and never the path that the package gives."""
+    return f"{resource['name']}.{'csv' if 'schema' in resource else 'json'}"
+
+
+def check_resource(folder: Path, resource: dict) -> bytes:
+    """Return the content of a resource's file, once its checksum was found right.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, or does not agree with its checksum.
+    StorageError
+        If it cannot be read.
+    """
+    where = f"{folder.name}/{file_name(resource)}"
+    content, expected = _content(folder / file_name(resource), where), resource["hash"]
     if (found := _hash(content)) != expected:
         raise DataError(
             f"File {where!r} has checksum {found}. Must have {expected}: it was changed after it "
             "was written; restore it from a copy."
         )
-    return parse(content, where)
+    return content
 
 
 def parse(content: bytes, where: str) -> tuple[list[str], Rows]:

@@ -35,13 +35,17 @@ _PATTERNS = (
     (re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", re.I), "<address>"),
     (re.compile(r"\b[\w.+-]+@[\w.-]+\b"), "<address>"),
     (re.compile(r"\b[0-9a-f]{32,}\b", re.I), "<id>"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.I), "<id>"),
     (
         re.compile(
-            r"\b(?:[\w-]+\.)+(?:com|net|org|io|dev|local|internal|lan|corp)\b(?:[:/][\w./:-]*)?",
+            r"\b(?:[\w-]+\.)+(?:com|net|org|io|dev|local|localdomain|home|internal|lan|corp|example)"
+            r"\b(?:[:/][\w./:-]*)?",
             re.I,
         ),
         "<host>",
     ),
+    (re.compile(r"\b(?:gh[opsu]_\w{20,}|(?:AKIA|ASIA)[0-9A-Z]{16})\b"), "<secret>"),
+    (re.compile(r"(?<![\w.])/(?:home|Users)/(?!<user>)[^\s/'\",:;)]+"), "~"),
     (
         re.compile(r"\b(\w*(?:token|password|passwd|secret|api_?key)\w*)\s*[=:]\s*\S+", re.I),
         r"\1=<secret>",
@@ -62,11 +66,24 @@ def scrub(text: object) -> str:
     str
         At most `LONGEST` characters, without line breaks or control characters.
     """
-    line = " ".join(str(text).split())
-    for pattern, replacement in (*_known(), *_PATTERNS):
-        line = pattern.sub(replacement, line)
+    line = _replaced(text)[0]
     line = "".join(c for c in line if c.isprintable())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def marks(text: object) -> list[str]:
+    """Return what `scrub` would put in the places of what is private in a text, each once."""
+    return _replaced(text)[1]
+
+
+def _replaced(text: object) -> tuple[str, list[str]]:
+    """Return the text in one line without what is private, and what stands in its places."""
+    line, found = " ".join(str(text).split()), []
+    for pattern, replacement in (*_known(), *_PATTERNS):
+        line, count = pattern.subn(replacement, line)
+        if count and replacement not in found:
+            found.append(replacement)
+    return line, [mark.rpartition("=")[2] for mark in found]
 
 
 @cache

@@ -21,9 +21,34 @@ def test_facts_are_an_allow_list():
     assert set(facts) <= {
         "cpu_model", "cpus", "memory_bytes", "architecture", "kernel", "hz", "cgroup",
         "congestion_control", "clocksource", "virtualised", "distribution", "python",
-        "load_1min",
+        "load_1min", "mitigations",
     }  # fmt: skip
-    assert all(isinstance(v, str) and 0 < len(v) < 100 for v in facts.values())
+    assert all(isinstance(v, str) and 0 < len(v) < 100 for v in (facts | MANY).values())
+
+
+MANY = {"mitigations": "one phrase for each flaw of the CPU"}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, ""),
+        ({"mds": "Not affected"}, "none needed"),
+        ({"mds": "Not affected", "meltdown": "Mitigation: PTI"}, "meltdown: PTI"),
+        (
+            {
+                "spectre_v2": "Mitigation: Retpolines; STIBP: disabled; BHI: Not affected",
+                "mds": "Vulnerable: Clear CPU buffers attempted, no microcode; SMT vulnerable",
+            },
+            "mds: Vulnerable; spectre_v2: Retpolines",
+        ),
+    ],
+)
+def test_mitigations_are_told_by_flaw(tmp_path, told, expected):
+    """What the CPU has and what the kernel does about it, without the details."""
+    for name, text in told.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    assert machine._mitigations(str(tmp_path)) == expected
 
 
 def test_nothing_names_the_machine_or_its_owner():

@@ -23,6 +23,10 @@ from caveatlib.support import privacy
         "4d0a1c3f5e6b7a8c9d0e1f2a3b4c5d6e",
         "GITHUB_TOKEN=ghp_abcdef",
         "password: hunter2",
+        "/home/janedoe",
+        "0f2b6c1e-77aa-4c15-9e0d-5b1de9a3c8f4",
+        "ghp_abcdefghijklmnopqrstuvwx",
+        "AKIAABCDEFGHIJKLMNOP",
     ],
 )
 def test_known_shapes_are_taken_out(secret):
@@ -31,6 +35,15 @@ def test_known_shapes_are_taken_out(secret):
     assert secret.split("=")[-1].split(": ")[-1] not in text
     assert text.startswith("It broke at")
     assert text.endswith("today")
+
+
+def test_what_was_private_is_marked():
+    """Each kind is named once, a secret without the name of what it is of; other text has none."""
+    told = privacy.marks("10.0.0.1 and 10.0.0.2 with api_key=x of a.corp")
+    assert told == ["<address>", "<host>", "<secret>"]
+    assert privacy.marks("It broke after 3 s at layer 2.") == []
+    long = "word " * 200  # scrub cuts it, and nothing in it is private
+    assert privacy.marks(long) == []
 
 
 @pytest.fixture

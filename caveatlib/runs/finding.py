@@ -1,0 +1,86 @@
+"""Which runs lie where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from caveatlib import experiments, store, trials
+from caveatlib.errors import DataError, UsageError
+from caveatlib.measuring.experiment import complete
+from caveatlib.support import datapackage
+from caveatlib.support.paths import display_path, storage_error
+from caveatlib.trials import Run
+
+
+def found(source: str | os.PathLike) -> dict[str, Run]:
+    """Return the runs of a source, by experiment.
+
+    Parameters
+    ----------
+    source : "recorded" or path
+        The newest recorded version of every experiment, or a folder that
+        ``caveatlib measure`` wrote, or one experiment's folder in it.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if os.fspath(source) == "recorded":
+        recorded = (e for e in experiments.ALL if store.versions(e.NAME))
+        return {e.NAME: trials.open(e, source=source) for e in recorded}
+    folders = [f for f in (Path(source), *_inside(source)) if (f / datapackage.FILE).is_file()]
+    runs = [opened(folder, shown=source) for folder in folders]
+    if not runs:
+        raise UsageError(
+            f"No run in {display_path(source)!r}. Must be 'recorded' or a folder that "
+            "`caveatlib measure` wrote."
+        )
+    return {run.experiment.NAME: run for run in runs}
+
+
+def packages(folder: str | os.PathLike) -> list[Path]:
+    """Return the folders of all data packages at or below a folder, in order of their names.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    root = Path(folder)
+    found = sorted(path.parent for path in root.rglob(datapackage.FILE))
+    if not found:
+        raise UsageError(f"No data package in {display_path(folder)!r} or below it.")
+    return found
+
+
+def opened(folder: Path, *, shown: str | os.PathLike | None = None) -> Run:
+    """Return the run of one data package.
+
+    Parameters
+    ----------
+    folder : path
+    shown : path, optional
+        What the run is called; default the folder.
+
+    Raises
+    ------
+    DataError
+        If it is not a data package, or of an experiment that is not there.
+    """
+    name = datapackage.read(folder)["name"]
+    known = {experiment.NAME: experiment for experiment in experiments.ALL}
+    if name not in known:
+        raise DataError(
+            f"Data package {display_path(folder)!r} is of {name!r}. Must be of one of "
+            f"{', '.join(map(repr, known))}."
+        )
+    return Run(complete(known[name]), display_path(shown or folder), folder=folder)
+
+
+def _inside(folder: str | os.PathLike) -> list[Path]:
+    try:
+        return sorted(Path(folder).iterdir()) if Path(folder).is_dir() else []
+    except OSError as error:
+        raise storage_error("read", folder, error) from None

@@ -1,0 +1,231 @@
+"""Contributions: what passes, and that each fault is one clear line.
+
+Seen to fail: with an extra file let through, the
+names of another machine's home let through, and the place not compared.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import canaries
+import pytest
+from runs import made
+
+from caveatlib import cli, runs
+from caveatlib.errors import CaveatError, DataError
+from caveatlib.support import datapackage
+
+pytestmark = pytest.mark.beside
+
+ROOT = Path(__file__).parents[2]
+MACHINE = "amd-epyc-7763-4-cpus-16-gib-linux-6-12-cgroup-v2"
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch):
+    made.known(monkeypatch)
+
+
+@pytest.fixture
+def contribute(tmp_path):
+    """Return a function that makes a run and lays it where a contribution lies."""
+
+    def make(place=f"2027-01-01-{MACHINE}", **settings) -> Path:
+        folder = made.run(tmp_path / "runs", **settings)
+        target = tmp_path / "data" / "community" / "sample" / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return folder.rename(target)
+
+    return make
+
+
+def rewrite(folder, name, change):
+    """Change a file's text and its checksum with it, as one who edits a package would."""
+    path = folder / name
+    path.write_text(change(path.read_text()))
+    if name == datapackage.FILE:
+        return
+    package = json.loads((folder / datapackage.FILE).read_text())
+    for resource in package["resources"]:
+        if resource["path"] == name:
+            resource["hash"] = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / datapackage.FILE).write_text(json.dumps(package))
+
+
+def test_a_sound_contribution_passes(contribute):
+    """Every step says what it found, and the last one where it belongs."""
+    said = list(runs.check(contribute()))
+    assert said[0] == "Files: 7, all of them as their checksums say."
+    assert said[1] == "Schema and guards: 60 trials in 4 tables."
+    assert said[-1] == f"Place of the contribution: data/community/sample/2027-01-01-{MACHINE}"
+    assert "2 of 2 known answers and A/A controls pass" in said[-2]
+
+
+def test_a_run_is_told_what_to_leave_behind(tmp_path):
+    """Of a run that is still where it was measured, its journal is named."""
+    folder = made.run(tmp_path)
+    (folder / "journal.jsonl").write_text("{}\n")
+    *_, last = runs.check(folder)
+    assert last.endswith(f"2027-01-01-{MACHINE}, without journal.jsonl")
+
+
+def test_noise_is_said_and_refuses_nothing(contribute):
+    """An A/A control that fails is named: what it limits is judged claim by claim."""
+    said = list(runs.check(contribute(noise=0.3)))
+    assert "failed:" in said[-2]
+    assert "the same pause twice" in said[-2]
+
+
+FAULTS = {
+    "a changed byte": (
+        lambda f: (f / "trials.csv").write_text((f / "trials.csv").read_text()[:-2] + "9\n"),
+        "has checksum",
+    ),
+    "a changed byte of what follows from the tables": (
+        lambda f: (f / "verdicts.json").write_text("[]\n"),
+        "'.+/verdicts.json' has checksum",
+    ),
+    "a file more": (lambda f: (f / "notes.txt").write_text("x"), "'notes.txt'"),
+    "a file less": (lambda f: (f / "summary.csv").unlink(), "summary.csv' is missing"),
+    "a key more": (
+        lambda f: rewrite(
+            f, datapackage.FILE, lambda t: t.replace('"profile"', '"author": "x", "profile"', 1)
+        ),
+        "Key 'author'",
+    ),
+    "no schema": (
+        lambda f: rewrite(f, datapackage.FILE, lambda t: t.replace('"fields"', '"columns"')),
+        "Key 'schema'",
+    ),
+    "another title": (
+        lambda f: rewrite(
+            f, datapackage.FILE, lambda t: t.replace("Does a pause", "Does my pause")
+        ),
+        "Title or licence",
+    ),
+    "another meaning": (
+        lambda f: rewrite(
+            f, datapackage.FILE, lambda t: t.replace("Reason of the", "Cause of the")
+        ),
+        "Schema of data package",
+    ),
+    "a value out of its bounds": (
+        lambda f: rewrite(f, "trials.csv", lambda t: t.replace(",0.25,", ",-0.25,", 1)),
+        "busy_per_cpu",
+    ),
+    "an unknown place": (
+        lambda f: rewrite(f, "trials.csv", lambda t: t.replace(",namespaces,", ",my-laptop,")),
+        "Place 'my-laptop'",
+    ),
+    "a run without a start": (
+        lambda f: rewrite(f, "trials.csv", lambda t: t.replace("2027-01-01T10:00:00Z", "mine")),
+        "Run 'mine'",
+    ),
+    "another experiment": (
+        lambda f: rewrite(
+            f, datapackage.FILE, lambda t: t.replace('"name": "sample"', '"name": "mine"')
+        ),
+        "is of 'mine'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_one_line(contribute, fault):
+    """It names what is wrong, and nothing of the folders above."""
+    break_it, named = FAULTS[fault]
+    folder = contribute()
+    break_it(folder)
+    with pytest.raises(CaveatError, match=named) as caught:
+        list(runs.check(folder))
+    assert "\n" not in str(caught.value)
+    assert str(folder.parent) not in str(caught.value)
+
+
+OTHERS = [
+    ({"place": "2027-01-01-my-laptop"}, "is another's place. Must be 'data/community/sample/2027"),
+    ({"version": ""}, "does not say which caveatlib measured"),
+    ({"source": "simulated"}, "Must be 'live'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "named"), OTHERS, ids=[n for _, n in OTHERS])
+def test_what_a_contribution_must_be_of(contribute, settings, named):
+    """Its folder says date and machine; it was measured, by a version that is known."""
+    with pytest.raises(DataError, match=named):
+        list(runs.check(contribute(**settings)))
+
+
+def test_two_machines_are_two_contributions(contribute):
+    """A package of two machines is refused."""
+    folder = contribute()
+    half = "AMD EPYC 7763, 4 CPUs"
+    rewrite(folder, "trials.csv", lambda t: t.replace(half, "AMD EPYC 7763, 8 CPUs", 20))
+    with pytest.raises(DataError, match="holds 2 machines"):
+        list(runs.check(folder))
+
+
+UNKNOWABLE = {
+    "host name", "user", "full name", "container name", "private image", "cloud secret",
+    "label", "proxy password", "registry password", "engine id", "iperf3 cookie",
+    "cache folder", "working folder",
+}  # fmt: skip
+"""Facts whose text alone looks like any other word, once they are not this machine's own."""
+
+
+def _refusal(folder) -> str | None:
+    try:
+        return list(runs.check(folder)) and None
+    except DataError as error:
+        return str(error)
+
+
+def test_private_texts_are_refused(contribute, monkeypatch):
+    """Addresses, hosts, homes and secrets are found, and the line does not repeat them."""
+    values = canaries.planted()
+    monkeypatch.setenv("XDG_CACHE_HOME", values["cache folder"])
+    folder = contribute(error="placeholder-of-an-error")
+    sound = (folder / "trials.csv").read_text()
+    missed = set()
+    for name, value in values.items():
+        error = f"cannot open {value} there".replace(",", "")
+        told = sound.replace("placeholder-of-an-error", error)
+        rewrite(folder, "trials.csv", lambda _, told=told: told)
+        if (line := _refusal(folder)) is None:
+            missed.add(name)
+            continue
+        assert "of column 'error' in row 59 of table 'trials' held " in line
+        assert value not in line
+    assert missed == UNKNOWABLE
+
+
+def test_private_texts_in_what_follows_from_the_tables(contribute):
+    """The sentences of verdicts are searched, too."""
+    folder = contribute()
+    rewrite(folder, "verdicts.json", lambda t: t.replace("sample-longer", "on 203.0.113.9"))
+    with pytest.raises(DataError, match=r"file 'verdicts\.json' held <address>"):
+        list(runs.check(folder))
+
+
+def test_the_command(contribute, monkeypatch, capsys, tmp_path):
+    """Steps on standard output, a fault as one line on standard error with status 2."""
+    folder = contribute()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["caveatlib", "check", "data/community"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert "  Schema and guards: 60 trials in 4 tables.\n" in capsys.readouterr().out
+    (folder / "notes.txt").write_text("x")
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_our_contributions_pass():
+    """What lies in this repository passes."""
+    folder = ROOT / "data" / "community"
+    for package in sorted(path.parent for path in folder.rglob(datapackage.FILE)):
+        assert list(runs.check(package))
