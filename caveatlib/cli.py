@@ -164,8 +164,8 @@ def _results(experiment, folder: Path) -> None:
     summary = run.experiment.summarize(measured)
     medians = summary[[c for c in summary if "_median" in c or c in ("n", "failed")]]
     with pd.option_context("display.width", 200, "display.max_columns", 30):
-        shown = medians.rename(columns=lambda c: c.removesuffix("_median")).round(4)
-        _say(*shown.to_string().split("\n"))
+        shown = medians.rename(columns=lambda c: c.removesuffix("_median"))
+        _say(*shown.to_string(float_format="{:.4g}".format).split("\n"))
     failed = measured[~measured["ok"]]
     for (place, error), rows in failed.groupby(["place", "error"]):
         _say(f"{place}: {len(rows)} without a result: {error}")

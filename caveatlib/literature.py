@@ -22,6 +22,7 @@ SI = {
     "MiB": (2**20, "B"),
     "MB": (1e6, "B"),
     "GB": (1e9, "B"),
+    "MB/s": (8e6, "bit/s"),
     "Mbit/s": (1e6, "bit/s"),
     "Gbit/s": (1e9, "bit/s"),
     "req/s": (1, "1/s"),

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import plots, scorecard, store, trials
+from caveatlib import plots, scorecard, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
-from caveatlib.experiments import ALL, by_name
+from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
 from caveatlib.page import document, pictures
 from caveatlib.page.document import POLICY, Book
@@ -208,14 +208,20 @@ def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, s
     """Measure what can be measured here; return why the others are replayed, for the reader."""
     folder = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     made.sources, reasons, errors = {e.NAME: "recorded" for e in ALL}, {}, []
-    for experiment in ALL:
+    replayed = [experiment.NAME for experiment in recorded()]
+    for experiment in map(complete, ALL):
         name = experiment.NAME
+        instead = (
+            f"Replaying {name} from recorded data"
+            if name in replayed
+            else f"Leaving {name} out, which is not recorded yet"
+        )
         if source == "auto" and experiment.VERDICT_S > LIMIT_S:
             minutes = f"{experiment.VERDICT_S / 60:.0f} minutes"
             reasons[name] = (
                 f"verdicts need about {minutes} of measuring here, `caveatlib measure {name}`"
             )
-            say(f"Replaying {name} from recorded data: {reasons[name]}.")
+            say(f"{instead}: {reasons[name]}.")
             continue
         try:
             budget_s = max(BUDGET_S, experiment.VERDICT_S)
@@ -225,7 +231,7 @@ def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, s
         except CaveatError as error:
             errors.append(str(error))
             reasons[name] = scrub(error).rstrip(".")
-            say(f"Replaying {name} from recorded data: {error}")
+            say(f"{instead}: {error}")
         except Exception as error:  # an error of ours: said, and never replayed in silence
             made.failed[name] = _last_line(error)
             reasons[name] = f"measuring it here failed: {made.failed[name]}"
@@ -268,7 +274,7 @@ def highlights(sources: dict[str, str] | None = None) -> list:
     told = []
     for experiment in ALL:
         source = sources.get(experiment.NAME)
-        if source and (source != "recorded" or store.versions(experiment.NAME)):
+        if source and (source != "recorded" or experiment in recorded()):
             found = trials.get(experiment, source=source)
             machine = found["machine"].iloc[0] if len(found) else ""
             told.append(complete(experiment).highlights(found[found["machine"] == machine]))

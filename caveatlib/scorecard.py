@@ -16,6 +16,7 @@ from caveatlib import claims, store, trials
 from caveatlib.claims import SIGNS, Decision, ThenAndNow, Verdict, Verdicts, Whole
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import complete
 from caveatlib.support.text import escape_control_characters, shorten
 
 NOT_YET, HISTORY, SEVERAL = "no experiment yet", "then and now", "differs by machine"
@@ -85,7 +86,9 @@ class Entry:
         found = {verdict.verdict for verdict in self.verdicts}
         if len(found) > 1:
             return SEVERAL
-        return found.pop() if found else HISTORY if self.history else NOT_YET
+        if found:
+            return found.pop()
+        return HISTORY if self.history and self.kind == "then-now" else NOT_YET
 
 
 def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
@@ -103,7 +106,7 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
     """
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
     found: dict[str, Entry] = {}
-    for experiment in ALL:
+    for experiment in map(complete, ALL):
         measured = None
         if experiment.NAME in sources:
             measured = _read(experiment, sources[experiment.NAME])
@@ -195,7 +198,7 @@ def verdicts(source: str | os.PathLike | Mapping | None = None) -> Verdicts:
     """Return the verdicts of all experiments that have trials in this source, parts included."""
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
     found = Verdicts()
-    for experiment in ALL:
+    for experiment in map(complete, ALL):
         if experiment.NAME in sources:
             measured = _read(experiment, sources[experiment.NAME])
             found += experiment.verdicts(measured) if measured is not None else []
@@ -252,15 +255,13 @@ def _ledger() -> list[dict]:
 
 
 def _of_ledger(row: dict, entry: Entry | None) -> Entry:
-    told = {"section": row["section"], "quote": row["quote"], "kind": row["kind"]}
+    told = {name: row[name] for name in ("section", "quote", "kind")}
+    try:
+        history = claims.then_and_now(row["id"])
+    except CaveatError:  # measured without a history, or its card is still to be written
+        history = None
     if entry is not None:
-        return replace(entry, **told)
-    history = None
-    if row["kind"] == "then-now":
-        try:
-            history = claims.then_and_now(row["id"])
-        except CaveatError:  # listed as history, and its card is still to be written
-            history = None
+        return replace(entry, history=history, **told)
     return Entry(
         row["id"], experiment=row["experiment"], tests=row["tests"], history=history, **told
     )
@@ -314,7 +315,7 @@ def _rows(entry: Entry) -> list[dict]:
             }
             for v in entry.verdicts
         ]
-    if entry.history is not None:
+    if entry.history and entry.word == HISTORY:
         now = entry.history.now
         reason = f"{now} ({entry.history.source})"
         return [

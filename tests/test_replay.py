@@ -40,8 +40,9 @@ sys.addaudithook(_note)
 SMALL = """
 from caveatlib import claims, host, images, literature, page, report, scorecard, store, trials
 from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import complete
 
-for experiment in ALL:
+for experiment in map(complete, ALL):
     for version in store.versions(experiment.NAME):
         rows = trials.get(experiment, source="recorded", version=version)
         assert len(rows) and (rows["source"] != "live").all()

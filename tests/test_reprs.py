@@ -15,8 +15,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from caveatlib import claims, errors, host, images, literature, page, scorecard, store, trials
-from caveatlib.experiments import ALL
+from caveatlib import (
+    claims,
+    errors,
+    experiments,
+    host,
+    images,
+    literature,
+    page,
+    scorecard,
+    store,
+    trials,
+)
 from caveatlib.experiments.ports import why
 from caveatlib.experiments.quota import cfs
 from caveatlib.measuring.designs import Design
@@ -70,7 +80,7 @@ def test_what_needs_no_argument(module):
         assert_small(function(), f"{module.__name__}.{name}()")
 
 
-@pytest.mark.parametrize("experiment", ALL, ids=lambda e: e.NAME)
+@pytest.mark.parametrize("experiment", experiments.recorded(), ids=lambda e: e.NAME)
 def test_what_an_experiment_makes_of_its_trials(experiment):
     """Its tables, verdicts, answer and figures, from the recorded data; its designs and claims."""
     version = max(store.versions(experiment.NAME))
@@ -78,12 +88,14 @@ def test_what_an_experiment_makes_of_its_trials(experiment):
         found = trials.get(experiment, source="recorded", version=version, table=table)
         assert_small(found, f"{experiment.NAME}: {table}")
     recorded = trials.get(experiment, source="recorded", version=version)
+    full = complete(experiment)
     functions = callables(experiment, "trials")
-    assert {"verdicts", "answer", "summarize", "plot"} <= set(functions)
+    assert {"answer", "calibrate", "plot"} <= set(functions)
+    functions |= {"verdicts": full.verdicts, "summarize": full.summarize}
     for name, function in functions.items():
         assert_small(function(recorded), f"{experiment.NAME}.{name}")
     plt.close("all")
-    assert_small(experiment.CLAIMS, f"{experiment.NAME}.CLAIMS")
+    assert_small(full.CLAIMS, f"{experiment.NAME}.CLAIMS")
     designs, missing = trials.arms_here(experiment)
     assert all(isinstance(design, Design) for design in designs)
     assert_small([designs, *missing.items()], f"trials.arms_here({experiment.NAME})")

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from caveatlib import claims, scorecard, trials
+from caveatlib import claims, frames, scorecard, trials
 from caveatlib.claims import Claim, Count, Whole
 from caveatlib.errors import DataError, Unavailable, UsageError
-from caveatlib.experiments import ALL, startup
+from caveatlib.experiments import ALL, recorded, startup
 
 pytestmark = pytest.mark.beside
 
@@ -33,7 +33,7 @@ def rows(*machines):
 def little(*verdicts, **changes):
     """Return what stands for an experiment whose claims these verdicts are of."""
     names = dict.fromkeys(v.claim for v in verdicts)
-    own = {c.id: c for e in ALL for c in e.CLAIMS}
+    own = {d.claim.id: d.claim for e in ALL for d in e.DECISIONS}
     text = {n: own[n] if n in own else Claim(n, n, "derived", "d", "little") for n in names}
     parts = {n: tuple(p for p in names if p.startswith(f"{n}/")) for n in names}
     decisions = [
@@ -42,7 +42,8 @@ def little(*verdicts, **changes):
         else Count(claim=text[n], where={"place": "p"}, column="tasks", what="Tasks")
         for n in names
     ]
-    settings = {"NAME": "little", "VERDICT_S": 33, "DECISIONS": decisions}
+    settings = {"NAME": "little", "VERDICT_S": 33, "DECISIONS": decisions, "QUESTION": "How many?",
+                "PLACES": {}, "Trials": frames.Trials, "DESIGNS": (), "trial": None}  # fmt: skip
     return SimpleNamespace(**settings | {"verdicts": lambda _: list(verdicts)} | changes)
 
 
@@ -232,7 +233,7 @@ def test_the_default_is_the_variables_source(monkeypatch, tmp_path):
     monkeypatch.setattr(scorecard.trials, "get", get)
     monkeypatch.setenv("CAVEATLIB_SOURCE", str(tmp_path))
     scorecard.table()
-    assert dict(asked) == {e.NAME: "recorded" for e in ALL} | {"quota": str(tmp_path)}
+    assert dict(asked) == {e.NAME: "recorded" for e in recorded()} | {"quota": str(tmp_path)}
     asked.clear()
     scorecard.table(str(tmp_path))
     assert dict(asked) == {"quota": str(tmp_path)}

@@ -2,10 +2,16 @@
 
 from types import ModuleType
 
+from caveatlib import store
 from caveatlib.errors import UsageError
-from caveatlib.experiments import layers, ports, quota, startup
+from caveatlib.experiments import entropy, layers, ports, quota, startup
 
-ALL: tuple[ModuleType, ...] = (layers, startup, ports, quota)
+ALL: tuple[ModuleType, ...] = (layers, startup, ports, quota, entropy)
+
+
+def recorded() -> tuple[ModuleType, ...]:
+    """Return those that trials ship of; one may be measured and not yet recorded."""
+    return tuple(experiment for experiment in ALL if store.versions(experiment.NAME))
 
 
 def by_name(name: str) -> ModuleType:

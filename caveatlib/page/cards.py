@@ -57,7 +57,10 @@ def _quotation(entry: Entry) -> str:
 
 
 def _history(entry: Entry) -> str:
-    return f'<p class="a">{text(entry.history.now)}</p>' if entry.history else ""
+    """Return today's state, which answers where nothing is measured."""
+    if not entry.history or entry.verdicts:
+        return ""
+    return f'<p class="a">{text(entry.history.now)}</p>'
 
 
 def _not_yet(entry: Entry) -> str:
@@ -140,10 +143,22 @@ def interval(v: Verdict) -> str:
 
 
 def _fold(entry: Entry, data: bool) -> str:
-    if entry.history:
-        source = _linked(entry.history.source)
-        inner = f"<p><b>Then:</b> {text(entry.history.then)}</p><p>Sources: {source}</p>"
-        return f"<details><summary>Then, and sources</summary>{inner}</details>"
+    return _then(entry) + _how(entry, data)
+
+
+def _then(entry: Entry) -> str:
+    """Return the state of 2016 with its sources, and today's where the answer is a measurement."""
+    if not entry.history:
+        return ""
+    inner = f"<p><b>Then:</b> {text(entry.history.then)}</p>"
+    if entry.verdicts:
+        inner += f"<p><b>Now:</b> {text(entry.history.now)}</p>"
+    inner += f"<p>Sources: {_linked(entry.history.source)}</p>"
+    name = "Then and now" if entry.verdicts else "Then"
+    return f"<details><summary>{name}, and sources</summary>{inner}</details>"
+
+
+def _how(entry: Entry, data: bool) -> str:
     if not entry.verdicts:
         return ""
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]

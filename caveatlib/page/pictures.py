@@ -121,7 +121,7 @@ def preview(entry: Entry) -> dict[str, bytes]:
         quote = entry.quote if entry.section == scorecard.OURS else f"“{entry.quote}”"
         below = _write(figure, 0.77, quote, size=18, color=inks["n"], width=92, lines=3)
         answer = " ".join(v.sentence for v in entry.verdicts)
-        if entry.history:
+        if entry.history and not entry.verdicts:
             answer = entry.history.now
         _write(figure, below - 0.07, answer or entry.tests, size=24, color=inks["fg"], width=68,
                lines=6)  # fmt: skip

@@ -10,7 +10,7 @@ import time
 import pandas as pd
 
 from caveatlib import frames, trials
-from caveatlib.experiments import ALL
+from caveatlib.experiments import recorded as those_recorded
 from caveatlib.measuring.experiment import complete
 
 ROUNDS = 200
@@ -18,7 +18,7 @@ ROUNDS = 200
 
 def main() -> None:
     """Print both medians and their ratio, for each experiment's recorded trials."""
-    for experiment in map(complete, ALL):
+    for experiment in map(complete, those_recorded()):
         model, recorded = experiment.Trials, trials.open(experiment, source="recorded").trials
         names = frames.measures(model)
         ours_s, pandera_s = [], []

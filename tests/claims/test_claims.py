@@ -473,9 +473,9 @@ def test_claims_come_from_the_ledger():
 
 
 def test_every_then_and_now_has_a_card_with_sources():
-    """Each row that no measurement answers has its card, and no other row has one."""
+    """Each row that no measurement answers has its card; one that is measured may have one."""
     table = claims.ledger()
-    for number in table.loc[table["kind"] == "then-now", "id"]:
+    for number in [*table.loc[table["kind"] == "then-now", "id"], "C09", "C10"]:
         card = claims.then_and_now(number)
         assert card.date == "2016-04-11"
         assert "http" in card.source

@@ -58,10 +58,19 @@ def on_clock():
 
 
 class FakePlace:
-    """A place that answers a script's first echo after a fixed time."""
+    """A place that answers a script's first echo after a fixed time.
 
-    def __init__(self, name: str, *, fails: Iterable[int] = ()):
-        self.name = name
+    What `says` returns for a workload its instance writes instead, if anything.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        fails: Iterable[int] = (),
+        says: Callable[[Workload], str] = lambda workload: "",
+    ):
+        self.name, self.says = name, says
         self.start_s = START_S.get(name, OTHER_S)
         self.fails = set(fails)
         self.created = 0
@@ -118,7 +127,7 @@ class FakeInstance:
 
     def __init__(self, place: FakePlace, workload: Workload):
         self._place = place
-        self._script = workload.script
+        self._script, self._said = workload.script, place.says(workload)
         self._stubborn = "exec sleep" in workload.script and place.name != "process"
         self.output, self._write = os.pipe()
         self._ended = threading.Event()
@@ -130,8 +139,8 @@ class FakeInstance:
         slept = re.search(r"sleep ([0-9.]+); echo", self._script)
         time.sleep(self._place.start_s + (float(slept.group(1)) if slept else 0))
         nonce = re.search(r"echo (\w+)", self._script)
-        if nonce:
-            os.write(self._write, nonce.group(1).encode() + b"\n")
+        if said := self._said or (nonce and f"{nonce.group(1)}\n"):
+            os.write(self._write, said.encode())
         if self._listener:
             threading.Thread(target=self._serve, daemon=True).start()
 

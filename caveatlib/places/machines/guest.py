@@ -13,7 +13,10 @@ import lzma
 import os
 import re
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from caveatlib.errors import Unavailable
@@ -152,21 +155,64 @@ def _build_kernel(out: Path) -> None:
     if found is None:
         raise Unavailable(f"apt knows no {PACKAGE}: needs Debian on x86-64. Run `apt-get update`.")
     package, version = found.groups()
-    unpacked = out / "unpacked"
-    programs.run(["apt-get", "-q", "download", package], timeout_s=BUILD_S, cwd=out)
-    (archive,) = out.glob("*.deb")
-    programs.run(["dpkg-deb", "-x", str(archive), str(unpacked)], timeout_s=BUILD_S)
-    shutil.move(unpacked / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
-    (out / "modules").mkdir()
-    for name in MODULES:
-        # "virtio_net.ko.xz", or "virtio_net.ko" in older packages
-        for module in unpacked.rglob(f"{name}.ko*"):
-            content = module.read_bytes()
-            content = lzma.decompress(content) if module.suffix == ".xz" else content
+    with _unpacked(package) as tree:
+        shutil.move(tree / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
+        (out / "modules").mkdir()
+        for name, content in _modules(tree, MODULES):
             (out / "modules" / f"{name}.ko").write_bytes(content)
     (out / "version").write_text(version)
-    archive.unlink()
-    shutil.rmtree(unpacked)
+
+
+@contextmanager
+def _unpacked(package: str) -> Iterator[Path]:
+    """Download a package and unpack it into a folder, which does not stay."""
+    with tempfile.TemporaryDirectory(prefix=".package-", dir=cache.folder()) as folder:
+        programs.run(["apt-get", "-q", "download", package], timeout_s=BUILD_S, cwd=Path(folder))
+        (archive,) = Path(folder).glob("*.deb")
+        programs.run(["dpkg-deb", "-x", str(archive), f"{folder}/tree"], timeout_s=BUILD_S)
+        yield Path(folder) / "tree"
+
+
+def _modules(tree: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the modules that an unpacked kernel has of these, each with its content."""
+    for name in names:
+        # "virtio_net.ko.xz", or "virtio_net.ko" in older packages
+        for module in tree.rglob(f"{name}.ko*"):
+            content = module.read_bytes()
+            yield name, lzma.decompress(content) if module.suffix == ".xz" else content
+
+
+def more_modules(name: str, modules: Sequence[str]) -> Artefact:
+    """Return an archive of further modules of the guest's kernel, as an artefact.
+
+    It is the artefact's file ``initramfs``, one more of a `qemu.Machine`'s archives; in the guest
+    the modules lie in ``/modules``. `KERNEL` comes before it among an experiment's artefacts.
+
+    Parameters
+    ----------
+    name : str
+        Ends the artefact's name.
+    modules : sequence of str
+        Names of files without ``.ko``, in the order in which they are to be loaded.
+    """
+
+    def build(out: Path) -> None:
+        cache.find(KERNEL)
+        with _unpacked(f"linux-image-{_kernel_version()}") as tree:
+            found = dict(_modules(tree, modules))
+        if lacking := set(modules) - set(found):
+            raise Unavailable(f"The guest's kernel has no module {', '.join(sorted(lacking))}.")
+        entries = {f"modules/{m}.ko": (cpio.REGULAR, content) for m, content in found.items()}
+        (out / "initramfs").write_bytes(cpio.archive(entries))
+
+    return Artefact(
+        f"guest-modules-{name}",
+        f"Modules of the virtual machines' kernel ({', '.join(modules)})",
+        lambda: {"kernel": _kernel_version(), "modules": " ".join(modules)},
+        build,
+        download_bytes=35_000_000,
+        disk_bytes=90_000_000,
+    )
 
 
 def _build_initramfs(out: Path) -> None:

@@ -62,6 +62,11 @@ class Machine:
         Raw image; a guest's writes to it are thrown away.
     tsc_khz : int
         Frequency of the time stamp counter, 0 to let the guest measure it.
+    cpu : str
+        What its CPU has more or less than the host's, or than all that QEMU emulates:
+        ``"-rdrand,-rdseed"``.
+    devices : tuple of str
+        Further devices, as QEMU names them: ``"virtio-rng-device"``.
     """
 
     kernel: Path
@@ -72,6 +77,8 @@ class Machine:
     memory_mib: int = 256
     disk: Path | None = None
     tsc_khz: int = 0
+    cpu: str = ""
+    devices: tuple[str, ...] = ()
 
 
 def program() -> str:
@@ -101,7 +108,8 @@ def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "")
         # for the bad one, and would go on by counting ticks.
         kernel_arguments += f" tsc_early_khz={machine.tsc_khz} tsc=reliable"
     line = [program(), "-machine", f"{machine.board},accel={machine.accel}"]
-    line += ["-cpu", "host" if machine.accel == "kvm" else "max"]
+    model = "host" if machine.accel == "kvm" else "max"
+    line += ["-cpu", ",".join(filter(None, (model, machine.cpu)))]
     line += ["-smp", str(machine.vcpus), "-m", str(machine.memory_mib)]
     line += ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     log = f"logfile=/proc/self/fd/{log_fd},logappend=on"
@@ -109,6 +117,8 @@ def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "")
     line += ["-kernel", machine.kernel.name, "-append", kernel_arguments]
     line += ["-initrd", f"/proc/self/fd/{initramfs_fd}"]
     bus = "device" if machine.board == "microvm" else "pci"
+    for device in machine.devices:
+        line += ["-device", device]
     if machine.disk is not None:
         # Relative, so that no message of QEMU holds somebody's folder.
         disk = os.path.relpath(machine.disk, machine.kernel.parent)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 from experiments.sample import sample
 
-from caveatlib import frames, store, trials
+from caveatlib import experiments, frames, trials
 from caveatlib.experiments import ALL
 
 EXPERIMENTS = (*ALL, sample)
-RECORDED = tuple(e for e in EXPERIMENTS if e is sample or store.versions(e.NAME))
-"""Those that trials ship of; one that is measured and not yet recorded is tried on its fakes."""
+RECORDED = (*experiments.recorded(), sample)
+"""One that is measured and not yet recorded is tried on its fakes."""
 TRIALS, HERE = "trials", "here"
 """First parameter of a function that reads trials of any machines, or those of one."""
 

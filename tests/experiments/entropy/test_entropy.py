@@ -1,0 +1,52 @@
+"""Can a neighbour take away my randomness: wrong claims are refuted, and one real trial."""
+
+import pytest
+
+from caveatlib import claims, stats
+from caveatlib.errors import DataError
+from caveatlib.experiments import entropy
+from caveatlib.experiments.entropy.workloads import COMPUTED, DRAINED, GUESTS, HAVEGED, ONE, QUIET
+from caveatlib.places import spec
+
+
+@pytest.mark.beside
+def test_what_drains_if_the_data_say_so_turns_every_sentence(measured):
+    """A kernel of 2016: who drains makes others wait; each word and each sentence is another."""
+    rows = measured(entropy)
+    before = claims.judge(rows, entropy.DECISIONS)
+    drained, computed = (stats.match(rows, arm.where()) for arm in (DRAINED, COMPUTED))
+    rows.loc[drained, "waits"] = 12.0
+    rows.loc[drained, ["call_p99_s", "call_max_s"]] *= 1e6
+    rows.loc[stats.match(rows, HAVEGED.where()), "call_p50_s"] /= 2
+    for arm in GUESTS:
+        rows.loc[stats.match(rows, arm.where()), "first_refused"] = float(arm.place == "guest")
+    after = claims.judge(rows, entropy.DECISIONS)
+    for was, now in zip(before, after, strict=True):
+        assert {was.verdict, now.verdict} == {claims.HOLDS, claims.FAILS}, now
+        assert was.sentence != now.sentence
+    assert entropy.answer(rows) != entropy.answer(measured(entropy))
+    # and with the two arms exchanged as they were, it is those who compute that take it away
+    rows.loc[drained, "neighbours"], rows.loc[computed, "neighbours"] = "compute", "drain"
+    turned = claims.judge(rows, entropy.DECISIONS)
+    assert [v.verdict for v in turned][:3] == [v.verdict for v in before][:3]
+
+
+@pytest.mark.beside
+def test_a_quantile_above_the_longest_is_refused():
+    """A number read into another's column is no trial."""
+    with pytest.raises(DataError, match="call_max_s"):
+        entropy.check_row({"call_p50_s": 1e-6, "call_p99_s": 3e-6, "call_max_s": 2e-6})
+
+
+def test_real_containers(require):
+    """A control that is dry for 2 ms is seen to wait; who drains is seen to drain."""
+    require("runc")
+    require("program draw")
+    with spec.opened({"runc": entropy.PLACES["runc"]}, engine="none") as opened:
+        alone, beside = (
+            entropy.trial(opened["runc"], arm.conditions, seed=1).measures for arm in (QUIET, ONE)
+        )
+    assert alone["dry_p50_s"] == pytest.approx(0.002, rel=0.2)
+    assert alone["dry_waits"] >= 20
+    assert beside["drained_bit_per_s"] > 1e6
+    assert "drained_bit_per_s" not in alone
