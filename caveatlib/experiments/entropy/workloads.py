@@ -59,7 +59,11 @@ class Trials(frames.Trials):
 
 
 def check_row(row: guards.Row) -> None:
-    """Require quantiles in order."""
+    """Require what a victim tells, quantiles in order, and that who drains has drained."""
+    guards.needs(row, ["first_refused", "call_p50_s", "call_p99_s", "waits", "dry_p50_s"])
+    if row["neighbours"] == "drain":
+        guards.needs(row, ["drained_bit_per_s"])
+        guards.no_zeros(row, ["drained_bit_per_s"])
     guards.increasing(row, ["call_p50_s", "call_p99_s", "call_max_s"])
 
 

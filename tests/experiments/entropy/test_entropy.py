@@ -34,8 +34,13 @@ def test_what_drains_if_the_data_say_so_turns_every_sentence(measured):
 @pytest.mark.beside
 def test_a_quantile_above_the_longest_is_refused():
     """A number read into another's column is no trial."""
-    with pytest.raises(DataError, match="call_max_s"):
-        entropy.check_row({"call_p50_s": 1e-6, "call_p99_s": 3e-6, "call_max_s": 2e-6})
+    row = {"neighbours": "drain", "first_refused": 0.0, "waits": 0.0, "dry_p50_s": 2e-3,
+           "call_p50_s": 1e-6, "call_p99_s": 2e-6, "call_max_s": 3e-6,
+           "drained_bit_per_s": 1e9}  # fmt: skip
+    entropy.check_row(row)
+    for wrong in ({"call_p99_s": 4e-6}, {"drained_bit_per_s": 0.0}, {"waits": float("nan")}):
+        with pytest.raises(DataError, match=next(iter(wrong))):
+            entropy.check_row(row | wrong)
 
 
 def test_real_containers(require):
