@@ -1,0 +1,61 @@
+"""Which system calls does a layer between program and kernel have, and what does a call cost?
+
+The post says of Microsoft's first Subsystem for Linux that it was "targeted at the
+most common Linux system calls". That layer is gone from new installations and
+cannot be measured on Linux; the one that is used today is gVisor, whose kernel
+runs as a program. Every system call of the architecture is tried with three
+patterns of harmless arguments, each in a process of its own without rights: one
+that answers ENOSYS to all of them does not exist there. What everyday programs
+call is taken from strace. Two cheap calls are timed, many at once, in a
+container of runc and in one of gVisor; the block is the unit of replication.
+
+What would mislead you: a call that exists may still lack options that a program
+needs; a call that a program makes may be one that it does well without (the C
+library asks for rseq and goes on); programs make other calls on other days; the
+share of all calls counts those that hardly anybody makes as much as read and
+write; a container's seccomp filter, which refuses calls that the kernel has, is
+not in place where they are counted; and two cheap calls are not an application.
+"""
+
+from __future__ import annotations
+
+from caveatlib.experiments.platform.claims import NAME
+from caveatlib.experiments.platform.decisions import (
+    CONTROLS,
+    DECISIONS,
+    KNOWN,
+    answer,
+    calibrate,
+)
+from caveatlib.experiments.platform.designs import DESIGNS
+from caveatlib.experiments.platform.figures import highlights, plot
+from caveatlib.experiments.platform.places import PLACES, SYSCALLS
+from caveatlib.experiments.platform.schema import Trials, check_row
+from caveatlib.experiments.platform.tables import coverage
+from caveatlib.experiments.platform.workloads import trial
+
+QUESTION = "Which system calls does gVisor have, and what does one cost?"
+SESSIONS = 6
+VERDICT_S = 240
+ARTEFACTS = (SYSCALLS,)
+
+__all__ = [
+    "ARTEFACTS",
+    "CONTROLS",
+    "DECISIONS",
+    "DESIGNS",
+    "KNOWN",
+    "NAME",
+    "PLACES",
+    "QUESTION",
+    "SESSIONS",
+    "VERDICT_S",
+    "Trials",
+    "answer",
+    "calibrate",
+    "check_row",
+    "coverage",
+    "highlights",
+    "plot",
+    "trial",
+]

@@ -1,0 +1,105 @@
+"""Experiment `platform`: calls are really tried and named; sentences turn with the data."""
+
+import pytest
+from experiments.platform import fake
+
+from caveatlib import claims, trials
+from caveatlib.errors import DataError, MeasurementError
+from caveatlib.experiments import platform
+from caveatlib.experiments.platform import claims as stated
+from caveatlib.experiments.platform import places, tables, workloads
+from caveatlib.places.spec import opened
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Return trials of fakes."""
+    out = tmp_path_factory.mktemp("platform")
+    trials.measure(platform, out=out, sessions=6, seed=1, specs=fake.PLACES, progress=False)
+    return trials.get(platform, source=out)
+
+
+def _word(rows) -> str:
+    return next(v for v in claims.judge(rows, platform.DECISIONS) if v.claim == "C37").verdict
+
+
+def test_coverage_counts_what_the_kernel_has(rows):
+    """What the kernel itself lacks is in no count; what gVisor lacks is named."""
+    table = tables.coverage(rows).set_index("made_by")
+    assert table.loc["dpkg", "names_lacking"] == "rseq"
+    assert "uselib" not in table.loc[tables.OTHERS, "names_lacking"]
+    there = set(workloads.names().values()) - {"uselib"}
+    assert table.loc[tables.OTHERS, "calls"] == len(there - fake.MADE)
+    assert table.loc["tar", "calls"] == len(there & fake.MADE)
+
+
+def test_the_arms_exchanged_turn_every_sentence(rows):
+    """A kernel that lacks what gVisor lacks, and calls that are dearer without it."""
+    names = {"runc": "docker-runsc", "docker-runsc": "runc", "docker-runc": "docker-runsc"}
+    assert _word(rows) == claims.HOLDS
+    swapped = rows.copy()
+    sweeps = swapped["task"] == "sweep"
+    swapped.loc[sweeps, "place"] = rows["place"].map(names)
+    turned = rows["place"].map({"docker-runc": "docker-runsc", "docker-runsc": "docker-runc"})
+    costs = swapped["task"] == "cost"
+    swapped.loc[costs, "place"] = turned
+    assert _word(swapped) == claims.FAILS
+    before = {v.claim: v for v in claims.judge(rows, platform.DECISIONS)}
+    after = {v.claim: v for v in claims.judge(swapped, platform.DECISIONS)}
+    for claim in before:
+        assert before[claim].sentence != after[claim].sentence
+    assert before[stated.CHEAP.id].verdict == claims.FAILS
+    assert after[stated.CHEAP.id].verdict != claims.FAILS
+
+
+def test_what_is_no_answer_is_refused():
+    """Nothing, another number of columns, words of an error: the row fails with what was said."""
+    for text in (
+        "",
+        "= 1 2 3\n",
+        "= 1 2\n= 1\n",
+        "cannot become nobody: Operation not permitted\n",
+    ):
+        with pytest.raises(MeasurementError, match="syscalls: "):
+            workloads._numbers(text, columns=2)
+    head = "\x01\x00\x00\x00\x00\x00\x00\x1d"
+    assert workloads._numbers(f"{head}= 1e-07 2\n", columns=2) == [[1e-7, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"task": "sweep", "absent": 2.0, "named": "keyctl"}, "2 absent calls, 1 names"),
+        ({"task": "cost", "getppid_s": 2e-4, "open_s": 3.0}, "open_s 3.0"),
+        ({"task": "cost", "getppid_s": 2e-10, "open_s": 3e-6}, "getppid_s 2e-10"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(changes, said):
+    """Counts that disagree with names, and calls that take seconds or no time."""
+    row = {"task": "trace", "named": "", "getppid_s": float("nan"), "open_s": float("nan")}
+    with pytest.raises(DataError, match=said):
+        platform.check_row(row | changes)
+
+
+@pytest.mark.engine
+def test_the_kernel_is_swept(require):
+    """Calls that everything needs exist; the numbers kept free do not; each has its name."""
+    require("runc")
+    with opened({"runc": places.PLACES["runc"]}, engine="none") as handles:
+        found = workloads.trial(
+            handles["runc"], {"task": "sweep", "program": "", "replicate": 0}, seed=1
+        ).measures
+    absent = set(found["named"].split())
+    assert not absent & {"read", "write", "openat", "clone", "execve", "exit_group", "pause"}
+    assert "uselib" in absent or "create_module" in absent  # long gone
+    assert found["unassigned_absent_share"] == 1.0
+    assert found["tried"] > 300
+    assert workloads.names()[0] == "read"
+
+
+def test_programs_are_watched(require):
+    """A shell that sorts a file reads, forks and runs; children are watched, too."""
+    require("strace")
+    calls = places.Traced().calls("busybox sh")
+    assert {"execve", "read", "write", "wait4"} <= calls
+    assert calls <= set(workloads.names().values()) | set(workloads.UNTRIED)
