@@ -9,8 +9,8 @@ COVERED, RARE, COSTLY = 0.95, 0.9, 2.0
 COMMON = from_ledger(
     "C37",
     decides=f"whether gVisor, a system-call layer of today, has at least {COVERED:.0%} of the "
-    f"calls that everyday programs make and at most {RARE:.0%} of all others (ours); the post spoke of the "
-    "first Windows Subsystem for Linux, which cannot be measured on Linux",
+    f"calls that everyday programs make and at most {RARE:.0%} of all others (ours); the "
+    "post spoke of the first Windows Subsystem for Linux, which cannot be measured on Linux",
 )
 CHEAP = Claim(
     "platform-call",
