@@ -1,8 +1,8 @@
 """Claims, and how a verdict follows from an interval; knows no experiment.
 
-An effect holds if its whole Holm-adjusted interval lies beyond the threshold
-and outside the band in which the harness itself moves, does not hold if the
-whole interval lies short of it, and is inconclusive otherwise.
+An effect holds if its whole Holm-adjusted interval lies beyond the threshold,
+does not hold if the whole interval lies short of it, and is inconclusive
+otherwise, or if its A/A control fails.
 """
 
 from caveatlib.claims.judging import (

@@ -94,7 +94,7 @@ class Effect(Decision):
     words : tuple of two str
         What an effect above and below no effect is called, ``("Slower", "Faster")``.
     null : stats.Contrast, optional
-        The A/A control: the same arm twice. No verdict is drawn within its band.
+        The A/A control: the same arm twice. Nothing is judged where it does not pass.
     at_most : float, optional
         Margin up to which an effect counts as none: it takes the threshold's place,
         and an interval that lies short of it reads "No more than ...".
@@ -240,8 +240,13 @@ class Whole(Decision):
 def judge(trials: pd.DataFrame, decisions: Sequence[Decision]) -> Verdicts:
     """Decide every claim on every machine.
 
-    Intervals are adjusted (Holm) over all effects of one machine that can fairly be
-    compared; the A/A band of each applies.
+    An effect holds if its whole interval lies beyond the threshold, does not hold if all of
+    it lies short of it. Intervals are adjusted (Holm) over all effects of one machine that
+    can fairly be compared; each covers by itself. An effect with an A/A control is judged
+    if the control's plain 95 % interval holds 1 and is not much wider than its own
+    (`stats.vouches`), or the effect lies beyond all that the control shows. So at most one
+    decided effect in twenty is false, and the effect that a card calls detectable is found
+    with 80 % power, whatever else could have kept it from a verdict in the account.
 
     Parameters
     ----------
@@ -342,7 +347,7 @@ def _measured(decision, rows: Rows, table: pd.DataFrame, row: dict, where: dict)
         return rules.by_equality(
             decision.claim, row, tolerance=decision.tolerance, what=decision.what
         )
-    null = stats.null_band(table, decision.null) if decision.null else None
+    null = stats.aa_control(table, decision.null) if decision.null else None
     return rules.by_effect(
         decision.claim,
         row,

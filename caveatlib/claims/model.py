@@ -69,8 +69,8 @@ class Verdict:
     sentence : str
         The answer as one would say it aloud; the headline if it has none of its own.
     threshold, band_low, band_high : float
-        What a ratio or difference is held against, and the ends of the A/A band around it;
-        NaN where there is none. Shown, not stored.
+        What a ratio or difference is held against, and the interval of its A/A control (the
+        tolerance of an equality) around it; NaN where there is none. Shown, not stored.
     quote, kind, decides : str
         Of the claim; shown, not stored.
     """

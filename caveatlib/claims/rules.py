@@ -48,8 +48,9 @@ def by_effect(
         "Faster")``; the card leads with the one that the data show, but only
         where they decide.
     null : pandas.DataFrame, optional
-        From `stats.null_band`; no verdict is drawn inside its band, and the
-        card says so where the band stands in the way.
+        From `stats.aa_control`. Where it does not pass, nothing is judged, and the
+        card says why; where it passes, the effect's own interval decides, unless
+        the control is too imprecise to vouch for it.
     label : str
         What is compared, ``"A pull against a copy"``; the card begins with it.
     unit : str
@@ -74,19 +75,21 @@ def by_effect(
         line, size = _sized(row, unit, label, "Undecided")
         said = [size, row["note"]]
         return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
-    below, above, noise = _band(row, null)
-    base |= {"threshold": row["threshold"], "band_low": below, "band_high": above}
-    if low > above or high < below:
-        holds = (low > above) == (direction == "greater")
-        lead, turned = _lead(row, words, margin=margin and high < below)
+    threshold = row["threshold"]
+    ends, doubt = _control(row, null)
+    base |= {"threshold": threshold, "band_low": ends[0], "band_high": ends[1]}
+    inside = low <= threshold <= high
+    if not inside and not doubt:
+        holds = (low > threshold) == (direction == "greater")
+        lead, turned = _lead(row, words, margin=margin and high < threshold)
         line, size = _sized(turned, unit, label, lead)
         said = [size, stats.failures(row)]
         word = HOLDS if holds else FAILS
         return Verdict(**base, verdict=word, headline=line, because=_join(said))
-    inside = low <= row["threshold"] <= high
-    lead = "No difference detected" if _is_none(row) and inside else "Undecided"
+    lead = "Not judged" if doubt else "No difference detected" if _is_none(row) else "Undecided"
     line, size = _sized(row, unit, label, lead)
-    said = [size, _detectable(row, unit, above), stats.failures(row), noise]
+    found = "" if doubt else _detectable(row, unit, direction)
+    said = [size, doubt, found, stats.failures(row)]
     return Verdict(**base, verdict=OPEN, headline=line, because=_join(said))
 
 
@@ -125,7 +128,10 @@ def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> V
     if math.isnan(low):
         said.append(row["note"])
     else:
-        said.append(stats.failures(row))
+        far = row["detectable"] / row["threshold"]
+        found = f"Values below {least / far:.3g} or above {most * far:.3g} are found unequal at "
+        found += f"{stats.POWER * 100:.0f} % power."
+        said += [found if verdict == OPEN else "", stats.failures(row)]
     base |= {"effect": row["estimate"], "low": low, "high": high}
     base |= {"threshold": row["threshold"], "band_low": least, "band_high": most}
     line = f"{what}: {_brief(row, 'x', marks=marks)}"
@@ -165,7 +171,13 @@ def by_share(
     verdict = HOLDS if low >= at_least else FAILS if high < at_least else OPEN
     line = f"{what}: {found} of {n}, {effect:.0%} [{low:.0%}, {high:.0%}], against {at_least:.0%}"
     base |= {"effect": effect, "low": low, "high": high}
-    return Verdict(**base, verdict=verdict, headline=line, because=f"{line}.")
+    found_short = stats.detectable_share(n, at_least, level=level)
+    said = f"A share of {found_short:.0%} or less is found short of it at {stats.POWER:.0%} power."
+    if verdict != OPEN:
+        said = ""
+    elif not found_short > 0:
+        said = f"{counted(n, 'trial')} can find no share short of it at {stats.POWER:.0%} power."
+    return Verdict(**base, verdict=verdict, headline=line, because=_join([f"{line}.", said]))
 
 
 def by_fact(
@@ -249,25 +261,33 @@ def _base(claim: Claim, machine: str, source: str) -> dict:
     }
 
 
-def _band(row: dict, null: pd.DataFrame | None) -> tuple[float, float, str]:
-    """Return within which ends nothing is decided, and a sentence if that stands in the way."""
+def _control(row: dict, null: pd.DataFrame | None) -> tuple[tuple[float, float], str]:
+    """Return the ends of the A/A control around the threshold, and why it vouches for nothing.
+
+    The sentence is empty where there is no control, and where it passes and is precise
+    enough, or the effect lies beyond all that it shows.
+    """
     threshold = row["threshold"]
     if null is None or row["kind"] != "ratio":
-        return threshold, threshold, ""
+        return (threshold, threshold), ""
     if row["machine"] not in null.index:
-        return math.nan, math.nan, "The A/A control was not measured."
-    band = null.loc[row["machine"]]
-    below, above = threshold * band["band_low"], threshold * band["band_high"]
-    low, high = row["low_adjusted"], row["high_adjusted"]
-    if math.isnan(above):
-        return below, above, str(band["note"])
-    noise = ""
-    if threshold < low <= above or below <= high < threshold:
-        noise = str(band["note"]) or (
-            f"A/A control {band['estimate']:.2f}x [{band['low']:.2f}, {band['high']:.2f}]; "
-            "effects within it are not interpreted."
-        )
-    return below, above, noise
+        return (math.nan, math.nan), "The A/A control was not measured."
+    control = null.loc[row["machine"]]
+    low, high = float(control["low"]), float(control["high"])
+    ends = threshold * low, threshold * high
+    if math.isnan(low):
+        return ends, str(control["note"])
+    n = counted(int(control["n"]), control["pairing"])
+    told = f"{control['estimate']:.3f}x, 95 % CI {low:.3f} to {high:.3f}, n = {n}"
+    told = f"{control['name']}, which should be equal, {told}"
+    if not control["passes"]:
+        return ends, f"The A/A control differs from 1x: {told}."
+    far = max(high, 1 / low)
+    beyond = row["low_adjusted"] > threshold * far or row["high_adjusted"] < threshold / far
+    inside = row["low_adjusted"] <= threshold <= row["high_adjusted"]
+    if inside or beyond or stats.vouches(control, row["low"], row["high"]):
+        return ends, ""
+    return ends, f"The A/A control is too imprecise for effects below {far:.3g}x: {told}."
 
 
 def _lead(row: dict, words: tuple[str, str], *, margin: bool) -> tuple[str, dict]:
@@ -299,17 +319,14 @@ def _sized(row: dict, unit: str, label: str, lead: str) -> tuple[str, str]:
     return f"{opening}{_brief(row, unit)}", f"{opening}{_counted(row, unit)}."
 
 
-def _detectable(row: dict, unit: str, above: float) -> str:
-    """Return how large an effect would have had to be.
+def _detectable(row: dict, unit: str, direction: str) -> str:
+    """Return how large an effect would have had to be to be found by the whole verdict.
 
-    A verdict needs the whole interval outside of the A/A band, so the band's
-    width comes on top of what the spread allows to detect.
+    Against no effect at all it is told upwards, else on the side on which the claim holds.
     """
-    if math.isnan(above):
-        return ""
-    size = row["detectable"] + above - row["threshold"]
-    if row["kind"] == "ratio":
-        size = row["detectable"] * above / row["threshold"]
+    size, threshold = row["detectable"], row["threshold"]
+    if direction == "less" and not _is_none(row):
+        size = threshold**2 / size if row["kind"] == "ratio" else 2 * threshold - size
     return f"Minimum detectable effect {_value(size, unit)} at {stats.POWER * 100:.0f} % power."
 
 

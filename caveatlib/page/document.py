@@ -114,8 +114,8 @@ def _forest(listed: Sequence[Entry]) -> str:
         return ""
     return (
         '<p class="hint">Ratio and its 95 % interval, adjusted over the claims of one experiment '
-        "(each interval by itself). Grey: the band of the A/A control. Dotted: the threshold. Left "
-        f"is less or faster.</p>{drawn}"
+        "(each interval by itself). Grey: the interval of the A/A control. Dotted: the threshold. "
+        f"Left is less or faster.</p>{drawn}"
     )
 
 

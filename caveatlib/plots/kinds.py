@@ -253,7 +253,7 @@ def effects(
     ----------
     table : pandas.DataFrame
         Indexed by name, with columns ``estimate``, ``low``, ``high``, and ``band_low`` and
-        ``band_high`` where there is an A/A band to draw behind them.
+        ``band_high`` where there is the interval of an A/A control to draw behind them.
     label : str
         What the ratio is of.
     threshold : float
@@ -289,7 +289,7 @@ def effects(
     scales.rows(ax, list(shown.index))
     finish(ax, title=title)
     say(ax, _told(f"Estimates with intervals of {label}", ", ".join(words)))
-    return say(ax, f"Grey, the A/A band: {', '.join(bands)}." if bands else "")
+    return say(ax, f"Grey, the A/A control: {', '.join(bands)}." if bands else "")
 
 
 def cumulated(

@@ -7,41 +7,46 @@ session is what was started afresh.
 """
 
 from caveatlib.stats.contrasts import (
+    BLUNT,
     KEYS,
     MIN_PAIRS,
     NULL_TOLERANCE,
     POWER,
     Contrast,
+    aa_control,
     by_machine,
     compare,
     contrasts,
     failures,
     jointly,
     match,
-    null_band,
     pairs,
+    vouches,
 )
 from caveatlib.stats.describe import quality, summarize
-from caveatlib.stats.ranks import hodges_lehmann, holm, share, signed_rank_p
+from caveatlib.stats.ranks import detectable_share, hodges_lehmann, holm, share, signed_rank_p
 
 __all__ = [
+    "BLUNT",
     "KEYS",
     "MIN_PAIRS",
     "NULL_TOLERANCE",
     "POWER",
     "Contrast",
+    "aa_control",
     "by_machine",
     "compare",
     "contrasts",
+    "detectable_share",
     "failures",
     "hodges_lehmann",
     "holm",
     "jointly",
     "match",
-    "null_band",
     "pairs",
     "quality",
     "share",
     "signed_rank_p",
     "summarize",
+    "vouches",
 ]

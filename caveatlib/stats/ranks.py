@@ -90,6 +90,18 @@ def share(found: int, n: int, *, level: float = 0.95) -> tuple[float, float, flo
     return found / n, float(interval.low), float(interval.high)
 
 
+def detectable_share(n: int, at_least: float, *, level: float = 0.95, power: float = 0.8) -> float:
+    """Return the largest true share found to lie below `at_least` with this power.
+
+    NaN where no outcome of so many trials would be.
+    """
+    from scipy.stats import beta
+
+    found = [k for k in range(n) if share(k, n, level=level)[2] < at_least]
+    # P(K <= k) = power, turned round: a quantile of the beta distribution
+    return float(beta.ppf(1 - power, found[-1] + 1, n - found[-1])) if found else math.nan
+
+
 def _walsh(values) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     i, j = np.triu_indices(values.shape[-1])
@@ -124,14 +136,16 @@ def _tested(p: np.ndarray) -> np.ndarray:
 
 
 def holm_levels(p: Sequence[float], level: float) -> list[float]:
-    """Return the level at which Holm's step-down tests each row."""
+    """Return the level at which Holm's step-down tests each row; equal ones have the highest."""
     check_number("level", level, above=0, below=1)
     values = np.asarray(p, dtype=float)
     levels, order = np.full(values.shape, level), _tested(values)
     tail = 1 - level
     for step, i in enumerate(order):
-        rejecting = step == 0 or values[order[step - 1]] <= tail
-        if rejecting:  # after the first that is kept, no later row is tested more mildly
+        before = values[order[step - 1]] if step else 0.0
+        # None is tested more mildly after the first that is kept, nor for being listed
+        # after its equal.
+        if before <= tail and before != values[i]:
             tail = (1 - level) / (len(order) - step)
         levels[i] = 1 - tail
     return list(levels)

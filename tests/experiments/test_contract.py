@@ -111,7 +111,8 @@ def test_the_answer_is_a_sentence_of_the_data(experiment, at_hand):
 
 AGREED = {"block": 15, "session": 8}
 """Pairs that a claim is decided by, at least, if nothing is said of sessions or time: fifteen find
-a true 1.10x in four of five runs; engines started afresh are dear, and their effects larger."""
+a true 1.10x in four of five runs at 8 % noise (`test_power_as_promised` lets `judge` say so);
+engines started afresh are dear, and their effects larger."""
 
 
 def test_every_claim_gets_the_agreed_pairs_by_default(experiment, at_hand):

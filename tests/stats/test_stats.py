@@ -131,6 +131,24 @@ def test_holm_levels_agree_with_adjusted_p(p):
     assert list(np.array(p) <= 1 - levels + 1e-15) == list(stats.holm(p) <= 0.05 + 1e-12)
 
 
+def test_equal_p_values_have_equal_levels():
+    """The order in which they are listed decides nothing: each has the level of the first."""
+    levels = holm_levels([0.002, 0.002, 0.4, 0.002], 0.95)
+    assert levels[0] == levels[1] == levels[3] == pytest.approx(1 - 0.05 / 4)
+    assert levels[2] == pytest.approx(0.95)
+    kept = holm_levels([0.02, 0.02, 0.02], 0.95)  # none is rejected: 0.02 > 0.05 / 3
+    assert kept == pytest.approx([1 - 0.05 / 3] * 3)
+
+
+@pytest.mark.parametrize(("n", "least"), [(40, 0.9), (10, 0.5), (200, 0.99)])
+def test_a_detectable_share_is_found_with_80_percent_power(n, least):
+    """At that share 80 % of all outcomes have an interval that lies short of the least share."""
+    at = stats.detectable_share(n, least)
+    short = [k for k in range(n + 1) if stats.share(k, n)[2] < least]
+    assert scipy.stats.binom.cdf(short[-1], n, at) == pytest.approx(0.8, abs=1e-6)
+    assert np.isnan(stats.detectable_share(1, 0.01))
+
+
 def test_share_is_exact():
     """The interval of a share is that of Clopper and Pearson, closed at 0 and 1."""
     assert stats.share(10, 10) == pytest.approx((1, 0.6915, 1), abs=1e-4)
@@ -348,10 +366,10 @@ def test_too_few_pairs_for_many_claims():
 
 
 def test_a_null_result_says_what_would_have_been_found():
-    """Without a finding the note names the smallest ratio with 80 % power."""
+    """The note names the ratio of which 80 % is a verdict: 84 % found, with 95 % of controls."""
     row = only(noisy(15, ratio=1.0))
     half = np.log(row["high"] / row["low"]) / 2
-    assert row["detectable"] == pytest.approx(np.exp(half * (1 + 0.8416 / 1.9600)), rel=1e-4)
+    assert row["detectable"] == pytest.approx(np.exp(half * (1 + 1.0032 / 1.9600)), rel=1e-4)
     assert row["note"] == (f"Minimum detectable effect {row['detectable']:.3g}x at 80 % power.")
 
 
@@ -408,28 +426,48 @@ def test_swapped_arms_turn_the_comparison_round():
 
 
 def test_a_quiet_null_arm_says_nothing():
-    """Within 1 +- 5 % there is no sentence; the band is the interval made symmetric."""
-    band = stats.null_band(noisy(20, ratio=1.0, sd=0.02), B_OVER_A).loc["m"]
-    assert band["note"] == ""
-    assert band["band_low"] <= band["low"] <= 1 <= band["high"] <= band["band_high"] < 1.05
-    assert band["band_low"] * band["band_high"] == pytest.approx(1)
+    """It passes, and is known to 5 %."""
+    control = stats.aa_control(noisy(20, ratio=1.0, sd=0.02), B_OVER_A).loc["m"]
+    assert control["passes"]
+    assert (control["note"], control["n"], control["pairing"]) == ("", 20, "block")
+    assert control["low"] <= 1 <= control["high"]
 
 
-@pytest.mark.parametrize(("ratio", "sd"), [(1.0, 0.3), (1.10, 0.01), (0.90, 0.01)])
-def test_a_noisy_or_biased_null_arm_is_said(ratio, sd):
-    """Spread or bias beyond 1 +- 5 % becomes a sentence with the band."""
-    band = stats.null_band(noisy(20, ratio=ratio, sd=sd), B_OVER_A).loc["m"]
-    assert band["band_high"] == pytest.approx(max(band["high"], 1 / band["low"]))
-    assert f"effects below {band['band_high']:.2f}x are not interpreted" in band["note"]
+@pytest.mark.parametrize("ratio", [1.03, 0.97])
+def test_a_null_arm_whose_interval_leaves_1_out_fails(ratio):
+    """However near to 1 it is: what is known so well is a difference of the harness."""
+    control = stats.aa_control(noisy(20, ratio=ratio, sd=0.01), B_OVER_A).loc["m"]
+    assert not control["passes"]
+    assert control["note"].startswith(f"The A/A control fails: {control['estimate']:.2f}x [")
 
 
-def test_an_unknown_null_band_is_said():
-    """Too few null pairs leave the band unknown."""
-    band = stats.null_band(noisy(4, ratio=1.0), B_OVER_A).loc["m"]
-    assert np.isnan(band["band_high"])
-    assert band["note"].startswith("The A/A control has no interval.")
+def test_a_noisy_null_arm_passes_and_says_how_precise_it_is():
+    """Far from 1 by its own error is no fault, but it vouches for no small effect."""
+    frame = noisy(20, ratio=1.05, sd=0.3)
+    control = stats.aa_control(frame, B_OVER_A).loc["m"]
+    assert control["passes"]
+    assert abs(control["estimate"] - 1) > stats.NULL_TOLERANCE
+    far = max(control["high"], 1 / control["low"])
+    assert control["note"] == f"Passes, but is no more precise than {far:.2f}x."
+
+
+@pytest.mark.parametrize(
+    ("width", "effect", "vouched"),
+    [(1.10, 1.001, True), (1.11, 1.02, False), (1.11, 1.04, True), (1.25, 1.07, False)],
+)
+def test_a_control_vouches_for_what_it_is_precise_enough_for(width, effect, vouched):
+    """Widths of 1 +- 5 % always do, wider ones up to three times the effect's."""
+    control = {"low": 1 / width**0.5, "high": width**0.5}
+    assert stats.vouches(control, 2.0, 2.0 * effect) == vouched
+
+
+def test_an_aa_control_without_an_interval_does_not_pass():
+    """Too few null pairs say nothing of the harness."""
+    control = stats.aa_control(noisy(4, ratio=1.0), B_OVER_A).loc["m"]
+    assert not control["passes"]
+    assert control["note"].startswith("The A/A control has no interval.")
     with pytest.raises(UsageError, match="Must be 'ratio'"):
-        stats.null_band(
+        stats.aa_control(
             noisy(8), stats.Contrast("d", "x_s", {"place": "b"}, {"place": "a"}, kind="difference")
         )
 

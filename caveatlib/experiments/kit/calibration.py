@@ -91,7 +91,7 @@ def calibrate(
         One row per case and machine: `check`, `machine`, `truth`, `estimate` with its
         interval `low` to `high`, `n`, `tolerance` in words, `passes` (``"yes"``, ``"no"``,
         or ``"not measured"``) and `note`. A known value passes if the estimate lies within
-        its tolerance, an A/A control if its whole interval does.
+        its tolerance, an A/A control if its interval holds 1 (`stats.aa_control`).
     """
     rows = []
     for _, here in stats.by_machine(trials):
@@ -115,11 +115,11 @@ def _control(here: pd.DataFrame, control: Control) -> dict:
     if table.empty:
         (found,) = stats.jointly([(table, control.contrast)])
     else:
-        found = stats.null_band(table, control.contrast).reset_index().iloc[0].to_dict()
-    least, most = 1 - stats.NULL_TOLERANCE, 1 + stats.NULL_TOLERANCE
-    words = f"interval within 1 ± {stats.NULL_TOLERANCE:.0%}"
-    passes = least <= found["low"] and found["high"] <= most
-    return _row(here, control.name, found, 1.0, words, passes, found["note"], found["low"])
+        found = stats.aa_control(table, control.contrast).iloc[0].to_dict()
+    passes = found.get("passes", False)
+    return _row(
+        here, control.name, found, 1.0, "interval holds 1", passes, found["note"], found["low"]
+    )
 
 
 def _row(here, name, found, truth, tolerance, passes, note, reading=None) -> dict:

@@ -126,7 +126,6 @@ DECISIONS = (
         parts=tuple(claim.id for claim in GROWS.values()),
         tell=_tell_growth,
     ),
-    # link by link: among equal p values the order decides which interval is adjusted most
     *(effect for link in LINKS for effect in _effects(link)),
     Fact(claim=stated.NEVER_OPENED, readings=facts.OPENED, find=facts.share_opened),
     Fact(claim=stated.SURFACE, readings=facts.SURFACE, find=facts.surface),

@@ -33,8 +33,8 @@ def plot(trials: pd.DataFrame, ax=None):
 def plot_effects(trials: pd.DataFrame, ax=None):
     """Draw the CPU per byte without the proxy over with it, path by path.
 
-    The intervals are those by which the verdicts are drawn, over the A/A bands:
-    an interval that meets its band decides nothing.
+    The intervals are those by which the verdicts are drawn, over those of the A/A
+    controls: one that leaves 1 out fails, and its path is not judged.
     """
     judged = {v.claim: v for v in verdicts(trials)}
     found = {path: judged.get(f"C17/{path}/cpu") for path in PAIRED}

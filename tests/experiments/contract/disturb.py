@@ -77,7 +77,7 @@ def _rule(decision: claims.Decision) -> str:
 
 
 def _moved(decision, now: claims.Verdict, target: float):
-    """Return the decision over trials in which its estimate is another, its A/A band the same."""
+    """Return the decision over trials in which its estimate is another, its control as before."""
     contrast = decision.contrast
     null = getattr(decision, "null", None)
     in_band = [null.arm, null.baseline] if null else []
@@ -116,11 +116,12 @@ def _exchanged(rows: pd.DataFrame, decision, before: claims.Verdict) -> Iterator
 
 def _both_sides(rows: pd.DataFrame, decision: claims.Effect, now: claims.Verdict) -> Iterator[str]:
     """Clearly beyond the threshold it holds, clearly short of it it does not."""
+    decision = _with_its_control(rows, decision)
     threshold = decision.tested().threshold
     reach = FAR * (now.high - now.low + abs(threshold))
     ends = {"greater": threshold + reach, "less": threshold - reach}
     if decision.contrast.kind == "ratio":
-        wide = FAR * threshold * now.high / now.low * _band(rows, decision)
+        wide = FAR * threshold * now.high / now.low
         ends = {"greater": wide, "less": threshold**2 / wide}
     for side, target in ends.items():
         word = judged(rows, _moved(decision, now, target)).verdict
@@ -129,15 +130,18 @@ def _both_sides(rows: pd.DataFrame, decision: claims.Effect, now: claims.Verdict
             yield f"an effect of {target:g} is {word!r}, not {wanted!r}"
 
 
-def _band(rows: pd.DataFrame, decision: claims.Effect) -> float:
-    if decision.null is None:
-        return 1.0
-    band = stats.null_band(decision.table(rows) if decision.table else rows, decision.null)
-    return float(band["band_high"].iloc[0])
+def _with_its_control(rows: pd.DataFrame, decision: claims.Effect) -> claims.Effect:
+    """Return the decision over trials in which the estimate of its A/A control is 1."""
+    null = decision.null
+    if null is None:
+        return decision
+    table = decision.table(rows) if decision.table else rows
+    off = float(stats.aa_control(table, null)["estimate"].iloc[0])
+    return derived(decision, scaled(null.arm, null.measure, 1 / off)) if off == off else decision
 
 
 def _null(rows: pd.DataFrame, decision: claims.Effect, now: claims.Verdict) -> Iterator[str]:
-    """Within the band of an A/A control that is off, and without it, nothing is decided."""
+    """With an A/A control that is off, and without it, nothing is decided."""
     null = decision.null
     if null is None:
         return

@@ -273,13 +273,13 @@ def test_calibration():
     frame.loc[again, "cpu_s_per_gb"] *= 1.1
     off = ports.calibrate(frame).set_index("check")
     assert list(off.index[off["passes"] == "no"]) == ["self, with the proxy twice: CPU per byte"]
-    assert off["note"].str.contains("effects below 1.1").sum() == 1
+    assert off["note"].str.contains(r"control fails: 1\.1").sum() == 1
     few = ports.calibrate(trials(sessions=3))
     assert set(few["passes"]) == {"not measured"}
 
 
 def test_the_figure_draws_what_decides():
-    """The figure of effects has the intervals of the verdicts, over the A/A bands."""
+    """The figure of effects has the intervals of the verdicts, over the A/A controls."""
     frame = trials()
     ax = ports.plot_effects(frame)
     drawn = {tuple(np.round(line.get_xdata(), 9)) for line in ax.lines}
@@ -289,7 +289,7 @@ def test_the_figure_draws_what_decides():
         assert tuple(np.round([row.low, row.high], 9)) not in drawn
     words = plots.describe(ax)
     assert "adjusted intervals" in words
-    assert re.search(r"Grey, the A/A band: localhost, IPv4 0\.\d+ to 1\.\d+", words)
+    assert re.search(r"Grey, the A/A control: localhost, IPv4 0\.\d+ to 1\.\d+", words)
 
 
 def test_few_cores_judge_no_throughput():

@@ -268,7 +268,7 @@ def test_calibration(runs):
         noisy = calm.assign(p90_s=calm["p90_s"].where(~where, calm["p90_s"] * 1.2))
         off = quota.calibrate(noisy).query("passes == 'no'")
         assert list(off["check"]) == [f"the same bursts again, {control}"]
-        assert "effects below 1.20x are not interpreted" in off["note"].iloc[0]
+        assert "A/A control fails: 1.20x" in off["note"].iloc[0]
     noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
     assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
     gone = quota.calibrate(calm[calm["design"] != "weights"])
