@@ -38,10 +38,10 @@ def test_more_pairs_find_more():
 
 
 def test_verdicts_are_hardly_ever_against_the_truth():
-    """Large effects are decided, none is decided the wrong way round but by chance."""
+    """Large effects are decided unless their A/A control fails by chance, hardly one wrongly."""
     table = simulated.verdicts(runs=20)
     assert table["wrong"].sum() <= 0.02 * 20 * len(table)
-    assert table.loc[1.5, claims.HOLDS] == 20
+    assert table.loc[1.5, claims.HOLDS] >= 17
     assert table.loc[0.8, claims.FAILS] >= 15
     assert table.loc[1.0, claims.OPEN] >= 18
 
