@@ -23,7 +23,9 @@ from caveatlib.stats.contrasts import (
     pairs,
     vouches,
 )
-from caveatlib.stats.describe import quality, summarize
+from caveatlib.stats.describe import clock_step, quality, summarize
+from caveatlib.stats.missing import failure_doubts
+from caveatlib.stats.order import ageing, carry_over, order_doubts
 from caveatlib.stats.ranks import detectable_share, hodges_lehmann, holm, share, signed_rank_p
 
 __all__ = [
@@ -34,15 +36,20 @@ __all__ = [
     "POWER",
     "Contrast",
     "aa_control",
+    "ageing",
     "by_machine",
+    "carry_over",
+    "clock_step",
     "compare",
     "contrasts",
     "detectable_share",
+    "failure_doubts",
     "failures",
     "hodges_lehmann",
     "holm",
     "jointly",
     "match",
+    "order_doubts",
     "pairs",
     "quality",
     "share",

@@ -11,6 +11,8 @@ import pandas as pd
 
 from caveatlib.errors import UsageError
 from caveatlib.stats.contrasts import MIN_PAIRS
+from caveatlib.stats.missing import failure_doubts
+from caveatlib.stats.order import order_doubts
 from caveatlib.support.arguments import check_number
 
 SPREAD = 0.10
@@ -20,6 +22,8 @@ FAR = 14.8
 (the bound of hyperfine's warning)."""
 STOLEN = 0.01
 """Share of the CPU time that the hypervisor stole from which it is said."""
+COARSE = 0.02
+"""Step of a clock, over the median of what it timed, from which it is said."""
 OVERHEADS = 10
 """Multiple of the harness's overhead below which a sample counts as short."""
 DRIFT, DRIFT_P = 0.05, 0.01
@@ -85,7 +89,8 @@ def summarize(
     return table.drop(columns=unknown)
 
 
-_QUALITY = ["machine", "run", "session", "block", "position", "ok", "busy_per_cpu", "stolen_share"]
+_QUALITY = ["machine", "run", "session", "design", "block", "position", "ok", "error"]
+_QUALITY += ["busy_per_cpu", "stolen_share"]
 
 
 def quality(
@@ -101,6 +106,7 @@ def quality(
     Parameters
     ----------
     trials : pandas.DataFrame
+        What ran before a trial is looked for among them: give whole designs.
     measure : str
     by : str
         Column that makes a group; machines are kept apart.
@@ -121,6 +127,10 @@ def quality(
     good = trials[trials["ok"] & trials[measure].notna()]
     said = [doubt for rows in _by_machine(good) for doubt in _machine_doubts(*rows)]
     said += [doubt for rows in _by_machine(good) for doubt in _drift(*rows, measure, by)]
+    for rows, machine in _by_machine(trials):
+        of = "" if machine == "The machine" else f"{machine}: "
+        said += [of + doubt for doubt in order_doubts(rows, measure, by)]
+        said += [of + doubt for doubt in failure_doubts(rows, measure, by)]
     order = ["run", "session", "block", "position"]
     for (machine, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
         name = group if trials["machine"].nunique() == 1 else f"{group} on {machine}"
@@ -176,6 +186,12 @@ def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> l
     mean, median = values.mean(), np.median(values)
     if mean != 0 and (cv := values.std(ddof=1) / abs(mean)) >= SPREAD:
         said.append(f"{measure} is spread out, its standard deviation is {cv:.0%} of the mean.")
+    if measure.endswith("_s") and (step := clock_step(values)) >= COARSE * abs(median) > 0:
+        said.append(
+            f"the clock of {measure} has steps of {step * 1e3:g} ms, {step / median:.0%} of its "
+            "median: ratios are pulled towards 1, and a finer clock is needed."
+        )
+        tick = max(tick, step)
     far = (values - median) / max(np.median(np.abs(values - median)), tick)
     if far[0] > FAR:
         said.append(
@@ -191,6 +207,26 @@ def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> l
             f"overhead; below {OVERHEADS}x the overhead counts."
         )
     return said
+
+
+def clock_step(values: np.ndarray) -> float:
+    """Return the step of which all values of a time are multiples, in seconds.
+
+    Steps of 1, 2, 4 and 5 times a power of ten are tried, down to 0.1 ms: whole and tenth
+    seconds, ticks of kernels (10, 4 and 1 ms). 0 if it is none of them, or cannot be told:
+    fewer than 6 values, or all the same.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < MIN_PAIRS or np.ptp(values) == 0:
+        return 0.0
+    for step in _STEPS:
+        counts = values / step
+        if np.all(np.abs(counts - np.round(counts)) < 1e-6):
+            return step
+    return 0.0
+
+
+_STEPS = sorted((k * 10.0**-e for e in range(5) for k in (1, 2, 4, 5)), reverse=True)
 
 
 def _describe(values: np.ndarray, sessions: np.ndarray | None, level: float) -> dict[str, float]:

@@ -209,10 +209,13 @@ def cold_not_faster(trials: pd.DataFrame, contrast: Contrast) -> None:
         )
 
 
-def finer_than(trials: pd.DataFrame, names: Sequence[str], *, tick: float = 1.0) -> None:
+def finer_than(
+    trials: pd.DataFrame, names: Sequence[str], *, tick: float = 1.0, by: str | None = None
+) -> None:
     """Require that not all values of a measure are whole ticks, as of a clock of whole seconds.
 
-    Failed trials (``ok`` false) are left out.
+    Failed trials (``ok`` false) are left out. With `by`, each group of that column has
+    a clock of its own.
 
     Raises
     ------
@@ -221,6 +224,10 @@ def finer_than(trials: pd.DataFrame, names: Sequence[str], *, tick: float = 1.0)
     """
     check_number("tick", tick, above=0)
     good = trials[trials["ok"]] if "ok" in trials.columns else trials
+    if by is not None:
+        for _, group in good.groupby(by, sort=True):
+            finer_than(group, names, tick=tick)
+        return
     for name in names:
         if name not in trials.columns:
             known = ", ".join(repr(c) for c in trials.columns)

@@ -106,6 +106,11 @@ def test_a_whole_second_clock_is_an_error():
     guards.finer_than(whole.assign(ok=[True] * 5 + [False]), ["start_s"])
     with pytest.raises(DataError, match=r"multiples of 0\.01"):
         guards.finer_than(whole / 100, ["start_s"], tick=0.01)
+    fine = whole.assign(start_s=whole["start_s"] + 0.25, place="fine")
+    both = pd.concat([whole.assign(place="coarse"), fine], ignore_index=True)
+    guards.finer_than(both, ["start_s"])  # hidden among finer ones
+    with pytest.raises(DataError, match="finer clock"):
+        guards.finer_than(both, ["start_s"], by="place")
 
 
 def test_marks_out_of_order_are_an_error():

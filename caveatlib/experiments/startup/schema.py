@@ -90,6 +90,9 @@ class Trials(frames.Trials):
     fault_slowdown: Series[float] = frames.measure("Forks and page faults, guest over host")
 
 
+TIMED = ("first_output_s", "first_answer_s", "stop_s", "build_s")
+
+
 def check_row(row: guards.Row) -> None:
     """Validate that what was measured is there, and the order of the marks.
 
@@ -107,18 +110,19 @@ def check_row(row: guards.Row) -> None:
     guards.increasing(row, ["first_accept_s", "first_answer_s"])
     if row["workload"] == "http-after":
         guards.increasing(row, ["start_returned_s", "first_accept_s"])
-    guards.no_zeros(row, ["first_output_s", "first_answer_s", "stop_s", "build_s"])
-    guards.no_zeros(row, ["pss_bytes", "cgroup_bytes"])
+    guards.no_zeros(row, [*TIMED, "pss_bytes", "cgroup_bytes"])
     kind = "image" if str(row["place"]).startswith("docker") else "disk"
     guards.inside(row, ["build_s"], least=LEAST_BUILD_S[kind])
 
 
 def check(trials: pd.DataFrame) -> None:
-    """Validate that nothing took longer than its trial.
+    """Validate that nothing took longer than its trial, and the clock of each place's times.
 
     Raises
     ------
     DataError
-        A unit was lost: milliseconds are called seconds.
+        A unit was lost: milliseconds are called seconds. Or, from 6 trials on, a clock of
+        whole milliseconds, as ticks of 10 ms are.
     """
     guards.fits(trials, PARTS)
+    guards.finer_than(trials, TIMED, tick=1e-3, by="place")

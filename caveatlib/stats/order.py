@@ -1,0 +1,234 @@
+"""What the order of trials did to them: carry-over from trial to trial, ageing within a session.
+
+Both are read from how far each trial lies from its arm's usual value, so that an arm's own
+effect is in neither. They are doubts about a comparison, never corrections of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from caveatlib.stats.contrasts import MIN_PAIRS
+from caveatlib.stats.ranks import hodges_lehmann, signed_rank_p
+
+PERMUTATIONS = 999
+CARRY_P = 0.03
+"""How rare an effect of the arm before must be by chance to be called one, over all arms that
+come before. In simulation at most 5 % of runs without one are called so, whichever the noise."""
+AGEING, AGEING_P = 0.05, 0.01
+"""How far the last third of the sessions' trials must lie from the first, and how rare that
+must be by chance, to be called ageing."""
+
+_SESSION = ["run", "session"]
+_BLOCK = [*_SESSION, "design", "block"]
+
+
+class CarryOver(NamedTuple):
+    """The arm that changes the trials right after it most.
+
+    Attributes
+    ----------
+    after : str
+        That arm.
+    ratio : float
+        Trials right after it over those after the others.
+    p : float
+        Share of permutations in which any arm does as much, in (0, 1].
+    """
+
+    after: str
+    ratio: float
+    p: float
+
+
+class Ageing(NamedTuple):
+    """How trials late in a session compare with early ones, whatever the arm.
+
+    Attributes
+    ----------
+    ratio : float
+        Last third over first third of a session's trials.
+    p : float
+        Of the signed-rank test over sessions.
+    sessions : int
+    """
+
+    ratio: float
+    p: float
+    sessions: int
+
+
+def carry_over(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> CarryOver | None:
+    """Test whether a trial's value depends on which arm ran right before it in its block.
+
+    Freedman and Lane's permutation test [1]_: residuals of a model of arms, blocks and
+    being the first of a block are permuted within blocks, and the largest share of their
+    variance that any arm before explains is compared with the one observed: a test of all
+    such arms at once.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        All trials of one design on one machine: what ran before is among them.
+    measure : str
+        Its values above zero are compared as ratios.
+    arm : str or sequence of str
+        Columns that make an arm. The same arm twice (``replicate``) is better left one arm.
+
+    Returns
+    -------
+    CarryOver or None
+        None where it cannot be told: fewer than 6 blocks, or two arms, of which one always
+        comes before the other.
+
+    References
+    ----------
+    .. [1] D. Freedman and D. Lane (1983), A nonstochastic interpretation of reported
+       significance levels, Journal of Business & Economic Statistics 1(4), 292-298.
+    """
+    rows = _positive(_after_whom(trials, arm), measure)
+    if rows.groupby(_BLOCK).ngroups < MIN_PAIRS:
+        return None
+    block = rows.groupby(_BLOCK).ngroup().to_numpy()  # rows are sorted by it
+    arms, before = rows["_arm"].to_numpy(), rows["_before"].to_numpy()
+    names = pd.unique(before[rows["_before"].notna()])
+    first = rows["_before"].isna().to_numpy()[:, None]
+    usual = _basis(_centred(np.hstack([arms[:, None] == pd.unique(arms), first]), block))
+    follows = _centred(before[:, None] == names, block)
+    follows -= usual @ (usual.T @ follows)
+    length = np.sqrt((follows**2).sum(axis=0))
+    told = length > 1e-6 * math.sqrt(len(rows))  # else it is a matter of arm, block or first
+    off = _centred(np.log(rows[[measure]].to_numpy(dtype=float)), block)[:, 0]
+    off -= usual @ (usual.T @ off)
+    if not told.any() or np.abs(off).max() < 1e-9:
+        return None
+    names, length = names[told], length[told]
+    unit = follows[:, told] / length
+    rng = np.random.default_rng(len(rows))
+    shuffled = off[np.argsort(block + rng.random((PERMUTATIONS, len(rows))), axis=1)]
+    # of a permutation, too, counts only what arms leave: residuals vary less than errors
+    left = (off**2).sum() - ((shuffled @ usual) ** 2).sum(axis=1)
+    chance = ((shuffled @ unit) ** 2).max(axis=1) / left
+    share = (off @ unit) ** 2 / (off**2).sum()
+    most = int(share.argmax())
+    p = (1 + np.sum(chance >= share[most] * (1 - 1e-9))) / (1 + PERMUTATIONS)
+    return CarryOver(str(names[most]), math.exp(off @ unit[:, most] / length[most]), float(p))
+
+
+def ageing(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> Ageing | None:
+    """Compare the last third of each session's trials with its first third, whatever the arm.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        All trials of one design on one machine.
+    measure : str
+        Its values above zero are compared as ratios.
+    arm : str or sequence of str
+        Columns that make an arm.
+
+    Returns
+    -------
+    Ageing or None
+        None with fewer than 6 sessions of 6 trials.
+    """
+    rows = _positive(_after_whom(trials, arm), measure)
+    logs = np.log(rows[measure].astype(float))
+    rows = rows.assign(_off=logs - logs.groupby(rows["_arm"]).transform("median"))
+    changes = []
+    for _, session in rows.groupby(_SESSION):
+        off, third = session["_off"].to_numpy(), len(session) // 3
+        if third >= 2:
+            changes.append(np.median(off[-third:]) - np.median(off[:third]))
+    if len(changes) < MIN_PAIRS:
+        return None
+    change = float(hodges_lehmann(changes)[0])
+    return Ageing(math.exp(change), float(signed_rank_p(changes)), len(changes))
+
+
+def order_doubts(
+    trials: pd.DataFrame,
+    measure: str,
+    arm: str | Sequence[str],
+    *,
+    apart: Sequence[str] = (),
+) -> list[str]:
+    """Say in sentences what the order of the trials of one machine did to a measure.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Of one machine; designs are kept apart, and must be whole.
+    measure : str
+    arm : str or sequence of str
+        Columns that make an arm.
+    apart : sequence of str
+        Columns that make groups of arms which may age each in its own way.
+
+    Returns
+    -------
+    list of str
+        Empty if nothing is to be said.
+    """
+    said = []
+    for _, design in trials.groupby("design", sort=True):
+        left = carry_over(design, measure, arm)
+        if left and left.p <= CARRY_P:
+            said.append(
+                f"Trials after {left.after}: {measure} is {_more(left.ratio)} than after the "
+                f"others (permutation p = {left.p:.3g}): carry-over; more sessions do not "
+                "remove it."
+            )
+        groups = design.groupby(list(apart), sort=True) if len(apart) else [((), design)]
+        for name, group in groups:
+            aged = ageing(group, measure, arm)
+            if aged and abs(aged.ratio - 1) >= AGEING and aged.p < AGEING_P:
+                whose = f"{', '.join(map(str, name))}: within" if name else "Within"
+                said.append(
+                    f"{whose} a session {measure} changes: the last third of the trials reads "
+                    f"{_more(aged.ratio)} than the first third ({aged.sessions} sessions, "
+                    f"p = {aged.p:.2g}); what was opened for the session ages."
+                )
+    return said
+
+
+def _more(ratio: float) -> str:
+    return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'less'}"
+
+
+def _after_whom(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
+    """Return the trials with `_arm`, and `_before`, the arm at the position before it.
+
+    An arm is named by those of its columns in which arms differ.
+    """
+    columns = [arm] if isinstance(arm, str) else list(arm)
+    differ = [c for c in columns if trials[c].nunique(dropna=False) > 1] or columns[:1]
+    named = [trials[c].map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)) for c in differ]
+    label = named[0].str.cat(named[1:], sep=", ")
+    rows = trials.assign(_arm=label).sort_values([*_BLOCK, "position"])
+    earlier = rows.groupby(_BLOCK)[["_arm", "position"]].shift()
+    follows = earlier["position"] == rows["position"] - 1
+    return rows.assign(_before=earlier["_arm"].where(follows))
+
+
+def _positive(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    values = rows[measure].astype(float)
+    return rows[rows["ok"].astype(bool) & (values > 0)]
+
+
+def _centred(columns: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Return columns less their means over each block; rows are sorted by block."""
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    sums = np.add.reduceat(columns.astype(float), starts, axis=0)
+    return columns - (sums / np.bincount(block)[:, None])[block]
+
+
+def _basis(columns: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of what columns span."""
+    basis, size, _ = np.linalg.svd(columns, full_matrices=False)
+    return basis[:, size > 1e-9 * max(1.0, size[0])]
