@@ -486,3 +486,13 @@ def test_a_stubborn_process_waits_for_the_kill(require, name):
             seed=1,
         ).measures
     assert work.STOP_GRACE_S <= marks["stop_s"] < work.STOP_GRACE_S + 5
+
+
+def test_a_coarse_clock_of_one_place_is_refused():
+    """Starts of one place in ticks of 10 ms come from another clock than those of the others."""
+    rows = made_up()
+    startup.check(rows)
+    coarse = rows["place"] == "runc"
+    ticks = rows["first_output_s"].mask(coarse, rows["first_output_s"].round(2).clip(lower=0.01))
+    with pytest.raises(DataError, match=r"'first_output_s' in row \d+, and all \d+, are multiples"):
+        startup.check(rows.assign(first_output_s=ticks))
