@@ -14,9 +14,12 @@ HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$S
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# A report that follows prepares what it measures, each right before it: first verdicts first.
+PREPARE = $(if $(filter report,$(MAKECMDGOALS)),true,$(BIN)/python -m caveatlib.prepare)
+
 system: install ## as root on Debian or Ubuntu: install what live measuring needs
 	@bash tools/system.sh
-	@$(BIN)/python -m caveatlib.prepare || echo "What is named above cannot be measured here; the rest can."
+	@$(PREPARE) || echo "What is named above cannot be measured here; the rest can."
 	@$(HAND_BACK)
 
 install: $(VENV)/installed ## make .venv with everything the notebooks and tests need

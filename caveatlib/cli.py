@@ -7,8 +7,8 @@ interrupted.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
+import textwrap
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help='Check the claims of the 2016 post "Docker Caveats" on your own machine.',
 )
+
+
+WIDTH = 78
+"""Characters of a line: an old terminal shows it whole."""
 
 
 class Table(StrEnum):
@@ -44,6 +48,20 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+
+
+NOTHING = "None of the claims can be decided here; the recorded trials can be replayed:"
+
+
+def _wrapped(text: str, begin: str = "") -> list[str]:
+    """Return text in lines of a terminal, those after the first indented."""
+    return textwrap.wrap(
+        begin + text,
+        WIDTH,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _say(*lines: str, err: bool = False) -> None:
@@ -73,6 +91,25 @@ def doctor(
         missing = trials.arms_here(experiment)[1]
         for place in experiment.PLACES:
             _say(f"  {place:<18} {'no: ' + missing[place] if place in missing else 'can run'}")
+    _say("", *_decidable([p for experiment in ALL for p in host.prospects(experiment)]))
+
+
+def _decidable(prospects) -> list[str]:
+    """Say which claims can be decided on this machine, and what the others lack."""
+    can: dict[str, list[str]] = {}
+    cannot: dict[str, list[str]] = {}
+    for prospect in prospects:
+        group, name = (cannot, prospect.lacks) if prospect.lacks else (can, prospect.experiment)
+        group.setdefault(name, []).append(prospect.claim)
+    count = sum(map(len, can.values()))
+    lines = [f"You can decide {count} of {len(prospects)} claims here:" if can else NOTHING]
+    for name, ids in can.items():
+        lines += _wrapped(", ".join(ids), f"  caveatlib measure {name}: ")
+    if cannot:
+        lines.append("You cannot decide here:")
+    for why, ids in cannot.items():
+        lines += _wrapped(why, f"  {', '.join(ids)}: ")
+    return lines
 
 
 @app.command()
@@ -155,24 +192,42 @@ def _span(seconds: float) -> str:
 
 
 def _results(experiment, folder: Path) -> None:
-    import pandas as pd
-
-    from caveatlib import trials
+    """Say what was measured, what it decides, where it lies, and what to do next."""
+    from caveatlib import page, scorecard, trials
 
     run = trials.open(experiment, source=folder)
     measured = run.trials
     summary = run.experiment.summarize(measured)
-    medians = summary[[c for c in summary if "_median" in c or c in ("n", "failed")]]
-    with pd.option_context("display.width", 200, "display.max_columns", 30):
-        shown = medians.rename(columns=lambda c: c.removesuffix("_median"))
-        _say(*shown.to_string(float_format="{:.4g}".format).split("\n"))
+    medians = summary[[c for c in summary if "_median" in c or c == "n"]]
+    _say("", *repr(page.show(medians)).split("\n"))
+    if answer := run.answer():
+        _say("", *_wrapped(answer))
     failed = measured[~measured["ok"]]
     for (place, error), rows in failed.groupby(["place", "error"]):
-        _say(f"{place}: {len(rows)} without a result: {error}")
-    for verdict in run.verdicts():
-        _say(*repr(verdict).split("\n"))
+        _say(*_wrapped(error, f"{place}: {len(rows)} without a result: "))
+    _say("", *_judged(scorecard.as_table(scorecard.of_run(run))))
+    _say(
+        "",
+        f"The run lies in {folder / experiment.NAME}",
+        f"Next: caveatlib report --source {folder}",
+    )
     if measured["ok"].sum() == 0:
         raise MeasurementError("No trial succeeded.")
+
+
+def _judged(rows) -> list[str]:
+    """Return a line for each claim that was judged, and one for those that were not."""
+    from caveatlib import claims, scorecard
+
+    asked = rows["verdict"] != claims.NOT_MEASURED
+    lines = [
+        scorecard.line(row["claim"], row["verdict"], row["headline"], width=WIDTH)
+        for row in rows[asked].to_dict("records")
+    ]
+    for why, group in rows[~asked].groupby("reason", sort=False):
+        names = ", ".join(dict.fromkeys(group["claim"]))
+        lines += _wrapped(why, f"{names} {claims.NOT_MEASURED}: ")
+    return lines
 
 
 @app.command()
@@ -268,18 +323,13 @@ def _say_scorecard(entries, *, long: bool = False) -> None:
     from caveatlib import scorecard as card
 
     frame = card.as_table(entries)
-    _say(card.tally(entries), "")
+    _say(*_wrapped(card.tally(entries)), "")
     if not long:
-        _say(*card.lines(frame, width=_width()))
+        _say(*card.lines(frame, width=WIDTH))
         return
     for row in frame.to_dict("records"):
         _say(f"{row['claim']} {row['verdict']}: “{row['quote']}” ({row['kind']})")
         _say(*(f"  {part}" for part in (row["reason"], row["machine"], row["source"]) if part))
-
-
-def _width() -> int:
-    """Return how wide a line may be: the terminal's width, 120 at most and where there is none."""
-    return min(120, shutil.get_terminal_size((120, 24)).columns)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from caveatlib.errors import CaveatError
@@ -46,25 +46,37 @@ class Step:
     disk_bytes: int
 
 
-def plan() -> list[Step]:
+def plan(artefacts: Sequence[cache.Artefact] | None = None) -> list[Step]:
     """Return what `run` would do, without doing or downloading anything."""
-    return [_step(artefact) for artefact in ARTEFACTS]
+    return [_step(artefact) for artefact in (ARTEFACTS if artefacts is None else artefacts)]
 
 
-def run(progress: Callable[[str], None] = print) -> dict[str, str]:
+def missing(artefacts: Sequence[cache.Artefact]) -> list[cache.Artefact]:
+    """Return which of these are not there and can be made here."""
+    steps = zip(artefacts, plan(artefacts), strict=True)
+    return [artefact for artefact, step in steps if not step.ready and not step.problem]
+
+
+def run(
+    progress: Callable[[str], None] = print,
+    artefacts: Sequence[cache.Artefact] | None = None,
+) -> dict[str, str]:
     """Prepare what is missing, and say beforehand what that costs.
 
     Parameters
     ----------
     progress : callable
         Given one line at a time.
+    artefacts : sequence of cache.Artefact, optional
+        Only these, e.g. one experiment's; default all.
 
     Returns
     -------
     dict
         Name -> why, for each step that could not be done; the others are done.
     """
-    steps = plan()
+    wanted = ARTEFACTS if artefacts is None else artefacts
+    steps = plan(wanted)
     todo = [s for s in steps if not s.ready and not s.problem]
     if todo:
         download_mb = sum(s.download_bytes for s in todo) / 1e6
@@ -72,7 +84,7 @@ def run(progress: Callable[[str], None] = print) -> dict[str, str]:
         source = f"about {download_mb:.0f} MB with apt" if download_mb else "nothing"
         progress(f"Downloads {source} and takes up to {disk_mb:.0f} MB of disk.")
     failed = {}
-    for artefact, step in zip(ARTEFACTS, steps, strict=True):
+    for artefact, step in zip(wanted, steps, strict=True):
         if step.ready:
             progress(f"{step.meaning}: ready")
             continue
@@ -86,7 +98,8 @@ def run(progress: Callable[[str], None] = print) -> dict[str, str]:
         except CaveatError as error:
             failed[step.name] = scrub(error)
             progress(f"{step.meaning}: {failed[step.name]}")
-    _find_accelerator(progress, failed)
+    if guest.KERNEL in wanted:
+        _find_accelerator(progress, failed)
     return failed
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import plots, scorecard, trials
+from caveatlib import plots, prepare, schedule, scorecard, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
@@ -29,10 +30,6 @@ from caveatlib.support import shipped
 from caveatlib.support.paths import make_folder, storage_error
 from caveatlib.support.privacy import scrub
 
-BUDGET_S = 75.0
-"""Seconds of measuring per experiment at least, when the report measures by itself."""
-LIMIT_S = 180.0
-"""An experiment whose verdicts need longer than so many seconds is replayed."""
 HIGHLIGHTS = 6
 ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 """The line of the answer in a notebook's first cell."""
@@ -79,10 +76,10 @@ def write(
     ----------
     out : path, optional
     source : {"auto", "live", "recorded"} or path, optional
-        ``auto`` measures what this machine can, each experiment for its
-        ``VERDICT_S`` and at least `BUDGET_S`, and replays the rest, also what
-        needs more than `LIMIT_S`; ``live`` measures that, too, and fails where
-        nothing can be measured; a folder is one that ``caveatlib measure`` wrote.
+        ``auto`` measures what decides most claims per second here, see
+        `schedule.shares`, and replays the rest; ``live`` measures every experiment for
+        its ``VERDICT_S``, and fails where nothing can be measured; a folder is one that
+        ``caveatlib measure`` wrote.
     say : callable, optional
         Is told in a sentence what happens.
 
@@ -205,28 +202,30 @@ def _given(source: str) -> dict[str, str]:
 
 
 def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, str]:
-    """Measure what can be measured here; return why the others are replayed, for the reader."""
-    folder = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    """Measure what can be measured here; return why the others are replayed, for the reader.
+
+    What an experiment lacks is prepared right before it is measured, so that the first
+    verdicts do not wait for the last one's.
+    """
+    folder, began = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), time.monotonic()
     made.sources, reasons, errors = {e.NAME: "recorded" for e in ALL}, {}, []
-    replayed = [experiment.NAME for experiment in recorded()]
-    for experiment in map(complete, ALL):
+    replayed, shares = [experiment.NAME for experiment in recorded()], _shares(source)
+    for experiment, _, _, reason in (share for share in shares if not share.seconds):
+        reasons[experiment.NAME] = scrub(reason).rstrip(".")
+        say(f"{_instead(experiment.NAME, replayed)}: {reason.rstrip('.')}.")
+    for experiment, seconds, places, reason in (share for share in shares if share.seconds):
         name = experiment.NAME
-        instead = (
-            f"Replaying {name} from recorded data"
-            if name in replayed
-            else f"Leaving {name} out, which is not recorded yet"
-        )
-        if source == "auto" and experiment.VERDICT_S > LIMIT_S:
-            minutes = f"{experiment.VERDICT_S / 60:.0f} minutes"
-            reasons[name] = (
-                f"verdicts need about {minutes} of measuring here, `caveatlib measure {name}`"
-            )
-            say(f"{instead}: {reasons[name]}.")
-            continue
+        instead = _instead(name, replayed)
         try:
-            budget_s = max(BUDGET_S, experiment.VERDICT_S)
-            say(f"Measuring {name} for about {budget_s:.0f} s.")
-            trials.measure(experiment, out=folder, budget_s=budget_s)
+            prepare.run(say, prepare.missing(complete(experiment).ARTEFACTS))
+            say(f"Measuring {name} for about {seconds:.0f} s.{f' {reason}.' if reason else ''}")
+            trials.measure(
+                experiment,
+                out=folder,
+                budget_s=seconds,
+                places=places or None,
+                watch=schedule.told(experiment, say, began),
+            )
             made.sources[name] = str(folder.resolve())
         except CaveatError as error:
             errors.append(str(error))
@@ -239,6 +238,20 @@ def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, s
     if source == "live" and len(errors) == len(ALL):
         raise Unavailable(f"Nothing can be measured live here. {errors[0]}")
     return reasons
+
+
+def _instead(name: str, replayed: list[str]) -> str:
+    """Say what happens to an experiment that is not measured."""
+    if name in replayed:
+        return f"Replaying {name} from recorded data"
+    return f"Leaving {name} out, which is not recorded yet"
+
+
+def _shares(source: str) -> list[schedule.Share]:
+    """Return what is measured for how long; asked for live numbers alone, everything."""
+    if source == "auto":
+        return schedule.shares()
+    return [schedule.Share(e, complete(e).VERDICT_S, (), "") for e in ALL]
 
 
 def _judge(made: Report, say: Callable) -> None:

@@ -24,8 +24,10 @@ WORDS = (*claims.VERDICTS, SEVERAL, HISTORY, NOT_YET)
 """What an entry can come to, in the order of a tally."""
 ALL_SIGNS = SIGNS | {SEVERAL: "≠", HISTORY: "→", NOT_YET: "·"}
 OURS = "Claims of our own"
-LONGEST = 120
-"""Characters of an entry's repr, and of a line."""
+LONGEST = 78
+"""Characters of a line: an old terminal shows it whole."""
+REPR = 120
+"""Characters of an entry's repr."""
 COLUMNS = (
     "claim",
     "quote",
@@ -77,7 +79,7 @@ class Entry:
     def __repr__(self):
         headlines = "; ".join(verdict.headline for verdict in self.verdicts)
         return escape_control_characters(
-            shorten(f"{self.id} {self.word}: {headlines or self.quote}", LONGEST)
+            shorten(f"{self.id} {self.word}: {headlines or self.quote}", REPR)
         )
 
     @property
@@ -237,12 +239,18 @@ def lines(frame: pd.DataFrame, *, width: int = LONGEST) -> Iterable[str]:
             if len(machines) > 1 and row["machine"]
             else ""
         )
-        verdict = f"{ALL_SIGNS[row['verdict']]} {row['verdict']}"
         text = number + (row["headline"] or f"“{row['quote']}”")
-        yield _cut(f"{row['claim']:<19} {verdict:<19} {text}", width)
+        yield line(row["claim"], row["verdict"], text, width=width)
     for number, machine in enumerate(machines, start=1):
         sources = ", ".join(dict.fromkeys(frame.loc[frame["machine"] == machine, "source"]))
         yield _cut(f"{f'[{number}] ' if len(machines) > 1 else ''}{machine} ({sources})", width)
+
+
+def line(claim: str, word: str, text: str, *, width: int = LONGEST) -> str:
+    """Return a claim, what it came to and the rest as one line, in columns."""
+    verdict = f"{ALL_SIGNS[word]} {word}"
+    apart = 4 if len(claim) <= 4 else 19
+    return _cut(f"{claim:<{apart}} {verdict:<19} {text}", width)
 
 
 def _cut(line: str, width: int) -> str:

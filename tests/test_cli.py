@@ -15,8 +15,9 @@ import imagebuild as build
 import left
 import pytest
 
-from caveatlib import claims, cli, images, report, scorecard, trials
+from caveatlib import claims, cli, host, images, report, scorecard, trials
 from caveatlib.errors import MeasurementError
+from caveatlib.experiments import ALL
 from caveatlib.places import spec
 
 SAMPLES = Path(__file__).parents[1] / "data" / "images"
@@ -120,7 +121,7 @@ def test_nothing_can_run(run, monkeypatch, tmp_path):
 
 
 def test_measure_announces_prints_and_writes(run, tmp_path):
-    """It says first how long and where, then the summary and each verdict."""
+    """It says first how long and where; last the numbers, what they decide, and what is next."""
     status, out, err = run(
         "measure", "startup", "--places", "process", "--blocks", "2", "--out", "here"
     )
@@ -129,7 +130,10 @@ def test_measure_announces_prints_and_writes(run, tmp_path):
     assert "MiB of disk" in first
     assert "here/startup" in first
     assert any(line.startswith("process") for line in rest)
-    assert any(line.startswith("C23 not measured here") for line in rest)
+    assert any(re.match(r"C23.* not measured here: ", line) for line in rest)
+    assert rest[-2:] == ["The run lies in here/startup", "Next: caveatlib report --source here"]
+    assert max(map(len, rest)) <= 100
+    assert "nan" not in out.split()
     written = {p.name for p in (tmp_path / "here" / "startup").iterdir()}
     assert written >= {"trials.csv", "datapackage.json", "summary.csv", "verdicts.json"}
     keys = {"claim", "experiment", "verdict", "effect", "low", "high", "unit", "n", "machine",
@@ -185,6 +189,24 @@ def test_doctor_names_a_fix_for_what_is_missing(run, monkeypatch):
     assert "can run" in out
 
 
+def test_doctor_ends_with_what_can_be_decided(run, monkeypatch):
+    """Each claim once, with the command that decides it, or what is missing for it."""
+    prospects = [
+        host.Prospect("C07", "quota", "", frozenset()),
+        host.Prospect("C23", "startup", "kvm: no /dev/kvm", frozenset()),
+        host.Prospect("C24", "startup", "kvm: no /dev/kvm", frozenset()),
+    ]
+    first = ALL[0]
+    monkeypatch.setattr(host, "prospects", lambda e: prospects if e is first else [])
+    _, out, _ = run("doctor")
+    assert out.splitlines()[-4:] == [
+        "You can decide 1 of 3 claims here:",
+        "  caveatlib measure quota: C07",
+        "You cannot decide here:",
+        "  C23, C24: kvm: no /dev/kvm",
+    ]
+
+
 def test_scorecard_has_every_row_of_the_ledger(run):
     """The tally, then one line each, in the order of the post; the rest on request."""
     _, out, _ = run("scorecard")
@@ -193,7 +215,7 @@ def test_scorecard_has_every_row_of_the_ledger(run):
         f"C{n:02}" for n in range(1, 38)
     ]
     assert out.splitlines()[0].startswith("37 statements of the post: ")
-    assert max(map(len, out.splitlines()[1:])) <= 120
+    assert max(map(len, out.splitlines())) <= 78
     _, long, _ = run("scorecard", "--long")
     assert "  " in long
     assert all(quote in long for quote in claims.ledger()["quote"])

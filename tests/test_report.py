@@ -12,7 +12,7 @@ import browser as browsers
 import nbformat
 import pytest
 
-from caveatlib import report, store, trials
+from caveatlib import report, schedule, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import ALL, recorded
 from caveatlib.measuring.experiment import complete
@@ -87,6 +87,12 @@ def book(path, *cells, title="One & <two>", experiment="startup", text="# Title"
     )
     nbformat.write(notebook, path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_prepared(monkeypatch):
+    """Make nothing: a report would, before it measures."""
+    monkeypatch.setattr(report.prepare, "missing", lambda artefacts: [])
 
 
 @pytest.fixture
@@ -180,9 +186,11 @@ def test_a_run_that_cannot_be_judged_is_said(tmp_path, books, live, monkeypatch)
 def test_an_error_while_measuring_is_said(tmp_path, books, no_verdicts, monkeypatch):
     """It is no reason to replay in silence: the page's note has the traceback's last line."""
 
-    def measure(experiment, *, out, budget_s):
+    def measure(experiment, *, out, **options):
         raise ZeroDivisionError("division by zero")
 
+    shares = [schedule.Share(e, 60.0, (), "") for e in ALL]
+    monkeypatch.setattr(report.schedule, "shares", lambda: shares)
     monkeypatch.setattr(report.trials, "measure", measure)
     book(books / "01-a.ipynb", SHOWN)
     made = report.write(tmp_path / "out", source="auto", say=lambda _: None)
@@ -336,12 +344,24 @@ def test_auto_says_what_it_replays(tmp_path, books, no_verdicts, monkeypatch):
     """What cannot be measured here, or would take too long, is replayed, and the reason told."""
     asked = {}
 
-    def measure(experiment, *, out, budget_s):
-        asked[experiment.NAME] = budget_s
+    def measure(experiment, *, out, budget_s, places, watch):
+        asked[experiment.NAME] = (budget_s, places)
         if experiment.NAME != "startup":
             raise Unavailable("no such place")
         (out / "startup").mkdir(parents=True)
 
+    why = "its verdicts need about 13 minutes of measuring, `caveatlib measure ports`"
+    by_name = {e.NAME: e for e in ALL}
+    shares = [
+        schedule.Share(by_name["quota"], 30.0, ("cgroup",), ""),
+        schedule.Share(by_name["startup"], 60.0, (), ""),
+        *(
+            schedule.Share(e, 0.0, (), why)
+            for name, e in by_name.items()
+            if name not in ("quota", "startup")
+        ),
+    ]
+    monkeypatch.setattr(report.schedule, "shares", lambda: shares)
     monkeypatch.setattr(report.trials, "measure", measure)
     monkeypatch.setattr(report, "recorded", lambda: [e for e in ALL if e.NAME != "entropy"])
     book(books / "01-a.ipynb", SHOWN)
@@ -352,19 +372,12 @@ def test_auto_says_what_it_replays(tmp_path, books, no_verdicts, monkeypatch):
         "startup"
     }
     assert "Replaying quota from recorded data: no such place" in said
-    assert "Leaving entropy out, which is not recorded yet: no such place" in said
-    assert asked == {
-        e.NAME: max(e.VERDICT_S, report.BUDGET_S)
-        for e in map(complete, ALL)
-        if e.VERDICT_S <= report.LIMIT_S
-    }
-    assert {"startup", "quota"} <= set(asked)
-    assert "ports" not in asked
-    why = "verdicts need about 13 minutes of measuring here, `caveatlib measure ports`."
-    assert f"Replaying ports from recorded data: {why}" in said
+    assert asked == {"quota": (30.0, ("cgroup",)), "startup": (60.0, None)}
+    assert f"Replaying ports from recorded data: {why}." in said
+    assert f"Leaving entropy out, which is not recorded yet: {why}." in said
     assert notes(made.page) == [
         "Measured on this machine.",
-        f"Replayed from recorded data: {why}",
+        f"Replayed from recorded data: {why}.",
     ]
 
 
@@ -372,10 +385,11 @@ def test_live_measures_until_there_can_be_verdicts(tmp_path, books, no_verdicts,
     """Asked for live numbers, what takes long is measured, too."""
     asked = {}
 
-    def measure(experiment, *, out, budget_s):
+    def measure(experiment, *, out, budget_s, places, watch):
+        assert places is None
         asked[experiment.NAME] = budget_s
 
     monkeypatch.setattr(report.trials, "measure", measure)
     made = report.write(tmp_path / "out", source="live", say=lambda _: None)
-    assert asked == {e.NAME: max(e.VERDICT_S, report.BUDGET_S) for e in map(complete, ALL)}
+    assert asked == {e.NAME: complete(e).VERDICT_S for e in ALL}
     assert "recorded" not in made.sources.values()

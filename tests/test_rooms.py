@@ -34,6 +34,7 @@ ROOMS = (
     ("host", "prepare"),
     ("runs",),
     ("scorecard",),
+    ("schedule",),
     ("page",),
     ("report",),
     ("cli",),

@@ -137,11 +137,11 @@ def test_lines_are_one_for_each_claim_and_machine(given, width):
     assert "[2] C23 because" in next(x for x in lines if x.startswith("C23") and "[2]" in x)
 
 
-def test_the_recorded_scorecard_fits_120_columns():
-    """The one that everybody sees: one line for each claim and machine."""
+def test_the_recorded_scorecard_fits_an_old_terminal():
+    """The one that everybody sees: one line of 78 columns for each claim and machine."""
     entries = scorecard.entries("recorded")
     lines = repr_lines = list(scorecard.lines(scorecard.as_table(entries)))
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines)) <= 78
     claimed = [line.split()[0] for line in repr_lines[:-1]]
     assert len(claimed) == len(set(claimed)) == len(entries)
     assert not any("nan" in line.split() for line in lines)

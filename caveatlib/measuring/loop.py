@@ -43,6 +43,8 @@ class Loop:
         self.specs = {name: specs[name] for name in names}
         self.engine = engine
         self.on_trial: Callable[[], None] = lambda: None
+        self.on_block: Callable[[], None] = lambda: None
+        self.now = ""
         self.interrupts: list[int] = []
         records = read(journal.path).records
         self.stated = {
@@ -57,7 +59,8 @@ class Loop:
         self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
         spent_s = max((r.data["spent_s"] for r in records if r.kind in _SPENT), default=0.0)
         self._began = time.monotonic() - spent_s
-        self._tried, self._due = 0, 0
+        self._tried = 0
+        self._passed_s, self._due_s = 0.0, 0.0
         self._opened = time.monotonic()
 
     def spent_s(self) -> float:
@@ -65,8 +68,8 @@ class Loop:
         return round(time.monotonic() - self._began, 3)
 
     def sessions_done(self) -> float:
-        """Return how many sessions are over, with the part of the one that runs."""
-        return self.ended + (min(1.0, self._tried / self._due) if self._due else 0.0)
+        """Return how many sessions are over, with the part of the one that runs, by its time."""
+        return self.ended + (min(1.0, self._passed_s / self._due_s) if self._due_s else 0.0)
 
     def run(self, sessions: int | None, budget_s: float | None) -> None:
         """Run so many sessions in all, or until the budget is spent after a whole block."""
@@ -92,8 +95,8 @@ class Loop:
         """Run what is due; return whether the budget allowed all of it."""
         session, self.next = self.next, self.next + 1
         due = self._designs_due(budgeted=deadline is not None)
-        self._tried = 0
-        self._due = sum(d.trials_in(d.blocks_per_session) for d in due)
+        self._tried, self._passed_s = 0, 0.0
+        self._due_s = sum(_trial_s(d) * d.trials_in(d.blocks_per_session) for d in due)
         for design in due:
             if design.warmup:
                 for arm in design.arms:
@@ -110,7 +113,7 @@ class Loop:
         self.journal.append("session", {"session": session, "spent_s": self.spent_s()})
         if not self._tried:
             self.next = session  # numbers have no gaps: one that is missing was taken out
-        self.ended, self._due = self.ended + 1, 0
+        self.ended, self._due_s = self.ended + 1, 0.0
         return True
 
     def _designs_due(self, *, budgeted: bool) -> list[Design]:
@@ -145,6 +148,7 @@ class Loop:
         where = {"session": session, "design": design.name, "block": block}
         self.journal.append("block", where | {"spent_s": self.spent_s()})
         self.done[design.name] += 1
+        self.on_block()
 
     def _trial(self, kind, design, arm, handles, session, block, position) -> None:
         where = {"session": session, "block": block, "position": position}
@@ -152,6 +156,8 @@ class Loop:
         row = _row(self.header, design, arm, **where, **age)
         seed = int(self._rng(design, block, position).integers(2**31))
         row["busy_per_cpu"], before = machine.busy_per_cpu(), machine.cpu_ticks()
+        self.now = f"{design.name}: {arm.place}"
+        self.on_trial()
         begun = time.monotonic()
         try:
             handle = handles[arm.place]
@@ -183,6 +189,7 @@ class Loop:
                 )
         self.journal.append(kind, row)
         self._tried += 1
+        self._passed_s += _trial_s(design)
         self.on_trial()
         if self.interrupts:
             raise KeyboardInterrupt
@@ -245,6 +252,11 @@ def _noting(interrupts: list[int]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, default)
+
+
+def _trial_s(design: Design) -> float:
+    """Return about how many seconds a trial of the design takes."""
+    return design.block_s / len(design.arms)
 
 
 def _row(header: dict, design: Design, arm: Arm, **where) -> dict:

@@ -16,15 +16,16 @@ _FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {postfix}"
 
 @contextmanager
 def shown(loop: Loop, plan: Plan, *, show: bool) -> Iterator[None]:
-    """Show after each trial which part of the plan is done, and what is left of it."""
+    """Show which part of the plan is done, what is left of it, and what is measured now."""
     seen = show and (sys.stderr.isatty() or _in_notebook())
     name = loop.experiment.NAME
     with tqdm(total=1.0, desc=name, bar_format=_FORMAT, disable=not seen) as bar:
 
         def step() -> None:
             done, text = left(plan, sessions=loop.sessions_done(), spent_s=loop.spent_s())
-            bar.set_postfix_str(text, refresh=False)
-            bar.update(done - bar.n)
+            bar.set_postfix_str(f"{text}; {loop.now}" if loop.now else text, refresh=False)
+            bar.n = done  # `update` would leave out what comes soon after the last
+            bar.refresh()
 
         loop.on_trial = step
         yield
@@ -48,8 +49,12 @@ def left(plan: Plan, *, sessions: float, spent_s: float) -> tuple[float, str]:
         words.append(f"{max(0, plan.sessions - int(sessions))} of {plan.sessions} sessions")
     if plan.budget_s is not None:
         parts.append(spent_s / plan.budget_s)
-        words.append(f"{max(0.0, plan.budget_s - spent_s):.0f} of {plan.budget_s:.0f} s")
-    return min(1.0, max(parts)), f"{' or '.join(words)} left"
+        seconds = f"{max(0.0, plan.budget_s - spent_s):.0f} of {plan.budget_s:.0f} s"
+        words.append(f"or {seconds}" if words else seconds)
+    done = min(1.0, max(parts))
+    if plan.budget_s is None and 0 < done < 1 and spent_s > 0:
+        words.append(f"about {spent_s / done * (1 - done):.0f} s")
+    return done, f"{', '.join(words)} left"
 
 
 def _in_notebook() -> bool:

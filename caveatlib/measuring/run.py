@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+
+import pandas as pd
 
 from caveatlib.errors import Unavailable, UsageError
 from caveatlib.measuring import finish, machine
@@ -23,6 +26,9 @@ from caveatlib.places import cache, spec
 from caveatlib.places.engines import choice
 from caveatlib.places.spec import Spec
 from caveatlib.support.paths import display_path, make_folder
+
+WATCH_S = 10.0
+"""Judging takes a while, and is done between two blocks."""
 
 
 def arms_here(
@@ -113,6 +119,7 @@ def measure(
     resume: bool = False,
     specs: Mapping[str, Spec] | None = None,
     progress: bool = True,
+    watch: Callable[[pd.DataFrame], None] | None = None,
 ) -> Path:
     """Measure an experiment on this machine and write its data package.
 
@@ -139,6 +146,8 @@ def measure(
         How each place is opened; default ``experiment.PLACES``. Tests hand in fakes.
     progress : bool, optional
         Whether to show a progress bar on stderr.
+    watch : callable, optional
+        Is given the trials so far after a block, at most every `WATCH_S` seconds.
 
     Returns
     -------
@@ -176,6 +185,8 @@ def measure(
             journal.append("run", header)
         here = {name: specs[name] for name in specs if name not in missing}
         loop = Loop(experiment, journal, header, designs, here, kind)
+        if watch is not None:
+            loop.on_block = _watching(experiment, journal.path, watch)
         try:
             with shown(loop, plan, show=progress):
                 loop.run(plan.sessions, plan.budget_s)
@@ -184,6 +195,19 @@ def measure(
                 finish.finish(experiment, out)
             raise
         return finish.finish(experiment, out)
+
+
+def _watching(experiment: Experiment, path: Path, watch: Callable) -> Callable[[], None]:
+    """Return what hands on the trials so far, and no more often than every `WATCH_S`."""
+    last = time.monotonic()
+
+    def step() -> None:
+        nonlocal last
+        if time.monotonic() - last >= WATCH_S:
+            watch(finish.from_journal(experiment, path)["trials"])
+            last = time.monotonic()
+
+    return step
 
 
 def _check_runnable(experiment: Experiment, designs, missing: dict[str, str]) -> None:

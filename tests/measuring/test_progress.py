@@ -12,16 +12,24 @@ from caveatlib.measuring.plan import Plan
 pytestmark = pytest.mark.beside
 
 
+BOTH = {"sessions": 4, "budget_s": 90}
+
+
 @pytest.mark.parametrize(
     ("plan", "sessions", "spent_s", "expected"),
     [
         ({"sessions": 20}, 0.0, 5.0, (0.0, "20 of 20 sessions left")),
-        ({"sessions": 20}, 12.5, 5.0, (0.625, "8 of 20 sessions left")),
+        ({"sessions": 20}, 12.5, 5.0, (0.625, "8 of 20 sessions, about 3 s left")),
         ({"sessions": 20}, 20.0, 5.0, (1.0, "0 of 20 sessions left")),
         ({"budget_s": 90}, 3.2, 31.0, (31 / 90, "59 of 90 s left")),
         ({"budget_s": 90}, 3.2, 97.0, (1.0, "0 of 90 s left")),
-        ({"sessions": 4, "budget_s": 90}, 1.0, 30.0, (1 / 3, "3 of 4 sessions or 60 of 90 s left")),
-        ({"sessions": 4, "budget_s": 90}, 3.0, 30.0, (0.75, "1 of 4 sessions or 60 of 90 s left")),
+        (
+            {"sessions": 4, "budget_s": 90},
+            1.0,
+            30.0,
+            (1 / 3, "3 of 4 sessions, or 60 of 90 s left"),
+        ),
+        ({"sessions": 4, "budget_s": 90}, 3.0, 30.0, (0.75, "1 of 4 sessions, or 60 of 90 s left")),
         ({"sessions": 2}, 5.0, 1.0, (1.0, "0 of 2 sessions left")),
     ],
 )
@@ -35,7 +43,9 @@ def _written(monkeypatch, *, terminal, show=True) -> str:
     out = io.StringIO()
     out.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", out)
-    loop = SimpleNamespace(experiment=SimpleNamespace(NAME="little"), spent_s=lambda: 1.0)
+    loop = SimpleNamespace(
+        experiment=SimpleNamespace(NAME="little"), spent_s=lambda: 1.0, now="start: runc"
+    )
     with progress.shown(loop, Plan(sessions=2), show=show):
         for done in (0.5, 1.0, 1.5, 2.0):
             loop.sessions_done = lambda done=done: done
@@ -47,6 +57,6 @@ def test_the_bar_is_for_people(monkeypatch):
     """It is drawn in a terminal to its end, and nowhere else."""
     drawn = _written(monkeypatch, terminal=True)
     assert "little: 100% |" in drawn
-    assert "0 of 2 sessions left" in drawn
+    assert "0 of 2 sessions left; start: runc" in drawn
     assert _written(monkeypatch, terminal=False) == ""
     assert _written(monkeypatch, terminal=True, show=False) == ""

@@ -84,9 +84,9 @@ def designs_for(cores: int) -> tuple[Design, ...]:
     by_load = tuple(arms(pattern=p, load=x) for p in ("steady", "bursts") for x in (0.2, 0.5, 0.8))
     known = arms(pattern="steady", workers=1)
     found = (
+        Design("tools", asked["cgroup"], block_s=5, sessions=1),  # soon done, and decides C07
         Design("claims", decisive, block_s=22, blocks_per_session=4, lead_in=True),
         Design("limit", limit, block_s=_block_s(limit), lead_in=True),
-        Design("tools", asked["cgroup"], block_s=5, sessions=1),
         Design("once", once, block_s=5, sessions=1),
         Design("tools-docker", asked["docker"], block_s=8, sessions=1, optional=True),
         Design("weights", (*weights, known), block_s=6, optional=True),

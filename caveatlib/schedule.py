@@ -1,0 +1,112 @@
+"""Which experiments a report measures, how long, in which order, and why it replays the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from caveatlib import claims, host, prepare, scorecard
+from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import complete
+
+TOTAL_S = 240.0
+"""Seconds of measuring for all experiments of a report together."""
+LEAST_S = 60.0
+"""With less an experiment decides nothing that is worth its place."""
+
+
+class Share(NamedTuple):
+    """What a report does with one experiment.
+
+    Attributes
+    ----------
+    experiment : module
+    seconds : float
+        Of measuring; 0 if it is replayed.
+    places : tuple of str
+        Those that are measured: all but emulated ones that decide nothing.
+    reason : str
+        Why it is replayed, or measured for less than its verdicts need.
+    """
+
+    experiment: object
+    seconds: float
+    places: tuple[str, ...]
+    reason: str
+
+
+def shares(total_s: float = TOTAL_S) -> list[Share]:
+    """Share seconds among the experiments by how many claims each decides per second here.
+
+    What is prepared comes before what is still to be prepared: the first verdict shall not wait
+    for a download. The first that no longer fits gets what is left, if that is enough for
+    something, and the others are replayed.
+
+    Returns
+    -------
+    list of Share
+        In the order of measuring, those that are replayed last.
+    """
+    found = sorted(((e, host.prospects(e)) for e in ALL), key=_price)
+    measured, replayed, left_s = [], [], total_s
+    for experiment, prospects in found:
+        needed_s = complete(experiment).VERDICT_S
+        lacks = [p.lacks for p in prospects if p.lacks]
+        command = f"`caveatlib measure {experiment.NAME}`"
+        if len(lacks) == len(prospects):
+            reason = (
+                f"nothing of it can be decided here: {lacks[0]}" if lacks else "it has no claim"
+            )
+            replayed.append(Share(experiment, 0.0, (), reason))
+        elif left_s < min(needed_s, LEAST_S):
+            reason = f"its verdicts need about {_span(needed_s)} of measuring, {command}"
+            replayed.append(Share(experiment, 0.0, (), reason))
+        else:
+            given_s = min(needed_s, left_s)
+            left_s -= given_s
+            reason = "" if given_s == needed_s else f"{command} measures all of it"
+            measured.append(Share(experiment, given_s, host.worthwhile(experiment), reason))
+    measured.sort(key=lambda share: not _prepared(share.experiment))
+    return measured + replayed
+
+
+def _price(found: tuple) -> float:
+    """Return the seconds that a verdict of an experiment costs here."""
+    experiment, prospects = found
+    decided = sum(not p.lacks for p in prospects)
+    return complete(experiment).VERDICT_S / decided if decided else float("inf")
+
+
+def _prepared(experiment) -> bool:
+    return all(step.ready for step in prepare.plan(complete(experiment).ARTEFACTS))
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def told(experiment, say: Callable[[str], None], began: float) -> Callable[[pd.DataFrame], None]:
+    """Return what says each verdict as soon as the trials so far decide it, and each change.
+
+    Parameters
+    ----------
+    experiment : module
+    say : callable
+    began : float
+        `time.monotonic` when the report began.
+    """
+    known: dict[str, str] = {}
+
+    def watch(trials: pd.DataFrame) -> None:
+        for verdict in complete(experiment).verdicts(trials):
+            name, word = verdict.claim, verdict.verdict
+            if "/" in name or known.get(name, claims.OPEN) == word or word == claims.NOT_MEASURED:
+                continue
+            known[name] = word
+            passed = f"{time.monotonic() - began:4.0f} s  "
+            say(passed + scorecard.line(name, word, verdict.headline, width=70))
+
+    return watch

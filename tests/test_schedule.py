@@ -1,0 +1,149 @@
+"""Which experiments a report measures, and what it says as soon as something is decided.
+
+Seen to fail: with `shares` in the order of `ALL`; with the null arm left out of `_wheres`;
+with `told` saying every verdict each time.
+"""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from caveatlib import claims, host, prepare, schedule
+from caveatlib.experiments import ALL, ports, quota, startup
+from caveatlib.places import spec
+
+pytestmark = pytest.mark.beside
+
+
+def prospects_of(decided):
+    """Return a function like `host.prospects`: so many claims of each experiment are decided."""
+
+    def prospects(experiment, *, engine=None):
+        lacks = ["" if i < decided[experiment.NAME] else "kvm: none" for i in range(6)]
+        return [host.Prospect(f"c{i}", experiment.NAME, why, frozenset()) for i, why in
+                enumerate(lacks)]  # fmt: skip
+
+    return prospects
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Let experiments need so many seconds, and decide so many claims."""
+
+    def set_up(**needs):
+        made = [
+            SimpleNamespace(NAME=name, VERDICT_S=seconds) for name, (seconds, _) in needs.items()
+        ]
+        decided = {name: count for name, (_, count) in needs.items()}
+        monkeypatch.setattr(schedule, "ALL", made)
+        monkeypatch.setattr(schedule, "complete", lambda e: e)
+        monkeypatch.setattr(schedule, "_prepared", lambda e: e.NAME != "unprepared")
+        monkeypatch.setattr(host, "prospects", prospects_of(decided))
+        monkeypatch.setattr(host, "worthwhile", lambda e: ("here",))
+
+    return set_up
+
+
+def measured(shares):
+    """Return name -> seconds of what is measured, in order."""
+    return {share.experiment.NAME: share.seconds for share in shares if share.seconds}
+
+
+def test_what_decides_most_per_second_is_measured(given):
+    """Whatever their order; the next gets what is left, the others are replayed and say why."""
+    given(slow=(1000, 6), quick=(60, 6), middle=(180, 6), none=(10, 0))
+    shares = schedule.shares(200)
+    assert measured(shares) == {"quick": 60, "middle": 140}
+    why = {share.experiment.NAME: share.reason for share in shares}
+    assert (
+        why["slow"] == "its verdicts need about 17 minutes of measuring, `caveatlib measure slow`"
+    )
+    assert why["none"] == "nothing of it can be decided here: kvm: none"
+    assert "measures all of it" in why["middle"]
+
+
+def test_a_rest_that_decides_nothing_is_not_spent(given):
+    """A minute is the least; what needs less than that gets it."""
+    given(first=(180, 6), second=(170, 3), little=(20, 1))
+    assert measured(schedule.shares(230)) == {"first": 180, "little": 20}
+
+
+def test_what_is_prepared_comes_first(given):
+    """The first verdict does not wait for a download."""
+    given(unprepared=(60, 6), ready=(60, 1))
+    assert list(measured(schedule.shares(200))) == ["ready", "unprepared"]
+
+
+def test_all_is_within_the_budget_here():
+    """On this very machine, whatever it lacks: every experiment once, no more than the budget."""
+    shares = schedule.shares()
+    assert {share.experiment.NAME for share in shares} == {e.NAME for e in ALL}
+    assert sum(share.seconds for share in shares) <= schedule.TOTAL_S
+    assert all(share.reason for share in shares if not share.seconds)
+
+
+def test_a_verdict_is_said_once_and_again_if_it_changes(monkeypatch):
+    """Open ones and those that were not measured are not news, nor are parts."""
+    words = {"c": claims.OPEN, "d": claims.NOT_MEASURED, "d/part": claims.HOLDS}
+
+    def verdicts(trials):
+        return [claims.Verdict(name, "e", word, headline="H") for name, word in words.items()]
+
+    monkeypatch.setattr(schedule, "complete", lambda e: SimpleNamespace(verdicts=verdicts))
+    said = []
+    watch = schedule.told("e", said.append, time.monotonic() - 31)
+    watch(None)
+    assert said == []
+    words["c"] = claims.HOLDS
+    watch(None)
+    watch(None)
+    assert len(said) == 1
+    assert said[0].startswith("  31 s  c    ✓ holds")
+    words["c"] = claims.OPEN
+    watch(None)
+    assert "? inconclusive" in said[-1]
+    assert max(map(len, said)) <= 78
+
+
+def test_what_a_place_lacks_is_said_of_its_claims(monkeypatch):
+    """Without an engine, what one decides cannot be decided; the quota of a plain group can."""
+    lacking = {"docker-runc": "private-engine: no dockerd"}
+    monkeypatch.setattr(
+        spec, "missing", lambda specs, *, engine: {n: w for n, w in lacking.items() if n in specs}
+    )
+    found = {p.claim: p for p in host.prospects(startup)}
+    assert found["startup-kernel"].lacks == "private-engine: no dockerd"
+    assert not any(p.lacks for p in host.prospects(quota))
+
+
+def test_a_control_is_needed_too(monkeypatch):
+    """The engine that is the A/A control is one of those that decide; other parts need none."""
+    monkeypatch.setattr(spec, "missing", lambda specs, *, engine: {})
+    assert "engine-proxy-again" in {p.claim: p for p in host.prospects(ports)}["C17"].places
+    monkeypatch.setattr(
+        spec, "missing",
+        lambda specs, *, engine: {"engine-proxy-again": "no"} if "engine-proxy" in specs else {},
+    )  # fmt: skip
+    found = {p.claim: p for p in host.prospects(ports)}
+    assert "engine-proxy-again" not in found["C17"].places
+    assert not found["C17"].lacks
+
+
+def test_emulated_places_are_left_out_where_they_decide_nothing(monkeypatch):
+    """Without KVM no microVM is measured for a report; what packs a disk is."""
+    monkeypatch.setattr(host, "_poor", lambda spec: "kvm: none" if spec.better_with else "")
+    monkeypatch.setattr(spec, "missing", lambda specs, *, engine: {})
+    kept = host.worthwhile(startup)
+    assert "microvm" not in kept
+    assert {"full-vm", "docker-runc", "process"} <= set(kept)
+    monkeypatch.setattr(host, "_poor", lambda spec: "")
+    assert set(host.worthwhile(startup)) == set(startup.PLACES)
+
+
+def test_only_what_an_experiment_needs_is_prepared(monkeypatch):
+    """Nothing else is downloaded, and no guest is booted for a quota."""
+    made = []
+    monkeypatch.setattr(prepare.cache, "ensure", made.append)
+    assert prepare.run(lambda line: None, []) == {}
+    assert made == []
