@@ -10,7 +10,8 @@ say), and each is run once per session, while the kernel reports which of its
 files are opened from the start of the runtime to the end of the server.
 
 Moving is measured with generated images of eight sizes, alike in all but size:
-a fresh engine per session pulls each from a real registry, over links that a
+fresh engines, a new one after every twelve moves (one per session in version 1
+of the data, where it aged), pull each from a real registry, over links that a
 token bucket limits or nothing does. The same files are pulled as an image with
 seven eighths of its bytes in one layer, as that image with this layer there
 already, and as an image of eight even layers. Disks with the same files, as

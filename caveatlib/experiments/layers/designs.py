@@ -50,6 +50,6 @@ DESIGNS = (
         sessions=1,
     ),
     Design("opened", tuple(_inside(p, "opened") for p in (FULL, MINIMAL, SCRATCH)), block_s=8),
-    Design("moving", _moves(), block_s=90, lead_in=True),
+    Design("moving", _moves(), block_s=130, lead_in=True),
 )
 """The contents of an image do not vary: they are read once."""

@@ -55,6 +55,9 @@ class Trials(frames.Trials):
 
     moved_s: Series[float] = frames.measure("Request until everything was on the disk", "s")
     moved_bytes: Series[float] = frames.measure("Bytes sent over the link", "B")
+    engine_moves: Series[float] = frames.measure(
+        "Moves that the engine had made before", later=True
+    )
 
 
 class Packages(frames.OfTrial):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 import zlib
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -114,6 +115,30 @@ def test_a_pull_leaves_nothing_there(place, kind):
     first, second = (place.pull(2, 0, kind=kind)["moved_bytes"] for _ in range(2))
     assert second == pytest.approx(first, rel=0.05)
     assert place._engine.call("images", place._engine.api.images) == []
+
+
+def test_a_fresh_engine_takes_over(place, monkeypatch):
+    """After so many moves, pulls or fetches; one that does not start fails its trial only."""
+    monkeypatch.setattr(moving, "MOVES_PER_ENGINE", 2)
+    place._moves = 2  # whatever ran before
+    first = place._engine.pid
+    found = [place.pull(2, 0), place.fetch(2, 0, packed=False)]
+    second = place._engine.pid
+    opened = place._opened
+    monkeypatch.setattr(place, "_opened", _unopened)
+    with pytest.raises(MeasurementError, match="no engine today"):
+        place.pull(2, 0)
+    monkeypatch.setattr(place, "_opened", opened)
+    found += [place.fetch(2, 0, packed=True), place.pull(2, 0)]
+    assert [move["engine_moves"] for move in found] == [0, 1, 0, 1]
+    assert len({first, second, place._engine.pid}) == 3
+    assert all(move["moved_bytes"] > 0 for move in found)
+
+
+@contextmanager
+def _unopened():
+    raise MeasurementError("no engine today")
+    yield
 
 
 def test_pulled_layers_are_exact(place):
