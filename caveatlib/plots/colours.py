@@ -34,6 +34,10 @@ NAMED = {
     "simulated": ORANGE,
     "opened": BLUE,
     "never opened": GREY,
+    # What became of a neighbour.
+    "unharmed": BLUE,
+    "harmed": ORANGE,
+    "ended": VERMILLION,
 }
 """Names that more than one figure shows; what is not listed takes what is left of the palette."""
 

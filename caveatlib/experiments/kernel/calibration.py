@@ -1,0 +1,56 @@
+"""Cases of `kernel` whose true value is known, and the same fault twice."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.experiments.kernel.designs import AGAIN, HARMLESS, arm
+from caveatlib.experiments.kernel.schema import NEIGHBOURS
+from caveatlib.experiments.kernel.tenants import TASKS
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Control, Known
+
+BOMB = arm("one-guest", "tasks", limited=1).where()
+
+
+def _exits(place: str, design: str, column: str, truth: float) -> Known:
+    where = {**arm(place, "exit").where(), "design": design}
+    name = f"{column} when one exits, {place}"
+    contrast = stats.Contrast(name, column, where, None, kind="difference")
+    return Known(name=name, contrast=contrast, truth=truth, within=0, relative=False)
+
+
+KNOWN = (
+    *(
+        _exits(place, design, "survivors", NEIGHBOURS)
+        for place, design in (("one-guest", "exit"), ("four-guests", "apart"), ("gvisor", "sentry"))
+    ),
+    _exits("one-guest", "exit", "culprit_ended", 1),
+    Known(
+        name=f"tasks of a fork bomb under a limit of {TASKS}",
+        contrast=stats.Contrast("tasks", "tasks", BOMB, None, kind="difference"),
+        truth=TASKS,
+        within=0,
+        relative=False,
+    ),
+)
+CONTROLS = (
+    Control(
+        name="neighbours' heartbeat when one exits, again",
+        contrast=stats.Contrast(
+            "heartbeat",
+            "beat_s",
+            {**AGAIN.where(), "design": "exit"},
+            {**HARMLESS.where(), "design": "exit"},
+        ),
+    ),
+)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`.
+
+    One that exits harms nobody, a limit of N tasks gives N, and the same fault twice.
+    """
+    return calibration.calibrate(trials, KNOWN, CONTROLS)
