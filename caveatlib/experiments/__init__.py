@@ -4,9 +4,9 @@ from types import ModuleType
 
 from caveatlib import store
 from caveatlib.errors import UsageError
-from caveatlib.experiments import entropy, kernel, layers, platform, ports, quota, startup
+from caveatlib.experiments import entropy, kernel, layers, limits, platform, ports, quota, startup
 
-ALL: tuple[ModuleType, ...] = (layers, startup, ports, quota, kernel, entropy, platform)
+ALL: tuple[ModuleType, ...] = (layers, startup, ports, quota, kernel, limits, entropy, platform)
 
 
 def recorded() -> tuple[ModuleType, ...]:

@@ -51,6 +51,17 @@ def text_before(file: int, line: str, timeout_s: float) -> str:
     return text[: found.start()].decode(errors="replace")
 
 
+def text_to_end(file: int, timeout_s: float) -> str:
+    """Read from a file descriptor until its end, or until the time is over; return it all."""
+    deadline, text = time.monotonic() + timeout_s, b""
+    while (left := deadline - time.monotonic()) > 0 and readable(file, left):
+        more = os.read(file, 65536)
+        if not more:
+            break
+        text += more
+    return text.decode(errors="replace")
+
+
 def _line(wanted: str, text: bytes) -> re.Match | None:
     # Firmware and kernel may have left something on the same line.
     return re.search(re.escape(wanted).encode() + rb"\r?\n", text)

@@ -33,6 +33,7 @@ def measured(tmp_path_factory, worker_id):
             loaded[experiment] = trials.get(experiment, source=folder)
         return loaded[experiment].copy(deep=False)
 
+    get.folder = folder
     return get
 
 

@@ -26,7 +26,12 @@ class Connection:
         The engine's version.
     api : docker.APIClient
         Call its functions through `call`.
+    cgroup : str
+        Control group that the containers of a private engine lie in, from the root of each
+        hierarchy; empty for the reader's own.
     """
+
+    cgroup = ""
 
     def __init__(
         self,

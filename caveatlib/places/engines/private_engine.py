@@ -20,7 +20,7 @@ from typing import TypeVar
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
 from caveatlib.places import leases, privileges, rootfs, runc
 from caveatlib.places.base import Capability
-from caveatlib.places.cgroups import cgroupfs
+from caveatlib.places.cgroups import caps, cgroupfs
 from caveatlib.places.engines import apart
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
@@ -65,6 +65,7 @@ def private_engine(
     congestion_control: str = "",
     insecure_registries: Sequence[str] = (),
     socket_group: str = "root",
+    cap: caps.Cap | None = None,
 ) -> Iterator[Engine]:
     """Start a Docker engine and end it, and all it made, on leaving.
 
@@ -83,11 +84,13 @@ def private_engine(
         Registries reached without TLS.
     socket_group : str
         Group that may use the engine's socket.
+    cap : caps.Cap, optional
+        What all of its containers together may have; the engine itself lies outside.
 
     Raises
     ------
     Unavailable
-        If no private engine can be started here.
+        If no private engine can be started here, or no cap made.
     UsageError
         If a runtime is unknown.
     MeasurementError
@@ -99,6 +102,8 @@ def private_engine(
     known = _programs(runtimes)
     leases.sweep()
     with leases.leased() as lease:
+        if cap is not None:
+            caps.put(lease.cgroup, cap)
         config = {
             "storage-driver": storage_driver,
             "userland-proxy": userland_proxy,
@@ -112,6 +117,7 @@ def private_engine(
         with _running(lease, congestion_control) as (process, url):
             pid = _first_process(process, lease)
             with contextlib.closing(_opened(url, pid, settings, process, lease)) as engine:
+                engine.cgroup = lease.cgroup
                 yield engine
 
 
