@@ -11,7 +11,6 @@ from caveatlib.experiments import entropy
 from caveatlib.experiments.entropy.workloads import COMPUTED, DRAINED, GUESTS, HAVEGED, ONE, QUIET
 from caveatlib.places import spec
 
-
 # An A/A control fails by chance in one run of twenty; what is exchanged here is no control.
 DECISIONS = [replace(d, null=None) if isinstance(d, Effect) else d for d in entropy.DECISIONS]
 
