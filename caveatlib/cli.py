@@ -395,6 +395,53 @@ def check(
             _say(f"  {line}")
 
 
+class Form(StrEnum):
+    """Formats of other tools."""
+
+    hyperfine = "hyperfine"
+    pyperf = "pyperf"
+    rebench = "rebench"
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="experiment, or imported")],
+    form: Annotated[Form, typer.Option("--as", help="format of another tool")],
+    measure: Annotated[str, typer.Option(help="column of the trials, e.g. first_output_s")],
+    source: Annotated[str, typer.Option(help="recorded, or a folder of a run")] = "recorded",
+    out: Annotated[Path | None, typer.Option(help="file; default standard output")] = None,
+) -> None:
+    """Write a measure of a run for the tools of hyperfine, pyperf or ReBench."""
+    from caveatlib import exchange, trials
+    from caveatlib.experiments import by_name
+    from caveatlib.support.paths import write_files
+
+    experiment = exchange.imported if name == exchange.imported.NAME else by_name(name)
+    run = trials.open(experiment, source=source)
+    content, failed = exchange.export(run, form.value, measure=measure)
+    if failed:
+        _say(f"{failed} failed trials have no value, and are not in the file.", err=True)
+    if out is None:
+        typer.echo(content.decode(), nl=False)
+    else:
+        write_files(out.parent, {out.name: content})
+        _say(f"Written: {out}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="JSON of hyperfine or pyperf")],
+    out: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
+) -> None:
+    """Make a run of what hyperfine or pyperf measured, marked as imported."""
+    from caveatlib import exchange
+
+    folder = out or Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    run = exchange.adopt(file, folder)
+    _say(repr(run), *run.experiment.summarize(run.trials).to_string().split("\n"))
+    _say(f"Written: {folder}")
+
+
 @app.command()
 def record(
     name: Annotated[str, typer.Argument(help="experiment")],

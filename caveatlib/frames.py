@@ -23,7 +23,7 @@ from pandera.typing.pandas import Series
 
 from caveatlib.errors import DataError
 
-SOURCES = ("live", "recorded", "simulated", "literature")
+SOURCES = ("live", "recorded", "simulated", "literature", "imported")
 
 UNAVAILABLE = "unavailable: "
 """How the error of an arm begins that this machine could not even try."""

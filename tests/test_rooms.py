@@ -32,7 +32,7 @@ ROOMS = (
     ("trials",),
     ("experiments",),
     ("host", "prepare"),
-    ("runs",),
+    ("runs", "exchange"),
     ("scorecard",),
     ("schedule",),
     ("page",),

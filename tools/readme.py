@@ -59,7 +59,8 @@ def _commands() -> str:
     rows = []
     for command in app.registered_commands:
         said = command.callback.__doc__.partition("\n")[0]
-        rows.append(f"| `caveatlib {command.callback.__name__}` | {said} |")
+        name = command.name or command.callback.__name__
+        rows.append(f"| `caveatlib {name}` | {said} |")
     return "\n".join(["| Command | Does |", "|---|---|", *rows])
 
 

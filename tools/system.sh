@@ -18,7 +18,7 @@ wanted=(
     busybox=busybox-static iperf3=iperf3 runc=runc crun=crun runsc=runsc
     docker-registry=docker-registry qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap
     mkfs.ext4=e2fsprogs zstd=zstd umoci=umoci skopeo=skopeo bsdtar=libarchive-tools
-    chromium=chromium gcc=gcc strace=strace
+    chromium=chromium gcc=gcc strace=strace hyperfine=hyperfine
 )
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.

@@ -16,6 +16,7 @@ from caveatlib.claims import Decision
 from caveatlib.claims.rules import counted
 from caveatlib.errors import UsageError
 from caveatlib.frames import Series, field, measure
+from caveatlib.measuring import integrity
 from caveatlib.measuring.experiment import Experiment
 from caveatlib.runs.contributions import COMMUNITY, OURS
 from caveatlib.runs.sides import Side, effects, is_ratio, measured_with, sides
@@ -146,6 +147,7 @@ def pool(runs: Sequence[tuple[Run, str]]) -> Pool:
         raise UsageError(f"Runs of {', '.join(map(repr, names))}. Must be of one experiment.")
     experiment = runs[0][0].experiment
     joined = _machines(runs)
+    _check_together(experiment, runs)
     tables = [effects(side).set_index("claim") for side, _, _ in joined]
     decisions = [d for d in experiment.DECISIONS if is_ratio(d)]
     rows = [row for decision in decisions for row in _ratios(decision, joined, tables)]
@@ -192,6 +194,19 @@ def write(pooled: Pool, folder: str | os.PathLike) -> Path:
     )
     write_folder(target, files)
     return target
+
+
+def _check_together(experiment: Experiment, runs: Sequence[tuple[Run, str]]) -> None:
+    """Guard against trials that are in several packages: a run under another name, e.g.
+
+    Two machines may have begun in the same second, so a run is named by its machine, too.
+    """
+    tables = {}
+    for name in ("trials", "warmups", "interrupted"):
+        parts = [run.table(name) for run, _ in runs]
+        whole = pd.concat(parts, ignore_index=True)
+        tables[name] = whole.assign(run=whole["run"] + " on " + whole["machine"])
+    integrity.check_tables(tables, experiment.Trials)
 
 
 def _machines(runs: Sequence[tuple[Run, str]]) -> list[tuple[Side, str, str]]:

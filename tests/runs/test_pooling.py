@@ -12,7 +12,7 @@ import pytest
 from runs import made
 
 from caveatlib import cli, frames, plots, runs, stats, trials
-from caveatlib.errors import UsageError
+from caveatlib.errors import DataError, UsageError
 from caveatlib.experiments import quota, startup
 from caveatlib.runs import pooling, telling
 from caveatlib.runs.contributions import COMMUNITY, OURS
@@ -95,6 +95,8 @@ def test_other_conditions_are_not_combined():
     first = trials.open(quota, source="recorded")
     other = trials.Run(first.experiment, "other", folder=first.folder, version=first.version)
     rows = other.trials
+    # Another machine's clock reads other digits.
+    rows = rows.assign(**{c: rows[c] * 1.0000003 for c in frames.measures(quota.Trials)})
     other._tables["trials"] = rows.assign(
         run="later " + rows["run"],
         machine=machine(2),
@@ -138,6 +140,16 @@ def test_runs_of_one_machine_count_once(several):
     assert row["runs"] == "2027-01-01T10:00:00Z 2027-01-02T10:00:00Z"
     with pytest.raises(UsageError, match="'2027-01-02T10:00:00Z' is given twice"):
         runs.pool([*given, given[1]])
+
+
+def test_a_copied_run_is_noticed(several):
+    """The trials of one machine, sent in again as another machine's on another day."""
+    (run, _), (other, _) = given = several([1.5, 1.5])
+    copied = run.trials.assign(run="2027-02-01T10:00:00Z", machine=machine(2))
+    assert len(other.trials)  # read, and then replaced
+    other._tables["trials"] = copied
+    with pytest.raises(DataError, match="A clock does not repeat itself: trials were copied"):
+        runs.pool(given)
 
 
 def test_experiments_are_not_mixed(several):
