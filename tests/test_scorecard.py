@@ -4,6 +4,7 @@ Seen to fail: with the first of two machines only; with `_cut` left out of `line
 """
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -13,6 +14,7 @@ from caveatlib import claims, frames, scorecard, trials
 from caveatlib.claims import Claim, Count, Whole
 from caveatlib.errors import DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, recorded, startup
+from caveatlib.page import cards
 
 pytestmark = pytest.mark.beside
 
@@ -191,6 +193,39 @@ def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
     assert scorecard._read(startup, str(tmp_path)) is None
     with pytest.raises(UsageError, match="'nowhere'"):
         scorecard._read(startup, "nowhere")
+
+
+def test_what_is_not_recorded_yet_names_the_command(monkeypatch, tmp_path):
+    """Each of its claims says what decides it; left out of somebody's run it says nothing."""
+    made = little(verdict("C10"), verdict("C10/waits"))
+    monkeypatch.setattr(scorecard, "ALL", (made,))
+    monkeypatch.setattr(scorecard.store, "versions", lambda name: [])
+    entry = next(e for e in scorecard.entries("recorded") if e.id == "C10")
+    assert entry.word == claims.NOT_MEASURED
+    assert "`sudo caveatlib measure little`" in entry.verdicts[0].because
+    assert "measure little" in entry.parts["C10/waits"][0].because
+    assert entry.history
+    (tmp_path / "quota").mkdir()
+    (tmp_path / "quota" / "datapackage.json").write_text("{}")
+    entry = next(e for e in scorecard.entries({"other": str(tmp_path)}) if e.id == "C10")
+    assert (entry.word, entry.verdicts) == (scorecard.NOT_YET, ())
+    monkeypatch.setattr(scorecard.store, "versions", lambda name: [1])
+    monkeypatch.setattr(scorecard, "_read", lambda experiment, source: rows("m"))
+    entry = next(e for e in scorecard.entries("recorded") if e.id == "C10")
+    assert entry.word == claims.HOLDS
+
+
+def test_then_and_now_stands_beside_a_verdict(given):
+    """A statement that is measured has its history folded, and the measurement as its answer."""
+    given(verdict("C10", because="Nobody waits."))
+    (entry,) = (e for e in scorecard.entries({"little": "x"}) if e.id == "C10")
+    assert entry.word == claims.HOLDS
+    shown = cards.card(replace(entry, experiment="entropy"), data=False)
+    answer, _, folded = shown.partition("<details>")
+    assert "Nobody waits" in answer
+    assert entry.history.now not in answer
+    assert entry.history.then in folded
+    assert entry.history.now in folded
 
 
 def test_damaged_data_are_an_error_and_no_silence(monkeypatch):

@@ -1,6 +1,8 @@
 """What a guest boots from."""
 
+import lzma
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +84,33 @@ def test_another_kernel_another_initramfs(monkeypatch, tmp_path, require):
         version.write_text(number)
         seen.add(cache.checksum(guest.INITRAMFS))
     assert len(seen) == 3
+
+
+def test_more_modules_are_of_the_same_kernel(monkeypatch, tmp_path):
+    """They lie in an archive of their own, packed or not; one that the kernel lacks is named."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kernel = cache.path(guest.KERNEL)
+    kernel.mkdir(parents=True)
+    (kernel / "version").write_text("6.1-cloud")
+    asked = []
+
+    def run(argv, *, cwd=None, **options):
+        asked.append(argv)
+        if "download" in argv:
+            (cwd / "kernel.deb").touch()
+        else:
+            tree = Path(argv[-1]) / "lib/modules"
+            tree.mkdir(parents=True)
+            (tree / "plain.ko").write_bytes(b"plain module")
+            (tree / "packed.ko.xz").write_bytes(lzma.compress(b"packed module"))
+        return ""
+
+    monkeypatch.setattr(programs, "run", run)
+    made = cache.ensure(guest.more_modules("two", ("plain", "packed"))) / "initramfs"
+    assert asked[0][-1] == "linux-image-6.1-cloud"
+    assert b"modules/packed.ko" in made.read_bytes()
+    assert b"packed module" in made.read_bytes()
+    assert b"plain module" in made.read_bytes()
+    with pytest.raises(Unavailable, match="no module absent"):
+        cache.ensure(guest.more_modules("none", ("plain", "absent")))
+    assert not list(cache.folder().glob("guest-modules-none-*"))

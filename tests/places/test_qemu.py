@@ -256,3 +256,14 @@ def test_port_zero(guest):
     """A workload without a port cannot be connected to."""
     with pytest.raises(UsageError, match="port 0"):
         guest(fake_qemu.DEAF).connect(1)
+
+
+def test_other_hardware(guest, tmp_path):
+    """What a CPU lacks, and further devices, are told to QEMU as they are named."""
+    machine = fake_qemu.machine(tmp_path, fake_qemu.DEAF)
+    line = qemu.command(machine, 3, 4)
+    assert line[line.index("-cpu") + 1] in ("max", "host")
+    other = dataclasses.replace(machine, cpu="-rdrand", devices=("virtio-rng-device",))
+    line = qemu.command(other, 3, 4)
+    assert line[line.index("-cpu") + 1] in ("max,-rdrand", "host,-rdrand")
+    assert line[line.index("virtio-rng-device") - 1] == "-device"

@@ -22,10 +22,10 @@ from caveatlib.experiments.limits.decisions import CONTROLS, DECISIONS, KNOWN, a
 from caveatlib.experiments.limits.designs import DESIGNS
 from caveatlib.experiments.limits.figures import plot, plot_failures, plot_latency, plot_timeline
 from caveatlib.experiments.limits.highlights import highlights
+from caveatlib.experiments.limits.neighbours import BEAT, HOG
 from caveatlib.experiments.limits.places import PLACES
 from caveatlib.experiments.limits.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.limits.tables import harm, timeline
-from caveatlib.instruments.neighbours import BEAT, HOG
 from caveatlib.places.base import TrialResult
 
 __all__ = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caveatlib.errors import MeasurementError, Unavailable
-from caveatlib.instruments.neighbours import BEAT, HOG
+from caveatlib.experiments.limits.neighbours import BEAT, HOG
 from caveatlib.places import compiled
 from caveatlib.places.base import Workload
 from caveatlib.places.cgroups import caps, cgroup, cgroupfs

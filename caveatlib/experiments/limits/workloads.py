@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from caveatlib.errors import FAILURES, MeasurementError
-from caveatlib.instruments.neighbours import BEAT, HOG, beats
+from caveatlib.experiments.limits.neighbours import BEAT, HOG, beats
 from caveatlib.places.base import TrialResult, Workload
 from caveatlib.places.output import await_lines, text_to_end
 from caveatlib.support.processes import readable

@@ -15,7 +15,7 @@ from caveatlib import claims, plots, stats, trials
 from caveatlib.errors import DataError, MeasurementError, UsageError
 from caveatlib.experiments import limits
 from caveatlib.experiments.limits import designs, places, workloads
-from caveatlib.instruments.neighbours import beats
+from caveatlib.experiments.limits.neighbours import beats
 from caveatlib.places import leases
 from caveatlib.places.cgroups import caps
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 BURN = """
 import sys, time
 from caveatlib.experiments.limits import places
-from caveatlib.instruments.neighbours import HOG
+from caveatlib.experiments.limits.neighbours import HOG
 from caveatlib.places.base import Workload
 with places.capped_engine() as place:
     place.require_cap()
