@@ -14,6 +14,7 @@ from caveatlib.claims.model import (
     FAILS,
     HOLDS,
     LONGEST_HEADLINE,
+    MIXED,
     NOT_MEASURED,
     OPEN,
     Claim,
@@ -215,6 +216,7 @@ class Sides(NamedTuple):
 _SIDES = {
     HOLDS: "holds for",
     FAILS: "not for",
+    MIXED: "mixed for",
     OPEN: "undecided for",
     NOT_MEASURED: "not measured for",
 }

@@ -4,9 +4,29 @@ from types import ModuleType
 
 from caveatlib import store
 from caveatlib.errors import UsageError
-from caveatlib.experiments import entropy, kernel, layers, limits, platform, ports, quota, startup
+from caveatlib.experiments import (
+    entropy,
+    kernel,
+    layers,
+    limits,
+    platform,
+    ports,
+    quota,
+    startup,
+    trust,
+)
 
-ALL: tuple[ModuleType, ...] = (layers, startup, ports, quota, kernel, limits, entropy, platform)
+ALL: tuple[ModuleType, ...] = (
+    layers,
+    startup,
+    ports,
+    quota,
+    kernel,
+    limits,
+    entropy,
+    platform,
+    trust,
+)
 
 
 def recorded() -> tuple[ModuleType, ...]:
