@@ -10,12 +10,13 @@ from caveatlib.experiments.trust.facts import TOOLS
 from caveatlib.experiments.trust.tables import ACCEPTED, CHANGED, ages, matrix
 from caveatlib.experiments.trust.tampering import CONTROLS
 
-REFUSED, TAKEN, WRONG, VARIES = "refused", ACCEPTED, CHANGED, "varies"
+REFUSED, VARIES = "refused", "varies"
+_BLUE, _VERMILLION, _, _ORANGE, _PINK, *_ = plots.PALETTE
 _MARKS = {
-    REFUSED: ("o", plots.COLOURS[0]),
-    TAKEN: ("s", plots.COLOURS[1]),
-    WRONG: ("X", plots.COLOURS[4]),
-    VARIES: ("D", plots.COLOURS[3]),
+    REFUSED: ("o", _BLUE),
+    ACCEPTED: ("s", _ORANGE),
+    CHANGED: ("X", _VERMILLION),
+    VARIES: ("D", _PINK),
 }
 
 
@@ -29,7 +30,7 @@ def _kind(words: str) -> str:
 def plot(trials: pd.DataFrame, ax=None):
     """Draw what each tool did about each tampering: a row per tool and form."""
     table = matrix(trials)
-    ax = ax or plots.new_axes(height=1.6 + 0.28 * max(1, len(table)), width=8.5)
+    ax = ax or plots.new_axes(height=2.2 + 0.26 * max(1, len(table)), width=8.5)
     points: dict[str, list[tuple[int, int]]] = {kind: [] for kind in _MARKS}
     for row, (_, cells) in enumerate(table.iterrows()):
         for column, words in enumerate(cells):
@@ -37,17 +38,18 @@ def plot(trials: pd.DataFrame, ax=None):
                 points[_kind(words)].append((column, row))
     for kind, where in points.items():
         if where:
-            marker, colour = _MARKS[kind]
-            ax.scatter(*zip(*where, strict=True), marker=marker, color=colour, s=50, label=kind)
-    names = [f"{TOOLS[tool]}, {form}" for tool, form in table.index]
-    ax.set_yticks(range(len(names)), [plots.literal(name) for name in names])
+            marker, tint = _MARKS[kind]
+            ax.scatter(*zip(*where, strict=True), marker=marker, color=tint, s=50, label=kind)
+    names = [plots.literal(f"{TOOLS[tool]}, {form}") for tool, form in table.index]
+    ax.set_yticks(range(len(names)), names)
     columns = [plots.literal(name) for name in table.columns]
     ax.set_xticks(range(len(columns)), columns, rotation=40, ha="right")
     ax.set_xlabel("what was changed")
     ax.invert_yaxis()
-    ax.grid(alpha=0.2)
     if len(table):
         ax.legend(frameon=False, ncols=len(_MARKS), loc="lower left", bbox_to_anchor=(0, 1))
+    title = "Which tampered images tools refuse"
+    plots.finish(ax, title=title, grid="both", legend_above=True)
     return plots.say(ax, _told(table))
 
 
@@ -66,12 +68,11 @@ def plot_ages(trials: pd.DataFrame, ax=None):
     """Draw on how many days an image lacks a security update, over its age."""
     table = ages(trials).dropna()
     ax = ax or plots.new_axes(height=2.6)
-    ax.plot(table.index, table["lacking_share"] * 100, "o-", color=plots.colour(0))
+    ax.plot(table.index, table["lacking_share"] * 100, "o-", color=_BLUE)
     ax.set_xlabel("age of the image in days")
     ax.set_ylabel("% of the days")
     ax.set_ylim(0, 105)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25)
+    plots.finish(ax, title="Days on which an image lacks a security update", grid="both")
     told = [f"{age:.0f} days {share * 100:.0f} %" for age, share in table["lacking_share"].items()]
     said = ", ".join(told) or "nothing was measured"
     return plots.say(ax, f"Days on which an image lacks a security update, by its age: {said}.")
