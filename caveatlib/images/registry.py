@@ -11,9 +11,10 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from urllib.parse import urljoin, urlsplit
 
-from caveatlib.errors import DeadlineExceeded, ImageError, Unavailable, UsageError
+from caveatlib.errors import CaveatError, DeadlineExceeded, ImageError, Unavailable, UsageError
 from caveatlib.images import documents, layers, names
 from caveatlib.images.limits import Budget, OverLimit
 
@@ -27,6 +28,25 @@ _LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _ACCEPT = ", ".join((*documents.INDEX_TYPES, *documents.MANIFEST_TYPES))
 _CHUNK = 1 << 17
 READ_TIMEOUT_S = 30
+
+
+@cache
+def _session_type() -> type:
+    """Return a session of requests that asks nobody but this machine without HTTPS."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp):
+            target = super().get_redirect_target(resp)
+            where = urlsplit(urljoin(resp.url, target or ""))
+            if where.scheme == "http" and not _LOCAL.fullmatch(where.hostname or ""):
+                raise Unavailable(
+                    f"Registry {urlsplit(resp.url).netloc} redirects to plain HTTP on another "
+                    "machine. Must be HTTPS."
+                )
+            return target
+
+    return Session
 
 
 class Registry:
@@ -44,7 +64,6 @@ class Registry:
     def __init__(
         self, reference: str, *, budget: Budget, hash_files: bool = False, deadline_s: float = 600
     ):
-        import requests
 
         match = _REFERENCE.fullmatch(reference)
         if not match:
@@ -59,23 +78,10 @@ class Registry:
         self._budget, self._hash_files = budget, hash_files
         self._end = time.monotonic() + deadline_s
         self._root: tuple[str, bytes] | None = None
-        self._session = requests.Session()
+        self._session = _session_type()()
         # The environment's proxies are used, its passwords (netrc) are not.
         self._session.auth = lambda request: request
         self._session.max_redirects = 5
-        follow = self._session.get_redirect_target
-        self._session.get_redirect_target = lambda answer: self._redirect(answer, follow(answer))
-
-    def _redirect(self, answer, target: str | None) -> str | None:
-        """Return where an answer leads; nobody but this machine is asked without HTTPS."""
-        if target:
-            where = urlsplit(urljoin(answer.url, target))
-            if where.scheme == "http" and not _LOCAL.fullmatch(where.hostname or ""):
-                raise Unavailable(
-                    f"Registry {self._host} redirects to plain HTTP on another machine. "
-                    "Must be HTTPS."
-                )
-        return target
 
     def root(self) -> tuple[bytes, str]:
         """Return the manifest or index that the reference names, and its media type."""
@@ -143,6 +149,8 @@ class Registry:
                 while chunk := read(_CHUNK, decode_content=False):
                     self._left()
                     yield chunk
+        except CaveatError:  # a DeadlineExceeded is an OSError, too
+            raise
         except (requests.RequestException, OSError) as problem:
             raise self._unavailable(problem) from None
         except Exception as problem:
@@ -171,6 +179,8 @@ class Registry:
             response = self._ask(
                 self._base + path, headers={"Accept": _ACCEPT, "Accept-Encoding": "identity"}
             )
+        except CaveatError:
+            raise
         except (requests.RequestException, OSError, ValueError) as problem:
             raise self._unavailable(problem) from None
         left_https = self._scheme == "https" and urlsplit(response.url).scheme != "https"

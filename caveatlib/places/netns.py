@@ -39,10 +39,13 @@ def call_in(pid: int, function: Callable[[], T]) -> T:
     thread = threading.Thread(target=run, name="caveatlib-netns")
     thread.start()
     thread.join()
-    value, error = result[0]
-    if error is not None:
-        raise error
-    return value
+    value, error = result.pop()
+    try:
+        if error is not None:
+            raise error
+        return value
+    finally:
+        del error  # else it and this frame hold each other, and with them an open socket
 
 
 def socket_in(

@@ -68,24 +68,29 @@ class Site:
         Where tools may write.
     address : str
         ``host:port`` of the registry, in its network namespace.
+    timeout_s : float
+        How long a program may take.
     """
 
     pid: int
     storage: Path
     folder: Path
     address: str = f"{HOST}:{PORT}"
+    timeout_s: float = TOOL_S
 
     @property
     def repository(self) -> str:
         """Return the name under which the images are asked for, without tag or digest."""
         return f"{self.address}/{made.NAME}"
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = TOOL_S, **options) -> str:
+    def run(self, argv: Sequence[str], **options) -> str:
         """Run a program beside the registry; see `programs.run`."""
         home = {"HOME": str(self.folder), "COSIGN_PASSWORD": "", **options.pop("env", {})}
         inside = ["nsenter", f"--target={self.pid}", "--net", "--pid", "--mount", "--"]
         what = Path(argv[0]).name
-        return programs.run([*inside, *argv], timeout_s=timeout_s, what=what, env=home, **options)
+        return programs.run(
+            [*inside, *argv], timeout_s=self.timeout_s, what=what, env=home, **options
+        )
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function in the registry's network namespace."""

@@ -28,7 +28,7 @@ _SAID = {
         r"manifest verification failed|Manifest does not match|The manifest has the digest"
         r"|get manifest: .*digest mismatch"
     ),
-    PACKING: (r"gzip: invalid|flate: corrupt|invalid tar header|unexpected EOF|data are corrupt"),
+    PACKING: (r"gzip: invalid|flate: corrupt|invalid tar header|data are corrupt"),
 }
 
 
