@@ -13,6 +13,7 @@ _MODULES = (
     "errors",
     "exchange",
     "experiments",
+    "fleet",
     "frames",
     "host",
     "images",

@@ -128,8 +128,11 @@ def measure(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="go on with an interrupted run")] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="on every host of this Dask cluster, tcp://HOST:PORT")
+    ] = None,
 ) -> None:
-    """Measure experiments on this machine."""
+    """Measure experiments on this machine, or on every host of a Dask cluster."""
     from caveatlib import trials
     from caveatlib.experiments import by_name
     from caveatlib.measuring.plan import Plan, resumed
@@ -140,6 +143,12 @@ def measure(
     folder = resume or out or Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     chosen = [p.strip() for p in places.split(",") if p.strip()] if places else None
     asked = Plan(places=chosen, sessions=sessions, budget_s=budget_s, seed=seed, engine=engine)
+    if scheduler and resume:
+        raise UsageError(
+            f"Both --resume {str(resume)!r} and --scheduler. A fleet goes on by itself: --out."
+        )
+    if scheduler:
+        return _measure_on_fleet(scheduler, experiments, folder, asked)
     for number, experiment in enumerate(experiments):
         # Before an engine that is none of the run's would be asked and shown.
         plan = resumed(experiment.NAME, folder, asked)[1] if resume else asked
@@ -150,6 +159,17 @@ def measure(
             _say("", _how_to_go_on(folder, names[number:], engine), err=True)
             raise
         _results(experiment, folder)
+
+
+def _measure_on_fleet(scheduler: str, experiments: list, folder: Path, plan) -> None:
+    """Measure on every host of a cluster; a line for each package."""
+    from caveatlib import fleet
+
+    with fleet.connect(scheduler) as client:
+        rows = fleet.measure(client, experiments, out=folder, plan=plan, say=_say)
+    if not rows["ok"].all():
+        raise MeasurementError(f"{(~rows['ok']).sum()} of {len(rows)} packages did not come back.")
+    _say(f"Written: {folder}")
 
 
 def _announce(experiment, folder: Path, plan) -> None:

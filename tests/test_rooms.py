@@ -32,7 +32,7 @@ ROOMS = (
     ("trials",),
     ("experiments",),
     ("host", "prepare"),
-    ("runs", "exchange"),
+    ("runs", "exchange", "fleet"),
     ("scorecard",),
     ("schedule",),
     ("page",),
@@ -139,6 +139,7 @@ import caveatlibs, os
 
 REPLAY = """
 import sys
+sys.modules["dask"] = None  # pandera imports it where it is installed, and it imports psutil
 from caveatlib import trials
 from caveatlib.experiments import quota
 assert len(quota.verdicts(trials.get(quota, source="recorded")))

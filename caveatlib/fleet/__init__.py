@@ -1,0 +1,10 @@
+"""Many hosts at once, on a Dask cluster: each measures by itself, packages come back checked.
+
+A worker of Dask on every host, e.g. ``dask worker tcp://scheduler:8786``, as the user who may
+measure there; caveatlib and Python of the same versions on all of them.
+"""
+
+from caveatlib.fleet.connecting import connect
+from caveatlib.fleet.measuring import measure
+
+__all__ = ["connect", "measure"]

@@ -1,0 +1,76 @@
+"""The cluster: a connection, and which of its workers stand for which host."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import urlsplit
+
+from caveatlib import __version__
+from caveatlib.errors import Unavailable, UsageError
+
+
+def connect(address: str, *, timeout_s: float = 10.0):
+    """Return a client of a Dask scheduler.
+
+    Raises
+    ------
+    Unavailable
+        If Dask is not installed, or the scheduler does not answer in time.
+    UsageError
+        If it is no address.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise Unavailable(
+            "A fleet needs Dask. Install it: pip install 'caveatlib[fleet]'"
+        ) from None
+    try:
+        return Client(address, timeout=timeout_s)
+    except ValueError:
+        raise UsageError(
+            f"Invalid address {address!r} of a scheduler. Must be tcp://HOST:PORT."
+        ) from None
+    except OSError:
+        raise Unavailable(
+            f"No scheduler of Dask answers at {address!r} within {timeout_s:g} s. "
+            "Start one: dask scheduler"
+        ) from None
+
+
+def hosts(client) -> dict[str, str]:
+    """Return one worker's address for each host of a cluster, by a name of the host.
+
+    Names are made from the hosts' addresses and do not show them, and stay as long as these.
+
+    Raises
+    ------
+    Unavailable
+        If the cluster has no worker, or one lacks caveatlib or has another version of it.
+    """
+    workers = sorted(client.nthreads())
+    if not workers:
+        raise Unavailable("The cluster has no worker. Start one on each host: dask worker ADDRESS")
+    found: dict[str, str] = {}
+    for worker in workers:
+        found.setdefault(name_of(worker), worker)
+    versions = client.run(version, workers=list(found.values()), on_error="return")
+    for name, worker in found.items():
+        here = versions.get(worker)
+        if here != __version__:
+            said = f"caveatlib {here}" if isinstance(here, str) else "no caveatlib that answers"
+            raise Unavailable(
+                f"Worker on {name} has {said}, this is {__version__}. Must have the same version."
+            )
+    return found
+
+
+def name_of(worker: str) -> str:
+    """Return the name of a worker's host: ``host-`` and a digest of its address."""
+    host = urlsplit(worker).hostname or worker
+    return f"host-{hashlib.sha256(host.encode()).hexdigest()[:8]}"
+
+
+def version() -> str:
+    """Return the version of caveatlib where this runs."""
+    return __version__

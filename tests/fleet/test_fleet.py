@@ -1,0 +1,203 @@
+"""Many hosts: two worker processes that stand for two hosts, on addresses of this machine.
+
+Seen to fail: with both workers taken for one host's two, a lost worker waited for, a task
+that begins a second time, and a package that is there measured again.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from caveatlib import cli, trials
+from caveatlib.errors import MeasurementError, Unavailable, UsageError
+from caveatlib.experiments import startup
+from caveatlib.fleet import connecting, measuring
+from caveatlib.measuring.plan import Plan
+
+distributed = pytest.importorskip("distributed")
+
+ADDRESSES = ("127.0.0.2", "127.0.0.3")
+QUICK = Plan(places=["process"], sessions=1, seed=1)
+SLOW = Plan(places=["process"], sessions=6, seed=1)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Return a scheduler's address and the workers' processes by the names of their hosts."""
+    address = _free()
+    scheduler = ("scheduler", "--host", address, "--no-dashboard")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_started(tmp_path / "scheduler", *scheduler))
+        workers = {
+            connecting.name_of(f"tcp://{host}:1"): stack.enter_context(
+                _worker(tmp_path / host, address, host)
+            )
+            for host in ADDRESSES
+        }
+        yield address, workers
+
+
+def _worker(folder: Path, scheduler: str, host: str):
+    words = ("worker", scheduler, "--host", host, "--no-nanny", "--no-dashboard")
+    return _started(folder, *words, "--nthreads", "1")
+
+
+def _free() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def _started(folder: Path, *words):
+    """Run a program of Dask with a temporary folder of its own, as another host has one."""
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *words],
+        env=os.environ | {"TMPDIR": str(folder)},
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def client(cluster):
+    """Return a client that sees both workers."""
+    with connecting.connect(cluster[0], timeout_s=60) as found:
+        found.wait_for_workers(2, timeout=60)
+        yield found
+
+
+def test_each_host_measures_and_a_second_call_skips(client, cluster, tmp_path):
+    """Packages come back whole, in a folder of each host; what is there is not measured again."""
+    said = []
+    rows = measuring.measure(client, [startup], out=tmp_path / "out", plan=QUICK, say=said.append)
+    assert rows["ok"].all()
+    assert set(rows["host"]) == set(cluster[1])
+    assert len(said) == 2
+    runs = [trials.open(startup, source=Path(folder)) for folder in rows["folder"]]
+    begun = {run.trials["run"].iloc[0] for run in runs}
+    assert all(run.trials["ok"].any() for run in runs)
+    again = measuring.measure(client, [startup], out=tmp_path / "out", plan=QUICK)
+    assert again["ok"].all()
+    after = {trials.open(startup, source=Path(f)).trials["run"].iloc[0] for f in again["folder"]}
+    assert after == begun
+    written = "".join(str(p) for p in (tmp_path / "out").rglob("*"))
+    assert not any(address in written for address in ADDRESSES)
+
+
+def test_a_host_that_dies_is_a_row_with_a_reason(client, cluster, tmp_path):
+    """The other's package is kept; asked again, the host measures, and the other is skipped."""
+    (dead, process), (alive, _) = cluster[1].items()
+    found, out = {}, tmp_path / "out"
+    task = threading.Thread(
+        target=lambda: found.update(rows=measuring.measure(client, [startup], out=out, plan=SLOW))
+    )
+    task.start()
+    journals = "caveatlib-fleet-run-*/startup/journal.jsonl"
+    _until(lambda: list((tmp_path / ADDRESSES[0]).glob(journals)))
+    process.send_signal(signal.SIGKILL)
+    (journal,) = (tmp_path / ADDRESSES[0]).glob(journals)
+    _until(lambda: _still(journal))  # what it had started ended with it
+    task.join(120)
+    rows = found["rows"].set_index("host")
+    assert rows.loc[dead, "error"] == "The host's worker ended while it measured."
+    assert not (out / dead).exists()
+    assert rows.loc[alive, "ok"]
+    first = (out / alive / "startup" / "trials.csv").read_bytes()
+    with _worker(tmp_path / "again", cluster[0], ADDRESSES[0]):
+        client.wait_for_workers(2, timeout=60)
+        again = measuring.measure(client, [startup], out=out, plan=QUICK)
+    assert again["ok"].all()
+    assert (out / alive / "startup" / "trials.csv").read_bytes() == first
+    assert (out / dead / "startup" / "trials.csv").is_file()
+
+
+def _until(holds, seconds=90):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "did not come"
+        time.sleep(0.2)
+
+
+def _still(path: Path) -> bool:
+    """Whether nothing is written to a file any more."""
+    size = path.stat().st_size
+    time.sleep(2)
+    return path.stat().st_size == size
+
+
+def test_nothing_begins_twice(tmp_path, monkeypatch):
+    """A task that Dask runs again after its worker was lost refuses, with the reason."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "caveatlib-fleet-abc").mkdir()
+    with pytest.raises(MeasurementError, match="had begun when its worker ended"):
+        measuring.measure_here("startup", {}, "abc")
+
+
+def test_one_measurement_per_host(tmp_path, monkeypatch):
+    """A second one, of whichever client, is refused while the first runs."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with measuring._alone(tmp_path / "caveatlib-fleet.lock"):
+        with pytest.raises(MeasurementError, match="Something else is being measured"):
+            measuring.measure_here("startup", {}, "abc")
+    assert not (tmp_path / "caveatlib-fleet-abc").exists()
+
+
+def test_a_failed_measurement_is_a_row(client, tmp_path):
+    """An option that no host can follow is a reason in each row, not an error of all."""
+    plan = Plan(places=["nowhere"], sessions=1)
+    rows = measuring.measure(client, [startup], out=tmp_path / "out", plan=plan)
+    assert list(rows["ok"]) == [False, False]
+    assert rows["error"].str.contains("Unknown place 'nowhere'").all()
+
+
+def test_another_version_is_refused(client, monkeypatch):
+    """Before anything begins, in one line that names the host."""
+    monkeypatch.setattr(connecting, "__version__", "9.9.9")
+    with pytest.raises(Unavailable, match=r"on host-\w{8} has caveatlib .+, this is 9\.9\.9"):
+        connecting.hosts(client)
+
+
+def test_a_scheduler_that_is_away():
+    """No answer, no address, no Dask: one line each."""
+    with pytest.raises(
+        Unavailable, match=r"No scheduler of Dask answers at 'tcp://127\.0\.0\.1:9'"
+    ):
+        connecting.connect("tcp://127.0.0.1:9", timeout_s=1)
+    with pytest.raises(UsageError, match="Invalid address 'nonsense://x'"):
+        connecting.connect("nonsense://x", timeout_s=1)
+
+
+def test_without_dask(monkeypatch):
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(Unavailable, match=r"pip install 'caveatlib\[fleet\]'"):
+        connecting.connect("tcp://127.0.0.1:9")
+
+
+def test_the_command(cluster, client, monkeypatch, capsys, tmp_path):
+    """A line for each host; a scheduler that is away is one line."""
+    monkeypatch.chdir(tmp_path)
+    words = ["measure", "startup", "--places", "process", "--sessions", "1", "--out", "here"]
+    monkeypatch.setattr("sys.argv", ["caveatlib", *words, "--scheduler", cluster[0]])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    told = capsys.readouterr()
+    assert end.value.code == 0, told.err
+    assert told.out.count("host-") == 2
+    assert len(list(Path("here").glob("host-*/startup/datapackage.json"))) == 2
