@@ -23,6 +23,7 @@ def run(
     day: int = 1,
     blocks: int = 15,
     noise: float = 0.02,
+    again: float = 1.0,
     source: str = "live",
     version: str = "0.1.0",
     facts: dict[str, str] | None = None,
@@ -35,6 +36,8 @@ def run(
     ----------
     ratio, noise : float
         True ratio, and the standard deviation of the logs.
+    again : float
+        Ratio of the A/A control, which is 1 on a machine that measures well.
     error : str
         Why the last trial failed; empty if it did not.
     rename : dict, optional
@@ -49,6 +52,7 @@ def run(
             arm = arms[number]
             took = arm.conditions["asked_s"] + 0.001
             took *= np.exp(rng.normal(0, noise)) * (ratio if arm.place == "namespaces" else 1)
+            took *= again if arm.conditions["replicate"] else 1
             rows.append(
                 {
                     "run": begun,

@@ -72,7 +72,7 @@ def test_a_run_is_told_what_to_leave_behind(tmp_path):
 
 def test_noise_is_said_and_refuses_nothing(contribute):
     """An A/A control that fails is named: what it limits is judged claim by claim."""
-    said = list(runs.check(contribute(noise=0.3)))
+    said = list(runs.check(contribute(again=1.3)))
     assert "failed:" in said[-2]
     assert "the same pause twice" in said[-2]
 
