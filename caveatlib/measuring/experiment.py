@@ -212,7 +212,7 @@ def _check_controls(experiment: Experiment, trials: pd.DataFrame) -> None:
             known |= stats.match(trials, contrast.arm)
             marked |= stats.match(trials, mark)
     if (stray := marked & ~known).any():
-        row = trials.loc[stray.idxmax()]
+        row = trials[stray].iloc[0]
         raise DataError(
             f"Row {row.name} is the A/A control of {row['place']!r} in design {row['design']!r}, "
             "which has none. Must be of an arm that is measured twice; were labels exchanged?"

@@ -149,9 +149,10 @@ def _sessions_apart(trials: pd.DataFrame) -> None:
         spans = rows.groupby("session")["at"].agg(["min", "max"])
         late = spans["max"].cummax().shift() > spans["min"]
         if late.any():
-            session = late.idxmax()
+            at = int(late.to_numpy().argmax())
+            session, began = spans.index[at], _clock(spans["min"].iloc[at])
             raise DataError(
-                f"Session {session} of run {run!r} begins at {_clock(spans['min'][session])}, "
+                f"Session {session} of run {run!r} begins at {began}, "
                 "before the trials of an earlier one had all begun. Sessions follow each other: "
                 "samples of one session are not sessions."
             )

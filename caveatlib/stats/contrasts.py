@@ -245,8 +245,8 @@ def aa_control(trials: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     rows = []
     for machine, part in by_machine(trials):
         (found,) = jointly([(part, contrast)])
-        names = ("name", "n", "pairing", "estimate", "low", "high", "note")
-        kept = {name: found[name] for name in names}
+        shown = ("name", "n", "pairing", "estimate", "low", "high", "note")
+        kept = {name: found[name] for name in shown}
         kept["passes"] = bool(kept["low"] <= contrast.threshold <= kept["high"])
         rows.append(kept | {"machine": machine, "note": _noise(kept)})
     names = ["machine", "name", "n", "pairing", "estimate", "low", "high", "passes", "note"]

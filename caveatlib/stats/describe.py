@@ -132,10 +132,10 @@ def quality(
         said += [of + doubt for doubt in order_doubts(rows, measure, by)]
         said += [of + doubt for doubt in failure_doubts(rows, measure, by)]
     order = ["run", "session", "block", "position"]
-    for (machine, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
-        name = group if trials["machine"].nunique() == 1 else f"{group} on {machine}"
+    for (on, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
+        named = str(group) if trials["machine"].nunique() == 1 else f"{group} on {on}"
         values = rows[measure].to_numpy(dtype=float)
-        said += [f"{name}: {doubt}" for doubt in _doubts(values, measure, tick_s, overhead_s)]
+        said += [f"{named}: {doubt}" for doubt in _doubts(values, measure, tick_s, overhead_s)]
     return said
 
 

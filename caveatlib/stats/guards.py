@@ -183,10 +183,11 @@ def fits(trials: pd.DataFrame, names: Sequence[str]) -> None:
     for name in names:
         over = ordered[name].astype(float) > room + CLOCK_S
         if over.any():
-            row = over.idxmax()
+            at = int(over.to_numpy().argmax())
             raise DataError(
-                f"Value {ordered[name][row]:g} of {name!r} in row {row} is longer than its trial: "
-                f"the next one began after {room[row]:.3g} s. Must be in seconds; was a unit lost?"
+                f"Value {ordered[name].iloc[at]:g} of {name!r} in row {over.index[at]} is longer "
+                f"than its trial: the next one began after {room.iloc[at]:.3g} s. "
+                "Must be in seconds; was a unit lost?"
             )
 
 

@@ -97,7 +97,7 @@ def _pace(design: pd.DataFrame, own: pd.Series, measure: str, arm: str) -> pd.Se
     The median over them of the log of each value over its group's median.
     """
     values = design[measure].astype(float)
-    off = np.log(values.where(design["ok"] & (values > 0)))
+    off = values.where(design["ok"] & (values > 0)).transform(np.log)
     off = off - off.groupby(design[arm]).transform("median")
     sign = -1 if measure.endswith("_per_s") else 1
     block = design.groupby(_BLOCK).ngroup()

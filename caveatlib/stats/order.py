@@ -138,7 +138,7 @@ def ageing(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> Agei
         None with fewer than 6 sessions of 6 trials.
     """
     rows = _positive(_after_whom(trials, arm), measure)
-    logs = np.log(rows[measure].astype(float))
+    logs = rows[measure].astype(float).transform(np.log)
     rows = rows.assign(_off=logs - logs.groupby(rows["_arm"]).transform("median"))
     changes = []
     for _, session in rows.groupby(_SESSION):
@@ -209,7 +209,7 @@ def _after_whom(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
     columns = [arm] if isinstance(arm, str) else list(arm)
     differ = [c for c in columns if trials[c].nunique(dropna=False) > 1] or columns[:1]
     named = [trials[c].map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)) for c in differ]
-    label = named[0].str.cat(named[1:], sep=", ")
+    label = pd.concat(named, axis=1).agg(", ".join, axis=1)
     rows = trials.assign(_arm=label).sort_values([*_BLOCK, "position"])
     earlier = rows.groupby(_BLOCK)[["_arm", "position"]].shift()
     follows = earlier["position"] == rows["position"] - 1

@@ -179,7 +179,8 @@ def to_frame(header: list[str], rows: Rows, model: type[frames.Table], where: st
     DataError
         If a text is none of its column's type, or the frame breaks the model.
     """
-    texts = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
+    cells = [[row[i] for row in rows] for i in range(len(header))]
+    texts = dict(zip(header, cells, strict=True))
     typed = {}
     texts |= {name: [""] * len(rows) for name in frames.later(model) if name not in texts}
     for name, column in frames.columns(model).items():

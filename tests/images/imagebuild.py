@@ -10,8 +10,14 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 import zlib
 from dataclasses import dataclass, field
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 BLOCK = 512
 OCI = "application/vnd.oci.image"
@@ -134,10 +140,6 @@ def packed(data: bytes, codec: str) -> bytes:
         half = len(data) // 2
         return gzipped(data[:half]) + gzipped(data[half:])
     if codec == "zstd":
-        try:
-            from compression import zstd
-        except ImportError:
-            from backports import zstd
         return zstd.compress(data)
     return data
 

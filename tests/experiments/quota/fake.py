@@ -118,7 +118,9 @@ class FakeLimitedGroup:
         times[2] = times[2] + random.uniform(0, 1e-6, len(times[2]))
         spent = np.full(len(due_s), options.get("cost_s", 0.0))
         used = end.since(begun)
-        used = replace(used, usage_s=used.usage_s + random.uniform(0, 1e-6))
+        late = random.uniform(0, 1e-6, 2)
+        throttled_s = used.throttled_s + late[1] * (used.throttled_s > 0)
+        used = replace(used, usage_s=used.usage_s + late[0], throttled_s=throttled_s)
         if self._leaks:
             used = replace(used, nr_throttled=used.nr_throttled // 10)
         return Load(*times, spent, used, end_s - begun_s, samples[:-1], 0.001, 0.0)
