@@ -291,7 +291,7 @@ def _unrecorded(experiment, sources: Mapping) -> Verdicts:
         return Verdicts()
     if store.versions(experiment.NAME):
         return Verdicts()
-    command = f"`sudo caveatlib measure {experiment.NAME}`"
+    command = f"`sudo .venv/bin/caveatlib measure {experiment.NAME}`"
     reason = f"Not recorded yet: {command} decides it where it can be measured."
     return Verdicts(claims.not_measured(d.claim, reason) for d in experiment.DECISIONS)
 

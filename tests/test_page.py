@@ -13,7 +13,7 @@ import browser as browsers
 import pandas as pd
 import pytest
 
-from caveatlib import page, report, scorecard, stats
+from caveatlib import claims, page, report, scorecard, stats
 from caveatlib.claims import Effect, Equality
 from caveatlib.experiments import ALL
 from caveatlib.page import cards, pictures
@@ -97,14 +97,28 @@ def test_every_claim_has_its_card(entries, written):
 
 
 def test_a_matrix_has_every_part(entries):
-    """Also one whose id holds a slash of its own, as "1 Gbit/s" does."""
+    """Also one whose id holds a slash of its own, as "1 Gbit/s" does; none where all are open."""
     matrices = 0
     for entry in entries:
         parts = [verdict for part in entry.parts.values() for verdict in part]
-        if parts:
+        if {verdict.verdict for verdict in parts} - {claims.NOT_MEASURED}:
             assert cards.card(entry, data=False).count(' cell"') == len(parts), entry.id
             matrices += 1
+        else:
+            assert "<table" not in cards.card(entry, data=False), entry.id
     assert matrices >= 3
+
+
+def test_all_that_stands_behind_an_answer_is_in_one_fold(entries, written):
+    """Numbers, doubts and history are unfolded together; a command in a sentence is one."""
+    for entry in entries:
+        card = cards.card(entry, data=False)
+        assert card.count("<summary>") <= 1, entry.id
+        assert bool(entry.history) == ("Then:</b>" in card), entry.id
+    assert any(entry.history and entry.verdicts for entry in entries)
+    answers = re.findall('<p class="a">(.*?)</p>', written.read_text(encoding="utf-8"))
+    assert len(answers) > 20
+    assert not any("`" in answer for answer in answers)
 
 
 def test_first_the_findings(entries, written):

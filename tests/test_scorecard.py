@@ -202,7 +202,7 @@ def test_what_is_not_recorded_yet_names_the_command(monkeypatch, tmp_path):
     monkeypatch.setattr(scorecard.store, "versions", lambda name: [])
     entry = next(e for e in scorecard.entries("recorded") if e.id == "C10")
     assert entry.word == claims.NOT_MEASURED
-    assert "`sudo caveatlib measure little`" in entry.verdicts[0].because
+    assert "`sudo .venv/bin/caveatlib measure little`" in entry.verdicts[0].because
     assert "measure little" in entry.parts["C10/waits"][0].because
     assert entry.history
     (tmp_path / "quota").mkdir()

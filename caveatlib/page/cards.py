@@ -9,7 +9,7 @@ import re
 from caveatlib import __version__, claims, scorecard
 from caveatlib.claims import QUOTED_ON, Verdict, Whole
 from caveatlib.experiments import by_name
-from caveatlib.page.markup import LETTERS, chip, download, link_to, table, text
+from caveatlib.page.markup import LETTERS, chip, download, link_to, prose, table, text
 from caveatlib.scorecard import Entry
 
 SHORT = {
@@ -35,13 +35,10 @@ def card(entry: Entry, *, data: bool = True) -> str:
     data : bool
         Whether it carries the rows that decided it, as files to save.
     """
-    wide = (
-        " span"
-        if entry.parts and any(_of_machine(entry, v.machine) for v in entry.verdicts)
-        else ""
-    )
+    answers = _answers(entry)
+    wide = " span" if "<table" in answers else ""
     body = "".join(
-        (_history(entry), _answers(entry), _compared(entry), _not_yet(entry), _fold(entry, data))
+        (_history(entry), answers, _compared(entry), _not_yet(entry), _fold(entry, data))
     )
     return (
         f'<article id="{text(entry.id)}" class="card {LETTERS[entry.word]}{wide}">'
@@ -75,7 +72,7 @@ def _answers(entry: Entry) -> str:
     said = []
     for verdict in entry.verdicts:
         where = f"{chip(verdict.verdict)} {text(verdict.machine)}: " if several else ""
-        said.append(f'<p class="a">{where}{text(verdict.sentence)}</p>')
+        said.append(f'<p class="a">{where}{prose(verdict.sentence)}</p>')
         said.append(_matrix(entry, verdict.machine))
     return "".join(said)
 
@@ -100,9 +97,13 @@ def _of_machine(entry: Entry, machine: str) -> dict[str, Verdict]:
 
 
 def _matrix(entry: Entry, machine: str) -> str:
-    """Return the parts of a claim as a table: one row per first segment of their ids."""
+    """Return the parts of a claim as a table: one row per first segment of their ids.
+
+    Nothing where none was measured: that is said once.
+    """
     parts = _of_machine(entry, machine)
-    if not parts or not isinstance(entry.decision, Whole):
+    told = {verdict.verdict for verdict in parts.values()} - {claims.NOT_MEASURED}
+    if not told or not isinstance(entry.decision, Whole):
         return ""
     labels = entry.decision.labels
     split = {name: SLASH.split(name.removeprefix(f"{entry.id}/")) for name in parts}
@@ -143,7 +144,15 @@ def interval(v: Verdict) -> str:
 
 
 def _fold(entry: Entry, data: bool) -> str:
-    return _then(entry) + _how(entry, data)
+    """Return all that stands behind the answer, in one fold."""
+    topics = ["how, numbers, doubts"] if entry.verdicts else []
+    if entry.history:
+        topics.append("then and now, sources" if entry.verdicts else "then, and sources")
+    if not topics:
+        return ""
+    summary = ", ".join(topics).capitalize()
+    inner = _how(entry, data) + _then(entry)
+    return f"<details><summary>{summary}</summary>{inner}</details>"
 
 
 def _then(entry: Entry) -> str:
@@ -153,27 +162,25 @@ def _then(entry: Entry) -> str:
     inner = f"<p><b>Then:</b> {text(entry.history.then)}</p>"
     if entry.verdicts:
         inner += f"<p><b>Now:</b> {text(entry.history.now)}</p>"
-    inner += f"<p>Sources: {_linked(entry.history.source)}</p>"
-    name = "Then and now" if entry.verdicts else "Then"
-    return f"<details><summary>{name}, and sources</summary>{inner}</details>"
+    return inner + f"<p>Sources: {_linked(entry.history.source)}</p>"
 
 
 def _how(entry: Entry, data: bool) -> str:
     if not entry.verdicts:
         return ""
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
-    pieces += [f"<p>{text(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
+    pieces += [f"<p>{prose(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
     pieces.append(_parts_told(entry))
     pieces.append(_misleading(entry.experiment))
     pieces.append(_origin(entry))
     pieces.append(_downloads(entry) if data else "")
     pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry))}</p>')
-    return f"<details><summary>How, numbers, doubts</summary>{''.join(pieces)}</details>"
+    return "".join(pieces)
 
 
 def _parts_told(entry: Entry) -> str:
     told = [
-        f"<li>{text(v.claim)}: {text(v.because)}</li>"
+        f"<li>{text(v.claim)}: {prose(v.because)}</li>"
         for part in entry.parts.values()
         for v in part
     ]

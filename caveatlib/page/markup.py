@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 
 from caveatlib import claims, scorecard
@@ -24,6 +25,11 @@ LETTERS = {
 def text(value: object) -> str:
     """Return text that is shown as it is, with what would steer a reader's screen spelled out."""
     return escape(escape_control_characters(str(value)))
+
+
+def prose(value: object) -> str:
+    """Return text in which what stands between backticks is a command or a name."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text(value))
 
 
 def chip(word: str) -> str:
