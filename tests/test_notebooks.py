@@ -16,7 +16,7 @@ PRIVATE = (
     r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?!\S*;)", r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b",
 )  # fmt: skip
 ALLOWED_ADDRESSES = {"127.0.0.1"}
-LONGEST = 25
+LONGEST, WIDEST = 25, 100
 
 
 def pytest_generate_tests(metafunc):
@@ -61,6 +61,12 @@ def test_no_definitions_and_no_loops(notebook):
     """Functions belong in the package; a notebook shows values."""
     for cell in code_cells(notebook):
         assert not re.search(r"^\s*(def|class|for|while|async)\b", cell.source, re.M), cell.source
+
+
+def test_no_line_of_code_is_cut_off(notebook):
+    """In a window of 1280 pixels JupyterLab shows some 104 letters of a line."""
+    for cell in code_cells(notebook):
+        assert max(map(len, cell.source.splitlines()), default=0) <= WIDEST, cell.source
 
 
 def test_one_cell_holds_the_parameters(notebook):

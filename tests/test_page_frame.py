@@ -83,6 +83,19 @@ def test_names_and_values_are_text():
     assert "\x1b" not in shown._repr_html_() + repr(shown)
 
 
+def test_a_rate_is_no_time():
+    """So many a second are not seconds, and seconds per gigabyte are not scaled."""
+    shown = page.show(pd.DataFrame({"connects_per_s_median": [0.02], "slope_s_per_gb": [0.5]}))
+    assert (shown.head, shown.rows) == (["connects per s", "slope (s per GB)"], [["0.02", "0.5"]])
+    assert page.show(pd.DataFrame({"net_bit_per_s": [2e9]})).head == ["net (Gbit/s)"]
+
+
+def test_only_a_long_word_may_be_broken():
+    """A digest that fits in no column makes no table wider than its notebook."""
+    html = page.show(pd.DataFrame({"a": ["md5:" + 32 * "0"], "b": ["a b " * 20]}))._repr_html_()
+    assert html.count("overflow-wrap:anywhere") == 1
+
+
 def test_an_empty_frame_is_an_empty_table():
     """Nothing to show is no error."""
     shown = page.show(FRAME.head(0))

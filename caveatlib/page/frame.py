@@ -15,6 +15,9 @@ APART = 1000
 """A column whose values are further apart has a unit in each cell."""
 UNITS = {"_bit_per_s": "bit/s", "_bytes": "B", "_s": "s", "_cpus": "CPUs", "_share": "%"}
 """Ending of a column's name -> unit in which its values are shown."""
+UNBROKEN = 30
+"""Letters of a word; a longer one may be broken over lines."""
+_PER = re.compile(r"(.+)_(s|bytes)_per_(\w+)")
 _QUANTILES = re.compile(r"_p(10|90|99)$")
 
 
@@ -57,12 +60,17 @@ class Shown:
         return f"<details><summary>{told}</summary>{_table(self.head, self.more)}</details>"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    left = ' style="text-align:left"'
-    heads = "".join(f"<th{left}>{text(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td{left}>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows
+def _cell(value: str) -> str:
+    """Return a cell of a table; a word that no column has room for, a digest, may be broken."""
+    long = max(map(len, value.split(" "))) > UNBROKEN
+    return (
+        f'<td style="text-align:left{";overflow-wrap:anywhere" if long else ""}">{text(value)}</td>'
     )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    heads = "".join(f'<th style="text-align:left">{text(name)}</th>' for name in head)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -138,6 +146,11 @@ def _ends(table: pd.DataFrame, column: object) -> tuple[str, ...]:
 def _unit(name: str) -> tuple[str, str]:
     """Return the unit of a column by its name, and the name in words."""
     plain = name.removesuffix("_median")
+    if found := _PER.fullmatch(plain):
+        unit = f"{UNITS['_' + found[2]]} per {found[3].replace('gb', 'GB')}"
+        return "", f"{found[1]} ({unit})".replace("_", " ")
+    if plain.endswith("_per_s") and not plain.endswith("_bit_per_s"):
+        return "", plain.replace("_", " ")
     for ending, unit in UNITS.items():
         if plain.endswith(ending):
             kept = ending if unit == "%" else ""

@@ -151,7 +151,7 @@ def residuals(trials: pd.DataFrame, simulated: pd.DataFrame | None = None) -> pd
 
 def unexplained(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `residuals` that the model does not explain, largest first."""
-    rows = table[~table["explained"]]
+    rows = table[~table["explained"]].drop(columns="explained")
     order = rows["residual"].abs().sort_values(ascending=False).index
     return rows.loc[order].reset_index(drop=True)
 
