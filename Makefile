@@ -37,8 +37,9 @@ report: install ## measure what this machine can, replay the rest, write report/
 lab: install ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-talk: $(VENV)/talk ## the same with a button that makes slides; run it once before you leave the network
-	$(BIN)/jupyter lab notebooks
+talk: $(VENV)/talk ## open the slides, their live parts measured; run it once before you leave the network
+	-$(BIN)/caveatlib doctor --talk
+	CAVEATLIB_SOURCE=live $(BIN)/jupyter lab notebooks/talk.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # A stage has no network: what is installed already is not asked for again.
 $(VENV)/talk: $(VENV)/installed

@@ -72,11 +72,16 @@ def _say(*lines: str, err: bool = False) -> None:
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
+    stage: Annotated[bool, typer.Option("--talk", help="whether all is ready for a talk")] = False,
 ) -> None:
     """Say what this machine can measure, and what would mend the rest."""
     from caveatlib import host, trials
     from caveatlib.experiments import ALL
 
+    if stage and as_json:
+        raise UsageError("Both --talk and --json. Give one.")
+    if stage:
+        return _ready()
     found = host.capabilities()
     if as_json:
         keys = ("ability", "available", "reason", "fix")
@@ -92,6 +97,20 @@ def doctor(
         for place in experiment.PLACES:
             _say(f"  {place:<18} {'no: ' + missing[place] if place in missing else 'can run'}")
     _say("", *_decidable([p for experiment in ALL for p in host.prospects(experiment)]))
+
+
+def _ready() -> None:
+    """Say whether all is ready for a talk, a line for each thing; status 1 if not."""
+    from caveatlib import talk
+
+    found = talk.ready()
+    for item in found:
+        fix = f"  ->  {item.fix}" if item.fix else ""
+        _say(f"{'ok     ' if item.ok else 'not ok '}  {item.name:<12} {item.told}{fix}")
+    wrong = [item.name for item in found if not item.ok]
+    _say("", f"Not ready: {', '.join(wrong)}." if wrong else "Ready for the talk: make talk")
+    if wrong:
+        raise typer.Exit(1)
 
 
 def _decidable(prospects) -> list[str]:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import plots, prepare, schedule, scorecard, trials
+from caveatlib import plots, prepare, schedule, scorecard, talk, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable
 from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
@@ -29,13 +29,12 @@ from caveatlib.page.sheet import BOOK, PAGE
 from caveatlib.support import shipped
 from caveatlib.support.paths import make_folder, storage_error
 from caveatlib.support.privacy import scrub
+from caveatlib.talk.pages import INTERACTIVE
 
 HIGHLIGHTS = 6
 ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 """The line of the answer in a notebook's first cell."""
 CELL_TIMEOUT_S = 600
-INTERACTIVE = "interactive"
-"""Tag of cells whose output is a widget; a static figure stands before each."""
 HERE = "here"
 """Tag of cells that show the reader's own machine: empty in the files until they are run."""
 PARTS = ("answer", "figure", "reading", "table", "verdicts", "doubts", "appendix")
@@ -110,6 +109,7 @@ def write(
     _judge(made, say)
     made.entries = scorecard.entries(made.sources)
     books = [_book(path, out, made, reasons, say) for path in notebooks()]
+    books += [_talk(path, out, say) for path in talks()]
     page = document(made.entries, highlights(made.sources), books)
     _replace(made.page, page.encode())
     _previews(made.entries, make_folder(out / "cards"))
@@ -135,6 +135,11 @@ def notebooks() -> list[Path]:
     return sorted(shipped.folder("notebooks").glob("[0-9][0-9]-*.ipynb"))
 
 
+def talks() -> list[Path]:
+    """Return the notebooks whose cells are slides."""
+    return sorted(shipped.folder("notebooks").glob("talk*.ipynb"))
+
+
 def contents():
     """Return the notebooks in the order of reading, as links with what each shows, in Markdown."""
     import nbformat
@@ -147,12 +152,12 @@ def contents():
     return Markdown("\n".join(lines))
 
 
-def execute(path: Path, source: str):
+def execute(path: Path, source: str, *, figures: str = "png"):
     """Read a notebook, `run` it on a source of trials, and return it."""
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
-    run(notebook, source)
+    run(notebook, source, figures=figures)
     return notebook
 
 
@@ -322,6 +327,21 @@ def _book(path: Path, out: Path, made: Report, reasons: dict[str, str], say: Cal
     file = f"{path.stem}.html"
     _replace(out / file, _notebook_page(title, note, _body(notebook)).encode())
     return Book(file, title, note, error)
+
+
+def _talk(path: Path, out: Path, say: Callable) -> Book:
+    """Run a talk on recorded trials, whatever was measured, and write its slides."""
+    say(f"Running {path.name}.")
+    try:
+        notebook = execute(path, "recorded", figures="svg")
+    except Exception as raised:
+        raise DataError(
+            f"Notebook {path.name!r} fails on recorded data: {_last_line(raised)}"
+        ) from None
+    title = notebook.metadata["caveatlib"]["title"]
+    file = f"{path.stem}.html"
+    _replace(out / file, talk.document(notebook).encode())
+    return Book(file, title, "Slides, from recorded data. PageDown goes on.")
 
 
 def _notebook_page(title: str, note: str, body: str) -> str:

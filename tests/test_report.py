@@ -63,7 +63,7 @@ class _Page(HTMLParser):
         self._style = False
 
 
-NOTEBOOK = re.compile(r"(index|\d\d-[\w-]+)\.html(#.*)?")
+NOTEBOOK = re.compile(r"(index|talk|\d\d-[\w-]+)\.html(#.*)?")
 LOADS = {"src", "srcset", "href", "data", "action", "formaction", "poster", "background", "ping"}
 
 
@@ -101,6 +101,7 @@ def books(tmp_path, monkeypatch):
     folder = tmp_path / "books"
     folder.mkdir()
     monkeypatch.setattr(report, "notebooks", lambda: sorted(folder.glob("*.ipynb")))
+    monkeypatch.setattr(report, "talks", lambda: [])
     monkeypatch.setattr(store, "versions", lambda name: [])
     return folder
 
@@ -294,7 +295,7 @@ def test_the_recorded_report_loads_nothing(require, tmp_path, bars):
     assert set(made.sources.values()) == {"recorded"}
     assert made.failed == {}
     pages = sorted((tmp_path / "out").glob("*.html"))
-    assert len(pages) == len(report.notebooks()) + 1
+    assert len(pages) == len(report.notebooks()) + len(report.talks()) + 1
     look = """({pictures: document.querySelectorAll('svg').length,
       wordless: [...document.querySelectorAll('svg[role=img]')]
         .filter(i => i.getAttribute('aria-label').length < 20).length,

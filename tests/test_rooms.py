@@ -36,6 +36,7 @@ ROOMS = (
     ("scorecard",),
     ("schedule",),
     ("page",),
+    ("talk",),
     ("report",),
     ("cli",),
 )

@@ -12,7 +12,7 @@ from caveatlib import report, trials
 from caveatlib.experiments import by_name
 
 wanted = sys.argv[1:]  # names that begin so, or all
-for path in report.notebooks():
+for path in [*report.notebooks(), *report.talks()]:
     if wanted and not path.name.startswith(tuple(wanted)):
         continue
     print(path.name, file=sys.stderr)
