@@ -3,8 +3,8 @@
 set -euo pipefail
 
 if ! command -v apt-get >/dev/null; then
-    echo "No apt-get here: install a Docker engine, iptables, QEMU, busybox, iperf3, runsc, crun" \
-        "and docker-registry with your own package manager, then run 'caveatlib doctor'." >&2
+    echo "No apt-get here: install a Docker engine, iptables, QEMU, busybox, iperf3, runsc, crun," \
+        "docker-registry and haveged with your own package manager, then run 'caveatlib doctor'." >&2
     exit 2
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -19,6 +19,7 @@ wanted=(
     docker-registry=docker-registry qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap
     mkfs.ext4=e2fsprogs zstd=zstd umoci=umoci skopeo=skopeo bsdtar=libarchive-tools
     cosign=cosign gpg=gnupg chromium=chromium gcc=gcc strace=strace hyperfine=hyperfine
+    haveged=haveged
 )
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.
@@ -40,6 +41,10 @@ case " ${missing[*]} " in
 esac
 case " ${missing[*]} " in
     *" docker-registry "*) echo "On a machine with systemd this also starts a registry on port 5000." ;;
+esac
+case " ${missing[*]} " in
+    *" haveged "*) echo "On a machine with systemd this also starts haveged; 'entropy' measures without it, too:" \
+        "systemctl disable --now haveged" ;;
 esac
 apt-get update -qq
 known=()

@@ -13,6 +13,7 @@ from pathlib import Path
 from pandera.typing.pandas import Series
 
 from caveatlib import frames
+from caveatlib.errors import MeasurementError
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.places import cache, compiled, runc, standard
 from caveatlib.places.base import TrialResult, Workload
@@ -138,7 +139,11 @@ def _created(stack: ExitStack, place, workload: Workload):
 
 
 def _run_haveged(host) -> None:
-    """Run haveged on the host until the place is closed."""
+    """Run haveged on the host until the place is closed; one that runs already ran beside all."""
+    import psutil
+
+    if any(process.info["name"] == "haveged" for process in psutil.process_iter(["name"])):
+        raise MeasurementError("haveged runs on this machine. Must be stopped, to be compared.")
     daemon = host.create(Workload(f"exec {programs.need('haveged', 'haveged')} -F -v 1"))
     daemon.start()
     await_lines(daemon.output, ["haveged starting up"], STARTED_S)
