@@ -60,6 +60,15 @@ def test_lines_and_bars_and_effects_say_their_numbers(frame):
     assert "runc 2 [1.5, 3]" in plots.describe(plots.effects(effect, label="ratio"))
 
 
+def test_a_line_is_broken_where_there_is_no_value():
+    """A straight line through what nobody measured would say that somebody had."""
+    took = [None, 0.1, None, 0.3, None]
+    rows = pd.DataFrame({"place": "a", "x": range(5), "took_s": took})
+    ax = plots.lines(rows, "x", "took_s", by="place", unit="s", xlabel="n", ylabel="time")
+    assert list(pd.isna(ax.lines[0].get_ydata())) == [False, True, False]
+    assert "a from 100 ms at 1 to 300 ms at 3" in plots.describe(ax)
+
+
 def test_lines_are_named_at_their_ends_from_the_highest_down(frame):
     """Whatever comes first in the frame, the line that ends highest is named highest."""
     for rows in (frame, frame.iloc[::-1]):

@@ -34,6 +34,10 @@ NAMED = {
     "simulated": ORANGE,
     "opened": BLUE,
     "never opened": GREY,
+    # Who is beside a victim.
+    "alone": INK,
+    "fork bomb": VERMILLION,
+    "fork bomb, limited": BLUE,
     # What became of a neighbour.
     "unharmed": BLUE,
     "harmed": ORANGE,

@@ -147,7 +147,8 @@ def lines(
     ----------
     frame : pandas.DataFrame
     x, y : str
-        Columns; `x` is a number, `y` has the unit.
+        Columns; `x` is a number, `y` has the unit. Where a group has no value at all, its
+        line is broken.
     by, unit, xlabel, ylabel : str
     hue : str, optional
         Column whose values have a colour each; default the group.
@@ -167,8 +168,8 @@ def lines(
     matplotlib Axes
     """
     shown = frame.dropna(subset=[y])
-    medians = shown.groupby([by, x])[y].median()
     groups = list(shown[by].unique())
+    medians = frame[frame[by].isin(groups)].groupby([by, x])[y].median()
     hues = shown.groupby(by)[hue or by].first()
     tints = colours(hues[g] for g in groups)
     axis = scales.of(medians, unit, log=log)
@@ -176,6 +177,7 @@ def lines(
     ends, words = [], []
     for group in groups:
         line = medians[group] / axis.factor
+        line = line.loc[line.first_valid_index() : line.last_valid_index()]
         tint = tints[str(hues[group])]
         ax.plot(
             line.index,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import claims, plots
+from caveatlib import claims, plots, stats
 from caveatlib.experiments.entropy.decisions import CONTROLS, DECISIONS, KNOWN, NAME
 from caveatlib.experiments.entropy.workloads import (
     ARTEFACTS,
@@ -43,6 +43,7 @@ __all__ = [
     "calibrate",
     "calls",
     "check_row",
+    "doubts",
     "plot",
     "trial",
 ]
@@ -76,9 +77,17 @@ def calls(trials: pd.DataFrame) -> pd.DataFrame:
     return _arms(trials).groupby("arm")[SHOWN].median()
 
 
+@tables.per_machine
+def doubts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what makes the times of calls in containers doubtful, a sentence per row."""
+    rows = _arms(trials[trials["design"] == "neighbours"])
+    return pd.DataFrame({"doubt": stats.quality(rows, "call_p99_s", by="arm")}, dtype=object)
+
+
 @tables.figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
     """Draw the 99th percentile of getrandom in every trial in containers, one row per arm."""
     shown = _arms(trials[trials["place"] == "runc"])
     label = "99th percentile of getrandom(16)"
-    return plots.dots(shown, "call_p99_s", by="arm", unit="s", label=label, ax=ax)
+    title = "Taking 16 random bytes beside neighbours: one call in a hundred takes longer"
+    return plots.dots(shown, "call_p99_s", by="arm", unit="s", label=label, title=title, ax=ax)

@@ -20,12 +20,12 @@ from caveatlib.experiments.limits import workloads
 from caveatlib.experiments.limits.claims import NAME
 from caveatlib.experiments.limits.decisions import CONTROLS, DECISIONS, KNOWN, answer, calibrate
 from caveatlib.experiments.limits.designs import DESIGNS
-from caveatlib.experiments.limits.figures import plot, plot_failures, plot_latency, plot_timeline
+from caveatlib.experiments.limits.figures import plot, plot_latency, plot_timeline
 from caveatlib.experiments.limits.highlights import highlights
 from caveatlib.experiments.limits.neighbours import BEAT, HOG
 from caveatlib.experiments.limits.places import PLACES
 from caveatlib.experiments.limits.schema import TABLES, Trials, check, check_row
-from caveatlib.experiments.limits.tables import harm, timeline
+from caveatlib.experiments.limits.tables import doubts, harm, timeline
 from caveatlib.places.base import TrialResult
 
 __all__ = [
@@ -42,10 +42,10 @@ __all__ = [
     "calibrate",
     "check",
     "check_row",
+    "doubts",
     "harm",
     "highlights",
     "plot",
-    "plot_failures",
     "plot_latency",
     "plot_timeline",
     "timeline",

@@ -24,7 +24,7 @@ SEEN = tuple(arm(*hog, sampled=1) for hog in (("none",), ("fork",), ("fork", 1))
 
 DESIGNS = (
     Design("bomb", (ALONE, BOMB, BOMB_LIMITED), block_s=12),
-    Design("timeline", SEEN, block_s=12, sessions=1, optional=True),
+    Design("timeline", SEEN, block_s=12, sessions=5, optional=True),
     Design("memory", (MEMORY, MEMORY_LIMITED), block_s=8, optional=True),
     Design("compute", (COMPUTE, COMPUTE_AGAIN, COMPUTE_LIMITED), block_s=12, optional=True),
     Design("write", (WRITE, WRITE_LIMITED), block_s=8, optional=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 
 NAMES = {
@@ -36,6 +37,13 @@ def harm(trials: pd.DataFrame) -> pd.DataFrame:
     arms = shown.groupby("arm")
     medians = ["p50_s", "p90_s", "tasks", "refused_s", "newcomer", "removed_s", "machine_gap_s"]
     return arms[["requests", "failed"]].sum().astype(int).join(arms[medians].median())
+
+
+@per_machine
+def doubts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what makes the latency beside who computes doubtful, a sentence per row."""
+    rows = named(trials[trials["design"] == "compute"])
+    return pd.DataFrame({"doubt": stats.quality(rows, "p90_s", by="arm")}, dtype=object)
 
 
 def timeline(beats: pd.DataFrame) -> pd.DataFrame:

@@ -65,8 +65,9 @@ def test_the_timeline_says_when_requests_failed(measured):
     worst = seen.groupby("arm")["failed_share"].max()
     assert worst["fork bomb"] > 0.2  # a fake's trial is shorter than a step
     assert worst.drop("fork bomb").max() == 0
-    for draw in (limits.plot_failures, limits.plot_timeline):
-        assert "fork bomb, limited" in plots.describe(draw(table))
+    told = plots.describe(limits.plot_timeline(table))
+    assert "fork bomb, limited from" in told
+    assert "no answer beside: fork bomb 0.0 to" in told
 
 
 @pytest.mark.beside
