@@ -8,7 +8,7 @@ its own clock. Then one tenant, another in each trial, does harm: it exits (the 
 harms nobody), panics its kernel, fills memory with its own pages or with files in memory, forks
 without end, fills the file system, or sets the clock; the four that use something up also with
 limits of 32 MiB, 64 tasks and a file system of its own for each tenant. Whose heartbeat goes on
-to the end of a watch of twelve seconds or more has survived; who survived with a gap of more than
+to the end of a watch of nine seconds or more has survived; who survived with a gap of more than
 1 s beyond any before, a failed fork or write, or a clock that moved, was harmed. Guests are booted
 for each trial; who survives does not depend on speed, so emulated guests decide it, too.
 
@@ -31,7 +31,7 @@ from caveatlib.experiments.kernel.figures import plot
 from caveatlib.experiments.kernel.highlights import highlights
 from caveatlib.experiments.kernel.places import ARTEFACTS, PLACES
 from caveatlib.experiments.kernel.schema import Trials, check, check_row
-from caveatlib.experiments.kernel.tables import crossed, details
+from caveatlib.experiments.kernel.tables import crossed, details, doubts
 from caveatlib.experiments.kernel.workloads import trial
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "check_row",
     "crossed",
     "details",
+    "doubts",
     "highlights",
     "plot",
     "trial",

@@ -24,7 +24,7 @@ def _exits(place: str, design: str, column: str, truth: float) -> Known:
 KNOWN = (
     *(
         _exits(place, design, "survivors", NEIGHBOURS)
-        for place, design in (("one-guest", "exit"), ("four-guests", "apart"), ("gvisor", "sentry"))
+        for place, design in (("one-guest", "exit"), ("four-guests", "apart"), ("gvisor", "gvisor"))
     ),
     _exits("one-guest", "exit", "culprit_ended", 1),
     Known(

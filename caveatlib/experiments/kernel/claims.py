@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
-from caveatlib.experiments.kernel.designs import EXHAUSTED
+from caveatlib.experiments.kernel.designs import EXHAUSTED, OTHERS
 from caveatlib.experiments.kernel.schema import FAULTS
 
 NAME = "kernel"
@@ -20,7 +20,6 @@ HAPPENS = {
     "clock": "sets the clock",
 }
 """What a tenant does, in words."""
-ON_ONE_KERNEL = ("exit", "clock", *EXHAUSTED)
 assert set(HAPPENS) == set(FAULTS)
 
 
@@ -57,7 +56,7 @@ WITHOUT = {
         f"neighbours of a container that {HAPPENS[fault]} are not harmed",
         "all neighbours survived unharmed",
     )
-    for fault in ON_ONE_KERNEL
+    for fault in OTHERS
 }
 LIMITED = Claim(
     "kernel-limited",
@@ -78,7 +77,7 @@ GUESTS = _ours(
     "kernel-guests",
     "nothing that a container does in a guest of its own harms those in other guests",
     "all neighbours in other guests survived unharmed, whatever the fault",
-    0.9,
+    0.8,
 )
 SENTRY = _ours(
     "kernel-gvisor",

@@ -152,7 +152,7 @@ DECISIONS = (
         GUESTS,
         {"place": "four-guests"},
         "any fault in another guest",
-        at_least=0.9,
+        at_least=0.8,
         say=_say_guests,
     ),
     _unharmed(SENTRY, _SENTRY, "the end of a gVisor kernel", say=_say_sentry),

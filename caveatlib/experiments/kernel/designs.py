@@ -6,6 +6,8 @@ from caveatlib.measuring.designs import Arm, Design
 
 EXHAUSTED = ("memory", "tmpfs", "tasks", "disk")
 """Faults that use up what tenants share, and that a limit is made for."""
+OTHERS = ("exit", "clock", *EXHAUSTED)
+"""All but the panic."""
 
 
 def arm(place: str, fault: str, **conditions) -> Arm:
@@ -18,27 +20,28 @@ HARMLESS, AGAIN = (arm("one-guest", "exit", replicate=r) for r in (0, 1))
 
 DESIGNS = (
     Design("panic", (PANIC_SHARED, PANIC_APART), block_s=40),
-    Design("exit", (HARMLESS, AGAIN, arm("one-guest", "clock")), block_s=80, optional=True),
+    Design("exit", (HARMLESS, AGAIN, arm("one-guest", "clock")), block_s=60, optional=True),
     *(
         Design(
             fault,
             (arm("one-guest", fault), arm("one-guest", fault, limited=1)),
-            block_s=60,
+            block_s=45,
             optional=True,
         )
         for fault in EXHAUSTED
     ),
-    Design("sentry", (arm("gvisor", "exit"), arm("gvisor", "panic")), block_s=60, optional=True),
+    Design("sentry", (arm("gvisor", "panic"),), block_s=30, optional=True),
     Design(
         "apart",
-        tuple(arm("four-guests", fault) for fault in ("exit", "clock", *EXHAUSTED)),
-        block_s=180,
+        tuple(arm("four-guests", fault) for fault in OTHERS),
+        block_s=150,
+        every=2,
         optional=True,
     ),
     Design(
         "gvisor",
-        tuple(arm("gvisor", fault) for fault in ("clock", *EXHAUSTED)),
-        block_s=180,
+        tuple(arm("gvisor", fault) for fault in OTHERS),
+        block_s=160,
         every=2,
         optional=True,
     ),

@@ -19,6 +19,8 @@ from caveatlib.places.machines import accel, cpio, guest, vm
 from caveatlib.places.spec import Spec
 from caveatlib.support import programs
 
+KILLING = ("memory", "tmpfs")
+"""Faults for which a kernel kills neighbours, one every two seconds."""
 EMULATOR_BYTES = 256 << 20
 """What QEMU takes besides the guest's memory, at most: code that it has translated."""
 
@@ -71,6 +73,7 @@ class Tenancy:
                 [each.output for each in made],
                 culprit,
                 lambda: [each.signal(GO) for each in made],
+                longer=fault in KILLING,
             )
             return replace(found, started_s=started)
 

@@ -24,11 +24,12 @@ STRIKE_S = 60.0
 """Until the fault has happened: memory is filled at the speed of the emulator."""
 DRAINED_S = 0.3
 """For so long the tenant waits between its mark and the fault, see ``tenant.c``."""
-SILENT_S, SILENT_GAPS = 4.0, 4
+SILENT_S, SILENT_GAPS = 3.0, 4
 """Without a heartbeat for so long, or for so many times the longest gap before, a tenant counts as
 ended."""
 WATCHED = 3
-"""For so many times that long neighbours are watched: they may be killed one after the other."""
+"""For so many times that long neighbours are watched, once more where they may be killed one after
+the other."""
 HOST_BEAT_S = 0.05
 
 # "beat b 163 1764045162.431 0 0"; the kernel may write within a line, which is then lost
@@ -87,7 +88,9 @@ class Watched:
     host_gap_s: float = 0.0
 
 
-def watch(outputs: Sequence[int], culprit: str, strike: Callable[[], None]) -> Watched:
+def watch(
+    outputs: Sequence[int], culprit: str, strike: Callable[[], None], *, longer: bool = False
+) -> Watched:
     """Wait for all heartbeats, let the fault happen, and read on until the watch is over.
 
     Parameters
@@ -98,6 +101,8 @@ def watch(outputs: Sequence[int], culprit: str, strike: Callable[[], None]) -> W
         The tenant whose fault it is.
     strike : callable
         Lets it happen.
+    longer : bool
+        Whether neighbours may be killed one after the other.
 
     Raises
     ------
@@ -115,7 +120,7 @@ def watch(outputs: Sequence[int], culprit: str, strike: Callable[[], None]) -> W
         found.silent_s = max(SILENT_S, SILENT_GAPS * usual_s)
         strike()
         _stricken(lines, found, culprit)
-        found.ended_s = found.struck_s + WATCHED * found.silent_s
+        found.ended_s = found.struck_s + (WATCHED + longer) * found.silent_s
         while lines.open and (left := found.ended_s - time.monotonic()) > 0:
             _take(lines, found, left)
         found.host_gap_s = max(gaps)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from unittest.mock import patch
 
 import numpy as np
 from places.fake import CLOCK, on_clock, spec
@@ -90,6 +92,6 @@ PLACES = {name: spec(FakeTenancy, name) for name in places.PLACES}
 
 @contextmanager
 def patched() -> Iterator[None]:
-    """Let made-up trials begin one after the other."""
-    with on_clock():
+    """Let made-up trials begin one after the other, the same whatever was made up before."""
+    with on_clock(), patch.object(sys.modules[__name__], "_number", count()):
         yield

@@ -26,7 +26,7 @@ from places import fake_qemu
 from caveatlib import claims
 from caveatlib.errors import DataError, DeadlineExceeded, MeasurementError
 from caveatlib.experiments import kernel
-from caveatlib.experiments.kernel import places, tables, tenants, watching, workloads
+from caveatlib.experiments.kernel import designs, places, tables, tenants, watching, workloads
 from caveatlib.measuring.experiment import complete
 from caveatlib.places import compiled, spec
 from caveatlib.places.machines import vm
@@ -279,6 +279,48 @@ def test_a_wrong_claim_is_refuted(measured):
     assert kernel.answer(rows) != kernel.answer(exchanged(rows))
     assert kernel.highlights(rows)[0].number == "0 of 24"
     assert kernel.highlights(exchanged(rows))[0].number == "24 of 24"
+
+
+def fates_exchanged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with every fate exchanged: what was spared is harmed, and the reverse."""
+    turned = exchanged(rows)
+    used_up = rows["design"].isin(designs.EXHAUSTED)
+    turned["limited"] = rows["limited"].where(~used_up, 1 - rows["limited"])
+    spared = (rows["place"] != "one-guest") & (rows["design"] != "panic")
+    harmed = (rows["design"] == "exit") & (rows["fault"] == "clock")
+    turned.loc[spared, ["survivors", "harmed", "all_survived", "all_unharmed"]] = 0.0
+    turned.loc[spared, "none_survived"] = 1.0
+    turned.loc[harmed, ["survivors", "harmed", "all_survived", "all_unharmed"]] = 3.0, 0.0, 1.0, 1.0
+    return turned
+
+
+@pytest.mark.beside
+def test_with_fates_exchanged_every_sentence_turns(measured):
+    """What a limit stopped crosses, what crossed is stopped; guests and sandboxes do not help."""
+    rows = measured(kernel)
+    before, after = (
+        {v.claim: v for v in claims.judge(each, kernel.DECISIONS)}
+        for each in (rows, fates_exchanged(rows))
+    )
+    alike = {f"kernel-unlimited/{f}" for f in ("exit", "memory")} | {"kernel-limited/memory"}
+    for name in set(before) - alike:
+        assert before[name].sentence != after[name].sentence, name
+        assert before[name].verdict in (claims.HOLDS, claims.FAILS, claims.MIXED), name
+    whole = ("kernel-unlimited", "kernel-limited")
+    assert all(before[n].verdict != after[n].verdict for n in set(before) - alike - set(whole))
+    assert "0 of" in after["kernel-guests"].sentence
+    crossing = "neighbours are harmed if one sets the clock, one fills memory with files"
+    assert crossing in before["kernel-unlimited"].sentence
+    assert "they are not if one ends and one fills memory" in before["kernel-unlimited"].sentence
+    assert (
+        "neighbours are harmed if one fills memory with files" in after["kernel-limited"].sentence
+    )
+    # and each turns by its own trials alone
+    for claim, design in (("kernel-guests", "apart"), ("kernel-gvisor", "sentry")):
+        alone = fates_exchanged(rows).where(rows["design"] == design, rows).astype(rows.dtypes)
+        found = {v.claim: v.sentence for v in claims.judge(alone, kernel.DECISIONS)}
+        assert [n for n in before if found[n] != before[n].sentence] == [claim]
+    assert kernel.answer(rows) != kernel.answer(fates_exchanged(rows))
 
 
 @pytest.mark.beside
