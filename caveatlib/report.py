@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -304,22 +304,19 @@ def _book(path: Path, out: Path, made: Report, reasons: dict[str, str], say: Cal
     """Run a notebook, write it beside the page, and say where its numbers come from."""
     import nbformat
 
-    about = nbformat.read(path, as_version=4).metadata.get("caveatlib", {})
-    name = about.get("experiment")
-    source = made.sources.get(name, "recorded")
-    note = "Measured on this machine."
-    if source == "recorded":
-        note = f"Replayed from recorded data{': ' + reasons[name] if name in reasons else ''}."
-    say(f"Running {path.name}.")
-    title, error = about.get("title") or path.stem, ""
     notebook = nbformat.read(path, as_version=4)
+    title, error = notebook.metadata.get("caveatlib", {}).get("title") or path.stem, ""
+    names = experiments_of(notebook)
+    live = {n: made.sources[n] for n in names if made.sources.get(n, "recorded") != "recorded"}
+    note = _origin(names, live, reasons)
+    say(f"Running {path.name}.")
     try:
-        run(notebook, source, figures="svg")
-        if source != "recorded":
-            _answer_live(notebook, name, source)
+        run(notebook, next(iter(live.values()), "recorded"), figures="svg")
+        if live:
+            _answer_live(notebook, {name: made.sources.get(name, "recorded") for name in names})
     except Exception as raised:  # a cell's own, a time limit, or a kernel that died
         error = _last_line(raised)
-        if source == "recorded":
+        if not live:
             raise DataError(f"Notebook {path.name!r} fails on recorded data: {error}") from None
         made.failed[path.name] = error
         note = f"Measured on this machine. The notebook ended in {error}"
@@ -344,6 +341,24 @@ def _talk(path: Path, out: Path, say: Callable) -> Book:
     return Book(file, title, "Slides, from recorded data. PageDown goes on.")
 
 
+def experiments_of(notebook) -> list[str]:
+    """Return the names of the experiments that a notebook shows, in its order."""
+    told = notebook.metadata.get("caveatlib", {}).get("experiment", [])
+    return [told] if isinstance(told, str) else list(told)
+
+
+def _origin(names: Sequence[str], live: Collection[str], reasons: Mapping[str, str]) -> str:
+    """Say where the numbers of a notebook come from, experiment by experiment if they differ."""
+    replayed = [name for name in names if name not in live]
+    why = "; ".join(dict.fromkeys(reasons[name] for name in replayed if name in reasons))
+    why = f": {why}" if why else ""
+    if not live:
+        return f"Replayed from recorded data{why}."
+    if not replayed:
+        return "Measured on this machine."
+    return f"Measured on this machine: {', '.join(live)}. Replayed: {', '.join(replayed)}{why}."
+
+
 def _notebook_page(title: str, note: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -362,13 +377,21 @@ def put_answer(notebook, line: str) -> None:
     first.source = ANSWER.sub(lambda _: line, first.source)
 
 
-def _answer_live(notebook, name: str, source: str) -> None:
+def answer(sources: Mapping[str, str]) -> str:
+    """Return the answers of a notebook's experiments, each from its source, in a row."""
+    return " ".join(trials.open(by_name(n), source=s).answer() for n, s in sources.items())
+
+
+def _answer_live(notebook, sources: Mapping[str, str]) -> None:
     """Let a notebook's text say what the trials of this run say, not the recorded ones."""
     if not ANSWER.search(notebook.cells[0].source):
         return
-    experiment = by_name(name)
-    said = trials.open(experiment, source=source).answer()
-    put_answer(notebook, f"**Answer, measured on this machine:** {_as_text(said)}")
+    here = {name: source for name, source in sources.items() if source != "recorded"}
+    others = {name: source for name, source in sources.items() if source == "recorded"}
+    line = f"**Answer, measured on this machine:** {_as_text(answer(here))}"
+    if others:
+        line += f" **From the recorded trials:** {_as_text(answer(others))}"
+    put_answer(notebook, line)
 
 
 def _as_text(text: str) -> str:

@@ -6,8 +6,8 @@ import re
 import nbformat
 import pytest
 
-from caveatlib import report, trials
-from caveatlib.experiments import ALL, recorded
+from caveatlib import report
+from caveatlib.experiments import recorded
 from caveatlib.support import shipped
 
 PATHS = report.notebooks()
@@ -71,7 +71,7 @@ def test_no_line_of_code_is_cut_off(notebook):
 
 def test_one_cell_holds_the_parameters(notebook):
     """Papermill finds exactly one cell tagged so, and it has the one switch."""
-    if "experiment" not in notebook.metadata["caveatlib"]:
+    if not report.experiments_of(notebook):
         return
     cells = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
     assert len(cells) == 1
@@ -98,7 +98,7 @@ def test_a_notebook_is_short(notebook):
 
 def test_the_parts_have_their_order(notebook):
     """What was found comes first, what it was measured on last."""
-    if "experiment" not in notebook.metadata["caveatlib"] and "90" not in notebook.cells[0].id:
+    if not report.experiments_of(notebook) and "90" not in notebook.cells[0].id:
         return
     found = [tag for cell in notebook.cells for tag in tags(cell) if tag in report.PARTS]
     assert found == list(report.PARTS)
@@ -115,8 +115,8 @@ def test_tables_and_verdicts_are_the_pages_own(notebook):
         )
         assert "dataframe" not in html, cell.source
         assert ".verdicts()" not in cell.source.replace("simulated.verdicts()", ""), cell.source
-    if "experiment" in notebook.metadata["caveatlib"]:
-        assert any("page.verdicts(run)" in cell.source for cell in code_cells(notebook))
+    shown = sum(cell.source.count("page.verdicts(") for cell in code_cells(notebook))
+    assert shown == len(report.experiments_of(notebook))
 
 
 def test_what_depends_on_the_readers_machine_is_empty(notebook):
@@ -160,11 +160,10 @@ def test_every_cell_has_a_slide_type(notebook):
 
 def test_the_answer_follows_the_data(notebook):
     """The answer in the title is the sentence that the recorded trials give."""
-    name = notebook.metadata["caveatlib"].get("experiment")
-    if name is None:
+    names = report.experiments_of(notebook)
+    if not names:
         return
-    experiment = next(e for e in ALL if name == e.NAME)
-    said = trials.open(experiment, source="recorded").answer()
+    said = report.answer(dict.fromkeys(names, "recorded"))
     answer = f"**Answer, from the recorded trials:** {said}"
     assert answer in notebook.cells[0].source.splitlines()
 
@@ -177,8 +176,9 @@ def test_no_times_in_the_metadata(notebook):
 
 def test_every_recorded_experiment_has_its_notebook():
     """Trials that no notebook shows are not shown to anybody."""
-    shown = [nbformat.read(p, as_version=4).metadata["caveatlib"].get("experiment") for p in PATHS]
-    assert {e.NAME for e in recorded()} <= set(shown)
+    books = [nbformat.read(path, as_version=4) for path in PATHS]
+    shown = {name for notebook in books for name in report.experiments_of(notebook)}
+    assert {e.NAME for e in recorded()} <= shown
 
 
 def test_notebooks_ship():

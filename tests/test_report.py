@@ -227,6 +227,26 @@ def test_a_live_answer_is_this_runs(tmp_path, books, live, no_verdicts, monkeypa
     assert "Answer, from the recorded trials:</strong> Thirteen." in other
 
 
+def test_a_notebook_of_several_experiments_says_what_is_of_which(
+    tmp_path, books, live, no_verdicts, monkeypatch
+):
+    """Its note and its answer name what was measured here and what was replayed."""
+    monkeypatch.setattr(
+        trials,
+        "open",
+        lambda experiment, *, source: SimpleNamespace(
+            answer=lambda: f"{experiment.NAME} {'here' if 'run' in source else source}."
+        ),
+    )
+    book(books / "01-three.ipynb", SHOWN, experiment=["quota", "startup"], text=RECORDED)
+    made = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    assert notes(made.page) == ["Measured on this machine: startup. Replayed: quota."]
+    shown = (tmp_path / "out" / "01-three.html").read_text(encoding="utf-8")
+    assert "measured on this machine:</strong> startup here." in shown
+    assert "From the recorded trials:</strong> quota recorded." in shown
+    assert "/run" in shown.partition("source is ")[2].partition("\n")[0]
+
+
 def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_verdicts):
     """There is nothing to fall back to: one line that names it, and no page."""
     book(books / "01-fails.ipynb", "1 / 0")

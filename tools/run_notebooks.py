@@ -8,8 +8,7 @@ import sys
 
 import nbformat
 
-from caveatlib import report, trials
-from caveatlib.experiments import by_name
+from caveatlib import report
 
 wanted = sys.argv[1:]  # names that begin so, or all
 for path in [*report.notebooks(), *report.talks()]:
@@ -17,9 +16,9 @@ for path in [*report.notebooks(), *report.talks()]:
         continue
     print(path.name, file=sys.stderr)
     notebook = report.execute(path, "recorded")
-    name = notebook.metadata["caveatlib"].get("experiment")
-    if name:  # the answer in the title is made from the recorded trials, too
-        answer = trials.open(by_name(name), source="recorded").answer()
+    if names := report.experiments_of(notebook):
+        # the answer in the title is made from the recorded trials, too
+        answer = report.answer(dict.fromkeys(names, "recorded"))
         report.put_answer(notebook, f"**Answer, from the recorded trials:** {answer}")
     notebook.metadata.pop("language_info", None)
     notebook.metadata.pop("widgets", None)
