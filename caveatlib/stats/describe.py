@@ -221,7 +221,8 @@ def clock_step(values: np.ndarray) -> float:
         return 0.0
     for step in _STEPS:
         counts = values / step
-        if np.all(np.abs(counts - np.round(counts)) < 1e-6):
+        whole = np.round(counts)
+        if whole.any() and np.all(np.abs(counts - whole) < 1e-6):
             return step
     return 0.0
 

@@ -212,6 +212,7 @@ def test_a_fine_clock_is_not_doubted():
     assert not any("clock" in d for d in stats.quality(counts, "tasks"))
     assert stats.clock_step([0.03] * 9) == 0
     assert stats.clock_step([0.01, 0.02, 0.03]) == 0
+    assert stats.clock_step(np.arange(400, 412) * 1e-9) == 0  # far below any step
 
 
 # ---- failures ----------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _waits_only_bare(here: pd.DataFrame) -> Finding:
     by_cpu, bare, virtio = (claims.values_of(here, r.where, r.column) for r in FIRST)
     took = claims.values_of(here, FIRST[1].where, "first_s").median()
     line = (
-        f"First call had to wait in {bare.sum():.0f} of {len(bare)} guests without RDRAND "
+        f"A fresh guest's first call had to wait in {bare.sum():.0f} of {len(bare)} without RDRAND "
         f"({format_quantity(took, 's')}), {by_cpu.sum():.0f} of {len(by_cpu)} with it, "
         f"{virtio.sum():.0f} of {len(virtio)} with virtio-rng"
     )
@@ -78,6 +78,14 @@ def _say(here: pd.DataFrame, parts: dict) -> str:
         f"Beside 8 containers that drain /dev/random, {slept.sum():.0f} of {20_000 * len(slept):,} "
         f"calls waited; the 99th percentile of a call is {drained}, alone {alone}."
     )
+
+
+def _say_daemon(here: pd.DataFrame, verdict: claims.Verdict) -> str:
+    p50 = [claims.values_of(here, arm.where(), "call_p50_s").median() for arm in (QUIET, HAVEGED)]
+    if pd.isna(p50).any():
+        return ""
+    without, beside = (format_quantity(value, "s") for value in p50)
+    return f"Half of the calls take {without} at most without haveged, {beside} with it."
 
 
 def _twice(name: str, measure: str, again, once) -> stats.Contrast:
@@ -115,6 +123,7 @@ DECISIONS = (
         direction="less",
         words=("Slower", "Faster"),
         null=_twice("alone, again", "call_p50_s", QUIET_AGAIN, QUIET),
+        say=_say_daemon,
         label="getrandom: without haveged, over with it",
     ),
 )

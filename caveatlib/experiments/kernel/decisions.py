@@ -54,13 +54,13 @@ def _say_parts(whole: Claim, lead: str):
         by_word: dict[str, list[str]] = {}
         for name, verdict in parts.items():
             if name != whole.id:
-                label = LABELS[name.partition("/")[2]]
-                by_word.setdefault(verdict.verdict, []).append(label)
+                happens = HAPPENS[name.partition("/")[2]]
+                by_word.setdefault(verdict.verdict, []).append(happens)
         spared, harmed = by_word.get(claims.HOLDS, []), by_word.get(claims.FAILS, [])
-        said = [f"neighbours are harmed if {listed(harmed)}"] if harmed else []
-        said += [f"they are not if {listed(spared)}"] if spared and harmed else []
-        said += [f"neighbours are not harmed if {listed(spared)}"] if spared and not harmed else []
-        return f"{lead}, {', and '.join(said)}." if said else ""
+        said = [f"one that {listed(harmed, 'or')} harms its neighbours"] if harmed else []
+        them = "them" if harmed else "its neighbours"
+        said += [f"one that {listed(spared, 'or')} does not harm {them}"] if spared else []
+        return f"{lead}, {'; '.join(said)}." if said else ""
 
     return say
 

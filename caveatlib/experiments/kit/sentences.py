@@ -10,11 +10,11 @@ import pandas as pd
 from caveatlib import stats
 
 
-def listed(parts: Sequence[str]) -> str:
-    """Return ``"a, b and c"``; empty for nothing."""
+def listed(parts: Sequence[str], word: str = "and") -> str:
+    """Return ``"a, b and c"``, or with another word; empty for nothing."""
     if len(parts) < 2:
         return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{', '.join(parts[:-1])} {word} {parts[-1]}"
 
 
 def per_machine(answer: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame], str]:

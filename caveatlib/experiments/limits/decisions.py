@@ -75,7 +75,8 @@ _MEMORY = {n: Reading(MEMORY_LIMITED.where(), n) for n in ("killed", "taken_byte
 def _killed_alone(here: pd.DataFrame) -> Finding:
     killed, taken, failed = (claims.values_of(here, r.where, r.column) for r in _MEMORY.values())
     line = (
-        f"Killed in {int((killed > 0).sum())} of {len(killed)} trials, at "
+        f"With --memory {format_quantity(MEMORY_BYTES, 'B')} a memory hog was killed in "
+        f"{int((killed > 0).sum())} of {len(killed)} trials, at "
         f"{format_quantity(taken.max(), 'B')} at most; {failed.sum():.0f} requests of the other "
         "failed"
     )

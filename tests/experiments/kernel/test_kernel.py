@@ -309,11 +309,14 @@ def test_with_fates_exchanged_every_sentence_turns(measured):
     whole = ("kernel-unlimited", "kernel-limited")
     assert all(before[n].verdict != after[n].verdict for n in set(before) - alike - set(whole))
     assert "0 of" in after["kernel-guests"].sentence
-    crossing = "neighbours are harmed if one sets the clock, one fills memory with files"
-    assert crossing in before["kernel-unlimited"].sentence
-    assert "they are not if one ends and one fills memory" in before["kernel-unlimited"].sentence
-    assert (
-        "neighbours are harmed if one fills memory with files" in after["kernel-limited"].sentence
+    assert before["kernel-unlimited"].sentence == (
+        "On one kernel without limits, one that sets the clock, fills memory with files, is a fork "
+        "bomb or fills the file system harms its neighbours; one that ends or fills memory does "
+        "not harm them."
+    )
+    assert after["kernel-limited"].sentence == (
+        "On one kernel with limits, one that fills memory with files, is a fork bomb or fills the "
+        "file system harms its neighbours; one that fills memory does not harm them."
     )
     # and each turns by its own trials alone
     for claim, design in (("kernel-guests", "apart"), ("kernel-gvisor", "sentry")):
@@ -345,8 +348,10 @@ def test_what_crosses_and_what_a_limit_stops(measured):
     found = {v.claim: v for v in claims.judge(rows, kernel.DECISIONS)}
     assert found["kernel-unlimited"].verdict == claims.MIXED
     assert found["kernel-limited"].verdict == claims.HOLDS
-    assert "harmed if one fills memory with files" not in found["kernel-limited"].sentence
-    assert "and one fills the file system" in found["kernel-unlimited"].sentence
+    assert found["kernel-limited"].sentence == (
+        "On one kernel with limits, one that fills memory, fills memory with files, is a fork bomb "
+        "or fills the file system does not harm its neighbours."
+    )
 
 
 @pytest.mark.beside
