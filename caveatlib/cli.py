@@ -368,7 +368,9 @@ def _say_scorecard(entries, *, long: bool = False) -> None:
         return
     for row in frame.to_dict("records"):
         _say(f"{row['claim']} {row['verdict']}: “{row['quote']}” ({row['kind']})")
-        _say(*(f"  {part}" for part in (row["reason"], row["machine"], row["source"]) if part))
+        doubts = f"Doubts: {row['doubts']}" if row["doubts"] else ""
+        told = (row["reason"], doubts, row["machine"], row["source"])
+        _say(*(f"  {part}" for part in told if part))
 
 
 @app.command()

@@ -16,8 +16,9 @@ from caveatlib import claims, store, trials
 from caveatlib.claims import SIGNS, Decision, ThenAndNow, Verdict, Verdicts, Whole
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
-from caveatlib.measuring.experiment import complete
+from caveatlib.measuring.experiment import complete, doubts
 from caveatlib.support.text import escape_control_characters, shorten
+from caveatlib.trials import Run
 
 NOT_YET, HISTORY, SEVERAL = "no experiment yet", "then and now", "differs by machine"
 WORDS = (*claims.VERDICTS, SEVERAL, HISTORY, NOT_YET)
@@ -38,6 +39,7 @@ COLUMNS = (
     "reason",
     "machine",
     "source",
+    "doubts",
 )
 
 
@@ -61,6 +63,8 @@ class Entry:
     decision : Decision, optional
     evidence : mapping of str to pandas.DataFrame
         Id of the claim or part -> the rows that it was decided by.
+    doubts : mapping of str to tuple of str
+        Machine -> what could mislead about its verdict, see `claims.doubts`.
     """
 
     id: str
@@ -75,6 +79,7 @@ class Entry:
     history: ThenAndNow | None = None
     decision: Decision | None = None
     evidence: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __repr__(self):
         headlines = "; ".join(verdict.headline for verdict in self.verdicts)
@@ -112,11 +117,7 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
         measured = None
         if experiment.NAME in sources:
             measured = _read(experiment, sources[experiment.NAME])
-        judged = (
-            experiment.verdicts(measured)
-            if measured is not None
-            else _unrecorded(experiment, sources)
-        )
+        judged = measured.verdicts() if measured else _unrecorded(experiment, sources)
         found |= {entry.id: entry for entry in _entries(experiment, measured, judged)}
     listed = [_of_ledger(row, found.pop(row["id"], None)) for row in _ledger()]
     return listed + list(found.values())
@@ -125,15 +126,16 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
 def of_run(run: trials.Run) -> list[Entry]:
     """Return the claims that a run's experiment decides, with what its trials allow."""
     rows = {row["id"]: row for row in _ledger()}
-    found = _entries(run.experiment, run.trials, run.verdicts())
+    found = _entries(run.experiment, run, run.verdicts())
     return [_of_ledger(rows[e.id], e) if e.id in rows else e for e in found]
 
 
-def _entries(experiment, measured: pd.DataFrame | None, judged: Sequence[Verdict]) -> list[Entry]:
+def _entries(experiment, measured: Run | None, judged: Sequence[Verdict]) -> list[Entry]:
     """Return an entry per claim of an experiment that is not a part of another."""
     another = any(v.source not in ("recorded", "") for v in judged)
     recorded = _recorded(experiment) if another else []
     decisions = {decision.claim.id: decision for decision in experiment.DECISIONS}
+    doubted = _doubted(measured, judged)
     found = []
     for name, decision in decisions.items():
         if "/" in name:
@@ -141,7 +143,8 @@ def _entries(experiment, measured: pd.DataFrame | None, judged: Sequence[Verdict
         parts = decision.parts if isinstance(decision, Whole) else ()
         evidence = {}
         if measured is not None:
-            evidence = {p: claims.evidence(measured, decisions[p]) for p in (name, *parts)}
+            rows = measured.trials
+            evidence = {p: claims.evidence(rows, decisions[p]) for p in (name, *parts)}
         found.append(
             Entry(
                 name,
@@ -155,8 +158,20 @@ def _entries(experiment, measured: pd.DataFrame | None, judged: Sequence[Verdict
                 recorded=_of(recorded, name),
                 decision=decision,
                 evidence=evidence,
+                doubts=doubted.get(name, {}),
             )
         )
+    return found
+
+
+def _doubted(measured: Run | None, judged: Sequence[Verdict]) -> dict[str, dict[str, tuple]]:
+    """Return what could mislead: claim -> machine -> sentences."""
+    found: dict[str, dict[str, tuple]] = {}
+    if measured is not None:
+        facts = measured.table("conditions")
+        table = doubts(measured.experiment, measured.trials, judged, facts)
+        for (claim, machine), rows in table.groupby(["claim", "machine"], sort=False):
+            found.setdefault(str(claim), {})[str(machine)] = tuple(rows["doubt"])
     return found
 
 
@@ -170,10 +185,11 @@ def controls() -> pd.DataFrame:
         a column `experiment` before; those that do not pass come first.
     """
     found = []
-    for experiment in ALL:
+    for experiment in map(complete, ALL):
         measured = _read(experiment, "recorded")
-        if measured is not None and hasattr(experiment, "calibrate"):
-            found.append(experiment.calibrate(measured).assign(experiment=experiment.NAME))
+        if measured is not None:
+            read = experiment.calibrate(measured.trials)
+            found.append(read.assign(experiment=experiment.NAME))
     table = pd.concat(found, ignore_index=True)
     table = table.sort_values("passes", kind="stable")
     return table[["experiment", *(c for c in table if c != "experiment")]]
@@ -203,7 +219,7 @@ def verdicts(source: str | os.PathLike | Mapping | None = None) -> Verdicts:
     for experiment in map(complete, ALL):
         if experiment.NAME in sources:
             measured = _read(experiment, sources[experiment.NAME])
-            found += experiment.verdicts(measured) if measured is not None else []
+            found += measured.verdicts() if measured else []
     return found
 
 
@@ -281,7 +297,7 @@ def _of(judged: Sequence[Verdict], claim: str) -> tuple[Verdict, ...]:
 
 def _recorded(experiment) -> Verdicts:
     measured = _read(experiment, "recorded")
-    return experiment.verdicts(measured) if measured is not None else Verdicts()
+    return measured.verdicts() if measured else Verdicts()
 
 
 def _unrecorded(experiment, sources: Mapping) -> Verdicts:
@@ -296,21 +312,21 @@ def _unrecorded(experiment, sources: Mapping) -> Verdicts:
     return Verdicts(claims.not_measured(d.claim, reason) for d in experiment.DECISIONS)
 
 
-def _read(experiment, source) -> pd.DataFrame | None:
-    """Return an experiment's trials from a source, or None if it has none there."""
+def _read(experiment, source) -> Run | None:
+    """Return an experiment's run of a source, or None if it has none there."""
     source = trials.source_of(experiment, source)
     if source is None or (source == "recorded" and not store.versions(experiment.NAME)):
         return None
     budget = {"budget_s": experiment.VERDICT_S} if source == "live" else {}
     try:
-        return trials.get(experiment, source=source, **budget)
+        return trials.open(experiment, source=source, **budget)
     except Unavailable:
         return None
 
 
 def _rows(entry: Entry) -> list[dict]:
     row = {name: getattr(entry, name) for name in ("quote", "kind", "experiment")}
-    row |= {"claim": entry.id, "verdict": entry.word, "machine": "", "source": ""}
+    row |= {"claim": entry.id, "verdict": entry.word, "machine": "", "source": "", "doubts": ""}
     if entry.verdicts:
         return [
             row
@@ -320,6 +336,7 @@ def _rows(entry: Entry) -> list[dict]:
                 "reason": v.because,
                 "machine": v.machine,
                 "source": v.source,
+                "doubts": " ".join(entry.doubts.get(v.machine, ())),
             }
             for v in entry.verdicts
         ]

@@ -20,7 +20,7 @@ from caveatlib import claims, store
 from caveatlib.errors import UsageError
 from caveatlib.measuring import live
 from caveatlib.measuring.designs import Arm, Design
-from caveatlib.measuring.experiment import Experiment, complete, model_of
+from caveatlib.measuring.experiment import Experiment, complete, doubts, model_of
 from caveatlib.measuring.run import arms_here, cost, measure
 from caveatlib.support import datapackage
 from caveatlib.support.paths import display_path, storage_error
@@ -124,6 +124,17 @@ class Run:
     def verdicts(self) -> claims.Verdicts:
         """Return the verdicts that these trials allow."""
         return claims.Verdicts(self.experiment.verdicts(self.trials))
+
+    def doubts(self) -> pd.DataFrame:
+        """Return what could mislead about the verdicts: a sentence each, and which it touches.
+
+        The cards of the claims show the same, claim by claim; those of parts are in their claim.
+        """
+        table = doubts(self.experiment, self.trials, self.verdicts(), self.table("conditions"))
+        whole = table[~table["claim"].str.contains("/")]
+        by = ["machine", "doubt"] if whole["machine"].nunique() > 1 else ["doubt"]
+        folded = whole.groupby(by, sort=False)["claim"].agg(", ".join)
+        return folded.rename("touches").reset_index()
 
     def answer(self) -> str:
         """Return the experiment's answer in a sentence."""

@@ -14,6 +14,7 @@ from caveatlib import claims, frames, scorecard, trials
 from caveatlib.claims import Claim, Count, Whole
 from caveatlib.errors import DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, recorded, startup
+from caveatlib.measuring.experiment import Conditions, complete
 from caveatlib.page import cards
 
 pytestmark = pytest.mark.beside
@@ -28,8 +29,9 @@ def verdict(claim="C23", machine="a", kind=claims.HOLDS, **changes):
 def rows(*machines):
     """Return trials that a count can be read from."""
     row = {"run": "2026-11-01T00:00:00Z", "session": 0, "design": "d", "block": 0, "source": "live",
-           "ok": True, "error": "", "place": "p", "tasks": 3.0}  # fmt: skip
-    return pd.DataFrame([row | {"machine": machine} for machine in machines])
+           "ok": True, "error": "", "place": "p", "tasks": 3.0, "busy_per_cpu": 1.5,
+           "stolen_share": 0.0}  # fmt: skip
+    return pd.DataFrame([row | {"machine": m} for m in machines], columns=[*row, "machine"])
 
 
 def little(*verdicts, **changes):
@@ -49,16 +51,26 @@ def little(*verdicts, **changes):
     return SimpleNamespace(**settings | {"verdicts": lambda _: list(verdicts)} | changes)
 
 
+def run_of(made, frame):
+    """Return a run of what stands for an experiment."""
+    run = trials.Run(complete(made), "x")
+    run._tables.update(trials=frame, conditions=frames.empty(Conditions))
+    return run
+
+
 @pytest.fixture
 def given(monkeypatch):
     """Return a function that lets one experiment have these verdicts, and no other be there."""
 
     def give(*verdicts, recorded=()):
         made = little(*verdicts)
-        made.verdicts = lambda frame: list(recorded if frame is RECORDED else verdicts)
+        made.verdicts = lambda frame: list(
+            recorded if set(frame["machine"]) == {"recorded"} else verdicts
+        )
         monkeypatch.setattr(scorecard, "ALL", (made,))
         here = rows(*dict.fromkeys(v.machine for v in verdicts))
-        monkeypatch.setattr(scorecard, "_read", lambda e, s: RECORDED if s == "recorded" else here)
+        runs = {True: run_of(made, RECORDED), False: run_of(made, here)}
+        monkeypatch.setattr(scorecard, "_read", lambda e, s: runs[s == "recorded"])
         return scorecard.entries({"little": "x"})
 
     return give
@@ -185,7 +197,7 @@ def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
     def unavailable(*_, **__):
         raise Unavailable("no such place")
 
-    monkeypatch.setattr(scorecard.trials, "get", unavailable)
+    monkeypatch.setattr(scorecard.trials, "open", unavailable)
     assert scorecard._read(little(), "live") is None
     monkeypatch.undo()
     (tmp_path / "quota").mkdir()
@@ -210,7 +222,7 @@ def test_what_is_not_recorded_yet_names_the_command(monkeypatch, tmp_path):
     entry = next(e for e in scorecard.entries({"other": str(tmp_path)}) if e.id == "C10")
     assert (entry.word, entry.verdicts) == (scorecard.NOT_YET, ())
     monkeypatch.setattr(scorecard.store, "versions", lambda name: [1])
-    monkeypatch.setattr(scorecard, "_read", lambda experiment, source: rows("m"))
+    monkeypatch.setattr(scorecard, "_read", lambda experiment, source: run_of(made, rows("m")))
     entry = next(e for e in scorecard.entries("recorded") if e.id == "C10")
     assert entry.word == claims.HOLDS
 
@@ -234,7 +246,7 @@ def test_damaged_data_are_an_error_and_no_silence(monkeypatch):
     def damaged(*_, **__):
         raise DataError("checksum")
 
-    monkeypatch.setattr(trials, "get", damaged)
+    monkeypatch.setattr(trials.store, "load", damaged)
     with pytest.raises(DataError, match="checksum"):
         scorecard.table("recorded")
 
@@ -243,13 +255,13 @@ def test_live_has_a_budget(monkeypatch):
     """Live measures until there can be verdicts; recorded measures nothing."""
     asked = []
 
-    def get(experiment, **options):
+    def opened(experiment, **options):
         asked.append(options)
-        return "rows"
+        return "a run"
 
-    monkeypatch.setattr(scorecard.trials, "get", get)
+    monkeypatch.setattr(scorecard.trials, "open", opened)
     monkeypatch.setattr(scorecard.store, "versions", lambda name: [1, 2, 10])
-    assert scorecard._read(little(), "live") == "rows"
+    assert scorecard._read(little(), "live") == "a run"
     scorecard._read(little(), "recorded")
     assert asked[0]["budget_s"] == 33
     assert "budget_s" not in asked[1]
@@ -261,11 +273,11 @@ def test_the_default_is_the_variables_source(monkeypatch, tmp_path):
     (tmp_path / "quota" / "datapackage.json").write_text("{}")
     asked = []
 
-    def get(experiment, *, source, **_):
+    def opened(experiment, *, source, **_):
         asked.append((experiment.NAME, source))
         raise Unavailable("nothing is read here")
 
-    monkeypatch.setattr(scorecard.trials, "get", get)
+    monkeypatch.setattr(scorecard.trials, "open", opened)
     monkeypatch.setenv("CAVEATLIB_SOURCE", str(tmp_path))
     scorecard.table()
     assert dict(asked) == {e.NAME: "recorded" for e in recorded()} | {"quota": str(tmp_path)}

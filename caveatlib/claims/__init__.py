@@ -5,6 +5,7 @@ does not hold if the whole interval lies short of it, and is inconclusive
 otherwise, or if its A/A control fails.
 """
 
+from caveatlib.claims import doubts
 from caveatlib.claims.judging import (
     Count,
     Decision,
@@ -74,6 +75,7 @@ __all__ = [
     "by_share",
     "card",
     "counted",
+    "doubts",
     "evidence",
     "from_ledger",
     "judge",

@@ -60,8 +60,11 @@ class Experiment(Protocol):
         Guards that lay rows of the whole table side by side; default none.
     check_tables : callable
         Guards that lay the trials beside the further tables, by name; default none.
-    CONTROLS : sequence of `experiments.kit.calibration.Control`
-        The same arm twice; default none.
+    KNOWN, CONTROLS : sequence of `experiments.kit.calibration.Known`, of `Control`
+        Cases with a known true value, and the same arm twice; default none.
+    calibrate : callable
+        Trials -> what these cases read, as `experiments.kit.calibration.calibrate`;
+        default nothing.
     summarize : callable
         Trials -> summary; default every measure by place and conditions.
     verdicts : callable
@@ -89,7 +92,9 @@ class Experiment(Protocol):
     check_row: Callable[[Mapping[str, object]], None]
     check: Callable[[pd.DataFrame], None]
     check_tables: Callable[[Mapping[str, pd.DataFrame]], None]
+    KNOWN: Sequence
     CONTROLS: Sequence
+    calibrate: Callable[[pd.DataFrame], pd.DataFrame]
     summarize: Callable[[pd.DataFrame], pd.DataFrame]
     verdicts: Callable[[pd.DataFrame], list[claims.Verdict]]
     answer: Callable[[pd.DataFrame], str]
@@ -112,7 +117,9 @@ _DEFAULTS = {
     "check_row": lambda row: None,
     "check": lambda trials: None,
     "check_tables": lambda tables: None,
+    "KNOWN": (),
     "CONTROLS": (),
+    "calibrate": lambda trials: pd.DataFrame(),
     "answer": lambda trials: "",
     "highlights": lambda trials: [],
 }
@@ -217,6 +224,37 @@ def _check_controls(experiment: Experiment, trials: pd.DataFrame) -> None:
             f"Row {row.name} is the A/A control of {row['place']!r} in design {row['design']!r}, "
             "which has none. Must be of an arm that is measured twice; were labels exchanged?"
         )
+
+
+def doubts(
+    experiment: Experiment,
+    trials: pd.DataFrame,
+    verdicts: Sequence[claims.Verdict] | None = None,
+    facts: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return what could mislead about each verdict, see `claims.doubts.about`.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    trials : pandas.DataFrame
+    verdicts : sequence of claims.Verdict, optional
+        Of these trials; default they are judged.
+    facts : pandas.DataFrame, optional
+        Table ``conditions`` of the run.
+    """
+    cases = {case.name: case.contrast.measure for case in (*experiment.KNOWN, *experiment.CONTROLS)}
+    calibration = experiment.calibrate(trials) if cases and len(trials) else None
+    if calibration is not None:
+        calibration = calibration.assign(measure=calibration["check"].map(cases))
+    return claims.doubts.about(
+        trials,
+        experiment.DECISIONS,
+        experiment.verdicts(trials) if verdicts is None else verdicts,
+        conditions=frames.conditions(experiment.Trials),
+        calibration=calibration,
+        facts=facts,
+    )
 
 
 def tables_of(experiment: Experiment) -> dict[str, type[frames.Table]]:

@@ -171,6 +171,7 @@ def _how(entry: Entry, data: bool) -> str:
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
     pieces += [f"<p>{prose(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
     pieces.append(_parts_told(entry))
+    pieces.append(_doubts(entry))
     pieces.append(_misleading(entry.experiment))
     pieces.append(_origin(entry))
     pieces.append(_downloads(entry) if data else "")
@@ -185,6 +186,19 @@ def _parts_told(entry: Entry) -> str:
         for v in part
     ]
     return f"<ul>{''.join(told)}</ul>" if told else ""
+
+
+def _doubts(entry: Entry) -> str:
+    """Return what these trials raise against the verdict, machine by machine."""
+    several = len(entry.verdicts) > 1
+    said = [
+        f"<li>{text(f'{machine}: ' if several else '')}{text(doubt)}</li>"
+        for machine, doubts in entry.doubts.items()
+        for doubt in doubts
+    ]
+    if not said:
+        return ""
+    return f"<p><b>Doubts that these trials raise:</b></p><ul>{''.join(said)}</ul>"
 
 
 def _linked(source: str) -> str:

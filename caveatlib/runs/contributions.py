@@ -241,18 +241,16 @@ def _check_private(tables: dict, folder: Path, package: dict) -> None:
 
 def _controls(run: Run) -> str:
     """Say how the harness measured itself: noise limits what is judged, and refuses nothing."""
-    calibrate = getattr(run.experiment, "calibrate", None)
-    if calibrate is None:
-        return "Calibration: the experiment has none."
-    found = calibrate(run.trials)
+    found = run.experiment.calibrate(run.trials)
     if found.empty:
         return "Calibration: the experiment has none."
     words = {
         word: list(found.loc[found["passes"] == word, "check"])
-        for word in ("yes", "no", "not measured")
+        for word in ("yes", "no", "undecided", "not measured")
     }
     said = f"Calibration: {len(words['yes'])} of {len(found)} known answers and A/A controls pass"
-    for word, lead in (("no", "failed"), ("not measured", "not measured")):
+    leads = {"no": "failed", "undecided": "undecided", "not measured": "not measured"}
+    for word, lead in leads.items():
         if words[word]:
             said += f"; {lead}: {', '.join(words[word])}"
     return f"{said}."

@@ -23,9 +23,22 @@ from caveatlib.stats.contrasts import (
     pairs,
     vouches,
 )
-from caveatlib.stats.describe import clock_step, quality, summarize
+from caveatlib.stats.describe import (
+    clock_step,
+    drift,
+    machine_doubts,
+    quality,
+    summarize,
+    value_doubts,
+)
 from caveatlib.stats.missing import failure_doubts
-from caveatlib.stats.order import ageing, carry_over, order_doubts
+from caveatlib.stats.order import (
+    ageing,
+    ageing_doubts,
+    carry_over,
+    carry_over_doubts,
+    order_doubts,
+)
 from caveatlib.stats.ranks import detectable_share, hodges_lehmann, holm, share, signed_rank_p
 
 __all__ = [
@@ -37,17 +50,21 @@ __all__ = [
     "Contrast",
     "aa_control",
     "ageing",
+    "ageing_doubts",
     "by_machine",
     "carry_over",
+    "carry_over_doubts",
     "clock_step",
     "compare",
     "contrasts",
     "detectable_share",
+    "drift",
     "failure_doubts",
     "failures",
     "hodges_lehmann",
     "holm",
     "jointly",
+    "machine_doubts",
     "match",
     "order_doubts",
     "pairs",
@@ -55,5 +72,6 @@ __all__ = [
     "share",
     "signed_rank_p",
     "summarize",
+    "value_doubts",
     "vouches",
 ]

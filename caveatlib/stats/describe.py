@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -125,8 +126,8 @@ def quality(
     check_number("overhead_s", overhead_s, least=0)
     _require(trials, [measure, by, *_QUALITY])
     good = trials[trials["ok"] & trials[measure].notna()]
-    said = [doubt for rows in _by_machine(good) for doubt in _machine_doubts(*rows)]
-    said += [doubt for rows in _by_machine(good) for doubt in _drift(*rows, measure, by)]
+    said = [doubt for rows in _by_machine(good) for doubt in machine_doubts(*rows)]
+    said += [doubt for rows in _by_machine(good) for doubt in drift(*rows, measure, by)]
     for rows, machine in _by_machine(trials):
         of = "" if machine == "The machine" else f"{machine}: "
         said += [of + doubt for doubt in order_doubts(rows, measure, by)]
@@ -135,7 +136,9 @@ def quality(
     for (on, group), rows in good.sort_values(order).groupby(["machine", by], sort=True):
         named = str(group) if trials["machine"].nunique() == 1 else f"{group} on {on}"
         values = rows[measure].to_numpy(dtype=float)
-        said += [f"{named}: {doubt}" for doubt in _doubts(values, measure, tick_s, overhead_s)]
+        said += [
+            f"{named}: {doubt.text}" for doubt in value_doubts(values, measure, tick_s, overhead_s)
+        ]
     return said
 
 
@@ -145,7 +148,25 @@ def _by_machine(trials: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, str]]:
         yield rows, "The machine" if trials["machine"].nunique() == 1 else str(machine)
 
 
-def _machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
+class Doubt(NamedTuple):
+    """What makes the values of one arm doubtful.
+
+    Attributes
+    ----------
+    kind : {"spread", "clock", "first", "far", "short"}
+    size : float
+        How much of it there is, to tell the worst of several arms.
+    text : str
+        A sentence that begins after the arm's name.
+    """
+
+    kind: str
+    size: float
+    text: str
+
+
+def machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
+    """Say what else the machine did while the trials ran."""
     said = []
     if (stolen := rows["stolen_share"].mean()) >= STOLEN:
         said.append(f"{machine}: the hypervisor stole {stolen:.1%} of the CPU time meanwhile.")
@@ -154,7 +175,7 @@ def _machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
     return said
 
 
-def _drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
+def drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
     """Say if later sessions read more, or less, than earlier ones, whatever the group.
 
     Each value is taken over its group's median, and each session by the median of these.
@@ -179,33 +200,44 @@ def _drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]
     ]
 
 
-def _doubts(values: np.ndarray, measure: str, tick: float, overhead: float) -> list[str]:
-    said: list[str] = []
+def value_doubts(
+    values: np.ndarray, measure: str, tick: float = 1e-9, overhead: float = 0.0
+) -> list[Doubt]:
+    """Return what makes the values of one arm doubtful, in the order in which they were measured.
+
+    Parameters are those of `quality`.
+    """
+    said: list[Doubt] = []
     if len(values) < 2:
         return said
     mean, median = values.mean(), np.median(values)
     if mean != 0 and (cv := values.std(ddof=1) / abs(mean)) >= SPREAD:
-        said.append(f"{measure} is spread out, its standard deviation is {cv:.0%} of the mean.")
+        text = f"{measure} is spread out, its standard deviation is {cv:.0%} of the mean."
+        said.append(Doubt("spread", cv, text))
     if measure.endswith("_s") and (step := clock_step(values)) >= COARSE * abs(median) > 0:
-        said.append(
+        text = (
             f"the clock of {measure} has steps of {step * 1e3:g} ms, {step / median:.0%} of its "
             "median: ratios are pulled towards 1, and a finer clock is needed."
         )
+        said.append(Doubt("clock", step / median, text))
         tick = max(tick, step)
     far = (values - median) / max(np.median(np.abs(values - median)), tick)
     if far[0] > FAR:
-        said.append(
+        text = (
             f"the first sample of {measure} was slow, {values[0]:.3g} against a median of "
             f"{median:.3g}; it is kept."
         )
+        said.append(Doubt("first", far[0], text))
         far = far[1:]
     if count := int((np.abs(far) > FAR).sum()):
-        said.append(f"{count} of {len(values)} values of {measure} are far outliers; all are kept.")
+        text = f"{count} of {len(values)} values of {measure} are far outliers; all are kept."
+        said.append(Doubt("far", count / len(values), text))
     if overhead > 0 and median < OVERHEADS * overhead:
-        said.append(
+        text = (
             f"{measure} is short, a median of {median:.3g} against {overhead:.3g} of harness "
             f"overhead; below {OVERHEADS}x the overhead counts."
         )
+        said.append(Doubt("short", overhead / median if median else math.inf, text))
     return said
 
 

@@ -177,24 +177,36 @@ def order_doubts(
     """
     said = []
     for _, design in trials.groupby("design", sort=True):
-        left = carry_over(design, measure, arm)
-        if left and left.p <= CARRY_P:
-            said.append(
-                f"Trials after {left.after}: {measure} is {_more(left.ratio)} than after the "
-                f"others (permutation p = {left.p:.3g}): carry-over; more sessions do not "
-                "remove it."
-            )
+        said += carry_over_doubts(design, measure, arm)
         groups = design.groupby(list(apart), sort=True) if len(apart) else [((), design)]
         for name, group in groups:
-            aged = ageing(group, measure, arm)
-            if aged and abs(aged.ratio - 1) >= AGEING and aged.p < AGEING_P:
-                whose = f"{', '.join(map(str, name))}: within" if name else "Within"
-                said.append(
-                    f"{whose} a session {measure} changes: the last third of the trials reads "
-                    f"{_more(aged.ratio)} than the first third ({aged.sessions} sessions, "
-                    f"p = {aged.p:.2g}); what was opened for the session ages."
-                )
+            said += ageing_doubts(group, measure, arm, ", ".join(map(str, name)))
     return said
+
+
+def carry_over_doubts(design: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> list[str]:
+    """Say of one design if a trial's value depends on which arm ran before, see `carry_over`."""
+    left = carry_over(design, measure, arm)
+    if not left or left.p > CARRY_P:
+        return []
+    return [
+        f"Trials after {left.after}: {measure} is {_more(left.ratio)} than after the others "
+        f"(permutation p = {left.p:.3g}): carry-over; more sessions do not remove it."
+    ]
+
+
+def ageing_doubts(
+    trials: pd.DataFrame, measure: str, arm: str | Sequence[str], name: str = ""
+) -> list[str]:
+    """Say of trials of one design, which may have a name, if they change within a session."""
+    aged = ageing(trials, measure, arm)
+    if not aged or abs(aged.ratio - 1) < AGEING or aged.p >= AGEING_P:
+        return []
+    return [
+        f"{f'{name}: within' if name else 'Within'} a session {measure} changes: the last third of "
+        f"the trials reads {_more(aged.ratio)} than the first third ({aged.sessions} sessions, "
+        f"p = {aged.p:.2g}); what was opened for the session ages."
+    ]
 
 
 def _more(ratio: float) -> str:

@@ -38,7 +38,7 @@ class Known:
     truth : float or callable
         The true value, or what gives it for one machine's trials (NaN: not there).
     within : float
-        How far the estimate may lie from it.
+        How far the reading may lie from it.
     relative : bool
         Whether `within` is a share of the truth, else it is in the measure's unit.
     table : callable, optional
@@ -89,9 +89,10 @@ def calibrate(
     -------
     pandas.DataFrame
         One row per case and machine: `check`, `machine`, `truth`, `estimate` with its
-        interval `low` to `high`, `n`, `tolerance` in words, `passes` (``"yes"``, ``"no"``,
-        or ``"not measured"``) and `note`. A known value passes if the estimate lies within
-        its tolerance, an A/A control if its interval holds 1 (`stats.aa_control`).
+        interval `low` to `high`, `n`, `tolerance` in words, `passes` and `note`. A known
+        value passes (``"yes"``) if its whole interval lies within the tolerance and fails
+        (``"no"``) if all of it lies outside; else it is ``"undecided"``. An A/A control
+        passes if its interval holds 1 (`stats.aa_control`). ``"not measured"`` is neither.
     """
     rows = []
     for _, here in stats.by_machine(trials):
@@ -106,8 +107,19 @@ def _known(here: pd.DataFrame, case: Known) -> dict:
     reach = case.within * abs(truth) if case.relative else case.within
     size = f"{case.within:.0%}" if case.relative else f"{case.within:g}"
     note = found["note"] if found["n"] < stats.MIN_PAIRS else ""
-    passes = abs(found["estimate"] - truth) <= reach
-    return _row(here, case.name, found, truth, f"{truth:.3g} ± {size}", passes, note)
+    word = _within(found, truth, reach)
+    return _row(here, case.name, found, truth, f"{truth:.3g} ± {size}", word, note)
+
+
+def _within(found: dict, truth: float, reach: float) -> str:
+    """Judge by the whole interval; too few pairs for one can fail, but not pass."""
+    far = reach + 1e-12 * abs(truth)  # a count that is exact has a reach of 0
+    low, high, estimate = (found[name] - truth for name in ("low", "high", "estimate"))
+    if -far <= low and high <= far:
+        return "yes"
+    if pd.isna(low):
+        return "no" if abs(estimate) > far else "undecided"
+    return "no" if low > far or high < -far else "undecided"
 
 
 def _control(here: pd.DataFrame, control: Control) -> dict:
@@ -116,14 +128,11 @@ def _control(here: pd.DataFrame, control: Control) -> dict:
         (found,) = stats.jointly([(table, control.contrast)])
     else:
         found = stats.aa_control(table, control.contrast).iloc[0].to_dict()
-    passes = found.get("passes", False)
-    return _row(
-        here, control.name, found, 1.0, "interval holds 1", passes, found["note"], found["low"]
-    )
+    word = "not measured" if pd.isna(found["low"]) else "yes" if found["passes"] else "no"
+    return _row(here, control.name, found, 1.0, "interval holds 1", word, found["note"])
 
 
-def _row(here, name, found, truth, tolerance, passes, note, reading=None) -> dict:
-    reading = found["estimate"] if reading is None else reading
+def _row(here, name, found, truth, tolerance, word, note) -> dict:
     return {
         "check": name,
         "machine": here["machine"].iloc[0],
@@ -133,6 +142,6 @@ def _row(here, name, found, truth, tolerance, passes, note, reading=None) -> dic
         "high": found["high"],
         "n": int(found["n"]),
         "tolerance": tolerance,
-        "passes": ("yes" if passes else "no") if pd.notna(reading) else "not measured",
+        "passes": "not measured" if pd.isna(found["estimate"]) else word,
         "note": note,
     }

@@ -47,7 +47,6 @@ from caveatlib.experiments.layers.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.layers.tables import (
     MOVED,
     contents,
-    doubts,
     moves,
     opened,
     prices,
@@ -72,7 +71,6 @@ __all__ = [
     "check",
     "check_row",
     "contents",
-    "doubts",
     "highlights",
     "moves",
     "opened",

@@ -117,12 +117,3 @@ def _by_image(trials: pd.DataFrame, work: str, columns: list[str]) -> pd.DataFra
     rows = trials[(trials["work"] == work) & trials["ok"]]
     table = rows.groupby("place")[columns].median()
     return table.reindex([place for place in IMAGES if place in table.index]).rename(IMAGES)
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the largest pulls over the slowest link doubtful, a sentence per row."""
-    rows = trials[trials["design"] == "moving"]
-    rows = rows[rows["link_bit_per_s"] == min(filter(None, LINKS.values()))]
-    rows = rows[rows["content_bytes"] == rows["content_bytes"].max()]
-    return pd.DataFrame({"doubt": stats.quality(rows, "moved_s", by="work")}, dtype=object)

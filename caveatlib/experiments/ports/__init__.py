@@ -43,8 +43,6 @@ from caveatlib.experiments.ports.schema import (
 from caveatlib.experiments.ports.site import Site
 from caveatlib.experiments.ports.tables import (
     congestion,
-    cpu_tick,
-    doubts,
     effects,
     paths,
     prices,
@@ -71,8 +69,6 @@ __all__ = [
     "check_row",
     "check_tables",
     "congestion",
-    "cpu_tick",
-    "doubts",
     "effects",
     "highlights",
     "paths",

@@ -10,10 +10,12 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames
 from caveatlib.errors import DataError, MeasurementError
-from caveatlib.experiments.ports.tables import TICK_S
 from caveatlib.experiments.ports.traffic import GB
 from caveatlib.instruments import iperf3
 from caveatlib.stats import guards
+
+TICK_S = 0.01
+"""Unit of the CPU time in ``/proc/stat``, on every Linux."""
 
 
 class Trials(frames.Trials):

@@ -8,7 +8,6 @@ from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PAIRED, PROXY, contrast
 from caveatlib.experiments.ports.site import PATHS
-from caveatlib.experiments.ports.traffic import GB, STREAM_S
 
 SETTINGS = {PROXY: "proxy", HAIRPIN: "no proxy", AGAIN: "proxy again"}
 CLIENTS = {
@@ -25,8 +24,6 @@ TARGETS = {
     "outside": "host's, on its link to the outside",
     "container": "container's own",
 }
-TICK_S = 0.01
-"""Unit of the CPU time in ``/proc/stat``, on every Linux."""
 _MEASURES = [
     "rate_bit_per_s",
     "rate_4_bit_per_s",
@@ -143,23 +140,3 @@ def prices(trials: pd.DataFrame) -> pd.DataFrame:
     """Return what published ports cost: medians by number of ports and setting."""
     rows = trials[(trials["design"] == "many-ports") & trials["ok"]]
     return rows.groupby(["published", "place"])[_PRICES].median()
-
-
-def cpu_tick(rows: pd.DataFrame) -> float:
-    """Return the resolution of `cpu_s_per_gb` in s/GB, of several machines the coarsest.
-
-    The kernel counts CPU time in hundredths of a second (USER_HZ); one of them
-    is most per gigabyte where least was moved.
-    """
-    return TICK_S / (rows["rate_bit_per_s"].min() / 8 * STREAM_S / GB)
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the CPU per byte doubtful, given the kernel's tick, a sentence per row."""
-    rows = trials[trials["design"] == "paths"]
-    rows = rows.assign(arm=rows["path"] + ", " + rows["place"])
-    tick = cpu_tick(rows)
-    tick_s = tick if tick > 0 else TICK_S  # nothing was moved: the tick decides nothing
-    said = stats.quality(rows, "cpu_s_per_gb", by="arm", tick_s=tick_s)
-    return pd.DataFrame({"doubt": said}, dtype=object)

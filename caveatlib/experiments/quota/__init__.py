@@ -37,7 +37,6 @@ from caveatlib.experiments.quota.places import PLACES
 from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.quota.tables import (
     arms,
-    doubts,
     limit_effect,
     loads,
     summarize,
@@ -59,7 +58,6 @@ __all__ = [
     "calibrate",
     "check",
     "check_row",
-    "doubts",
     "highlights",
     "limit_effect",
     "loads",

@@ -72,20 +72,3 @@ def tools(trials: pd.DataFrame) -> pd.DataFrame:
     names = ["place", "tool", "tool_version", "cores", "quota_cpus", "cpus_seen"]
     table = trials.loc[asked, names].drop_duplicates().sort_values(names, ignore_index=True)
     return table.assign(sees_it=table["cpus_seen"] <= np.ceil(table["quota_cpus"]))
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the p90 of the arms that decide doubtful, a sentence per row.
-
-    The generator's median delay is the harness's own overhead.
-    """
-    lag_s = trials["generator_lag_s"].median()
-    rows = loads(trials)
-    said = stats.quality(
-        rows[rows["design"] == "claims"],
-        "p90_s",
-        by="arm",
-        overhead_s=lag_s if lag_s > 0 else 0.0,
-    )
-    return pd.DataFrame({"doubt": said}, dtype=object)

@@ -40,7 +40,6 @@ from caveatlib.experiments.startup.schema import Trials, check, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
     builds,
-    doubts,
     idle,
     like_with_like,
     phases,
@@ -65,7 +64,6 @@ __all__ = [
     "calibrate",
     "check",
     "check_row",
-    "doubts",
     "highlights",
     "idle",
     "like_with_like",

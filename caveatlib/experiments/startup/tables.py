@@ -187,10 +187,3 @@ def like_with_like(trials: pd.DataFrame) -> pd.DataFrame:
         for name, (_, _, _, kind) in LIKE_WITH_LIKE.items()
     ]
     return table.assign(pair=pairs)
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the first outputs of containers doubtful, a sentence per row."""
-    rows = trials[(trials["design"] == "start") & (trials["replicate"] == 0)]
-    return pd.DataFrame({"doubt": stats.quality(rows, "first_output_s")}, dtype=object)

@@ -415,14 +415,6 @@ def test_a_coarse_clock_is_refused():
         ports.check(rows)
 
 
-def test_the_tick_of_cpu_time():
-    """A hundredth of a second over the gigabytes of the slowest trial."""
-    frame = trials().assign(rate_bit_per_s=16e9)
-    assert ports.cpu_tick(frame) == pytest.approx(0.005)
-    frame.loc[3, "rate_bit_per_s"] = 8e9
-    assert ports.cpu_tick(frame) == pytest.approx(0.01)
-
-
 def test_plots():
     """Each figure has an axis with a unit and one row per arm."""
     frame = trials()
