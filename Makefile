@@ -39,6 +39,7 @@ lab: install ## open the notebooks in JupyterLab
 
 talk: $(VENV)/talk ## open the slides, their live parts measured; run it once before you leave the network
 	-$(BIN)/caveatlib doctor --talk
+	$(BIN)/jupyter trust notebooks/talk.ipynb
 	CAVEATLIB_SOURCE=live $(BIN)/jupyter lab notebooks/talk.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # A stage has no network: what is installed already is not asked for again.

@@ -545,6 +545,7 @@ def test_a_report_of_a_hostile_run(shown, listener, tmp_path, measured, monkeypa
     folder = _hostile_run(tmp_path / "run", measured, texts)
     said, own = [], [p for p in report.notebooks() if "startup" in p.name]
     monkeypatch.setattr(report, "notebooks", lambda: own)
+    monkeypatch.setattr(report, "talks", lambda: [])
     made = report.write(tmp_path / "page", source=str(folder), say=said.append)
     assert made.sources["startup"] == str(folder)
     assert said == [f"Running {own[0].name}."]

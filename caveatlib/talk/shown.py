@@ -26,13 +26,14 @@ from caveatlib.talk.stage import FALLBACK, LIVE, RECORDED, Scene
 SIMULATED, READ, CITED = "simulated", "read", "cited"
 COLOURS = {LIVE: "#0b62a4", RECORDED: "#1b1f24", FALLBACK: "#b93c09", SIMULATED: "#6d4aa8"}
 """Of the badge in a figure; those in tables stand in the style sheet."""
-WIDTH_PX, HEIGHT_PX, STRIP_PX, PX_PER_INCH = 1100, 470, 46, 100
+WIDTH_PX, HEIGHT_PX, STRIP_PX, PX_PER_INCH = 1100, 395, 44, 100
 LETTERS_PT = 24.5
 """Of 28 px even where a figure says "small"."""
 SMALL = 0.833
 """What matplotlib makes of "small"."""
 YLABEL = 14
 """Characters of a line of the label on the left."""
+SHARES = [(f"{percent} %", percent / 100) for percent in range(10, 100, 10)]
 REASON = 78
 """Characters of the reason of a fallback that fit into a line."""
 
@@ -190,15 +191,14 @@ def simulated(draw: Callable, **settings) -> None:
     _figure(lambda ax: draw(ax=ax, **settings), SIMULATED, "SIMULATED")
 
 
-def slider(draw: Callable, name: str, values: Sequence, words: str) -> None:
-    """Show `simulated` below a slider, and draw it anew when that is moved."""
+def slider(draw: Callable, name: str, words: str) -> None:
+    """Show `simulated` below a slider of a share, and draw it anew when that is moved."""
     from ipywidgets import Layout, SelectionSlider, interact
 
     wide = {"layout": Layout(width="1000px"), "style": {"description_width": "420px"}}
-    middle = values[len(values) // 2]
     interact(
         lambda value: simulated(draw, **{name: value}),
-        value=SelectionSlider(options=values, value=middle, description=words, **wide),
+        value=SelectionSlider(options=SHARES, value=0.5, description=words, **wide),
     )
 
 
