@@ -42,7 +42,7 @@ DESIGNS = (
         "gvisor",
         tuple(arm("gvisor", fault) for fault in OTHERS),
         block_s=160,
-        every=2,
+        every=3,
         optional=True,
     ),
 )

@@ -12,6 +12,8 @@ from caveatlib.experiments.kit.tables import figure_per_machine
 COLOURS = plots.colours(FATES)
 WIDE, HIGH = 0.88, 0.7
 """Of a cell, how much its bar takes."""
+DARK = "#1A1A1A"
+"""For letters on orange, where white is hard to read; no page's dark mode turns it."""
 
 
 @figure_per_machine
@@ -53,7 +55,8 @@ def _cell(ax, column: int, row: int, fates: pd.Series) -> None:
         ax.add_patch(Rectangle((left, top), width, HIGH, color=COLOURS[fate], lw=0))
         left += width
     words = f"{fates['unharmed']} of {count}"
-    ax.text(column, row, words, ha="center", va="center", color="white", fontweight="bold")
+    ink = DARK if fates["harmed"] > count / 2 else "white"
+    ax.text(column, row, words, ha="center", va="center", color=ink, fontweight="bold")
 
 
 def _sentence(table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from caveatlib.experiments.kernel.claims import RELIABILITY
 from caveatlib.experiments.kernel.tables import FATES, FAULTS, crossed
 from caveatlib.experiments.kit.highlights import Bar, Highlight
 
-SHOWN = ("one kernel", "gVisor on one kernel", "a kernel each")
+SHOWN = ("one kernel", "gVisor sandboxes", "a kernel each")
 
 
 def highlights(here: pd.DataFrame) -> list[Highlight]:

@@ -12,7 +12,7 @@ from caveatlib.experiments.kit.tables import per_machine
 ARRANGEMENTS = {
     ("one-guest", 0): "one kernel",
     ("one-guest", 1): "one kernel, limits",
-    ("gvisor", 0): "gVisor on one kernel",
+    ("gvisor", 0): "gVisor sandboxes",
     ("four-guests", 0): "a kernel each",
 }
 """Place and whether there are limits -> words, from the most shared to the least."""
