@@ -7,16 +7,21 @@ import pandas as pd
 from caveatlib import stats
 from caveatlib.experiments.kernel.designs import AGAIN, HARMLESS, arm
 from caveatlib.experiments.kernel.schema import NEIGHBOURS
+from caveatlib.experiments.kernel.tables import ARRANGEMENTS
 from caveatlib.experiments.kernel.tenants import TASKS
 from caveatlib.experiments.kit import calibration
 from caveatlib.experiments.kit.calibration import Control, Known
 
+COUNTED = {
+    "survivors": "neighbours that survive when one exits",
+    "culprit_ended": "the one that exits has ended",
+}
 BOMB = arm("one-guest", "tasks", limited=1).where()
 
 
 def _exits(place: str, design: str, column: str, truth: float) -> Known:
     where = {**arm(place, "exit").where(), "design": design}
-    name = f"{column} when one exits, {place}"
+    name = f"{COUNTED[column]}, {ARRANGEMENTS[place, 0]}"
     contrast = stats.Contrast(name, column, where, None, kind="difference")
     return Known(name=name, contrast=contrast, truth=truth, within=0, relative=False)
 
