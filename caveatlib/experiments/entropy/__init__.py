@@ -74,7 +74,7 @@ def _arms(trials: pd.DataFrame) -> pd.DataFrame:
 @tables.per_machine
 def calls(trials: pd.DataFrame) -> pd.DataFrame:
     """Return medians of `SHOWN` by arm."""
-    return _arms(trials).groupby("arm")[SHOWN].median()
+    return _arms(trials).groupby("arm")[SHOWN].median().rename_axis("victim")
 
 
 @tables.per_machine

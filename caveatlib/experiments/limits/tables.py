@@ -36,7 +36,13 @@ def harm(trials: pd.DataFrame) -> pd.DataFrame:
     shown = named(trials[trials["sampled"] == 0])
     arms = shown.groupby("arm")
     medians = ["p50_s", "p90_s", "tasks", "refused_s", "newcomer", "removed_s", "machine_gap_s"]
-    return arms[["requests", "failed"]].sum().astype(int).join(arms[medians].median())
+    return (
+        arms[["requests", "failed"]]
+        .sum()
+        .astype(int)
+        .join(arms[medians].median())
+        .rename_axis("neighbour")
+    )
 
 
 @per_machine
