@@ -49,7 +49,10 @@ __all__ = [
 ]
 
 QUESTION = "Can a neighbour take away my randomness?"
-SHOWN = ["call_p50_s", "call_p99_s", "call_max_s", "device_p99_s", "waits", "drained_bit_per_s"]
+SHOWN = (
+    *("call_p50_s", "call_p99_s", "call_max_s", "device_p99_s", "waits", "first_refused"),
+    *("pool_bits", "drained_bit_per_s"),
+)
 
 
 def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +77,7 @@ def _arms(trials: pd.DataFrame) -> pd.DataFrame:
 @tables.per_machine
 def calls(trials: pd.DataFrame) -> pd.DataFrame:
     """Return medians of `SHOWN` by arm."""
-    return _arms(trials).groupby("arm")[SHOWN].median().rename_axis("victim")
+    return _arms(trials).groupby("arm")[list(SHOWN)].median().rename_axis("victim")
 
 
 @tables.per_machine
