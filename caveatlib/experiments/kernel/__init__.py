@@ -9,8 +9,8 @@ harms nobody), panics its kernel, fills memory with its own pages or with files 
 without end, fills the file system, or sets the clock; the four that use something up also with
 limits of 32 MiB, 64 tasks and a file system of its own for each tenant. Whose heartbeat goes on
 to the end of a watch of nine seconds or more has survived; who survived with a gap of more than
-1 s beyond any before, a failed fork or write, or a clock that moved, was harmed. Guests are booted
-for each trial; who survives does not depend on speed, so emulated guests decide it, too.
+1 s beyond twice any before, a failed fork or write, or a clock that moved, was harmed. Guests are
+booted for each trial; who survives does not depend on speed, so emulated guests decide it, too.
 
 What would mislead you: the panic is asked for by a file that engines mask, and stands for a bug
 in the kernel, which no mask keeps away; an engine withholds CAP_SYS_TIME as well. Which neighbour

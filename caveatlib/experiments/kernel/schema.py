@@ -33,8 +33,8 @@ class Trials(frames.Trials):
         "Neighbours whose heartbeat went on until the end of the watch", le=NEIGHBOURS
     )
     harmed: Series[float] = frames.measure(
-        "Of the survivors, those with a gap of more than 1 s beyond any before, a failed fork or "
-        "write, or a clock that moved",
+        "Of the survivors, those with a gap of more than 1 s beyond twice any before, a failed "
+        "fork or write, or a clock that moved",
         le=NEIGHBOURS,
     )
     none_survived: Series[float] = frames.measure("1 if no neighbour survived, else 0", le=1)

@@ -10,9 +10,9 @@ from caveatlib.experiments.kernel.tenants import NAMES
 from caveatlib.experiments.kernel.watching import Beat, Watched, between
 from caveatlib.places.base import TrialResult
 
-GAP_S = 1.0
-"""A gap that is longer by more than this than any before the fault, and than any of the host's
-own heartbeat, is harm."""
+GAP_S, USUAL = 1.0, 2
+"""A gap is harm that is longer by more than this than so many times any before the fault, and any
+of the host's own heartbeat: where sandboxes are emulated, seconds pass between two heartbeats."""
 MOVED_S = 60.0
 """A clock that steps by more has been moved; an emulated guest's strays by less."""
 REFUSALS = (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS, errno.ENOSYS)
@@ -86,6 +86,6 @@ def _fate(beats: list[Beat], found: Watched) -> dict:
 
 
 def _is_harmed(fate: dict, host_gap_s: float) -> bool:
-    slowed = max(fate["gaps"], default=0.0) > GAP_S + max(fate["usual_s"], host_gap_s)
+    slowed = max(fate["gaps"], default=0.0) > GAP_S + USUAL * max(fate["usual_s"], host_gap_s)
     failed = fate["forks"] or fate["writes"]
     return bool(slowed or failed or fate["step_s"] > MOVED_S)

@@ -77,6 +77,17 @@ def test_a_gap_of_the_host_is_no_harm():
 
 
 @pytest.mark.beside
+def test_a_gap_is_held_against_those_before():
+    """Emulated sandboxes beat seconds apart: that is no harm, nor is half as much again."""
+    found = struck()
+    early = [b._replace(at_s=b.at_s - 2 * (k < 5)) for k, b in enumerate(found.beats["c"])]
+    found = replace(found, beats=found.beats | {"c": early})
+    for more, harmed in ((3, 0), (6, 1)):
+        late = with_later(found, at_s=lambda b, more=more: b.at_s + more)
+        assert workloads.measures(late, "a")["harmed"] == harmed
+
+
+@pytest.mark.beside
 def test_who_ends_has_not_survived():
     """Its last heartbeat is that of whoever ended first; the culprit does not count."""
     found = struck()
