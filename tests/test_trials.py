@@ -928,6 +928,37 @@ def test_a_package_says_how_to_repeat_it(tmp_path, seed):
     assert table(little, tmp_path / "a")[columns].equals(table(little, tmp_path / "b")[columns])
 
 
+def header(out):
+    """Return what a package says of its plan."""
+    facts = table(experiment(steady), out, "conditions")
+    facts = facts[facts["place"] == ""].set_index("name")["value"]
+    assert not facts.index.duplicated().any()
+    names = ("caveatlib", "seed", "sessions", "budget_s", "complete")
+    return {name: facts[name] for name in names if name in facts}
+
+
+def test_a_package_says_what_was_planned_and_whether_it_was_measured(tmp_path):
+    """Sessions, budget, seed, software; how far it got; and what was asked for afterwards.
+
+    Seen to fail: with the plan of the first day kept, and with every end called complete.
+    """
+    about = {"caveatlib": __version__, "seed": "7"}
+    run(experiment(steady), tmp_path / "whole", sessions=2)
+    assert header(tmp_path / "whole") == about | {"sessions": "2", "complete": "yes"}
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=15), tmp_path / "cut", sessions=4)
+    cut = about | {"sessions": "4", "complete": "no: 1 of 4 sessions"}
+    assert header(tmp_path / "cut") == cut
+    run(experiment(steady), tmp_path / "cut", sessions=5, resume=True)
+    assert header(tmp_path / "cut") == about | {"sessions": "5", "complete": "yes"}
+    run(experiment(steady), tmp_path / "spent", sessions=500, budget_s=1e-3)
+    spent = {"sessions": "500", "budget_s": "0.001"}
+    spent |= {"complete": "no: 1 of 500 sessions, the budget was spent"}
+    assert header(tmp_path / "spent") == about | spent
+    run(experiment(steady), tmp_path / "budget", budget_s=1e-3)
+    assert header(tmp_path / "budget") == about | {"budget_s": "0.001", "complete": "yes"}
+
+
 def test_a_kill_between_trials_loses_nothing(tmp_path):
     """A journal without its end still gives every whole block."""
     little = experiment(steady)

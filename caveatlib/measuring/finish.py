@@ -10,7 +10,7 @@ import pandas as pd
 from caveatlib import frames
 from caveatlib.errors import UsageError
 from caveatlib.measuring.experiment import Experiment, check_tables, tables_of
-from caveatlib.measuring.journal import read
+from caveatlib.measuring.journal import Records, read
 from caveatlib.support import datapackage
 from caveatlib.support.paths import make_folder, write_files
 
@@ -47,13 +47,14 @@ def from_journal(experiment: Experiment, path: Path) -> dict[str, pd.DataFrame]:
     the table ``interrupted``, because the block's arms no longer share a time.
     """
     rows: dict[str, list[dict]] = {name: [] for name in tables_of(experiment)}
-    records = read(path).records
+    found = read(path)
+    records = found.records
     whole = {_block_key(r.data) for r in records if r.kind == "block"}
     for record in records:
         if record.kind == "run":
             about = {"run": record.data["run"], "machine": record.data["machine"], "place": ""}
-            facts = record.data["facts"].items()
-            rows["conditions"] += [about | {"name": n, "value": v} for n, v in facts]
+            facts = record.data["facts"] | _plan(found)
+            rows["conditions"] += [about | {"name": n, "value": v} for n, v in facts.items()]
             rows["trials"] += record.data["unavailable"]
         elif record.kind == "trial":
             name = "trials" if _block_key(record.data) in whole else "interrupted"
@@ -67,6 +68,26 @@ def from_journal(experiment: Experiment, path: Path) -> dict[str, pd.DataFrame]:
     return {
         name: frames.from_rows(rows[name], model) for name, model in tables_of(experiment).items()
     }
+
+
+def _plan(found: Records) -> dict[str, str]:
+    """Return what was planned, and whether all of it was measured: "yes", or "no: " and how much.
+
+    A run with a budget alone is complete when that is spent.
+    """
+    plan: dict = {}
+    for record in found.records:
+        if record.kind in ("run", "plan"):  # who resumes a run may ask for more
+            plan |= {name: record.data.get(name) for name in ("sessions", "budget_s")}
+    sessions, budget_s = plan["sessions"], plan["budget_s"]
+    ended = sum(record.kind == "session" for record in found.records)
+    facts = {"sessions": f"{sessions}"} if sessions else {}
+    facts |= {"budget_s": f"{budget_s:g}"} if budget_s else {}
+    if found.complete and ended >= (sessions or 0):
+        return facts | {"complete": "yes"}
+    told = f"{ended} of {sessions} sessions" if sessions else f"interrupted in session {ended + 1}"
+    told += ", the budget was spent" if found.complete else ""
+    return facts | {"complete": f"no: {told}"}
 
 
 def _block_key(data: dict) -> tuple:

@@ -183,6 +183,8 @@ def measure(
         if header is None:
             header = _header(experiment, replace(plan, engine=kind), designs, missing)
             journal.append("run", header)
+        elif (asked := _asked(plan)) != {name: header[name] for name in asked}:
+            journal.append("plan", asked)
         here = {name: specs[name] for name in specs if name not in missing}
         loop = Loop(experiment, journal, header, designs, here, kind)
         if watch is not None:
@@ -195,6 +197,11 @@ def measure(
                 finish.finish(experiment, out)
             raise
         return finish.finish(experiment, out)
+
+
+def _asked(plan: Plan) -> dict:
+    """Return how long a run is to last."""
+    return {"sessions": plan.sessions, "budget_s": plan.budget_s}
 
 
 def _watching(experiment: Experiment, path: Path, watch: Callable) -> Callable[[], None]:
