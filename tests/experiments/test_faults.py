@@ -4,7 +4,8 @@ Each is a mutation of the recorded first version of an experiment, written as a 
 opened as a reader would. `REFUSED` must be refused with a sentence that has these words;
 `SAID` changes no verdict, and the sentences beside the verdicts have these words.
 
-Seen to fail: each with the guard that its words are of taken out.
+Seen to fail: each fault with the guard that its words are of taken out, each door with
+`check_tables` taken out of it.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from caveatlib import claims, store, trials
+from caveatlib import claims, runs, scorecard, store, trials
 from caveatlib.errors import DataError
 from caveatlib.experiments import by_name
 from caveatlib.measuring import finish
 from caveatlib.measuring.experiment import complete, tables_of
 from caveatlib.stats import match
+from caveatlib.support import shipped
 
 pytestmark = pytest.mark.beside
 Tables = dict[str, pd.DataFrame]
@@ -228,11 +231,17 @@ SAID = {
 
 def opened(folder, name: str, change: Callable[[Tables], Tables]) -> trials.Run:
     """Write a mutated recording as somebody else's package, and open it."""
+    return trials.open(by_name(name), source=written(folder, name, change).parent)
+
+
+def written(folder, name: str, change: Callable[[Tables], Tables], inner: str = "") -> Path:
+    """Write a mutated recording as somebody else's package."""
     experiment = complete(by_name(name))
     tables = change(recorded(name))
     about = {"title": experiment.QUESTION, "summary": pd.DataFrame(), "verdicts": []}
-    finish.write_package(folder / name, name, tables, tables_of(experiment), **about)
-    return trials.open(by_name(name), source=folder)
+    target = folder / (inner or name)
+    finish.write_package(target, name, tables, tables_of(experiment), **about)
+    return target
 
 
 @pytest.mark.parametrize("fault", REFUSED)
@@ -261,3 +270,76 @@ def test_what_is_sound_is_taken_in(tmp_path, name):
     """The recorded trials pass the same gate, and decide what they decided."""
     run = opened(tmp_path, name, dict)
     assert isinstance(run.verdicts(), claims.Verdicts)
+
+
+def loaded(folder, data):
+    written(data, *FAULT, inner="ports-v1")
+    return store.load(PORTS_COMPLETE, version=1)
+
+
+def recorded_anew(folder, data):
+    run = written(folder / "run", *FAULT)
+    try:
+        return store.record(PORTS_COMPLETE, [run], version=1)
+    finally:
+        assert not list(data.iterdir())
+
+
+def added_to_a_version(folder, data):
+    """Record a run that is sound by itself beside one that it is a copy of."""
+    first = written(folder / "first", "ports", dict)
+    second = written(folder / "second", "ports", again_alone)
+    return store.record(PORTS_COMPLETE, [first, second], version=2)
+
+
+def again_alone(tables: Tables) -> Tables:
+    """Return the same trials as if another run had measured them an hour later."""
+    both = run_again(tables)["trials"]
+    run = both["run"].iloc[-1]
+    others = {name: table.assign(run=run) for name, table in tables.items() if name != "trials"}
+    return others | {"trials": both[both["run"] == run].reset_index(drop=True)}
+
+
+def judged(folder, data):
+    return scorecard.table(str(written(folder, *FAULT).parent))
+
+
+DOORS = {
+    "store.load": loaded,
+    "store.load_run": lambda folder, data: store.load_run(written(folder, *FAULT), PORTS_COMPLETE),
+    "trials.open": lambda folder, data: opened(folder, *FAULT).trials,
+    "store.record, one run": recorded_anew,
+    "store.record, with a version": added_to_a_version,
+    "runs.check": lambda folder, data: list(runs.check(written(folder, *FAULT))),
+    "runs.pool": lambda folder, data: [
+        runs.pool(found) for found in runs.checked([written(folder, *FAULT)])
+    ],
+    "runs.compare": lambda folder, data: runs.sides(
+        runs.found(written(folder, *FAULT).parent)["ports"]
+    ),
+    "scorecard": judged,
+}
+"""Every way in, each given a package with a right checksum that cannot be."""
+FAULT = ("ports", on_trials(without_a_session))
+PORTS_COMPLETE = complete(by_name("ports"))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_door_lets_a_fault_in(tmp_path, monkeypatch, door):
+    """Whichever way data come in, the guards have looked at them; nothing is recorded."""
+    recorded("ports")  # before other data stand in their place
+    data = tmp_path / "checkout" / "data"
+    data.mkdir(parents=True)
+    monkeypatch.setattr(shipped, "folder", lambda name: data)
+    words = r"repeat itself|equal times" if "version" in door else r"Block 4 .* is missing"
+    with pytest.raises(DataError, match=words):
+        DOORS[door](tmp_path, data)
+
+
+def test_a_run_that_cannot_be_is_not_finished(tmp_path, monkeypatch):
+    """The guards run when a journal becomes a package; the journal stays, no package is there."""
+    fault = recorded("ports") | {"trials": without_a_session(recorded("ports")["trials"])}
+    monkeypatch.setattr(finish, "from_journal", lambda experiment, path: fault)
+    with pytest.raises(DataError, match=r"Block 4 .* is missing"):
+        finish.finish(PORTS_COMPLETE, tmp_path)
+    assert not (tmp_path / "ports").exists()
