@@ -9,7 +9,7 @@ from experiments.contract.subjects import EXPERIMENTS, arm_columns, fakes, reade
 from matplotlib.axes import Axes
 
 from caveatlib import claims, frames, plots, stats
-from caveatlib.measuring.experiment import complete
+from caveatlib.measuring.experiment import complete, doubts
 
 pytestmark = [
     pytest.mark.beside,
@@ -86,6 +86,39 @@ def test_calibration_is_of_what_is_declared(experiment, at_hand):
     declared = [getattr(decision, "null", None) for decision in experiment.DECISIONS]
     controls = [control.contrast for control in experiment.CONTROLS]
     assert all(null in controls for null in declared if null is not None)
+
+
+def test_what_would_mislead_is_said_of_every_verdict(experiment, at_hand):
+    """A busy machine and failed trials are told of each verdict that was drawn from them."""
+    full, rows = complete(experiment), at_hand(experiment).assign(busy_per_cpu=3.0)
+    gone = pd.Series(False, index=rows.index)
+    for where in {tuple(w.items()) for d in experiment.DECISIONS for w in _filters(d)}:
+        hit = rows.index[
+            stats.match(rows, {k: v for k, v in where if k in rows}) & rows["ok"] & ~gone
+        ]
+        gone |= rows.index == (hit[0] if len(hit) > 1 else None)
+    broken = failed(experiment, rows, gone)
+    judged = full.verdicts(broken)
+    drawn = {v.claim for v in judged if v.verdict != claims.NOT_MEASURED}
+    found = doubts(full, broken, judged)
+    assert set(found["claim"]) == drawn
+    assert set(found.loc[found["doubt"].str.contains("was busy: 3.0"), "claim"]) == drawn
+    told = set(found.loc[found["doubt"].str.contains("of what is compared failed"), "claim"])
+    hurt = {
+        d.claim.id
+        for d in experiment.DECISIONS
+        for where in _filters(d)[:1]
+        if gone[stats.match(rows, {k: v for k, v in where.items() if k in rows})].any()
+    }
+    assert hurt & drawn <= told
+
+
+def _filters(decision):
+    """Return the filters of what a decision reads."""
+    if isinstance(decision, claims.Whole):
+        return []
+    contrast = getattr(decision, "contrast", None)
+    return [contrast.arm] if contrast else [reading.where for reading in decision.reads()]
 
 
 def test_a_figure_says_itself(experiment, measured):
