@@ -39,10 +39,13 @@ class Visit:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """Start a browser and end it with all its processes."""
+def browser(*, scrollbars: bool = False) -> Iterator[Browser]:
+    """Start a browser, with scroll bars as people see them or without; end all its processes."""
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=shutil.which(PROGRAM))
+        running = playwright.chromium.launch(
+            executable_path=shutil.which(PROGRAM),
+            ignore_default_args=["--hide-scrollbars"] if scrollbars else None,
+        )
         try:
             yield running
         finally:

@@ -1,7 +1,10 @@
 """JupyterLab as a reader starts it, in a real browser: every notebook runs from its first cell.
 
-The copies that are opened hold no outputs, so whatever is seen was made here.
-The guards are seen to fail in `test_what_goes_wrong_is_seen`, on every run.
+The copies that are opened hold no outputs, so whatever is seen was made here. Each is looked
+at in windows of two sizes (`SIZES`), with all that is folded unfolded: what is wider than the
+room for it, or a figure higher than the window, is found by its place in the page.
+``CAVEATLIB_SCREENS=report/screens`` keeps a picture of each first screen and of each notebook
+from end to end. The guards are seen to fail in `test_what_goes_wrong_is_seen`, on every run.
 """
 
 import http.client
@@ -29,7 +32,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATHS = report.notebooks()
 START_S, RUN_S, SHOWN_S, END_S = 60, 120, 20, 15
-WIDTH_PX, HEIGHT_PX, HIGHEST_PX = 1400, 1000, 16000
+SIZES = ((1280, 720), (1440, 900))
+"""Of a projector and of a laptop: width and height in pixels."""
+HIGHEST_PX = 40_000
+PICTURE_PX = 16_000
+"""A browser draws no higher picture."""
+SCREENS = os.environ.get("CAVEATLIB_SCREENS")
 SETTINGS = {  # else a question lies over the page: whether to fetch news
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -39,6 +47,11 @@ BROKEN = {
     "raises": "1 / 0",
     "never": "1",
 }
+FITS = {"wide": "from IPython.display import HTML, SVG",
+        "table": "HTML('<table><tr>' + 200 * '<td>abc</td>' + '</tr></table>')",
+        "figure": "import pylab; _ = pylab.figure(figsize=(4, 30)).add_axes((0, 0, 1, 1))",
+        "code": f"'{200 * '0'}'"}  # fmt: skip
+"""Cells of which only the first fits into a window."""
 
 OPENED = """name => {
     const shown = window.jupyterapp?.shell?.currentWidget;
@@ -86,6 +99,33 @@ CELLS = """window.jupyterapp.shell.currentWidget.content.widgets
                 .map(n => n.querySelector("h3 .chip").innerText),
         };
     })"""
+UNFOLD = "document.querySelectorAll('.jp-Notebook details').forEach(d => { d.open = true; })"
+CUT = """seen => [...document.querySelectorAll(".jp-Notebook .jp-Cell")].flatMap((cell, i) => {
+    const shown = cell.closest(".jp-WindowedPanel-outer"), place = shown.getBoundingClientRect();
+    const right = place.x + shown.clientWidth;
+    const height = seen - window.innerHeight + place.height;
+    const all = [...cell.querySelectorAll(".jp-OutputArea-output, .jp-RenderedMarkdown")]
+        .flatMap(part => [part, ...part.querySelectorAll("*")])
+        .concat([...cell.querySelectorAll(".cm-scroller")])
+        .filter(n => !n.closest(".vh") && !n.parentElement.closest("svg"));
+    const found = (n, what) => `cell ${i + 1}: ${n.tagName} ${what}: ${n.innerText?.slice(0, 60)}`;
+    const cut = all.flatMap(n => {
+        const at = n.getBoundingClientRect(), style = getComputedStyle(n);
+        if (!at.width || !at.height) return [];
+        const wide = n.scrollWidth - n.clientWidth, high = n.scrollHeight - n.clientHeight;
+        return [
+            style.overflowX !== "visible" && wide > 1 && found(n, `is ${wide} px too wide`),
+            style.overflowY !== "visible" && high > 1 && found(n, `is ${high} px too high`),
+            at.right > right + 1 && found(n, `ends ${at.right - right} px outside`),
+            n.matches("img, svg, .lm-Panel") && at.height > height
+                && found(n, `is ${at.height} px high, ${height} are seen at once`),
+        ].filter(Boolean);
+    });
+    const ticks = [...cell.querySelectorAll(".axis .ax i")];
+    return cut.slice(0, 1).concat(ticks.slice(1).filter((n, k) =>
+            n.getBoundingClientRect().left < ticks[k].getBoundingClientRect().right)
+        .map(n => found(n, "overlaps the one before")));
+})"""
 SLIDERS = """[...document.querySelectorAll(".jp-OutputArea-output .noUi-handle")].map(n => {
     const at = n.getBoundingClientRect(), row = n.closest(".widget-slider");
     return {
@@ -193,11 +233,11 @@ def _copy(path: Path, folder: Path) -> None:
     nbformat.write(notebook, folder / path.name)
 
 
-def _broken(folder: Path) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in BROKEN.values()]
+def _written(path: Path, sources: dict[str, str]) -> None:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources.values()]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, folder / "broken.ipynb")
+    nbformat.write(notebook, path)
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +248,10 @@ def lab(require, tmp_path_factory):
     (folder / "notebooks").mkdir()
     for path in PATHS:
         _copy(path, folder / "notebooks")
-    _broken(folder / "notebooks")
-    with jupyter_lab(folder) as started, browsers.browser() as started.browser:
+    _written(folder / "notebooks" / "broken.ipynb", BROKEN)
+    _written(folder / "notebooks" / "fits.ipynb", FITS)
+    with jupyter_lab(folder) as started, browsers.browser(scrollbars=True) as running:
+        started.context = running.new_context()  # one, so that JupyterLab is loaded once
         yield started
 
 
@@ -217,7 +259,9 @@ def lab(require, tmp_path_factory):
 def ran(lab, name: str):
     """Open a notebook, run all its cells, and say what stands on the page then."""
     asked = []
-    page = lab.browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+    width, height = SIZES[0]
+    page = lab.context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{lab.own}lab/tree/{name}?reset&token={lab.token}", timeout=1000 * START_S)
     page.wait_for_function(OPENED, arg=name, timeout=1000 * START_S)
@@ -225,25 +269,40 @@ def ran(lab, name: str):
     began = time.monotonic()
     page.evaluate(RUN)
     page.wait_for_function("window.allCellsRan", timeout=1000 * RUN_S)
-    took_s = time.monotonic() - began
     page.wait_for_function(AT_REST, timeout=1000 * SHOWN_S)
-    _show_all(page)
-    picture = lab.folder / f"{Path(name).stem}.png"
-    page.screenshot(path=picture, timeout=60_000)
-    print(f"{name}: all cells ran in {took_s:.1f} s; {picture}")
+    ran_s = time.monotonic() - began
+    _keep(page, f"{name}-{width}x{height}")
+    _show_all(page, width)
+    cells = page.evaluate(CELLS)
+    cut = {size: _cut(page, name, *size) for size in SIZES}
+    print(f"{name}: all cells ran in {ran_s:.1f} s, seen after {time.monotonic() - began:.1f} s")
     yield SimpleNamespace(
-        name=name,
-        own=lab.own,
-        page=page,
-        asked=asked,
-        before=before,
-        cells=page.evaluate(CELLS),
+        name=name, own=lab.own, page=page, asked=asked, before=before, cells=cells, cut=cut
     )
     page.evaluate(END)
     page.close()
 
 
-def _show_all(page: Page) -> None:
+def _cut(page: Page, name: str, width: int, height: int) -> list[str]:
+    """Return what does not fit into a window of a size."""
+    if SCREENS:
+        _show_all(page, width)
+        _keep(page, f"{name}-{width}")
+    page.evaluate(UNFOLD)
+    _show_all(page, width)
+    return page.evaluate(CUT, height)
+
+
+def _keep(page: Page, name: str) -> None:
+    """Keep a picture, if somebody asked for it."""
+    if SCREENS:
+        size = page.viewport_size
+        clip = {"x": 0, "y": 0, **size, "height": min(size["height"], PICTURE_PX)}
+        path = Path(SCREENS) / f"{name.replace('.ipynb', '')}.png"
+        page.screenshot(path=path, clip=clip, timeout=60_000)
+
+
+def _show_all(page: Page, width: int) -> None:
     """Make the window as high as the notebook, until all cells are drawn and nothing moves.
 
     A cell out of sight may not be drawn, and heights out of sight are guesses until they are seen.
@@ -251,9 +310,9 @@ def _show_all(page: Page) -> None:
     end, height, before = time.monotonic() + SHOWN_S, 0, -1
     while height != before or not page.evaluate(DRAWN):
         assert time.monotonic() < end, f"cells are not drawn within {SHOWN_S} s"
-        before, height = height, min(max(page.evaluate(HEIGHT), HEIGHT_PX), HIGHEST_PX)
-        page.set_viewport_size({"width": WIDTH_PX, "height": height})
-        page.wait_for_timeout(500)
+        before, height = height, min(max(page.evaluate(HEIGHT), SIZES[0][1]), HIGHEST_PX)
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(200)
 
 
 @pytest.fixture(scope="module", params=[p.name for p in PATHS], ids=[p.stem for p in PATHS])
@@ -297,45 +356,54 @@ def test_tables_and_verdicts_are_shown_as_html(run):
             assert all(title.endswith(claims.VERDICTS) for title in cell["cards"]), cell["cards"]
 
 
+def test_nothing_is_cut_off(run):
+    """On a projector and on a laptop: no table, no code, no figure is larger than its room."""
+    assert run.cut == {size: [] for size in SIZES}
+
+
 def test_no_other_machine_is_asked(run):
     """The page works without a network: it asks nobody but its own server."""
     assert len(run.asked) > 10
     assert [u for u in run.asked if not u.startswith((run.own, "data:", "blob:"))] == []
 
 
-def test_the_slider_draws_anew(run):
-    """Notebook 04 has sliders; moving one changes its value and the picture below it."""
+NAMES = [
+    "Limit (CPUs)",
+    "Period (ms)",
+    "Cores",
+    "Threads in a burst",
+    "Mean use of the limit (%)",
+]
+
+
+def test_each_slider_draws_anew(run):
+    """Notebook 04 has sliders; moving one changes its value, no other's, and the picture below."""
     cells = [cell for cell in run.cells if "sliders(" in cell["source"]]
     assert bool(cells) == run.name.startswith("04")
     if not cells:
         return
+    mouse = run.page.mouse
 
     def picture():
         cell = next(c for c in run.page.evaluate(CELLS) if c["source"] == cells[0]["source"])
-        return cell["errors"], cell["pictures"]
+        assert cell["errors"] == []
+        return cell["pictures"]
 
-    before = run.page.evaluate(SLIDERS)
-    assert [slider["name"] for slider in before] == [
-        "Limit (CPUs)",
-        "Period (ms)",
-        "Cores",
-        "Threads in a burst",
-        "Mean use of the limit (%)",
-    ]
-    x, y = before[0]["x"], before[0]["y"]
-    run.page.mouse.move(x, y)
-    run.page.mouse.down()
-    run.page.mouse.move(x + 40, y)
-    run.page.mouse.up()
-    wait_for(
-        lambda: picture()[1] not in ([], cells[0]["pictures"]),
-        lambda: f"moving the slider drew nothing: {run.page.evaluate(SLIDERS)}, was {before}",
-        SHOWN_S,
-    )
-    after = run.page.evaluate(SLIDERS)
-    assert float(after[0]["value"]) > float(before[0]["value"])
-    assert after[1]["value"] == before[1]["value"]
-    assert picture()[0] == []
+    assert [slider["name"] for slider in run.page.evaluate(SLIDERS)] == NAMES
+    for i in (1, 2, 3, 4, 0):  # with a limit as wide as the last, nothing else would matter
+        before, drawn = run.page.evaluate(SLIDERS), picture()
+        x, y = before[i]["x"], before[i]["y"]
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(x - 80 if i else x + 80, y)
+        mouse.up()
+        wait_for(
+            lambda drawn=drawn: picture() not in ([], drawn),
+            lambda i=i, before=before: f"moving {NAMES[i]} drew nothing: {before}",
+            SHOWN_S,
+        )
+        after = run.page.evaluate(SLIDERS)
+        assert [s["name"] for s, was in zip(after, before, strict=True) if s != was] == [NAMES[i]]
 
 
 def test_what_goes_wrong_is_seen(lab):
@@ -348,3 +416,13 @@ def test_what_goes_wrong_is_seen(lab):
     assert cells["text"]["pictures"] == []
     assert cells["never"]["prompt"] == "[ ]:"
     assert cells["raises"]["prompt"] == "[3]:"
+
+
+def test_what_does_not_fit_is_seen(lab):
+    """Of a table, a figure and a line of code that are too large each is named."""
+    with ran(lab, "fits.ipynb") as run:
+        for found in run.cut.values():
+            assert [line[:7] for line in found] == ["cell 2:", "cell 3:", "cell 4:"], found
+            assert "too wide" in found[0]
+            assert "seen at once" in found[1]
+            assert "too wide" in found[2]
