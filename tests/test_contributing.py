@@ -35,3 +35,16 @@ def test_the_sample_is_small_and_shown():
     path = Path(sample.__file__)
     assert f"`{path.relative_to(ROOT)}` is one in {LONGEST} lines" in TEXT
     assert len(path.read_text().splitlines()) <= LONGEST
+
+
+def test_the_review_names_tests_that_are_there():
+    """Each finding is held by a test of that name, or is called open."""
+    text = (ROOT / "REVIEW.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 20
+    for path, name in named:
+        assert f"def {name or 'test_'}" in (ROOT / path).read_text(), (path, name)
+    rows = [line.split(" | ") for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [int(row[0].strip("| ")) for row in rows] == list(range(1, 17))
+    for row in rows:
+        assert "`tests/" in row[-1] or "**open**" in row[2], row[1]

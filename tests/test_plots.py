@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -131,3 +132,73 @@ def test_an_empty_frame_is_an_empty_figure(frame):
 def test_a_unit_is_chosen_by_size(value, unit, expected):
     """The unit in which the largest value is best read."""
     assert scale(value, unit) == expected
+
+
+def marked(ax):
+    """Return where a figure has dots: (x, the row that the axis names there) for each."""
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    found = []
+    for line in ax.lines:
+        if line.get_marker() == "o":
+            found += [
+                (pytest.approx(x), names[round(y)]) for x, y in zip(*line.get_data(), strict=True)
+            ]
+    return sorted(found, key=lambda point: (point[1], point[0].expected))
+
+
+def test_dots_stand_at_their_values_in_their_rows(frame):
+    """What is drawn is what was measured, in the unit that the axis names.
+
+    Seen to fail: with ten times the value drawn, and with each group in the next one's row.
+    """
+    ax = plots.dots(frame, "took_s", by="place", unit="s", label="Time")
+    assert marked(ax) == [(1, "a"), (3, "a"), (200, "b")]
+    both = pd.concat([frame.assign(arm="one"), frame.assign(arm="two", took_s=frame["took_s"] * 3)])
+    ax = plots.dumbbell(both, "took_s", by="place", arm="arm", unit="s", label="Time")
+    single = [(1, "a"), (3, "a"), (3, "a"), (9, "a"), (200, "b"), (600, "b")]
+    medians = [(2, "a"), (6, "a"), (200, "b"), (600, "b")]
+    assert marked(ax) == sorted(single + medians, key=lambda point: (point[1], point[0]))
+
+
+def test_ratios_stand_at_their_values_in_their_rows():
+    """Estimates as dots, intervals as lines, each in the row of its name."""
+    table = pd.DataFrame(
+        {"estimate": [2.0, 0.5], "low": [1.5, 0.4], "high": [3.0, 0.6]}, index=["slow", "fast"]
+    )
+    drawings = (
+        plots.effects(table, label="ratio"),
+        plots.forest(
+            table.assign(of="ours"), table.iloc[:0].assign(predict_low=[], predict_high=[]),
+            group="of", label="ratio",
+        ),
+    )  # fmt: skip
+    for ax in drawings:
+        assert marked(ax) == [(0.5, "fast"), (2, "slow")]
+        names = [tick.get_text() for tick in ax.get_yticklabels()]
+        spans = {
+            names[int(line.get_ydata()[0])]: list(line.get_xdata())
+            for line in ax.lines
+            if line.get_marker() == "None" and len(set(line.get_xdata())) == 2
+        }
+        assert spans == {"slow": [1.5, 3.0], "fast": [0.4, 0.6]}
+
+
+def test_lines_bars_and_shares_stand_at_their_values(frame):
+    """Medians over x; parts of a bar from the end of the one before; quantiles at their share."""
+    ax = plots.lines(frame, "x", "took_s", by="place", unit="s", xlabel="n", ylabel="time")
+    factor = {"time (ms)": 1e3, "time (s)": 1.0}[ax.get_ylabel()]
+    drawn = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
+    values = [[(1, 0.001), (2, 0.003)], [(1, 0.2)]]
+    for line, points in zip(drawn, values, strict=True):
+        assert line == pytest.approx(np.array([(x, y * factor) for x, y in points]))
+    table = pd.DataFrame({"prepare": [0.1, 0.3], "start": [0.2, 0.4]}, index=["runc", "docker"])
+    ax = plots.stacked(table, unit="s", label="Time")
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    bars = [(names[round(b.get_y() + b.get_height() / 2)], b.get_x(), b.get_width())
+            for b in ax.patches]  # fmt: skip
+    expected = [("runc", 0, 100), ("docker", 0, 300), ("runc", 100, 200), ("docker", 300, 400)]
+    for (row, left, width), (name, start, length) in zip(bars, expected, strict=True):
+        assert (row, left, width) == (name, pytest.approx(start), pytest.approx(length))
+    ax = plots.cumulated({"a": np.arange(101) / 1e3}, unit="s", label="Time", most=0.1)
+    (at,) = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
+    assert at == pytest.approx(np.array([(50, 0.5), (90, 0.9), (99, 0.99)]))
