@@ -42,7 +42,7 @@ def written(entries, tmp_path_factory):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_nothing_keeps_anybody_out(require, written, scheme, width):
-    """axe-core finds nothing; nothing is wider than the window; nothing is asked for."""
+    """axe-core finds nothing, folded and unfolded; nothing is wider than the window; no network."""
     require(browsers.PROGRAM)
     from axe_playwright_python.sync_playwright import Axe
 
@@ -50,14 +50,18 @@ def test_nothing_keeps_anybody_out(require, written, scheme, width):
         context = running.new_context(
             viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
         )
+        context.set_offline(True)
         shown = context.new_page()
-        asked = []
+        asked, said, found = [], [], []
         shown.on("request", lambda r: asked.append(r.url))
+        shown.on("console", lambda message: said.append(message.text))
         shown.goto(written.as_uri())
-        assert shown.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        found = Axe().run(shown)
-    assert found.response["violations"] == []
-    assert asked == [written.as_uri()]
+        for unfold in ("null", "document.querySelectorAll('details').forEach(d => d.open = true)"):
+            shown.evaluate(unfold)
+            assert shown.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            found += Axe().run(shown).response["violations"]
+    assert found == []
+    assert (asked, said) == ([written.as_uri()], [])
 
 
 @pytest.mark.browser

@@ -20,7 +20,7 @@ FILTER = "".join(
 PAGE = (
     ":root{color-scheme:light dark}html{scroll-padding-top:3.2rem;background:#fbfbf9}"
     "body{margin:0}@media(prefers-color-scheme:dark){html{background:#14171b}}"
-    "@media print{:root{color-scheme:light}}" + SHEET + FILTER
+    "@media print{:root{color-scheme:light}}" + SHEET + FILTER + ".caveats code{color:var(--fg)}"
 )
 BOOK = (
     ".book{overflow-wrap:anywhere}.book table{width:auto}.book .output_subarea{overflow-x:auto}"
