@@ -38,8 +38,8 @@ def test_there_are_few(notebook):
 
 @pytest.mark.beside
 def test_it_asks_no_other_machine(notebook):
-    """RISE's own themes ask a font server; this one scrolls, and does not."""
-    assert notebook.metadata["rise"] == {"scroll": True, "theme": "white"}
+    """RISE's own themes ask a font server; this one does not. What grows, grows downwards."""
+    assert notebook.metadata["rise"] == {"center": False, "scroll": True, "theme": "white"}
 
 
 @pytest.mark.beside
