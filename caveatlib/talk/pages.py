@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from caveatlib.page.document import POLICY
 from caveatlib.page.markup import text
-from caveatlib.talk.sheet import STYLE
+from caveatlib.talk.sheet import SLIDES
 
 PAGE = "page"
 """Tag of cells that stand on the page only, instead of a slider."""
@@ -49,7 +49,7 @@ def document(notebook) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{TITLE}</title><style>{_one_line(SHEET)}{STYLE}</style></head>"
+        f"<title>{TITLE}</title><style>{_one_line(SHEET)}{SLIDES}</style></head>"
         f"<body><main>{sections}</main></body></html>\n"
     )
 

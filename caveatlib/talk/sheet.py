@@ -3,4 +3,4 @@
 import re
 from pathlib import Path
 
-STYLE = re.sub(r"\s+", " ", Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
+SLIDES = re.sub(r"\s+", " ", Path(__file__).with_name("style.css").read_text(encoding="utf-8"))

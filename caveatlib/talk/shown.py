@@ -20,7 +20,7 @@ from caveatlib.page import show as as_table
 from caveatlib.page.markup import LETTERS, text
 from caveatlib.support import shipped
 from caveatlib.support.text import shorten
-from caveatlib.talk.sheet import STYLE
+from caveatlib.talk.sheet import SLIDES
 from caveatlib.talk.stage import FALLBACK, LIVE, RECORDED, Scene
 
 SIMULATED, READ, CITED = "simulated", "read", "cited"
@@ -58,7 +58,7 @@ def _badge(kind: str, words: str) -> str:
 def _framed(inner: str, kind: str, words: str, reason: str = "") -> str:
     why = f'<p class="why">Not live: {text(shorten(reason, REASON))}</p>' if reason else ""
     return (
-        f'<style>{STYLE}</style><div class="talk"><div class="framed {kind}">'
+        f'<style>{SLIDES}</style><div class="talk"><div class="framed {kind}">'
         f"{_badge(kind, words)}{why}{inner}</div></div>"
     )
 
@@ -237,7 +237,7 @@ def _fit(ax: Axes) -> None:
 
 def _reason(reason: str) -> str:
     said = text(shorten(reason, REASON))
-    return f'<style>{STYLE}</style><div class="talk"><p class="why">Not live: {said}</p></div>'
+    return f'<style>{SLIDES}</style><div class="talk"><p class="why">Not live: {said}</p></div>'
 
 
 def stamp(ax: Axes, kind: str, words: str) -> None:

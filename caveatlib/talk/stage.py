@@ -194,13 +194,13 @@ def countdown() -> Callable[[float | None], None]:
         return lambda left_s: None
     from IPython.display import HTML, display
 
-    from caveatlib.talk.sheet import STYLE
+    from caveatlib.talk.sheet import SLIDES
 
     handle = display(HTML(""), display_id=True)
 
     def tell(left_s: float | None) -> None:
         words = "" if left_s is None else f"measuring now: {max(0, round(left_s))} s left"
-        style = f"<style>{STYLE}</style>" if words else ""
+        style = f"<style>{SLIDES}</style>" if words else ""
         box = f'<div class="talk"><p class="count">{escape(words)}</p></div>' if words else ""
         handle.update(HTML(style + box))
 

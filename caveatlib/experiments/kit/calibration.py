@@ -38,7 +38,7 @@ class Known:
     truth : float or callable
         The true value, or what gives it for one machine's trials (NaN: not there).
     within : float
-        How far the reading may lie from it.
+        How far the reading may lie from it; with 0, each trial must read the truth.
     relative : bool
         Whether `within` is a share of the truth, else it is in the measure's unit.
     table : callable, optional
@@ -91,8 +91,9 @@ def calibrate(
         One row per case and machine: `check`, `machine`, `truth`, `estimate` with its
         interval `low` to `high`, `n`, `tolerance` in words, `passes` and `note`. A known
         value passes (``"yes"``) if its whole interval lies within the tolerance and fails
-        (``"no"``) if all of it lies outside; else it is ``"undecided"``. An A/A control
-        passes if its interval holds 1 (`stats.aa_control`). ``"not measured"`` is neither.
+        (``"no"``) if all of it lies outside; else it is ``"undecided"``. Where the
+        tolerance is 0 it passes if each trial reads the truth. An A/A control passes if
+        its interval holds 1 (`stats.aa_control`). ``"not measured"`` is neither.
     """
     rows = []
     for _, here in stats.by_machine(trials):
@@ -102,9 +103,14 @@ def calibrate(
 
 
 def _known(here: pd.DataFrame, case: Known) -> dict:
-    (found,) = stats.jointly([(case.table(here) if case.table else here, case.contrast)])
+    table = case.table(here) if case.table else here
+    (found,) = stats.jointly([(table, case.contrast)])
     truth = case.truth(here) if callable(case.truth) else case.truth
     reach = case.within * abs(truth) if case.relative else case.within
+    if case.within == 0:
+        read = table.loc[stats.match(table, case.contrast.arm), case.contrast.measure].dropna()
+        word = "yes" if (read == truth).all() else "no"
+        return _row(here, case.name, found, truth, f"exactly {truth:g}", word, "")
     size = f"{case.within:.0%}" if case.relative else f"{case.within:g}"
     note = found["note"] if found["n"] < stats.MIN_PAIRS else ""
     word = _within(found, truth, reach)
@@ -113,13 +119,12 @@ def _known(here: pd.DataFrame, case: Known) -> dict:
 
 def _within(found: dict, truth: float, reach: float) -> str:
     """Judge by the whole interval; too few pairs for one can fail, but not pass."""
-    far = reach + 1e-12 * abs(truth)  # a count that is exact has a reach of 0
     low, high, estimate = (found[name] - truth for name in ("low", "high", "estimate"))
-    if -far <= low and high <= far:
+    if -reach <= low and high <= reach:
         return "yes"
     if pd.isna(low):
-        return "no" if abs(estimate) > far else "undecided"
-    return "no" if low > far or high < -far else "undecided"
+        return "no" if abs(estimate) > reach else "undecided"
+    return "no" if low > reach or high < -reach else "undecided"
 
 
 def _control(here: pd.DataFrame, control: Control) -> dict:

@@ -20,7 +20,7 @@ def untouched(here: pd.DataFrame) -> pd.DataFrame:
 
 def _known(name: str, measure: str, where: dict, table: Derive | None = None) -> Known:
     contrast = stats.Contrast(name, measure, where, None, kind="difference")
-    return Known(name=name, contrast=contrast, truth=1.0, within=0.01, table=table)
+    return Known(name=name, contrast=contrast, truth=1.0, within=0, table=table)
 
 
 KNOWN = (
