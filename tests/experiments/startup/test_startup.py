@@ -455,7 +455,7 @@ def test_one_failure_among_several_at_once_removes_all():
 
 @pytest.mark.engine
 def test_known_answer_in_docker(require, tmp_path, bars):
-    """100 ms of sleep added to a container are found as 100 +- 10 ms; itself as itself."""
+    """100 ms of sleep added to a container are found as 100 +- 10 ms, within what 16 pairs tell."""
     require("private-engine")
     known = [d for d in startup.DESIGNS if d.name == "known-answer"]
     design = known[0].__class__(**known[0].__dict__ | {"optional": False, "blocks_per_session": 16})
@@ -470,9 +470,12 @@ def test_known_answer_in_docker(require, tmp_path, bars):
     trials.measure(experiment, out=tmp_path, sessions=1, progress=False)
     rows = trials.get(experiment, source=tmp_path)
     arms = rows.pivot(index="block", columns="sleep_s", values="first_output_s")
-    added, _, _ = stats.hodges_lehmann(arms[work.SLEEP_S] - arms[0.0])  # as `calibrate`
-    bars.append(("0.1 s of sleep added to docker-runc, read", f"{added * 1e3:.1f} ms", "100 +- 10"))
-    assert added == pytest.approx(0.1, abs=0.01)
+    added, low, high = stats.hodges_lehmann(arms[work.SLEEP_S] - arms[0.0])  # as `calibrate`
+    read = f"{added * 1e3:.1f} ms [{low * 1e3:.0f}, {high * 1e3:.0f}]"
+    bars.append(("0.1 s of sleep added to docker-runc, read", read, "100 +- 10"))
+    assert low < 0.11
+    assert high > 0.09
+    assert high - low < 0.06  # else it would hold anything
 
 
 @pytest.mark.engine
