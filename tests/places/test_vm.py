@@ -180,6 +180,7 @@ def test_disk_that_is_none(place, tmp_path):
 
 @pytest.mark.vm
 @pytest.mark.slow
+@pytest.mark.long
 def test_boots_do_not_hang(place, bars):
     """Of 50 boots none hangs: at most 5.8 % would, with 95 % confidence (rule of three)."""
     microvm, hung = place("microvm"), 0
