@@ -123,17 +123,22 @@ def findings(highlights: Sequence[Highlight]) -> str:
     return f'<div class="finds">{found}</div>'
 
 
-def _finding(highlight: Highlight) -> str:
+def bars(highlight: Highlight) -> str:
+    """Return a finding's bars, the longest as wide as there is room."""
     most = max((bar.value for bar in highlight.bars), default=0) or 1
-    bars = "".join(
+    drawn = "".join(
         f'<span>{text(bar.label)}</span><i><u class="{"hi" if bar.marked else ""}" '
         f'style="width:{100 * bar.value / most:.2f}%"></u></i><em>{text(bar.text)}</em>'
         for bar in highlight.bars
     )
+    return f'<div class="bars">{drawn}</div>'
+
+
+def _finding(highlight: Highlight) -> str:
     return (
         f'<a class="find" href="#{text(highlight.claim)}"><strong>{text(highlight.number)}</strong>'
         f"<p>{text(highlight.sentence)}</p>"
-        f'<div class="bars">{bars}</div><small>{text(highlight.claim)} →</small></a>'
+        f"{bars(highlight)}<small>{text(highlight.claim)} →</small></a>"
     )
 
 

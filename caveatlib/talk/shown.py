@@ -18,6 +18,7 @@ from caveatlib.experiments.kit.highlights import Highlight
 from caveatlib.measuring.experiment import complete
 from caveatlib.page import show as as_table
 from caveatlib.page.markup import LETTERS, text
+from caveatlib.page.overview import bars
 from caveatlib.support import shipped
 from caveatlib.support.text import shorten
 from caveatlib.talk.sheet import SLIDES
@@ -124,15 +125,9 @@ def finding(claim: str, scene: Scene) -> Shown:
 
 
 def _finding(told: Highlight) -> str:
-    most = max((bar.value for bar in told.bars), default=0) or 1
-    bars = "".join(
-        f'<span>{text(bar.label)}</span><i><u class="{"hi" if bar.marked else ""}" '
-        f'style="width:{100 * bar.value / most:.2f}%"></u></i><em>{text(bar.text)}</em>'
-        for bar in told.bars
-    )
     return (
         f'<p class="number">{text(told.number)}</p><p class="said">{text(told.sentence)}</p>'
-        f'<div class="bars">{bars}</div>'
+        f"{bars(told)}"
     )
 
 

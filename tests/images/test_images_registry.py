@@ -5,11 +5,11 @@ import http.server
 import json
 import socket
 import subprocess
-import threading
 import time
 
 import imagebuild as build
 import pytest
+from serving import send, serving
 
 from caveatlib import images
 from caveatlib.errors import CaveatError, DeadlineExceeded, ImageError, Unavailable, UsageError
@@ -121,15 +121,8 @@ def server(answer):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        httpd.daemon_threads = True
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{httpd.server_port}"
-        finally:
-            httpd.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def files_by_url() -> dict[str, bytes]:
@@ -142,14 +135,6 @@ def files_by_url() -> dict[str, bytes]:
     manifest = json.loads(files["index.json"])["manifests"][0]
     out["/manifests/latest"] = out[f"/blobs/{manifest['digest']}"]
     return out
-
-
-def send(handler, data: bytes, status: int = 200, **headers) -> None:
-    handler.send_response(status)
-    for key, value in ({"Content-Length": str(len(data))} | headers).items():
-        handler.send_header(key.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(data)
 
 
 def serve_files(handler, files=None, change=lambda path, data: data) -> None:

@@ -267,6 +267,11 @@ def test_without_qemu_each_place_says_so(monkeypatch, fresh_probes):
 # What follows from trials
 
 
+def by_claim(rows: pd.DataFrame) -> dict[str, claims.Verdict]:
+    """Return the verdicts on the trials by their claims."""
+    return {v.claim: v for v in claims.judge(rows, kernel.DECISIONS)}
+
+
 def exchanged(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the trials with the two arrangements exchanged."""
     other = {"one-guest": "four-guests", "four-guests": "one-guest"}
@@ -278,10 +283,7 @@ def exchanged(rows: pd.DataFrame) -> pd.DataFrame:
 def test_a_wrong_claim_is_refuted(measured):
     """With the arrangements exchanged, each verdict on a panic and each sentence turns."""
     rows = measured(kernel)
-    before, after = (
-        {v.claim: v for v in claims.judge(each, kernel.DECISIONS)}
-        for each in (rows, exchanged(rows))
-    )
+    before, after = by_claim(rows), by_claim(exchanged(rows))
     for name in ("C02", "C02/together", "C02/apart"):
         assert (before[name].verdict, after[name].verdict) == (claims.HOLDS, claims.FAILS)
         assert before[name].sentence != after[name].sentence
@@ -309,10 +311,7 @@ def fates_exchanged(rows: pd.DataFrame) -> pd.DataFrame:
 def test_with_fates_exchanged_every_sentence_turns(measured):
     """What a limit stopped crosses, what crossed is stopped; guests and sandboxes do not help."""
     rows = measured(kernel)
-    before, after = (
-        {v.claim: v for v in claims.judge(each, kernel.DECISIONS)}
-        for each in (rows, fates_exchanged(rows))
-    )
+    before, after = by_claim(rows), by_claim(fates_exchanged(rows))
     alike = {f"kernel-unlimited/{f}" for f in ("exit", "memory")} | {"kernel-limited/memory"}
     for name in set(before) - alike:
         assert before[name].sentence != after[name].sentence, name
@@ -332,8 +331,8 @@ def test_with_fates_exchanged_every_sentence_turns(measured):
     # and each turns by its own trials alone
     for claim, design in (("kernel-guests", "apart"), ("kernel-gvisor", "sentry")):
         alone = fates_exchanged(rows).where(rows["design"] == design, rows).astype(rows.dtypes)
-        found = {v.claim: v.sentence for v in claims.judge(alone, kernel.DECISIONS)}
-        assert [n for n in before if found[n] != before[n].sentence] == [claim]
+        found = by_claim(alone)
+        assert [n for n in before if found[n].sentence != before[n].sentence] == [claim]
     assert kernel.answer(rows) != kernel.answer(fates_exchanged(rows))
 
 

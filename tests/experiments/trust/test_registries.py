@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import left
 import pytest
+from serving import send, serving
 
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError, Unavailable
 from caveatlib.experiments.trust import bench, made, places, planted, site, tampering, tools, words
@@ -129,47 +129,30 @@ def served(answer):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        httpd.daemon_threads = True
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{httpd.server_port}"
-        finally:
-            httpd.shutdown()
-            thread.join()
-
-
-def send(handler, data: bytes, status: int = 200, kind: str = "text/plain", **headers) -> None:
-    handler.send_response(status)
-    sent = {"Content_Type": kind, "Content_Length": str(len(data))} | headers
-    for key, value in sent.items():
-        handler.send_header(key.replace("_", "-"), value)
-    handler.end_headers()
-    if handler.command != "HEAD":
-        handler.wfile.write(data)
+    with serving(Handler) as address:
+        yield address
 
 
 def honest(handler, data, kind):
-    send(handler, data, kind=kind)
+    send(handler, data, Content_Type=kind)
 
 
 def says_more(handler, data, kind):
     big = "/blobs/" in handler.path
-    send(handler, data, kind=kind, Content_Length=str(len(data) + 1000 * big))
+    send(handler, data, Content_Type=kind, Content_Length=str(len(data) + 1000 * big))
     handler.close_connection = True
 
 
 def closes(handler, data, kind):
     if "/blobs/" not in handler.path:
-        return send(handler, data, kind=kind)
-    send(handler, data[: len(data) // 2], kind=kind, Content_Length=str(len(data)))
+        return send(handler, data, Content_Type=kind)
+    send(handler, data[: len(data) // 2], Content_Type=kind, Content_Length=str(len(data)))
     handler.close_connection = True
     return None
 
 
 def drips(handler, data, kind):
-    send(handler, b"", kind=kind, Content_Length=str(len(data)))
+    send(handler, b"", Content_Type=kind, Content_Length=str(len(data)))
     for byte in data:
         handler.wfile.write(bytes([byte]))
         time.sleep(0.2)
