@@ -412,8 +412,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     with left.state():
         acknowledged = _killed(folder, "--seed", "8", "--out", "killed")
         acknowledged |= _killed(folder, "--seed", "99", "--resume", "killed")
-        with _measuring(tmp_path, "--seed", "99", "--resume", "killed") as running:
-            assert running.wait(timeout=60) == 0
+        resumed = _measure(tmp_path, "caveatlib.cli", "--seed", "99", "--resume", "killed")
+        assert resumed.returncode == 0, resumed.stderr
         trials.measure(
             startup, out=tmp_path, places=["process"], sessions=2, seed=8, progress=False
         )
@@ -426,31 +426,28 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     assert read(folder / "journal.jsonl").complete
 
 
-def _measuring(folder, *words) -> subprocess.Popen:
-    """Start the command, as a reader would."""
+KEPT = ("trial", "warmup")
+
+
+def _measure(folder, module, *words) -> subprocess.CompletedProcess:
+    """Measure with the command, as a reader would, or with a module that stands for it."""
     command = ["measure", "startup", "--places", "process", "--blocks", "2", *words]
-    return subprocess.Popen(
-        [sys.executable, "-m", "caveatlib.cli", *command],
+    return subprocess.run(
+        [sys.executable, "-m", module, *command],
         cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
 def _killed(folder, *words) -> set[str]:
-    """Kill the command within its next block of four arms; return when the trials kept began."""
-    path = folder / "journal.jsonl"
-
-    def idle():  # only the trials of that block are
-        return path.read_bytes().count(b'"workload":"idle"') if path.is_file() else 0
-
-    before = idle()
-    with _measuring(folder.parents[1], *words) as running:
-        assert left.until(lambda: idle() >= before + 2, 60)
-        running.kill()
-    assert running.returncode == -signal.SIGKILL
-    kept = [r.data for r in read(path).records if r.kind in ("trial", "warmup")]
-    assert len(kept) >= before + 2
+    """Have the command killed within a block; return when the trials kept began."""
+    run = _measure(folder.parents[1], "killed_cli", *words)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    kept = [r.data for r in read(folder / "journal.jsonl").records if r.kind in KEPT]
+    assert sum(row["workload"] == "idle" for row in kept) >= 2
     return {row["started_at"] for row in kept}
 
 

@@ -67,7 +67,7 @@ def _sum_up(here: Rows, parts: Mapping[str, Verdict]) -> str:
 
 
 def _patched(here: Rows, parts: Mapping[str, Verdict]) -> str:
-    found = (parts[claim.id] for claim in (stated.FRESH, stated.AGED))
+    found = (parts[claim.id] for claim in (stated.AGED, stated.FRESH))
     return " ".join(f"{v.headline}." for v in found if v.verdict in DECIDED)
 
 
@@ -103,6 +103,7 @@ DECISIONS = (
     Whole(
         claim=stated.PATCHED,
         parts=(stated.FRESH.id, stated.AGED.id),
+        tell=_patched,
         sum_up=_patched,
         labels={"fresh": "built today", "aged": "three months old"},
         label="security updates that an image lacks",

@@ -85,6 +85,8 @@ def test_an_old_image_says_nothing_of_a_fresh_one(measured):
     assert judged(rows)["C15/fresh"].verdict == FAILS
     rows.loc[day, "built_age_s"] = 30 * designs.DAY_S
     assert judged(rows)["C15/fresh"].verdict == OPEN
+    # what was found of aged images is told, never "not for fresh"
+    assert judged(rows)["C15"].headline.startswith(judged(rows)["C15/aged"].headline)
 
 
 def test_tables_and_figures_tell_what_each_tool_did(measured):
