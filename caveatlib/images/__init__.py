@@ -17,16 +17,19 @@ from caveatlib.images.limits import DEFAULTS, Limits
 from caveatlib.images.names import escape, unescape
 from caveatlib.images.reading import list_tar, read, read_all, read_stream
 from caveatlib.images.sharing import shared
+from caveatlib.images.surveying import Survey, survey
 
 __all__ = [
     "DEFAULTS",
     "Image",
     "Limits",
+    "Survey",
     "escape",
     "list_tar",
     "read",
     "read_all",
     "read_stream",
     "shared",
+    "survey",
     "unescape",
 ]

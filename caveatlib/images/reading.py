@@ -57,7 +57,7 @@ def read(
     """
     source, named = _split(source)
     name = name if name is not None else named
-    store, found = _open(source, olives, limits)
+    store, found = open_source(source, olives=olives, limits=limits)
     return load(store, pick(found, name, platform, source), limits)
 
 
@@ -69,7 +69,7 @@ def read_all(
     limits: Limits = DEFAULTS,
 ) -> list[Image]:
     """Read every image of a source, each for one platform; see `read`."""
-    store, found = _open(source, olives, limits)
+    store, found = open_source(source, olives=olives, limits=limits)
     wanted = dict.fromkeys(image.name for image in found)
     return [load(store, pick(found, name, platform, source), limits) for name in wanted]
 
@@ -136,7 +136,10 @@ def _split(source: str | os.PathLike) -> tuple[str | os.PathLike, str | None]:
     return path, name
 
 
-def _open(source, olives: bool, limits: Limits) -> tuple[stores.Store, list[Found]]:
+def open_source(
+    source: str | os.PathLike, *, olives: bool = False, limits: Limits = DEFAULTS
+) -> tuple[stores.Store, list[Found]]:
+    """Return the store of a source, and the images in it; see `read`."""
     budget = Budget(limits)
     text = os.fsdecode(source)
     if text.startswith(REGISTRY):

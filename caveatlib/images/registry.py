@@ -28,6 +28,8 @@ _LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _ACCEPT = ", ".join((*documents.INDEX_TYPES, *documents.MANIFEST_TYPES))
 _CHUNK = 1 << 17
 READ_TIMEOUT_S = 30
+MOST_LISTED = 1_000_000
+"""Repositories of a registry, or tags of one (ours)."""
 
 
 @cache
@@ -72,7 +74,6 @@ class Registry:
             )
         self._scheme = "http" if _LOCAL.fullmatch(match["host"]) else "https"
         self._host = match["host"] + (match["port"] or "")
-        self._base = f"{self._scheme}://{self._host}/v2/{match['name']}"
         self._name = match["name"]
         self.reference = match["digest"] or match["tag"] or "latest"
         self._budget, self._hash_files = budget, hash_files
@@ -86,9 +87,9 @@ class Registry:
     def root(self) -> tuple[bytes, str]:
         """Return the manifest or index that the reference names, and its media type."""
         limit = self._budget.limits.document_bytes
-        path = f"/manifests/{self.reference}"
-        response = self._get(path)
-        data = self._body(response, limit, path)
+        where = f"manifests/{self.reference}"
+        response = self._get(f"{self._name}/{where}")
+        data = self._body(response, limit, where)
         found = layers.digest_of([data], "sha256")
         # Of a tag the registry itself says what it names.
         stated = response.headers.get("Docker-Content-Digest", "")
@@ -108,16 +109,16 @@ class Registry:
         if self._root and self._root[0] == digest and len(self._root[1]) <= limit:
             return self._root[1]
         # In this order: docker-registry answers 500 for a config among the manifests.
-        where = f"/blobs/{digest}"
-        response = self._get(where, missing_ok=True)
+        where = f"blobs/{digest}"
+        response = self._get(f"{self._name}/{where}", missing_ok=True)
         if response is None:
-            where = f"/manifests/{digest}"
-            response = self._get(where)
+            where = f"manifests/{digest}"
+            response = self._get(f"{self._name}/{where}")
         return self._body(response, limit, where)
 
     def layer(self, path: str, algorithm: str) -> layers.Scan:
         """Scan a layer while it is downloaded."""
-        response = self._get(f"/blobs/{_digest(path)}")
+        response = self._get(f"{self._name}/blobs/{_digest(path)}")
         try:
             return layers.scan(
                 self._chunks(response),
@@ -129,6 +130,31 @@ class Registry:
             raise
         except ImageError as problem:
             raise ImageError(f"Layer {path}: {problem}") from None
+
+    def listed(self, where: str, field: str) -> list[str]:
+        """Return a list of strings that the registry hands out page by page.
+
+        Parameters
+        ----------
+        where : str
+            Below ``/v2/``: ``"_catalog"``, or a repository's ``"name/tags/list"``.
+        field : str
+            Of each page: ``"repositories"``, ``"tags"``.
+        """
+        found: list[str] = []
+        next_page: str | None = where
+        while next_page:
+            response = self._get(next_page)
+            link = response.links.get("next", {}).get("url", "")
+            data = self._body(response, self._budget.limits.document_bytes, where)
+            page = documents.parse(data, where)
+            values = documents.get(page, field, list, where, [])
+            found += documents.strings(values, where)
+            after = urljoin(response.url, link).partition("/v2/")[2] if link else None
+            next_page = after if values else None  # an empty page is the last
+            if len(found) > MOST_LISTED:
+                raise ImageError(f"{where} lists over {MOST_LISTED}. Must be at most that.")
+        return found
 
     def _body(self, response, limit: int, what: str) -> bytes:
         data = bytearray()
@@ -172,12 +198,14 @@ class Registry:
             f"Registry {self._host} did not answer correctly ({type(problem).__name__})."
         )
 
-    def _get(self, path: str, *, missing_ok: bool = False, again: bool = True):
+    def _get(self, where: str, *, missing_ok: bool = False, again: bool = True):
+        """Return the response to a GET of something below ``/v2/``."""
         import requests
 
         try:
             response = self._ask(
-                self._base + path, headers={"Accept": _ACCEPT, "Accept-Encoding": "identity"}
+                f"{self._scheme}://{self._host}/v2/{where}",
+                headers={"Accept": _ACCEPT, "Accept-Encoding": "identity"},
             )
         except CaveatError:
             raise
@@ -191,11 +219,11 @@ class Registry:
             raise ImageError(f"Registry {self._host} redirects to plain HTTP. Must be HTTPS.")
         if response.status_code == 401 and again:
             self._authorise(response.headers.get("WWW-Authenticate", ""))
-            return self._get(path, missing_ok=missing_ok, again=False)
+            return self._get(where, missing_ok=missing_ok, again=False)
         if response.status_code == 404 and missing_ok:
             return None
         raise Unavailable(
-            f"Registry {self._host} answered {response.status_code} for {self._name}{path}. "
+            f"Registry {self._host} answered {response.status_code} for {names.brief(where)}. "
             "Only images that exist and need no login can be read."
         )
 
@@ -242,6 +270,31 @@ class Registry:
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
             raise Unavailable(f"Registry {self._host} returned no token.")
         self._session.headers["Authorization"] = f"Bearer {token}"
+
+
+def references(host: str, *, budget: Budget) -> list[str]:
+    """Return ``host/name:tag`` of every image that a registry lists.
+
+    Raises
+    ------
+    UsageError
+        If the host is none.
+    Unavailable, DeadlineExceeded
+        If the registry lists nothing to whoever has no login, or does not answer in time.
+    ImageError
+        If what it lists are no names.
+    """
+    registry = Registry(f"{host}/all", budget=budget)  # no image is asked for by this name
+    found = []
+    for name in registry.listed("_catalog?n=1000", "repositories"):
+        if not _REFERENCE.fullmatch(f"{host}/{name}"):
+            raise ImageError(f"Registry {host} lists {names.brief(name)!r}. Must be a name.")
+        for tag in registry.listed(f"{name}/tags/list", "tags"):
+            reference = f"{host}/{name}:{tag}"
+            if not _REFERENCE.fullmatch(reference):
+                raise ImageError(f"Registry {host} lists {names.brief(tag)!r}. Must be a tag.")
+            found.append(reference)
+    return found
 
 
 def _digest(path: str) -> str:

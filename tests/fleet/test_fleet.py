@@ -14,13 +14,16 @@ import threading
 import time
 from pathlib import Path
 
+import imagebuild as build
 import pytest
 
-from caveatlib import cli, trials
+from caveatlib import cli, images, trials
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.experiments import startup
-from caveatlib.fleet import connecting, measuring
+from caveatlib.fleet import connecting, measuring, surveying
 from caveatlib.measuring.plan import Plan
+
+pytestmark = pytest.mark.beside
 
 distributed = pytest.importorskip("distributed")
 
@@ -201,3 +204,58 @@ def test_the_command(cluster, client, monkeypatch, capsys, tmp_path):
     assert end.value.code == 0, told.err
     assert told.out.count("host-") == 2
     assert len(list(Path("here").glob("host-*/startup/datapackage.json"))) == 2
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Return a folder of thirty images that share a layer, and one that cannot be read."""
+    base = [build.file(f"base{i}", bytes(1000)) for i in range(500)]
+    for number in range(30):
+        parts = {"name": "v", "layers": [base, [build.file("own", b"o" * number)]]}
+        build.write_layout(build.oci([parts]), tmp_path / "many" / f"v{number:02}")
+    (tmp_path / "many" / "zzz.tar").write_bytes(b"nonsense")
+    return tmp_path / "many"
+
+
+def test_a_survey_on_two_workers_is_the_same(client, many, monkeypatch):
+    """As without a cluster, with fewer images at a time than there are."""
+    monkeypatch.setattr(surveying, "AT_ONCE", 7)
+    found = surveying.survey(client, [many], progress=False)
+    alone = images.survey([many], progress=False)
+    assert found.images.equals(alone.images)
+    assert found.layers.equals(alone.layers)
+    assert list(found.images["ok"]) == [True] * 30 + [False]
+
+
+def test_a_lost_worker_loses_no_image(client, cluster, many, monkeypatch):
+    """Killed after the first images have come back; the other reads what it had not."""
+    monkeypatch.setattr(surveying, "AT_ONCE", 5)
+    process = next(iter(cluster[1].values()))
+    read = surveying._finished
+
+    def losing(*arguments):
+        for number, one in enumerate(read(*arguments)):
+            if number == 3:
+                process.send_signal(signal.SIGKILL)
+            yield one
+
+    monkeypatch.setattr(surveying, "_finished", losing)
+    found = surveying.survey(client, [many], progress=False)
+    assert list(found.images["ok"]) == [True] * 30 + [False]
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_the_command_surveys(cluster, many, monkeypatch, capsys, tmp_path):
+    """Tables in a new folder; what could not be read is named; an old folder is refused."""
+    monkeypatch.chdir(tmp_path)
+    for words, code in ((["--scheduler", cluster[0]], 0), ([], 1)):
+        monkeypatch.setattr("sys.argv", ["caveatlib", "survey", str(many), "--out", "s", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        told = capsys.readouterr()
+        assert bool(end.value.code) == bool(code), told.err
+        if not code:
+            assert "30 of 31 images read: 31 distinct layers" in told.out
+            assert "zzz.tar: " in told.err
+    assert "is there already" in told.err
+    assert len(Path("s/images.csv").read_text().splitlines()) == 32

@@ -76,6 +76,52 @@ def test_same_as_the_layout_that_was_pushed(real_registry, tmp_path, require):
     assert "nothing" not in checks.told(again.checked, again.digest)
 
 
+def test_all_that_a_registry_lists(real_registry, tmp_path, require):
+    """Each repository, each tag, over several pages; then each image, as it reads alone."""
+    require("skopeo")
+    folder = tmp_path / "oci"
+    build.write_layout(build.oci([{"name": "v1", "layers": LAYERS, "codec": "gzip"}]), folder)
+    names = [f"{real_registry}/listed/n{number}:t{number}" for number in range(3)]
+    for name in names:
+        subprocess.run(
+            ["skopeo", "copy", "--dest-tls-verify=false", "oci:oci:v1", f"docker://{name}"],
+            cwd=tmp_path, check=True, timeout=60, capture_output=True,
+        )  # fmt: skip
+    registry = Registry(names[0], budget=Budget(images.DEFAULTS))
+    listed = registry.listed("_catalog?n=2", "repositories")
+    assert {"listed/n0", "listed/n1", "listed/n2"} <= set(listed)
+    found = images.survey([f"registry://{real_registry}"], progress=False)
+    assert {f"registry://{name}" for name in names} <= set(found.images["reference"])
+    assert found.images["ok"].all()
+    assert found.layers["images"].max() >= 3
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ({"repositories": ["../escape"]}, "Must be a name"),
+        ({"repositories": [7]}, "Must be strings"),
+        ({"repositories": "a"}, "Must be a list"),
+        ([], "Must be an object"),
+    ],
+)
+def test_a_registry_that_lists_nonsense(page, told):
+    """One line, and nothing of it is asked for."""
+    asked = []
+
+    class Lists(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            send(self, json.dumps(page).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Lists) as where, pytest.raises(ImageError, match=told):
+        images.survey([f"registry://{where}"], progress=False)
+    assert len(asked) == 1
+
+
 def test_what_is_not_there(real_registry):
     """An unknown image, tag or registry is Unavailable, in one line."""
     for reference in ("no/such:v1", "some/app:v9"):

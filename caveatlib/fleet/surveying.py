@@ -1,0 +1,131 @@
+"""Images read on a cluster: a task per image's documents, per distinct layer, and per image.
+
+Layers stay on the workers and are handed from one to the other; what comes back is a row and
+two short frames per image. Dask runs the tasks of a lost worker again, which is safe: reading
+an image changes nothing. Only so many images are in the cluster at a time that neither the
+scheduler nor a worker holds them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from caveatlib.fleet.connecting import hosts
+from caveatlib.images import surveying as steps
+from caveatlib.images.limits import DEFAULTS, Limits
+from caveatlib.images.surveying import Finished, Planned, Reference, Survey
+
+AT_ONCE = 500
+"""Images in the cluster at a time: some 2,000 tasks, of which a scheduler handles as many in a
+second."""
+
+
+def survey(
+    client,
+    sources: Sequence[str | os.PathLike],
+    *,
+    platform: str | None = None,
+    limits: Limits = DEFAULTS,
+    progress: bool = True,
+) -> Survey:
+    """Read many images on the workers of a cluster; each distinct layer is read once.
+
+    Folders and archives are read where the workers are, so that they must be there by the
+    same path; a registry must answer from there.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    sources, platform, limits, progress
+        As for `caveatlib.images.survey`, which does the same without a cluster.
+
+    Returns
+    -------
+    Survey
+        An image that cannot be read is a row with the reason.
+
+    Raises
+    ------
+    UsageError
+        If a source is none.
+    Unavailable, DeadlineExceeded
+        If there is no worker, or one has another version of caveatlib; if a registry does
+        not list its images.
+    """
+    from tqdm.auto import tqdm
+
+    hosts(client)  # of the same version, or none is asked
+    references = steps.expand(sources, limits)
+    found: dict[Reference, Finished] = {}
+    with tqdm(total=len(references), desc="images", disable=not progress) as bar:
+        planned = _planned(client, references, platform, limits)
+        uses = Counter(key for image in planned for key in image.layer_keys())
+        for reference, finished in _finished(client, planned, uses, limits):
+            found[reference] = finished
+            bar.update()
+    return steps.together([found[reference] for reference in references])
+
+
+def _planned(client, references, platform, limits) -> list[Planned]:
+    """Return the images by their documents, in their order."""
+    planned: list[Planned] = []
+    for start in range(0, len(references), AT_ONCE):
+        part = references[start : start + AT_ONCE]
+        futures = [client.submit(steps.plan, r, platform, limits, pure=False) for r in part]
+        for reference, future in zip(part, futures, strict=True):
+            error = future.exception()
+            planned.append(
+                future.result() if error is None else Planned(reference, error=_told(error))
+            )
+    return planned
+
+
+def _finished(
+    client, planned: list[Planned], uses: Counter, limits: Limits
+) -> Iterator[tuple[Reference, Finished]]:
+    """Yield each image as it is read, in whatever order."""
+    from distributed import as_completed
+
+    layers: dict[str, object] = {}
+    waiting: dict[object, Planned] = {}
+    left = iter(planned)
+    done = as_completed([])
+
+    def submit() -> bool:
+        image = next(left, None)
+        if image is None:
+            return False
+        scans = []
+        for key, part in zip(image.layer_keys(), image.parts, strict=True):
+            if key not in layers:
+                name = f"caveatlib-layer-{hashlib.sha256(key.encode()).hexdigest()}"
+                layers[key] = client.submit(steps.scan, image, part, limits, key=name)
+            scans.append(layers[key])
+        future = client.submit(steps.finish, image, scans, pure=False)
+        waiting[future] = image
+        done.add(future)
+        return True
+
+    for _ in range(AT_ONCE):
+        if not submit():
+            break
+    for future in done:
+        image = waiting.pop(future)
+        error = future.exception()
+        yield (
+            image.reference,
+            future.result() if error is None else steps.failed_row(image.reference, _told(error)),
+        )
+        for key in image.layer_keys():
+            uses[key] -= 1
+            if not uses[key]:
+                del layers[key]  # no worker needs to keep it any longer
+        submit()
+
+
+def _told(error: BaseException) -> str:
+    """Return why a task has no result: an error of ours, or a worker that was lost too often."""
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,96 @@
+"""Many images: each as it reads alone, each distinct layer read once, failures as rows.
+
+Seen to fail: with a layer's key without its source for archives whose names are no digests,
+with layers kept by path, with a failed layer's error swallowed.
+"""
+
+import imagebuild as build
+import pytest
+
+from caveatlib import images
+from caveatlib.errors import UsageError
+from caveatlib.images import stores, surveying
+
+pytestmark = pytest.mark.beside
+
+BASE = [build.file("etc/base", b"b" * 5000), build.folder("d/")]
+STATUS = b"Package: a\nStatus: install ok installed\nVersion: 1\nInstalled-Size: 3\n\n"
+OWN = [
+    [build.file(f"own{i}", b"o" * i), build.file("var/lib/dpkg/status", STATUS)] for i in (1, 2, 3)
+]
+
+
+@pytest.fixture
+def archives(tmp_path):
+    """Return a folder of three images that share a layer."""
+    folder = tmp_path / "many"
+    for number, own in enumerate(OWN):
+        name = f"v{number}"
+        parts = build.oci([{"name": name, "layers": [BASE, own], "codec": "gzip"}])
+        build.write_layout(parts, folder / name)
+    return folder
+
+
+def test_each_image_as_it_reads_alone(archives):
+    """Rows, packages and layers are those of `images.read`."""
+    found = images.survey([archives], progress=False)
+    assert list(found.images["ok"]) == [True] * 3
+    for path, row in zip(sorted(archives.iterdir()), found.images.to_dict("records"), strict=True):
+        alone = images.read(path)
+        assert row["reference"] == str(path)
+        expected = alone.summary.iloc[0].to_dict()
+        assert {name: row[name] for name in expected} == expected
+    shared = found.layers.iloc[0]
+    assert shared["images"] == 3
+    assert shared["diff_id"] == images.read(archives / "v0").layers["diff_id"][0]
+    assert len(found.layers) == 4
+    assert found.packages.to_dict("records") == [
+        {"manager": "dpkg", "name": "a", "version": "1", "images": 3}
+    ]
+
+
+def test_each_distinct_layer_is_read_once(archives, monkeypatch):
+    """Six layers, of which four are distinct."""
+    read = []
+    layer = stores.Layout.layer
+    monkeypatch.setattr(
+        stores.Layout, "layer", lambda self, path, of: read.append(path) or layer(self, path, of)
+    )
+    images.survey([archives], progress=False)
+    assert len(read) == len(set(read)) == 4
+
+
+def test_what_cannot_be_read_is_a_row(archives, tmp_path):
+    """With its reason; the others are read, also those that share a layer with it."""
+    (archives / "a.tar").write_bytes(b"nonsense")
+    own = images.read(archives / "v1").layers["digest"][1].partition(":")[2]
+    (archives / "v1" / "blobs" / "sha256" / own).write_bytes(b"changed")
+    found = images.survey([archives, archives / "v2"], progress=False).images
+    by = found.set_index(found["reference"].str.rpartition("/")[2])
+    assert list(by["ok"][["v0", "v2"]]) == [True, True]
+    assert not by["ok"]["v1"]
+    assert own[:12] in by["error"]["v1"]
+    assert by["error"]["a.tar"]
+    assert len(found) == 4  # that one is named twice is no second image
+    assert found["layers"].isna().sum() == 2
+
+
+def test_archives_whose_names_are_no_digests_are_not_mixed_up(tmp_path):
+    """Two classic archives with a layer of the same name in each."""
+    for name, own in (("a", b"1"), ("b", b"22")):
+        image = {"name": name, "layers": [[build.file("f", own)]]}
+        (tmp_path / f"{name}.tar").write_bytes(build.archive(build.classic([image])))
+    found = images.survey([tmp_path], progress=False)
+    assert list(found.images["size_bytes"]) == [1, 2]
+
+
+def test_sources_that_are_none(tmp_path):
+    """An empty folder, a reference that is none: one line, nothing read."""
+    with pytest.raises(UsageError, match="is empty"):
+        images.survey([tmp_path], progress=False)
+    row = images.survey([tmp_path / "no.tar"], progress=False).images.iloc[0]
+    assert not row["ok"]
+    assert "does not exist" in row["error"]
+    assert surveying.expand(["registry://a.invalid/x", "registry://a.invalid/x"]) == [
+        surveying.Reference("registry://a.invalid/x")
+    ]
