@@ -193,8 +193,7 @@ class _OnOneMachine:
         """Say whether failures hang on slowness, of the arms of a verdict."""
         said: list[str] = []
         for design, part in rows[~rows["ok"]].groupby("design", sort=True):
-            whole = self.tried[self.tried["design"] == design]
-            make = partial(stats.failure_doubts, whole, measure, "_arm")
+            make = partial(self._made, stats.failure_doubts, design, measure, "_arm")
             every = self._once_only(("missing", design, measure), make)
             own = tuple(f"{name}: " for name in part["_arm"].unique())
             said += [doubt for doubt in every if doubt.startswith(own)]
@@ -204,15 +203,21 @@ class _OnOneMachine:
         """Say what the order did: carry-over over the whole design, ageing of what is compared."""
         said: list[str] = []
         for design in sorted(rows["design"].unique()):
-            of = self.tried["design"] == design
-            make = partial(stats.carry_over_doubts, self.tried[of], measure, "_once")
+            make = partial(self._made, stats.carry_over_doubts, design, measure, "_once")
             said += self._once_only(("carry-over", design, measure), make)
             for where in filters:
-                group = of & _any_of(self.once, [where])
-                name = _name_of(self.once[group], [*where])
-                make = partial(stats.ageing_doubts, self.tried[group], measure, "_once", name)
-                said += self._once_only(("ageing", design, measure, *where.items()), make)
+                if where.get("design", design) == design:
+                    make = partial(self._ageing, design, measure, where)
+                    said += self._once_only(("ageing", design, measure, *where.items()), make)
         return said
+
+    def _made(self, doubts: Callable, design: str, measure: str, arm: str) -> list[str]:
+        return doubts(self.tried[self.tried["design"] == design], measure, arm)
+
+    def _ageing(self, design: str, measure: str, where: Mapping[str, object]) -> list[str]:
+        group = (self.tried["design"] == design) & _any_of(self.once, [where])
+        name = _name_of(self.once[group], [*where])
+        return stats.ageing_doubts(self.tried[group], measure, "_once", name)
 
     def _runs(self, effect: Effect | Equality) -> list[str]:
         """Say if runs disagree: no interval holds what differs between them."""

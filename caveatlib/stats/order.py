@@ -137,7 +137,7 @@ def ageing(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> Agei
     Ageing or None
         None with fewer than 6 sessions of 6 trials.
     """
-    rows = _positive(_after_whom(trials, arm), measure)
+    rows = _positive(_in_order(trials, arm), measure)
     logs = rows[measure].astype(float).transform(np.log)
     rows = rows.assign(_off=logs - logs.groupby(rows["_arm"]).transform("median"))
     changes = []
@@ -213,16 +213,18 @@ def _more(ratio: float) -> str:
     return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'less'}"
 
 
-def _after_whom(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
-    """Return the trials with `_arm`, and `_before`, the arm at the position before it.
-
-    An arm is named by those of its columns in which arms differ.
-    """
+def _in_order(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
+    """Return the trials in their order, with `_arm`: a name of the columns in which arms differ."""
     columns = [arm] if isinstance(arm, str) else list(arm)
     differ = [c for c in columns if trials[c].nunique(dropna=False) > 1] or columns[:1]
     named = [trials[c].map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)) for c in differ]
-    label = pd.concat(named, axis=1).agg(", ".join, axis=1)
-    rows = trials.assign(_arm=label).sort_values([*_BLOCK, "position"])
+    label = [", ".join(of) for of in zip(*named, strict=True)]
+    return trials.assign(_arm=label).sort_values([*_BLOCK, "position"])
+
+
+def _after_whom(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
+    """Return the trials in their order, with `_arm` and `_before`, the arm right before it."""
+    rows = _in_order(trials, arm)
     earlier = rows.groupby(_BLOCK)[["_arm", "position"]].shift()
     follows = earlier["position"] == rows["position"] - 1
     return rows.assign(_before=earlier["_arm"].where(follows))
