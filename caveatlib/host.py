@@ -15,6 +15,7 @@ from caveatlib.measuring.designs import Arm, Design
 from caveatlib.measuring.experiment import Experiment, complete
 from caveatlib.measuring.machine import cgroups, cores, describe
 from caveatlib.measuring.machine import label as machine
+from caveatlib.measuring.surroundings import surroundings
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups import own_limits
 
@@ -28,6 +29,7 @@ __all__ = [
     "limits",
     "machine",
     "prospects",
+    "surroundings",
     "worthwhile",
 ]
 

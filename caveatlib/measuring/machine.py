@@ -13,6 +13,8 @@ import platform
 import re
 from pathlib import Path
 
+from caveatlib.measuring.surroundings import surroundings
+
 
 def cores() -> int:
     """Return the number of CPUs that this process may run on."""
@@ -88,7 +90,7 @@ def describe() -> dict[str, str]:
     dict of str to str
         CPU model and count, memory, kernel, its tick rate and TCP congestion
         control, cgroup version, mitigations of the CPU's flaws, distribution,
-        Python, clock source.
+        Python, clock source, and what it is itself inside of.
     """
     facts = {
         "cpu_model": _cpu_model(),
@@ -101,6 +103,7 @@ def describe() -> dict[str, str]:
         "congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "clocksource": _read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "virtualised": "yes" if _hypervisor() else "no",
+        "inside": ", ".join(kind.name for kind in surroundings()),
         "mitigations": _mitigations(),
         "distribution": _distribution(),
         "python": platform.python_version(),

@@ -21,7 +21,7 @@ def test_facts_are_an_allow_list():
     assert set(facts) <= {
         "cpu_model", "cpus", "memory_bytes", "architecture", "kernel", "hz", "cgroup",
         "congestion_control", "clocksource", "virtualised", "distribution", "python",
-        "load_1min", "mitigations",
+        "inside", "load_1min", "mitigations",
     }  # fmt: skip
     assert all(isinstance(v, str) and 0 < len(v) < 100 for v in (facts | MANY).values())
 

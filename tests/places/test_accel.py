@@ -10,6 +10,8 @@ from caveatlib.places import cache
 from caveatlib.places.machines import accel
 from caveatlib.places.output import await_lines
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture
 def host(fresh_probes, tmp_path, monkeypatch):
@@ -26,6 +28,8 @@ def host(fresh_probes, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     monkeypatch.setattr(accel, "DEVICE", str(tmp_path / "kvm"))
+    monkeypatch.setattr(accel, "MODULES", tmp_path / "module")
+    monkeypatch.setattr(accel, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(accel, "_key", lambda: state["boot"])
     monkeypatch.setattr(accel, "_boots_on_hardware", boot)
     monkeypatch.setattr(accel, "_tsc_khz", calibrate)
@@ -48,7 +52,8 @@ def test_hardware_that_does_not_work(host):
     """A device alone is no proof: the reason is kept, and the emulator taken."""
     host["says"] = "a guest does not boot"
     ability = accel.probe()
-    assert (ability.available, ability.reason) == (False, "a guest does not boot")
+    assert not ability.available
+    assert ability.reason == "/dev/kvm is there, but does not work: a guest does not boot"
     assert accel.accelerator() == accel.accelerator() == ("tcg", 2_600_000)
     assert (host["boots"], host["calibrations"]) == (1, 1)
 
@@ -59,6 +64,50 @@ def test_no_device(host, tmp_path):
     assert not accel.probe().available
     assert accel.accelerator()[0] == "tcg"
     assert host["boots"] == 0
+
+
+BARE = "flags\t\t: fpu vme svm sse"
+RENTED = "flags\t\t: fpu vme hypervisor sse"
+
+
+@pytest.mark.parametrize(
+    ("modules", "cpuinfo", "reason"),
+    [
+        (["kvm", "kvm_pvm"], RENTED, "PVM's (module kvm_pvm), which runs only guests built for it"),
+        (["kvm", "kvm_intel"], RENTED, "in a virtual machine (nested), but does not work"),
+        (["kvm", "kvm_amd"], BARE, "/dev/kvm is there, but does not work"),
+        ([], "", "/dev/kvm is there, but does not work"),
+    ],
+)
+def test_a_kvm_that_is_none_is_named(host, tmp_path, modules, cpuinfo, reason):
+    """By its module and by the CPU; what QEMU said of it follows."""
+    for name in modules:
+        (tmp_path / "module" / name).mkdir(parents=True)
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    host["says"] = "a guest does not boot: exit status 1"
+    assert reason in accel.probe().reason
+    assert accel.probe().reason.endswith(": a guest does not boot: exit status 1")
+
+
+@pytest.mark.parametrize(
+    ("modules", "cpuinfo", "reason", "fix"),
+    [
+        (["kvm_amd"], BARE, "the kernel has kvm_amd", "docker run --device /dev/kvm"),
+        ([], BARE, "the module kvm_amd is not loaded", "sudo modprobe kvm_amd"),
+        ([], BARE.replace("svm", "vmx"), "kvm_intel is not loaded", "sudo modprobe kvm_intel"),
+        ([], RENTED, "does not pass virtualisation on", ""),
+        ([], "Features\t: fp asimd", "there is no /dev/kvm", ""),
+    ],
+)
+def test_why_there_is_no_device(host, tmp_path, modules, cpuinfo, reason, fix):
+    """A container that is not given it, a module that is not loaded, a host that keeps it."""
+    (tmp_path / "kvm").unlink()
+    for name in modules:
+        (tmp_path / "module" / name).mkdir(parents=True)
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    found = accel.probe()
+    assert reason in found.reason
+    assert found.fix == fix
 
 
 def test_no_access(host, monkeypatch):

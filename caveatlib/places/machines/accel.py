@@ -1,9 +1,10 @@
 """What runs a guest's instructions here, hardware or emulator, and how fast.
 
 ``/dev/kvm`` is no proof: a host that is itself a virtual machine may offer it
-and yet not get a guest through its boot. So hardware counts only after a guest
-has booted with it within `PROBE_S`; the result is kept until the host boots
-again. Otherwise QEMU emulates, and `slowdown` says what that costs.
+and yet not get a guest through its boot, and PVM offers it to guests only that
+were built for PVM. So hardware counts only after a guest has booted with it
+within `PROBE_S`; the result is kept until the host boots again. Otherwise QEMU
+emulates, and `slowdown` says what that costs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ from caveatlib.places.output import await_lines
 from caveatlib.places.process import process_place
 
 DEVICE = "/dev/kvm"
+MODULES = Path("/sys/module")
+CPUINFO = Path("/proc/cpuinfo")
+DRIVERS = {"vmx": "kvm_intel", "svm": "kvm_amd"}
+"""Flag of a CPU that can virtualise -> the module that makes use of it."""
+PVM = "kvm_pvm"
+"""Module of PVM, which needs no such CPU, but a guest that knows it: SOSP'23, Huang et al.,
+"PVM: Efficient Shadow Paging for Deploying Secure Containers in Cloud-native Environment"."""
 
 PROBE_S = 5
 """Seconds within which a guest on hardware virtualisation must have booted."""
@@ -46,9 +54,9 @@ fault on the pages that it shares with its parent."""
 
 @functools.cache
 def probe() -> Capability:
-    """Return whether hardware virtualisation works here (ability ``"kvm"``)."""
+    """Return whether hardware virtualisation works here (ability ``"kvm"``), or why it does not."""
     if not os.path.exists(DEVICE):
-        return Capability("kvm", False, "there is no /dev/kvm")
+        return Capability("kvm", False, *_why_no_device())
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return Capability("kvm", False, "no access to /dev/kvm", "sudo usermod -aG kvm $USER")
     try:
@@ -57,7 +65,44 @@ def probe() -> Capability:
             known = _keep(known | {"kvm": _boots_on_hardware()})
     except CaveatError as error:
         return Capability("kvm", False, f"not tried: {error}", cache.PREPARE)
-    return Capability("kvm", not known["kvm"], known["kvm"])
+    if not known["kvm"]:
+        return Capability("kvm", True, "a guest boots with it")
+    return Capability("kvm", False, f"{_what_it_is()}: {known['kvm']}")
+
+
+def _why_no_device() -> tuple[str, str]:
+    """Return why there is no device, and what would mend it."""
+    missing, flags = "there is no /dev/kvm", _flags()
+    for flag, driver in DRIVERS.items():
+        if _loaded(driver):
+            return f"{missing} here, though the kernel has {driver}", "docker run --device /dev/kvm"
+        if flag in flags:
+            return f"{missing}: the module {driver} is not loaded", f"sudo modprobe {driver}"
+    if "hypervisor" in flags:
+        return f"{missing}: the host of this virtual machine does not pass virtualisation on", ""
+    return missing, ""
+
+
+def _what_it_is() -> str:
+    """Return what kind of KVM it is with which a guest does not boot."""
+    if _loaded(PVM) and not any(map(_loaded, DRIVERS.values())):
+        return f"/dev/kvm is PVM's (module {PVM}), which runs only guests built for it"
+    if "hypervisor" in _flags():
+        return "/dev/kvm is there in a virtual machine (nested), but does not work"
+    return "/dev/kvm is there, but does not work"
+
+
+def _loaded(module: str) -> bool:
+    return (MODULES / module).is_dir()
+
+
+def _flags() -> frozenset[str]:
+    """Return the flags of the first CPU; none where /proc lists none, as on ARM."""
+    try:
+        found = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return frozenset(found.group(1).split()) if found else frozenset()
 
 
 def accelerator() -> tuple[str, int]:
@@ -135,13 +180,13 @@ def _boots_on_hardware() -> str:
         instance.start()
         await_lines(instance.output, ["booted"], PROBE_S)
     except DeadlineExceeded:
-        return f"/dev/kvm is there, but a guest does not boot within {PROBE_S} s"
+        return f"a guest does not boot within {PROBE_S} s"
     except MeasurementError:
         try:
             instance.wait(PROBE_S)
         except CaveatError as error:
-            return f"/dev/kvm is there, but a guest does not boot: {error}"
-        return "/dev/kvm is there, but a guest does not boot"
+            return f"a guest does not boot: {error}"
+        return "a guest does not boot"
     finally:
         instance.remove()
     return ""
