@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from caveatlib.errors import CaveatError, MeasurementError, UsageError
+from caveatlib.errors import CaveatError, ImageError, MeasurementError, UsageError
 from caveatlib.support.text import escape_control_characters
 
 app = typer.Typer(
@@ -91,6 +91,8 @@ def doctor(
     for a in found:
         fix = f"  ->  {a.fix}" if a.fix else ""
         _say(f"{'ok     ' if a.available else 'missing'}  {a.name:<16} {a.reason}{fix}")
+    for kind in host.surroundings():
+        _say("", *_wrapped(kind.means, f"inside {kind.name}: "))
     for experiment in ALL:
         _say("", f"{experiment.NAME}: {experiment.QUESTION}")
         missing = trials.arms_here(experiment)[1]
@@ -324,6 +326,48 @@ def _as_text(frame, table: Table) -> str:
     return frame.to_string(index=False)
 
 
+@app.command()
+def survey(
+    sources: Annotated[
+        list[str], typer.Argument(help="archives, layouts, folders of them, registry://HOST[/NAME]")
+    ],
+    out: Annotated[Path, typer.Option(help="folder of the tables")] = Path("survey"),
+    platform: Annotated[str | None, typer.Option(help="os/architecture[/variant]")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="on the workers of this Dask cluster, tcp://HOST:PORT")
+    ] = None,
+) -> None:
+    """Read many images, each distinct layer once; write what they hold and share as CSV."""
+    from caveatlib import images
+    from caveatlib.support.paths import make_folder, write_folder
+    from caveatlib.support.quantities import format_quantity
+
+    if out.exists():  # before what may take hours
+        raise UsageError(f"Folder {str(out)!r} is there already. Must be a new one.")
+    if scheduler:
+        from caveatlib import fleet
+
+        with fleet.connect(scheduler) as client:
+            found = fleet.survey(client, sources, platform=platform)
+    else:
+        found = images.survey(sources, platform=platform)
+    tables = {name: getattr(found, name) for name in ("images", "layers", "packages")}
+    files = {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n").encode()
+             for name, frame in tables.items()}  # fmt: skip
+    make_folder(out.parent)
+    write_folder(out, files)
+    good = found.images[found.images["ok"]]
+    stored = format_quantity(float(found.layers["compressed_bytes"].sum()), "B")
+    _say(
+        f"{len(good)} of {len(found.images)} images read: {len(found.layers)} distinct layers, "
+        f"{stored} as stored. Tables in {out}"
+    )
+    for row in found.images[~found.images["ok"]].head(20).to_dict("records"):
+        _say(f"{row['reference']}: {row['error']}", err=True)
+    if good.empty and len(found.images):
+        raise ImageError("None of the images could be read.")
+
+
 _DIGEST = r"^(sha\d+:.{12}).*"
 
 
@@ -377,11 +421,12 @@ def _say_scorecard(entries, *, long: bool = False) -> None:
 def report(
     source: Annotated[str, typer.Option(help="auto, live, recorded, or a folder")] = "auto",
     out: Annotated[Path, typer.Option(help="folder of the page")] = Path("report"),
+    address: Annotated[str, typer.Option(help="where on the web the folder will be")] = "",
 ) -> None:
     """Run the notebooks and write a page that loads nothing, with the notebooks beside it."""
     from caveatlib import report as page
 
-    made = page.write(out, source=source, say=_say)
+    made = page.write(out, source=source, address=address, say=_say)
     _say_scorecard(made.entries)
     _say("", f"Written: {made.page}")
     if made.failed:

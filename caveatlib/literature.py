@@ -61,6 +61,69 @@ class Figures(Table):
     )
 
 
+BOOTS = (
+    "firecracker-microvm/nsdi2020-data @cf1b30f (Agache et al., NSDI 2020; Apache-2.0), "
+    "quantiles computed here of data/*/raw/boot-serial-*.dat"
+)
+"""Source of `boots`, with its licence."""
+HOSTS = {
+    "m5d.metal": "AWS m5d.metal",
+    "rn.haswell": "Haswell server",
+    "rn.nehalem": "Nehalem server",
+}
+MONITORS = {
+    "chv": "Cloud Hypervisor",
+    "chv-bz": "Cloud Hypervisor, compressed kernel",
+    "chv-net": "Cloud Hypervisor, with network",
+    "fc-api": "Firecracker, by its API",
+    "fc-file": "Firecracker, from a file",
+    "fc-net-api": "Firecracker, with network",
+    "fc-nopci-api": "Firecracker, kernel without PCI",
+    "qboot": "QEMU, qboot",
+    "qboot-net": "QEMU, qboot, with network",
+    "qemu": "QEMU, minimal kernel",
+    "qemu-uvm": "QEMU, Ubuntu's kernel",
+}
+
+
+class Boots(Table):
+    """Quantiles of one monitor's boots on one machine, from its start to its exit."""
+
+    machine: Series[str] = field("machine, by its name in the source", isin=tuple(HOSTS))
+    vmm: Series[str] = field("monitor and how it was used", isin=tuple(MONITORS))
+    n: Series[int] = field("boots, one after the other", ge=1)
+    min_s: Series[float] = field("shortest", gt=0)
+    p01_s: Series[float] = field("quantile 0.01", gt=0)
+    p05_s: Series[float] = field("quantile 0.05", gt=0)
+    p25_s: Series[float] = field("quantile 0.25", gt=0)
+    p50_s: Series[float] = field("median", gt=0)
+    p75_s: Series[float] = field("quantile 0.75", gt=0)
+    p95_s: Series[float] = field("quantile 0.95", gt=0)
+    p99_s: Series[float] = field("quantile 0.99", gt=0)
+    max_s: Series[float] = field("longest", gt=0)
+
+
+def boots() -> pd.DataFrame:
+    """Return what others measured of boots of virtual machines under KVM (source: `BOOTS`).
+
+    Times are from the start of the monitor's process to its *exit*: the guest's end is
+    part of them, and for arms with an API a client that polls. Guests are minimal, of 1
+    CPU and 256 MiB; no container was measured. The Haswell machine shows a tick of 4 ms.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `Boots`, seconds, with `host` and `monitor` in words; 33 rows.
+
+    Raises
+    ------
+    DataError
+        If the file breaks its contract.
+    """
+    table = validate(pd.read_csv(shipped.folder("data") / "vm-boots.csv"), Boots)
+    return table.assign(host=table["machine"].map(HOSTS), monitor=table["vmm"].map(MONITORS))
+
+
 def figures(area: str | None = None) -> pd.DataFrame:
     """Return the cited figures.
 

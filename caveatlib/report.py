@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from caveatlib import plots, prepare, schedule, scorecard, talk, trials
-from caveatlib.errors import CaveatError, DataError, Unavailable
+from caveatlib.errors import CaveatError, DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
 from caveatlib.page import document, pictures
@@ -64,7 +64,11 @@ class Report:
 
 
 def write(
-    out: str | os.PathLike = "report", *, source: str = "auto", say: Callable = print
+    out: str | os.PathLike = "report",
+    *,
+    source: str = "auto",
+    address: str = "",
+    say: Callable = print,
 ) -> Report:
     """Write ``out/index.html`` and each notebook beside it.
 
@@ -79,6 +83,8 @@ def write(
         `schedule.shares`, and replays the rest; ``live`` measures every experiment for
         its ``VERDICT_S``, and fails where nothing can be measured; a folder is one that
         ``caveatlib measure`` wrote.
+    address : str, optional
+        Where on the web the folder will be, see `page.document`.
     say : callable, optional
         Is told in a sentence what happens.
 
@@ -89,7 +95,7 @@ def write(
     Raises
     ------
     UsageError
-        If the source is none of these.
+        If the source is none of these, or the address is none of the web.
     Unavailable
         If Jupyter is not installed, or nothing can be measured live.
     StorageError
@@ -99,6 +105,7 @@ def write(
     """
     _need_jupyter()
     given = _given(source)
+    address = _checked(address)
     out = make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
         raise storage_error("write to", out, PermissionError(13, "Permission denied"))
@@ -110,10 +117,19 @@ def write(
     made.entries = scorecard.entries(made.sources)
     books = [_book(path, out, made, reasons, say) for path in notebooks()]
     books += [_talk(path, out, say) for path in talks()]
-    page = document(made.entries, highlights(made.sources), books)
+    page = document(made.entries, highlights(made.sources), books, address=address)
     _replace(made.page, page.encode())
     _previews(made.entries, make_folder(out / "cards"))
     return made
+
+
+def _checked(address: str) -> str:
+    """Return an address that ends in a slash, or nothing."""
+    if address and not re.fullmatch(r"https?://[^\s?#]+", address):
+        raise UsageError(
+            f"Address {address!r}. Must be of the web, 'https://example.org/caveats/'."
+        )
+    return f"{address.rstrip('/')}/" if address else ""
 
 
 def _previews(listed: list[scorecard.Entry], folder: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from caveatlib import claims, store, trials
-from caveatlib.claims import SIGNS, Decision, ThenAndNow, Verdict, Verdicts, Whole
+from caveatlib.claims import SIGNS, Decision, Prediction, ThenAndNow, Verdict, Verdicts, Whole
 from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete, doubts
@@ -60,6 +60,8 @@ class Entry:
     recorded : tuple of Verdict
         The recorded verdicts, where `verdicts` are another run's.
     history : ThenAndNow, optional
+    prediction : Prediction, optional
+        What was expected before any machine had measured it.
     decision : Decision, optional
     evidence : mapping of str to pandas.DataFrame
         Id of the claim or part -> the rows that it was decided by.
@@ -77,6 +79,7 @@ class Entry:
     parts: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
     recorded: tuple[Verdict, ...] = ()
     history: ThenAndNow | None = None
+    prediction: Prediction | None = None
     decision: Decision | None = None
     evidence: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -280,6 +283,7 @@ def _ledger() -> list[dict]:
 
 def _of_ledger(row: dict, entry: Entry | None) -> Entry:
     told = {name: row[name] for name in ("section", "quote", "kind")}
+    told["prediction"] = claims.predicted(row["id"])
     try:
         history = claims.then_and_now(row["id"])
     except CaveatError:  # measured without a history, or its card is still to be written

@@ -149,7 +149,8 @@ def _entries(text: str) -> list[scorecard.Entry]:
     return [
         scorecard.Entry(
             text, verdicts=(ratio,), parts={f"{text}/a": (replace(ratio, claim=f"{text}/a"),)},
-            recorded=(ratio,), decision=whole, evidence={text: rows}, **told,
+            recorded=(ratio,), decision=whole, evidence={text: rows},
+            prediction=claims.Prediction(text, text, 0.1, 0.2, text, text), **told,
         ),
         scorecard.Entry("C01", history=claims.ThenAndNow(*[text] * 6), **told),
         scorecard.Entry("C02", **told),

@@ -1,5 +1,6 @@
 """The cited figures: complete, in SI units, each with its "but"."""
 
+import numpy as np
 import pytest
 
 from caveatlib import literature
@@ -79,3 +80,17 @@ def test_a_broken_file_is_one_clear_error(tmp_path, monkeypatch, old, new, messa
     monkeypatch.setattr(literature, "_table", literature._table.__wrapped__)
     with pytest.raises(DataError, match=message):
         literature.figures()
+
+
+def test_boots_of_others():
+    """Eleven arms on each of three machines; quantiles in their order; values as published."""
+    table = literature.boots()
+    assert len(table) == 33
+    assert set(table.groupby("host").size()) == {11}
+    quantiles = table.filter(regex="_s$").to_numpy()
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    at = table.set_index(["machine", "vmm"])["p50_s"]
+    # the same runs as a figure of literature.csv
+    known = literature.figures().set_index("id").loc["fc_boot_total_api", "value_si"]
+    assert at["m5d.metal", "fc-api"] == known
+    assert "Apache-2.0" in literature.BOOTS

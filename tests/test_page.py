@@ -19,6 +19,8 @@ from caveatlib.experiments import ALL
 from caveatlib.page import cards, pictures
 from caveatlib.page.document import Book
 
+pytestmark = pytest.mark.beside
+
 SOURCES = {e.NAME: "recorded" for e in ALL}
 
 
@@ -36,6 +38,16 @@ def written(entries, tmp_path_factory):
     text = page.document(entries, report.highlights(SOURCES), books)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_a_page_that_is_put_on_the_web_says_where_it_is(entries):
+    """Its quotations lead there, and a site finds its picture; without an address there is none."""
+    shown = page.document(entries, [], [], address="https://example.org/a&b/")
+    assert "https://example.org/a&amp;b/#C27" in shown
+    picture = re.search('property="og:image" content="https://example.org/a&amp;b/(.*?)"', shown)[1]
+    decided = [e.id for e in entries if e.word in claims.DECIDED]
+    assert picture == f"cards/{decided[0]}.png"
+    assert "og:image" not in page.document(entries, [], [])
 
 
 @pytest.mark.browser

@@ -161,6 +161,16 @@ def test_a_relative_folder_is_found_by_notebooks(tmp_path, books, live, no_verdi
     assert report.write("out", source=live.name, say=lambda _: None).failed == {}
 
 
+@pytest.mark.parametrize(
+    "address", ["example.org", "ftp://example.org", "https://a b", "https://a/?q"]
+)
+def test_an_address_that_is_none_of_the_web_is_refused(tmp_path, address):
+    """Before anything is measured or written."""
+    with pytest.raises(UsageError, match=r"Must be of the web"):
+        report.write(tmp_path / "out", source="recorded", address=address, say=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_kernel_that_dies_is_said(tmp_path, books, live, no_verdicts):
     """Not only a cell's own error: the end of its kernel, too."""
     book(

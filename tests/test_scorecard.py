@@ -240,6 +240,18 @@ def test_then_and_now_stands_beside_a_verdict(given):
     assert entry.history.now in folded
 
 
+def test_a_prediction_stands_beside_what_is_measured(given):
+    """What was expected of a machine that can decide it, and whether that came."""
+    given(verdict("C23", effect=0.1, low=0.08, high=0.12, n=20, unit="x"))
+    (entry,) = (e for e in scorecard.entries({"little": "x"}) if e.id == "C23")
+    answer, _, folded = cards.card(replace(entry, experiment="startup"), data=False).partition(
+        "<details>"
+    )
+    assert "0.03 to 0.3, first output of runc over that of a microVM" in answer
+    assert "Measured: 0.10× [0.08, 0.12], inside." in answer
+    assert entry.prediction.reasoning.split(".")[0] in folded
+
+
 def test_damaged_data_are_an_error_and_no_silence(monkeypatch):
     """A claim whose data are damaged is not one without an experiment."""
 

@@ -30,6 +30,7 @@ from caveatlib.claims.model import (
     SIGNS,
     VERDICTS,
     Claim,
+    Prediction,
     ThenAndNow,
     Verdict,
     Verdicts,
@@ -44,7 +45,7 @@ from caveatlib.claims.rules import (
     counted,
     not_measured,
 )
-from caveatlib.claims.statements import QUOTED_ON, from_ledger, ledger, then_and_now
+from caveatlib.claims.statements import QUOTED_ON, from_ledger, ledger, predicted, then_and_now
 
 __all__ = [
     "DECIDED",
@@ -63,6 +64,7 @@ __all__ = [
     "Equality",
     "Fact",
     "Finding",
+    "Prediction",
     "Reading",
     "Share",
     "ThenAndNow",
@@ -81,6 +83,7 @@ __all__ = [
     "judge",
     "ledger",
     "not_measured",
+    "predicted",
     "then_and_now",
     "values_of",
     "why_not",

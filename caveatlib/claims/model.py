@@ -140,6 +140,36 @@ class Verdicts(list):
         return "".join(verdict._repr_html_() for verdict in self)
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """An interval for the effect of a claim, written down before any machine had measured it.
+
+    Attributes
+    ----------
+    claim : str
+    of : str
+        What the ratio is of, in words.
+    low, high : float
+        In which 9 of 10 machines are expected to lie.
+    reasoning : str
+    made_on : str
+        Day, ``"2026-11-28"``.
+    """
+
+    claim: str
+    of: str
+    low: float
+    high: float
+    reasoning: str
+    made_on: str
+
+    def met(self, low: float, high: float) -> str:
+        """Say how a measured interval lies to it: inside, outside or across its end."""
+        if self.low <= low and high <= self.high:
+            return "inside"
+        return "outside" if high < self.low or self.high < low else "across its end"
+
+
 @dataclass(frozen=True, repr=False)
 class ThenAndNow:
     """A statement of 2016 beside today's state, with sources and no measurement."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 from pandera.typing.pandas import Series
 
-from caveatlib.claims.model import Claim, ThenAndNow
+from caveatlib.claims.model import Claim, Prediction, ThenAndNow
 from caveatlib.errors import DataError, UsageError
 from caveatlib.frames import Table, field, validate
 from caveatlib.support import shipped
@@ -31,6 +31,17 @@ class ThenNow(Table):
     then: Series[str] = field("state in April 2016", str_length={"min_value": 1})
     now: Series[str] = field("state today, with its date", str_length={"min_value": 1})
     source: Series[str] = field("where that can be read", str_length={"min_value": 1})
+
+
+class Predictions(Table):
+    """Intervals for effects, written down before any machine had measured them."""
+
+    id: Series[str] = field("number of the statement", unique=True, str_matches=r"^C\d\d$")
+    of: Series[str] = field("what the ratio is of", str_length={"min_value": 1})
+    low: Series[float] = field("lower end", gt=0)
+    high: Series[float] = field("upper end", gt=0)
+    reasoning: Series[str] = field("what it rests on", str_length={"min_value": 1})
+    made_on: Series[str] = field("day", str_matches=r"^\d{4}-\d\d-\d\d$")
 
 
 QUOTED_ON = "2016-04-11"
@@ -74,6 +85,12 @@ def then_and_now(number: str) -> ThenAndNow:
     return ThenAndNow(number, _ledger_row(number)["quote"], QUOTED_ON, **cards.loc[number])
 
 
+def predicted(number: str) -> Prediction | None:
+    """Return what was predicted of a statement, or None."""
+    rows = _table("predictions.csv", Predictions, numbers=("low", "high")).set_index("id")
+    return Prediction(number, **rows.loc[number]) if number in rows.index else None
+
+
 def _ledger_row(number: str) -> dict:
     rows = _table("ledger.csv", Ledger).set_index("id")
     if number not in rows.index:
@@ -82,10 +99,11 @@ def _ledger_row(number: str) -> dict:
 
 
 @lru_cache
-def _table(name: str, model: type[Table]) -> pd.DataFrame:
+def _table(name: str, model: type[Table], numbers: tuple[str, ...] = ()) -> pd.DataFrame:
     path = shipped.folder("data") / name
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = frame.astype(dict.fromkeys(numbers, float))
     except (OSError, ValueError) as error:
         raise DataError(f"File {name!r} cannot be read: {error}") from None
     return validate(frame, model)

@@ -41,8 +41,8 @@ def appendix(run: trials.Run, *places: str, area: str = "") -> Folded:
         show(run.succeeded(), title="Trials: succeeded of made, by place and design"),
         show(conditions, rows=len(conditions), title="Conditions: machine, engine, versions"),
     ]
-    if area:
-        cited = literature.cited(area)
+    cited = literature.cited(area) if area else ()
+    if len(cited):  # figures for context only stand beside nothing
         about = "Published by others: to compare with, never pooled with the measurements"
         tables.append(show(cited, rows=len(cited), title=about))
     return Folded(tables)

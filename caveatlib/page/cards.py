@@ -23,10 +23,10 @@ SHORT = {
 SLASH = re.compile(r"/(?!s(?:/|$))")
 """Between the segments of a part's id, not within a rate ("1 Gbit/s")."""
 PAGE = "report/index.html"
-"""Where a card is found; the address of a page that is put on the web is its owner's."""
+"""Where a card is found, unless the page's owner has said where on the web it will be."""
 
 
-def card(entry: Entry, *, data: bool = True) -> str:
+def card(entry: Entry, *, data: bool = True, address: str = PAGE) -> str:
     """Return the card of a claim as an HTML article with the claim's id.
 
     Parameters
@@ -34,11 +34,20 @@ def card(entry: Entry, *, data: bool = True) -> str:
     entry : Entry
     data : bool
         Whether it carries the rows that decided it, as files to save.
+    address : str
+        Of the page that the card is on.
     """
     answers = _answers(entry)
     wide = " span" if "<table" in answers else ""
     body = "".join(
-        (_history(entry), answers, _compared(entry), _not_yet(entry), _fold(entry, data))
+        (
+            _history(entry),
+            answers,
+            _compared(entry),
+            _predicted(entry),
+            _not_yet(entry),
+            _fold(entry, data, address),
+        )
     )
     return (
         f'<article id="{text(entry.id)}" class="card {LETTERS[entry.word]}{wide}">'
@@ -85,6 +94,22 @@ def _compared(entry: Entry) -> str:
     rows += [["recorded", *_brief(v)] for v in entry.recorded]
     head = ["", "verdict", "measured", "machine"]
     return table(head, rows, label=f"{entry.id}: this run against the recorded one")
+
+
+def _predicted(entry: Entry) -> str:
+    """Return what was predicted, and how what was measured lies to it."""
+    told = entry.prediction
+    if told is None:
+        return ""
+    met = [
+        f" Measured: {interval(v)}, {told.met(v.low, v.high)}."
+        for v in entry.verdicts
+        if v.verdict in (*claims.DECIDED, claims.OPEN) and not math.isnan(v.low)
+    ]
+    return (
+        f"<p><b>Predicted</b> on {text(told.made_on)}, before any machine had measured it: "
+        f"{told.low:g} to {told.high:g}, {text(told.of)}.{text(''.join(met))}</p>"
+    )
 
 
 def _brief(verdict: Verdict) -> list[str]:
@@ -143,7 +168,7 @@ def interval(v: Verdict) -> str:
     return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
 
 
-def _fold(entry: Entry, data: bool) -> str:
+def _fold(entry: Entry, data: bool, address: str) -> str:
     """Return all that stands behind the answer, in one fold."""
     topics = ["how, numbers, doubts"] if entry.verdicts else []
     if entry.history:
@@ -151,7 +176,7 @@ def _fold(entry: Entry, data: bool) -> str:
     if not topics:
         return ""
     summary = ", ".join(topics).capitalize()
-    inner = _how(entry, data) + _then(entry)
+    inner = _how(entry, data, address) + _then(entry)
     return f"<details><summary>{summary}</summary>{inner}</details>"
 
 
@@ -165,17 +190,19 @@ def _then(entry: Entry) -> str:
     return inner + f"<p>Sources: {_linked(entry.history.source)}</p>"
 
 
-def _how(entry: Entry, data: bool) -> str:
+def _how(entry: Entry, data: bool, address: str) -> str:
     if not entry.verdicts:
         return ""
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
     pieces += [f"<p>{prose(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
+    if entry.prediction:
+        pieces.append(f"<p><b>Predicted because:</b> {text(entry.prediction.reasoning)}</p>")
     pieces.append(_parts_told(entry))
     pieces.append(_doubts(entry))
     pieces.append(_misleading(entry.experiment))
     pieces.append(_origin(entry))
     pieces.append(_downloads(entry) if data else "")
-    pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry))}</p>')
+    pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry, address))}</p>')
     return "".join(pieces)
 
 
@@ -270,7 +297,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name)
 
 
-def quotable(entry: Entry) -> str:
+def quotable(entry: Entry, address: str = PAGE) -> str:
     """Return a sentence to paste: statement, verdict, answer, origin and where it is found."""
     said = " ".join(v.sentence for v in entry.verdicts)
     sources = ", ".join(dict.fromkeys(v.source for v in entry.verdicts))
@@ -279,5 +306,5 @@ def quotable(entry: Entry) -> str:
     trials = f", {sources} trials of {days}" if days else ""
     return (
         f"“{entry.quote}” ({whose}): {entry.word}. {said} caveatlib {__version__}{trials}; "
-        f"{PAGE}#{entry.id}"
+        f"{address}#{entry.id}"
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 
-from caveatlib import __version__, scorecard
+from caveatlib import __version__, claims, scorecard
 from caveatlib.experiments.kit.highlights import Highlight
 from caveatlib.page import overview
 from caveatlib.page.markup import text
@@ -38,7 +38,11 @@ class Book(NamedTuple):
 
 
 def document(
-    listed: Sequence[Entry], highlights: Sequence[Highlight], books: Sequence[Book]
+    listed: Sequence[Entry],
+    highlights: Sequence[Highlight],
+    books: Sequence[Book],
+    *,
+    address: str = "",
 ) -> str:
     """Return the page as HTML.
 
@@ -48,12 +52,17 @@ def document(
     highlights : sequence of Highlight
         At most six.
     books : sequence of Book
+    address : str, optional
+        Where on the web the page's folder will be: quotations lead there, and so does the
+        picture that sites show beside a link, whose address has to be a whole one.
     """
     body = (
         _section("top", "", _hero(listed))
         + _section("findings", "What was found", overview.findings(highlights))
         + _section("forest", "Every judged ratio on one scale", _forest(listed))
-        + _section("cards", "The claims, one by one", overview.by_section(listed))
+        + _section(
+            "cards", "The claims, one by one", overview.by_section(listed, **_where(address))
+        )
         + _section("yet", "Statements without an experiment", overview.not_yet(listed))
         + _section("notebooks", "The notebooks behind it", _books(books))
     )
@@ -64,10 +73,27 @@ def document(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{TITLE}</title><meta name="description" content="{said}">'
         f'<meta property="og:title" content="{TITLE}"><meta property="og:type" content="website">'
-        f'<meta property="og:description" content="{said}">'
+        f'<meta property="og:description" content="{said}">{_preview(listed, address)}'
         f"<style>{PAGE}</style></head>"
         f'<body class="caveats"><a class="skip" href="#cards">Skip to the claims</a>{_header()}'
         f"<main>{body}</main>{_footer()}</body></html>\n"
+    )
+
+
+def _where(address: str) -> dict[str, str]:
+    return {"address": address} if address else {}
+
+
+def _preview(listed: Sequence[Entry], address: str) -> str:
+    """Return the tags of the page's picture: the card of the first statement that is decided."""
+    decided = [entry.id for entry in listed if entry.word in claims.DECIDED]
+    if not address or not decided:
+        return ""
+    picture = text(f"{address}cards/{decided[0]}.png")
+    return (
+        f'<meta property="og:url" content="{text(address)}">'
+        f'<meta property="og:image" content="{picture}">'
+        '<meta name="twitter:card" content="summary_large_image">'
     )
 
 

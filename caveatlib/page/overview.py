@@ -9,7 +9,7 @@ from caveatlib import claims, scorecard
 from caveatlib.claims import Effect, Verdict
 from caveatlib.experiments import by_name
 from caveatlib.experiments.kit.highlights import Highlight
-from caveatlib.page.cards import card, interval
+from caveatlib.page.cards import PAGE, card, interval
 from caveatlib.page.markup import LETTERS, chip, link_to, text
 from caveatlib.page.sheet import NOTEBOOK
 from caveatlib.scorecard import Entry
@@ -142,11 +142,12 @@ def _finding(highlight: Highlight) -> str:
     )
 
 
-def by_section(listed: Sequence[Entry], *, data: bool = True) -> str:
+def by_section(listed: Sequence[Entry], *, data: bool = True, address: str = PAGE) -> str:
     """Return all cards that say something, section by section; see `cards.card`."""
     parts = []
     for section, inside in sections(listed).items():
-        cards = [card(entry, data=data) for entry in inside if entry.word != scorecard.NOT_YET]
+        told = [entry for entry in inside if entry.word != scorecard.NOT_YET]
+        cards = [card(entry, data=data, address=address) for entry in told]
         if cards:
             parts.append(
                 f'<h3 class="sec">{text(section)}</h3><div class="cards">{"".join(cards)}</div>'

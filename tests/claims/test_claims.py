@@ -516,3 +516,22 @@ def test_shipped_prefers_the_wheel(tmp_path, monkeypatch):
         shipped.folder("notebooks")
     with pytest.raises(StorageError, match=r"'\.\.'"):
         shipped.folder("..")
+
+
+def test_a_prediction_is_laid_beside_what_is_measured():
+    """Its interval, its day, its reasoning; what is measured lies in it or not."""
+    told = claims.predicted("C23")
+    assert told.low < told.high < 1
+    assert "published" in told.reasoning.lower()
+    assert claims.predicted("C01") is None
+    told = claims.Prediction("C23", "a over b", 0.1, 0.3, "because", "2026-11-28")
+    assert told.met(0.1, 0.3) == "inside"
+    assert told.met(0.31, 0.4) == told.met(0.01, 0.09) == "outside"
+    assert told.met(0.2, 0.4) == "across its end"
+
+
+def test_predictions_are_of_the_claims_that_only_kvm_decides():
+    """Each is of a statement of `startup`, in an interval around its own reasoning."""
+    rows = pd.read_csv(shipped.folder("data") / "predictions.csv")
+    assert list(rows["id"]) == ["C23", "C24", "C25"]
+    assert (rows["low"] < rows["high"]).all()

@@ -1,8 +1,11 @@
 """Why something could not be compared, in the words that the reader sees."""
 
 import pandas as pd
+import pytest
 
 from caveatlib.claims.reasons import why_not
+
+pytestmark = pytest.mark.beside
 
 
 def _trials(*rows):

@@ -33,12 +33,18 @@ from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.startup.claims import CLAIMS
 from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.startup.designs import DESIGNS
-from caveatlib.experiments.startup.figures import plot, plot_at_once, plot_phases
+from caveatlib.experiments.startup.figures import (
+    plot,
+    plot_at_once,
+    plot_beside_others,
+    plot_phases,
+)
 from caveatlib.experiments.startup.highlights import highlights
 from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
 from caveatlib.experiments.startup.schema import Trials, check, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
+    beside_others,
     builds,
     idle,
     like_with_like,
@@ -60,6 +66,7 @@ __all__ = [
     "Trials",
     "answer",
     "answers",
+    "beside_others",
     "builds",
     "calibrate",
     "check",
@@ -70,6 +77,7 @@ __all__ = [
     "phases",
     "plot",
     "plot_at_once",
+    "plot_beside_others",
     "plot_phases",
     "slowdown",
     "stubborn",

@@ -99,10 +99,15 @@ def _undecided(what: str, place: str, column: str):
             return ""
         return (
             f"Not decided: without KVM the virtual machine was emulated. {place} took "
-            f"{format_quantity(took, 's')} to {what}."
+            f"{format_quantity(took, 's')} to {what}.{_expected(verdict.claim)}"
         )
 
     return say
+
+
+def _expected(claim: str) -> str:
+    told = claims.predicted(claim)
+    return f" Predicted with KVM: {told.low:g} to {told.high:g}, {told.of}." if told else ""
 
 
 def _times(verdict: claims.Verdict) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
-from caveatlib.experiments.startup.tables import phases, starts
+from caveatlib.experiments.startup.tables import beside_others, phases, starts
 
 
 @figure_per_machine
@@ -50,6 +50,23 @@ def plot_phases(trials: pd.DataFrame, ax=None):
         unit="s",
         label="Median time",
         title="What a start and a stop are made of",
+        ax=ax,
+    )
+
+
+@figure_per_machine
+def plot_beside_others(trials: pd.DataFrame, ax=None):
+    """Draw `beside_others`: starts of ours and published boots of virtual machines.
+
+    No verdict comes of it: other machines, other guests, and their clock stops at an exit.
+    """
+    return plots.ranges(
+        beside_others(trials),
+        by="what",
+        arm="where",
+        unit="s",
+        label="Time of a start; of others' machines, of a boot and its end",
+        title="Containers here, and virtual machines that others measured under KVM",
         ax=ax,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import stats
+from caveatlib import literature, stats
 from caveatlib.experiments.kit.tables import per_machine
 
 MACHINES = ("microvm", "full-vm")
@@ -59,6 +59,33 @@ def phases(trials: pd.DataFrame) -> pd.DataFrame:
     good = starts(trials)
     table = good[good["ok"]].groupby("place")[list(MARKS)].median()
     return table.sort_values("first_output_s")
+
+
+@per_machine
+def beside_others(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return starts of ours, and boots under KVM that others have published.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `what` and `where` in words, `median`, `low` and `high`: for a place of ours
+        seconds until its first output with quantiles 0.05 and 0.95; for theirs seconds from
+        the start of a monitor's process to its exit, with the same, see
+        `literature.boots`. Emulated machines are left out.
+    """
+    own = starts(trials)
+    own = own[own["ok"] & (own["accel"] != "tcg")].groupby("place")["first_output_s"]
+    ours = pd.DataFrame(
+        {"median": own.median(), "low": own.quantile(0.05), "high": own.quantile(0.95)}
+    ).sort_values("median")
+    ours = ours.rename_axis("what").reset_index().assign(where="ours, until its first output")
+    boots = literature.boots().sort_values("p50_s")
+    theirs = boots.rename(
+        columns={"monitor": "what", "host": "where", "p50_s": "median", "p05_s": "low",
+                 "p95_s": "high"},
+    )  # fmt: skip
+    columns = ["what", "where", "median", "low", "high"]
+    return pd.concat([ours[columns], theirs[columns]], ignore_index=True)
 
 
 @per_machine
