@@ -1,14 +1,17 @@
 """Guards over every notebook: run in order, no definitions, nothing private, figures in words."""
 
+import base64
 import json
 import re
 
 import nbformat
 import pytest
 
-from caveatlib import report
+from caveatlib import plots, report
 from caveatlib.experiments import recorded
 from caveatlib.support import shipped
+
+pytestmark = pytest.mark.beside
 
 PATHS = report.notebooks()
 PRIVATE = (
@@ -79,16 +82,32 @@ def test_one_cell_holds_the_parameters(notebook):
 
 
 def test_every_figure_has_words(notebook):
-    """A picture has alternative text, and a cell of prose before it."""
-    before = None
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    alt = output.metadata.get("image/png", {}).get("alt", "")
-                    assert re.search(r"\d", alt), "no alternative text with a number in it"
-                    assert before is not None
-        before = cell
+    """Alternative text with a number, which is an output too: nbval holds its digits."""
+    for output in figures(notebook):
+        alt = output.metadata.get("image/png", {}).get("alt", "")
+        assert re.search(r"\d", alt), "no alternative text with a number in it"
+        assert alt == "".join(output.data["text/plain"])
+
+
+def test_every_picture_is_the_one_that_was_compared(notebook):
+    """Nbval compares how dark each field is; the picture that is kept is as dark there."""
+    for output in figures(notebook):
+        kept = plots.shades(base64.b64decode(output.data["image/png"]))
+        assert kept == output.data[plots.SHADES]
+        assert max(map(max, kept)) > 0
+
+
+def figures(notebook):
+    """Return the outputs of a notebook that have a picture."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return [output for output in outputs if "image/png" in output.get("data", {})]
+
+
+def test_what_decides_is_compared_everywhere(notebook):
+    """Where packages are not the pinned ones, nbval compares only the cells with this tag."""
+    for cell in code_cells(notebook):
+        if re.search(r"page\.(verdicts|Overview)\(", cell.source):
+            assert "nbval-check-output" in tags(cell), cell.source
 
 
 def test_a_notebook_is_short(notebook):

@@ -1,5 +1,6 @@
 """Figures: the data decide what is drawn and said."""
 
+import io
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -202,3 +203,45 @@ def test_lines_bars_and_shares_stand_at_their_values(frame):
     ax = plots.cumulated({"a": np.arange(101) / 1e3}, unit="s", label="Time", most=0.1)
     (at,) = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
     assert at == pytest.approx(np.array([(50, 0.5), (90, 0.9), (99, 0.99)]))
+
+
+def test_shades_tell_one_picture_from_another(frame):
+    """A point in another row changes them; the same figure drawn again does not.
+
+    Seen to fail: with grids of one field, and with the rows of the grid mixed up.
+    """
+
+    def drawn(rows):
+        file = io.BytesIO()
+        ax = plots.dots(rows, "took_s", by="place", unit="s", label="Time")
+        ax.figure.savefig(file, format="png")
+        return plots.shades(file.getvalue())
+
+    swapped = frame.assign(took_s=frame["took_s"].to_numpy()[[2, 1, 0, 3]])
+    assert drawn(frame) == drawn(frame)
+    assert drawn(frame) != drawn(swapped)
+
+
+def test_shades_of_a_known_picture():
+    """Black above, white below; a picture with fewer pixels than fields has white ones."""
+    file = io.BytesIO()
+    plt.imsave(file, np.array([[0.0, 0.0], [1.0, 1.0]]), cmap="gray", vmin=0, vmax=1)
+    assert plots.shades(file.getvalue(), rows=2, columns=3) == [[100, 100, 0], [0, 0, 0]]
+
+
+def test_ranges_stand_at_their_values_side_by_side():
+    """Arms of a group lie around its row, each with its range; medians are said.
+
+    Seen to fail: with low and high of another arm.
+    """
+    table = pd.DataFrame(
+        {"what": ["a", "a", "b"], "where": ["x", "y", "x"], "median": [0.1, 0.2, 1.0],
+         "low": [0.05, 0.1, 0.5], "high": [0.3, 0.4, 2.0]}
+    )  # fmt: skip
+    ax = plots.ranges(table, by="what", arm="where", unit="s", label="Time")
+    spans = [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "None"]
+    assert spans == [[0.05, 0.3], [0.1, 0.4], [0.5, 2.0]]
+    marks = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert [(x, round(y)) for x, y in marks] == [(0.1, 0), (0.2, 0), (1.0, 1)]
+    assert marks[0][1] < marks[1][1]
+    assert "a: x 100 ms, y 200 ms; b: x 1 s" in plots.describe(ax)

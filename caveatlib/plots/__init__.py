@@ -8,23 +8,26 @@ alternative text of the picture. A name has one colour in all figures (`colours`
 from caveatlib.plots.canvas import (
     FORMAT,
     INK,
+    SHADES,
     as_svg,
     describe,
     finish,
     literal,
     new_axes,
     say,
+    shades,
     show,
 )
 from caveatlib.plots.colours import NAMED, PALETTE, colours
 from caveatlib.plots.forests import forest
-from caveatlib.plots.kinds import cumulated, dots, dumbbell, effects, lines, stacked
+from caveatlib.plots.kinds import cumulated, dots, dumbbell, effects, lines, ranges, stacked
 
 __all__ = [
     "FORMAT",
     "INK",
     "NAMED",
     "PALETTE",
+    "SHADES",
     "as_svg",
     "colours",
     "cumulated",
@@ -37,7 +40,9 @@ __all__ = [
     "lines",
     "literal",
     "new_axes",
+    "ranges",
     "say",
+    "shades",
     "show",
     "stacked",
 ]

@@ -8,10 +8,13 @@ import re
 from html import escape
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 
 FORMAT = "CAVEATLIB_FIGURES"
 """Variable that asks `show` for ``svg``, which follows a page's dark mode; default ``png``."""
+SHADES = "application/vnd.caveatlib.shades+json"
+"""Type of the output that holds the `shades` of a picture."""
 INK = "#222222"
 """Colour of axes, text and thresholds: the page's own text colour in an SVG."""
 
@@ -39,14 +42,49 @@ def describe(ax: Axes) -> str:
 
 
 def show(ax: Axes) -> None:
-    """Display the figure in a notebook, its sentence as the alternative text."""
+    """Display the figure in a notebook, its sentence as the alternative text.
+
+    The sentence and the picture's `shades` are outputs, too: nbval compares no pictures.
+    """
     from IPython.display import display
 
+    shown: dict = {"text/plain": describe(ax)}
     if os.environ.get(FORMAT) == "svg":
-        display({"image/svg+xml": as_svg(ax), "text/plain": describe(ax)}, raw=True)
+        shown["image/svg+xml"] = as_svg(ax)
     else:
-        display(ax.figure, metadata={"image/png": {"alt": describe(ax)}})
+        shown |= {"image/png": (picture := _as_png(ax)), SHADES: shades(picture)}
+    display(shown, metadata={"image/png": {"alt": describe(ax)}}, raw=True)
     plt.close(ax.figure)
+
+
+def _as_png(ax: Axes) -> bytes:
+    file = io.BytesIO()
+    ax.figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
+    return file.getvalue()
+
+
+def shades(png: bytes, *, rows: int = 12, columns: int = 24) -> list[list[int]]:
+    """Return how dark a picture is, field by field of a grid: what nbval can compare of it.
+
+    Fine enough to tell that a point stands in another row, and coarse enough to be the same
+    where the last bit of a coordinate is not.
+
+    Parameters
+    ----------
+    png : bytes
+        A picture in grey or in colours.
+    rows, columns : int
+        Size of the grid; a field without a pixel is white.
+
+    Returns
+    -------
+    list of list of int
+        `rows` lists of `columns` values, from the top left: mean darkness in percent.
+    """
+    pixels = plt.imread(io.BytesIO(png))
+    dark = 1 - (pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1))
+    fields = [np.array_split(row, columns, axis=1) for row in np.array_split(dark, rows)]
+    return [[round(100 * float(f.mean())) if f.size else 0 for f in row] for row in fields]
 
 
 def as_svg(ax: Axes) -> str:

@@ -294,6 +294,67 @@ def effects(
     return say(ax, f"Grey, the A/A control: {', '.join(bands)}." if bands else "")
 
 
+def ranges(
+    table: pd.DataFrame,
+    *,
+    by: str,
+    arm: str,
+    unit: str,
+    label: str,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw medians with the range around them on a logarithmic axis, one row per group.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns `by`, `arm`, ``median``, ``low`` and ``high``; groups and arms in the order in
+        which they are drawn.
+    by, arm : str
+        Columns of the group, a row each, and of what lies one below the other in it, a colour
+        each.
+    unit : str
+        Unit of the values.
+    label : str
+        What they are, without unit.
+    title : str
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    groups, arms = list(table[by].unique()), list(table[arm].unique())
+    tints = colours(arms)
+    axis = scales.of(table["median"], unit, log=True)
+    ax = ax or new_axes(height=1.2 + 0.4 * max(1, len(groups)))
+    seen: set[str] = set()
+    for row, group in enumerate(groups):
+        here = table[table[by] == group].to_dict("records")
+        for i, line in enumerate(here):
+            y = row + 0.25 * (i - (len(here) - 1) / 2)
+            name, tint = line[arm], tints[str(line[arm])]
+            ax.plot([line["low"], line["high"]], [y, y], color=tint, lw=2)
+            ax.plot(line["median"], y, "o", ms=5, color=tint,
+                    label=None if name in seen else literal(name))  # fmt: skip
+            seen.add(name)
+    scales.rows(ax, groups)
+    scales.apply(ax, "x", axis, label)
+    if groups:
+        _legend_above(ax, len(arms))
+    finish(ax, title=title, legend_above=True)
+    words = "; ".join(
+        f"{group}: "
+        + ", ".join(
+            f"{name} {axis.text(median)}"
+            for name, median in zip(of[arm], of["median"], strict=True)
+        )
+        for group, of in table.groupby(by, sort=False)
+    )
+    return say(ax, _told(f"Medians of {label}, with ranges", words))
+
+
 def cumulated(
     samples: Mapping[str, Sequence[float]],
     *,
