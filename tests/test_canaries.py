@@ -8,6 +8,8 @@ from urllib.parse import quote
 import canaries
 import pytest
 
+pytestmark = pytest.mark.beside
+
 VALUES = canaries.planted()
 
 

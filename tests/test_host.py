@@ -2,8 +2,12 @@
 
 import subprocess
 
+import pytest
+
 from caveatlib import host
 from caveatlib.experiments import ALL
+
+pytestmark = pytest.mark.beside
 
 
 def test_abilities_are_what_the_experiments_need():

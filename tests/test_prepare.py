@@ -11,6 +11,8 @@ from caveatlib.measuring.experiment import complete
 from caveatlib.places import cache
 from caveatlib.places.machines import accel
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture
 def artefacts(tmp_path, monkeypatch):

@@ -34,6 +34,8 @@ from caveatlib.places.spec import Spec
 from caveatlib.support import shipped
 from caveatlib.support.privacy import scrub
 
+pytestmark = pytest.mark.beside
+
 
 class Rows(frames.Trials):
     """Trials of the little experiment below."""

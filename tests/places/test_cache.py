@@ -11,6 +11,8 @@ import pytest
 from caveatlib.errors import MeasurementError, StorageError, Unavailable
 from caveatlib.places import cache
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from caveatlib.places.process import process_place
 from caveatlib.places.runc import runc_place
 from caveatlib.support import programs
 
+pytestmark = pytest.mark.beside
+
 GREET = '#include <stdio.h>\nint main(void) { return puts("compiled") < 0; }\n'
 
 

@@ -2,7 +2,11 @@
 
 import subprocess
 
+import pytest
+
 from caveatlib.places.machines import cpio
+
+pytestmark = pytest.mark.beside
 
 ENTRIES = {
     "init": (cpio.EXECUTABLE, b"#!/bin/sh\n"),

@@ -8,6 +8,8 @@ import pytest
 from caveatlib.errors import Unavailable, UsageError
 from caveatlib.places.engines import endpoint
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture
 def env(tmp_path, monkeypatch):

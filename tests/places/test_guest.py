@@ -11,6 +11,8 @@ from caveatlib.places import cache, debian
 from caveatlib.places.machines import guest
 from caveatlib.support import programs
 
+pytestmark = pytest.mark.beside
+
 # apt-get indextargets on Debian 13, the mirror's name replaced
 DEBIAN = """Debian main stable-security trixie-security http://mirror.example/debian-security
 Debian main stable-updates trixie-updates http://mirror.example/debian

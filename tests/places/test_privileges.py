@@ -7,6 +7,8 @@ import pytest
 from caveatlib.places import namespaces, privileges, runc
 from caveatlib.places.engines import private_engine
 
+pytestmark = pytest.mark.beside
+
 FULL = 0x1FFFFFFFFFF
 IN_A_CONTAINER = 0xA80425FB
 """What an engine leaves to root by default."""

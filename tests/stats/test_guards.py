@@ -11,6 +11,8 @@ from caveatlib import stats
 from caveatlib.errors import DataError, UsageError
 from caveatlib.stats import guards
 
+pytestmark = pytest.mark.beside
+
 
 def transfer(**changes):
     """1 GB moved in 1.1 s."""

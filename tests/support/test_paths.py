@@ -7,6 +7,8 @@ import pytest
 from caveatlib.errors import StorageError
 from caveatlib.support import paths
 
+pytestmark = pytest.mark.beside
+
 
 def test_shown_paths(tmp_path, monkeypatch):
     """A relative path is shown as it is, one below here relative, any other by its last part."""

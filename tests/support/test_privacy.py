@@ -8,6 +8,8 @@ import pytest
 
 from caveatlib.support import privacy
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.mark.parametrize(
     "secret",

@@ -7,6 +7,8 @@ import pytest
 from caveatlib import images
 from caveatlib.experiments.layers import generated
 
+pytestmark = pytest.mark.beside
+
 NAMES = {kind: f"there/2:{kind}" for kind in generated.DEPTHS}
 
 

@@ -8,7 +8,7 @@ from caveatlib.errors import UsageError
 from caveatlib.experiments.layers import web, workloads
 from caveatlib.support import processes
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from caveatlib.experiments.platform import claims as stated
 from caveatlib.experiments.platform import places, tables, workloads
 from caveatlib.places.spec import opened
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):

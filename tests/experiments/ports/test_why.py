@@ -10,6 +10,8 @@ from caveatlib.errors import Unavailable, UsageError
 from caveatlib.experiments.ports import why
 from caveatlib.instruments import published
 
+pytestmark = pytest.mark.beside
+
 JUMP = "[0:0] -A OUTPUT {spare}-m addrtype --dst-type LOCAL -j DOCKER\n"
 TO = "-p tcp -m tcp --dport {port} -j DNAT --to-destination 198.18.0.2:80\n"
 ON = JUMP.format(spare="! -d 127.0.0.0/8 ") + "[0:0] -A DOCKER ! -i docker0 " + TO

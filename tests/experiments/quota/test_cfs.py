@@ -11,6 +11,8 @@ from caveatlib.errors import UsageError
 from caveatlib.experiments.quota import cfs
 from caveatlib.experiments.quota.load import schedule
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.mark.parametrize("quota", [0.25, 0.5, 1.0])
 @pytest.mark.parametrize("period", [0.01, 0.1])

@@ -11,6 +11,8 @@ from caveatlib.experiments.quota import cpu_counts
 from caveatlib.places import cache
 from caveatlib.places.cgroups import cgroup
 
+pytestmark = pytest.mark.beside
+
 
 class Plain:
     """A group without a limit."""

@@ -11,6 +11,8 @@ from caveatlib.places.cgroups import cgroup
 from caveatlib.places.engines import private_engine
 from caveatlib.support import processes
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture
 def groups(require):
