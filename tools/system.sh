@@ -4,7 +4,7 @@ set -euo pipefail
 
 if ! command -v apt-get >/dev/null; then
     echo "No apt-get here: install a Docker engine, iptables, QEMU, busybox, iperf3, runsc, crun," \
-        "docker-registry and haveged with your own package manager, then run 'caveatlib doctor'." >&2
+        "docker-registry, haveged, xfsprogs, btrfs-progs and fuse-overlayfs with your own package manager, then run 'caveatlib doctor'." >&2
     exit 2
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -19,7 +19,7 @@ wanted=(
     docker-registry=docker-registry qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap
     mkfs.ext4=e2fsprogs zstd=zstd umoci=umoci skopeo=skopeo bsdtar=libarchive-tools
     cosign=cosign gpg=gnupg chromium=chromium gcc=gcc strace=strace hyperfine=hyperfine
-    haveged=haveged
+    haveged=haveged mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs fuse-overlayfs=fuse-overlayfs
 )
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.

@@ -13,6 +13,7 @@ from caveatlib.experiments import (
     ports,
     quota,
     startup,
+    storage,
     trust,
 )
 
@@ -26,6 +27,7 @@ ALL: tuple[ModuleType, ...] = (
     entropy,
     platform,
     trust,
+    storage,
 )
 
 

@@ -1,7 +1,7 @@
 """Who made what, so that a sweep removes what dead owners left and nothing else.
 
 Everything outside a namespace that a place makes (folders, sockets, control
-groups) carries the id of a lease, a small file that names the owner by pid,
+groups, loop devices) carries the id of a lease, a small file that names the owner by pid,
 start time, boot and pid namespace. Processes carry the owner in their
 environment. `sweep` looks at both.
 """
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caveatlib.errors import MeasurementError, StorageError, Unavailable
+from caveatlib.places import loops
 from caveatlib.places.cgroups import cgroup, cgroupfs
 from caveatlib.support import processes, programs
 
@@ -190,7 +191,7 @@ def _drop(name: str) -> None:
 
 
 def _remove(name: str) -> None:
-    """Remove control groups, mounts and folders of one lease; `_drop` is the last step."""
+    """Remove groups, mounts, loop devices and folders of one lease; `_drop` is the last step."""
     data, run = _folders(name)
     group = f"/caveatlib-{name}"
 
@@ -198,6 +199,8 @@ def _remove(name: str) -> None:
         for top in cgroupfs.folders(group):
             _remove_cgroups(top)
         if not _unmounted_below(data, run):  # a tree removed across a mount is somebody else's
+            return False
+        if not loops.detach(data):  # else the file stays, without a name, as long as the device
             return False
         shutil.rmtree(run, ignore_errors=True)
         for entry in _entries(data):

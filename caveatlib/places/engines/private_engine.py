@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from caveatlib.errors import CaveatError, MeasurementError, Unavailable, UsageError
-from caveatlib.places import leases, privileges, rootfs, runc
+from caveatlib.places import disks, leases, privileges, rootfs, runc
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups import caps, cgroupfs
 from caveatlib.places.engines import apart
@@ -28,6 +28,8 @@ from caveatlib.support import programs
 
 START_S = 30.0
 MAX_SOCKET_PATH = 107
+DATA, DISK = "docker", "disk"
+"""What a lease's folder has of an engine: its data, and the file of the disk that they lie on."""
 T = TypeVar("T")
 PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsenter")
 # RFC 2544 sets 198.18.0.0/15 aside for benchmarks, so it meets nobody's network.
@@ -66,6 +68,7 @@ def private_engine(
     insecure_registries: Sequence[str] = (),
     socket_group: str = "root",
     cap: caps.Cap | None = None,
+    disk: disks.Disk | None = None,
 ) -> Iterator[Engine]:
     """Start a Docker engine and end it, and all it made, on leaving.
 
@@ -86,11 +89,13 @@ def private_engine(
         Group that may use the engine's socket.
     cap : caps.Cap, optional
         What all of its containers together may have; the engine itself lies outside.
+    disk : disks.Disk, optional
+        A file system of its own for all that the engine keeps; default the machine's.
 
     Raises
     ------
     Unavailable
-        If no private engine can be started here, or no cap made.
+        If no private engine can be started here, no cap made, or no disk.
     UsageError
         If a runtime is unknown.
     MeasurementError
@@ -104,6 +109,9 @@ def private_engine(
     with leases.leased() as lease:
         if cap is not None:
             caps.put(lease.cgroup, cap)
+        if disk is not None:
+            disks.make(disk, lease.data / DISK)
+            (lease.data / DATA).mkdir(mode=0o711)
         config = {
             "storage-driver": storage_driver,
             "userland-proxy": userland_proxy,
@@ -114,7 +122,7 @@ def private_engine(
         }
         (lease.run / "daemon.json").write_text(json.dumps(config))
         settings = {"userland_proxy": str(userland_proxy).lower()}
-        with _running(lease, congestion_control) as (process, url):
+        with _running(lease, congestion_control, disk) as (process, url):
             pid = _first_process(process, lease)
             with contextlib.closing(_opened(url, pid, settings, process, lease)) as engine:
                 engine.cgroup = lease.cgroup
@@ -123,7 +131,7 @@ def private_engine(
 
 def _fixed(lease: leases.Lease) -> dict:
     return {
-        "data-root": str(lease.data / "docker"),
+        "data-root": str(lease.data / DATA),
         "exec-root": str(lease.run / "exec"),
         "pidfile": str(lease.run / "pid"),
         "hosts": [f"unix://{lease.run}/docker.sock"],
@@ -156,12 +164,16 @@ def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str
 
 
 @contextmanager
-def _running(lease: leases.Lease, congestion_control: str) -> Iterator[tuple]:
+def _running(
+    lease: leases.Lease, congestion_control: str, disk: disks.Disk | None
+) -> Iterator[tuple]:
     """Start the supervisor with the engine; on leaving, end both and wait for it."""
     path = lease.run / "docker.sock"
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
     argv = [programs.need("dockerd"), "--config-file", str(lease.run / "daemon.json")]
+    if disk is not None:
+        argv = disks.mounted(disk, lease.data / DISK, lease.data / DATA, argv)
     with apart.running(argv, lease, congestion_control=congestion_control) as process:
         yield process, f"unix://{path}"
 

@@ -1,0 +1,201 @@
+"""What decides the claims of `storage`, its controls, and the answer in words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import claims, stats
+from caveatlib.claims import FAILS, HOLDS, Effect, Fact, Finding, Reading, Whole
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.experiments.kit.sentences import per_machine
+from caveatlib.experiments.storage import claims as stated
+from caveatlib.experiments.storage.designs import (
+    COPYING,
+    EXT4,
+    FUSE,
+    OTHERS,
+    VFS,
+    VOLUME,
+    XFS,
+    where,
+)
+from caveatlib.experiments.storage.schema import LARGE, LARGE_BYTES
+from caveatlib.experiments.storage.tables import OPERATIONS, extremes
+from caveatlib.support.quantities import format_quantity
+
+Rows = pd.DataFrame
+WORDS = ("Longer", "Shorter")
+IN_WORDS = {
+    LARGE: "The first write into a file of 100 MB of the image is fastest with {}, slowest with {}",
+    "create_files_s": "Creating 5,000 small files is fastest with {}, slowest with {}",
+    "write_s": "Writing a new file of 100 MB is fastest with {}, slowest with {}",
+    "first_output_s": "A first container starts fastest with {}, slowest with {}",
+    "space_bytes": "Ten containers take least room with {}, most with {}",
+}
+"""Operations of which the answer tells the best driver and the worst."""
+TOLERANCE = 0.1
+LAYERS = 20
+"""Copies of the image that vfs makes for ten containers: of each one's files, and of the layer
+below them, in which Docker puts its /etc/hosts and the like."""
+
+
+def _contrast(name: str, measure: str, one: dict, other: dict | None = None, **options):
+    return stats.Contrast(name, measure, one, other, **options)
+
+
+def _effect(claim, measure: str, one: dict, other: dict, *, label: str, **options) -> Effect:
+    return Effect(
+        claim=claim,
+        contrast=_contrast(claim.id, measure, one, other),
+        words=WORDS,
+        null=_contrast(
+            f"overlay2 on ext4 twice: {OPERATIONS.get(measure, 'small files')}",
+            measure,
+            where(EXT4, replicate=1),
+            where(EXT4),
+        ),
+        label=label,
+        **options,
+    )
+
+
+_ROOM = tuple(Reading(where(place), "space_bytes") for place in (VFS, EXT4))
+
+
+def _takes_more_room(here: Rows) -> Finding:
+    """Find whether the least that vfs takes is more than the most that overlay2 takes."""
+    vfs, overlay = (claims.values_of(here, r.where, r.column) for r in _ROOM)
+    line = (
+        f"Ten containers take at least {format_quantity(vfs.min(), 'B')} with vfs, at most "
+        f"{format_quantity(overlay.max(), 'B')} with overlay2"
+    )
+    word = HOLDS if vfs.min() > overlay.max() else FAILS
+    return Finding(word, line, f"{line}.", len(vfs))
+
+
+_COPIED = tuple(
+    Reading(there, "copied_bytes") for there in (where(XFS), where(COPYING, OTHERS))
+)
+
+
+def _only_copied_without(here: Rows) -> Finding:
+    """Find whether a first write copies the file without reflinks, and none of it with them."""
+    shared, copied = (claims.values_of(here, r.where, r.column) for r in _COPIED)
+    line = (
+        f"A first write writes at most {format_quantity(shared.max(), 'B')} with reflinks, at "
+        f"least {format_quantity(copied.min(), 'B')} without"
+    )
+    none = shared.max() <= stated.SHARED_BYTES
+    whole = copied.min() >= (1 - stated.SHORT) * LARGE_BYTES
+    return Finding(HOLDS if none and whole else FAILS, line, f"{line}.", len(shared))
+
+
+def _sum_up(here: Rows, parts: dict) -> str:
+    """Say of each operation which driver takes least of all that were measured, and which most."""
+    table = extremes(here).set_index("operation")
+    said = []
+    for column, words in IN_WORDS.items():
+        if OPERATIONS[column] in table.index:
+            row, unit = table.loc[OPERATIONS[column]], "B" if column.endswith("_bytes") else "s"
+            ends = (
+                f"{row[end]} ({format_quantity(row[f'{end}_value'], unit)})"
+                for end in ("least", "most")
+            )
+            said.append(f"{words.format(*ends)}.")
+    return " ".join(said)
+
+
+DECISIONS = (
+    Whole(
+        claim=stated.SELECTING,
+        parts=tuple(
+            claim.id
+            for claim in (stated.FIRST_WRITE, stated.SMALL_FILES, stated.START, stated.SPACE)
+        ),
+        labels={
+            "first-write": "first writes",
+            "small-files": "small files",
+            "start": "first start",
+            "space": "room",
+        },
+        sum_up=_sum_up,
+    ),
+    _effect(
+        stated.FIRST_WRITE,
+        LARGE,
+        where(EXT4),
+        where(XFS),
+        direction="greater",
+        label="first write to 100 MB: overlay2 on ext4, over XFS with reflinks",
+    ),
+    _effect(
+        stated.SMALL_FILES,
+        "files_s",
+        where(FUSE),
+        where(EXT4),
+        direction="greater",
+        label="5,000 small files: fuse-overlayfs over overlay2",
+    ),
+    _effect(
+        stated.START,
+        "first_output_s",
+        where(VFS),
+        where(EXT4),
+        direction="greater",
+        label="first start: vfs over overlay2",
+    ),
+    Fact(claim=stated.SPACE, readings=_ROOM, find=_takes_more_room),
+    _effect(
+        stated.COPY,
+        LARGE,
+        where(EXT4, OTHERS),
+        where(VOLUME, OTHERS),
+        direction="greater",
+        label="first write to 100 MB: overlay2 over a volume",
+    ),
+    _effect(
+        stated.NEW,
+        "write_s",
+        where(EXT4, OTHERS),
+        where(VOLUME, OTHERS),
+        direction="less",
+        at_most=stated.NEW_FILE,
+        label="a new file of 100 MB: overlay2 over a volume",
+    ),
+    Fact(claim=stated.REFLINKS, readings=_COPIED, find=_only_copied_without),
+)
+
+
+def _known(name: str, measure: str, one: dict, truth: float) -> Known:
+    return Known(
+        name=name,
+        contrast=_contrast(name, measure, one, kind="difference"),
+        truth=truth,
+        within=TOLERANCE,
+    )
+
+
+KNOWN = (
+    _known("bytes copied up on ext4", "copied_bytes", where(EXT4), LARGE_BYTES),
+    _known(
+        "bytes copied up on XFS without reflinks",
+        "copied_bytes",
+        where(COPYING, OTHERS),
+        LARGE_BYTES,
+    ),
+    _known("images that ten containers of vfs take", "space_images", where(VFS), LAYERS),
+)
+CONTROLS = aa_controls(DECISIONS)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`."""
+    return calibration.calibrate(trials, KNOWN, CONTROLS)
+
+
+@per_machine
+def answer(trials: pd.DataFrame) -> str:
+    """Say what the trials of each machine show."""
+    found = claims.judge(trials, DECISIONS)
+    return " ".join(v.sentence for v in found if "/" not in v.claim and v.n)
