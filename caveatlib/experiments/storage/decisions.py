@@ -74,9 +74,7 @@ def _takes_more_room(here: Rows) -> Finding:
     return Finding(word, line, f"{line}.", len(vfs))
 
 
-_COPIED = tuple(
-    Reading(there, "copied_bytes") for there in (where(XFS), where(COPYING, OTHERS))
-)
+_COPIED = tuple(Reading(there, "copied_bytes") for there in (where(XFS), where(COPYING, OTHERS)))
 
 
 def _only_copied_without(here: Rows) -> Finding:

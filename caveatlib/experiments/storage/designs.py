@@ -14,9 +14,9 @@ def _arm(place: str, replicate: int = 0) -> Arm:
 
 
 DESIGNS = (
-    Design(MAIN, (_arm(EXT4), _arm(EXT4, 1), _arm(XFS), _arm(FUSE), _arm(VFS)), block_s=22),
+    Design(MAIN, (_arm(EXT4), _arm(EXT4, 1), _arm(XFS), _arm(FUSE), _arm(VFS)), block_s=25),
     Design(
-        OTHERS, (_arm(EXT4), _arm(COPYING), _arm(BTRFS), _arm(VOLUME)), block_s=18, optional=True
+        OTHERS, (_arm(EXT4), _arm(COPYING), _arm(BTRFS), _arm(VOLUME)), block_s=20, optional=True
     ),
 )
 

@@ -72,11 +72,13 @@ class Store(NamedTuple):
 
 @cache
 def _version(program: str) -> str:
-    """Return the version of a program, by the first number with a point in what it says."""
-    # "Docker version 26.1.5+dfsg1, build a72d7cd", "mke2fs 1.47.2 (1-Jan-2025)"
+    """Return the version of a program, as it tells it beside its name or else first."""
+    # "Docker version 26.1.5+dfsg1, build a72d7cd", "mke2fs 1.47.2 (1-Jan-2025)",
+    # "fusermount3 version: 3.17.2\nfuse-overlayfs: version 1.13-dev\n"
     flag = "-V" if program.startswith("mkfs") else "--version"
     said = programs.run(["sh", "-c", '"$0" "$1" 2>&1', program, flag])
-    found = re.search(r"\d+(\.\d+)+", said)
+    lines = sorted(said.splitlines(), key=lambda line: not line.startswith(program))
+    found = re.search(r"\d+(\.\d+)+", "\n".join(lines))
     return found[0] if found else ""
 
 
