@@ -193,7 +193,7 @@ class _OnOneMachine:
         """Say whether failures hang on slowness, of the arms of a verdict."""
         said: list[str] = []
         for design, part in rows[~rows["ok"]].groupby("design", sort=True):
-            make = partial(self._made, stats.failure_doubts, design, measure, "_arm")
+            make = partial(self._made, stats.failure_doubts, str(design), measure, "_arm")
             every = self._once_only(("missing", design, measure), make)
             own = tuple(f"{name}: " for name in part["_arm"].unique())
             said += [doubt for doubt in every if doubt.startswith(own)]
