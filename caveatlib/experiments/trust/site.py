@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from caveatlib.places import leases, netns, privileges, rootfs
 from caveatlib.places.base import Capability
 from caveatlib.places.engines import apart
 from caveatlib.places.engines.engine import Engine
-from caveatlib.support import processes, programs
+from caveatlib.support import programs
 
 HOST, PORT = "127.0.0.1", 5000
 LISTENS_S = 10.0
@@ -131,23 +130,12 @@ def beside(engine: Engine) -> Iterator[Site]:
     assert engine.pid is not None  # a private engine has one
     with leases.leased() as lease:
         config, storage = _configured(lease)
-        inside = ["nsenter", f"--target={engine.pid}", "--net", "--pid", "--"]
-        quiet = subprocess.DEVNULL
-        process = subprocess.Popen(
-            [*inside, programs.need("docker-registry"), "serve", str(config)],
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-            env={"PATH": apart.PATH, **processes.mark()},
-            start_new_session=True,
-        )
-        try:
+        argv = [programs.need("docker-registry"), "serve", str(config)]
+        with apart.joined(engine.pid, argv):
             _await(engine.pid)
             site = Site(engine.pid, storage, _folder(lease))
             push(site, made.in_registry())
             yield site
-        finally:
-            programs.end(process)
 
 
 def _configured(lease: leases.Lease) -> tuple[Path, Path]:

@@ -80,6 +80,28 @@ def _end(process: subprocess.Popen) -> None:
     programs.end(process)  # else --kill-child takes the supervisor, and so the namespace, with it
 
 
+@contextmanager
+def joined(pid: int, argv: Sequence[str]) -> Iterator[subprocess.Popen]:
+    """Start a program in the network and pid namespaces of a process; on leaving, end it.
+
+    It ends with them, too. What it writes is lost.
+    """
+    inside = ["nsenter", f"--target={pid}", "--net", "--pid", "--"]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        [programs.need(inside[0]), *inside[1:], *argv],
+        stdin=quiet,
+        stdout=quiet,
+        stderr=quiet,
+        env={"PATH": PATH, **processes.mark()},
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        programs.end(process)
+
+
 def first(process: subprocess.Popen) -> int | None:
     """Return the first process in the namespaces, None as long as there is none."""
     return next(iter(processes.children(process.pid)), None)

@@ -32,12 +32,19 @@ class EnginePlace:
     engine : Engine
     runtime : str or None
         Name of an OCI runtime that the engine knows; default is its own choice.
-    host : mapping, optional
-        As `Engine.create` takes it.
+    host, endpoint : mapping, optional
+        As `Engine.create` takes them.
     """
 
-    def __init__(self, engine: Engine, *, runtime: str | None = None, host: Mapping | None = None):
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        runtime: str | None = None,
+        host: Mapping | None = None,
+        endpoint: Mapping | None = None,
+    ):
+        self._engine, self._endpoint = engine, endpoint
         self._host = {**({"runtime": runtime} if runtime else {}), **(host or {})}
         self._runtime = runtime
 
@@ -48,7 +55,7 @@ class EnginePlace:
             # Chosen here and not by the engine, so that a client may knock before the start.
             port = self._free_port()
             host = host | {"port_bindings": {workload.port: ("127.0.0.1", port)}}
-        container = self._engine.create(argv, host=host)
+        container = self._engine.create(argv, host=host, endpoint=self._endpoint)
         try:
             if workload.programs:
                 put = self._engine.api.put_archive

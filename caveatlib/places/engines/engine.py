@@ -55,6 +55,7 @@ class Engine(Connection):
         image: str | None = None,
         ports: Sequence[int] = (),
         host: Mapping[str, object] | None = None,
+        endpoint: Mapping[str, object] | None = None,
         timeout_s: float = CALL_S,
     ) -> str:
         """Create a container and return its id.
@@ -71,10 +72,16 @@ class Engine(Connection):
             Arguments of docker-py's ``create_host_config``: ``runtime``,
             ``cpu_quota``, ``cpu_period``, ``pids_limit``, ``network_mode``,
             ``sysctls``, ``port_bindings`` (instead of `ports`' bindings) and so on.
+        endpoint : mapping, optional
+            What the container is called on the network that is its ``network_mode``, as the
+            Engine API has it: ``Aliases``, ``IPAMConfig``.
         """
         bindings = dict.fromkeys(ports, ("127.0.0.1",))
         with_ports: dict[str, Any] = {"port_bindings": bindings, **(host or {})}
         exposed = list(with_ports["port_bindings"])
+        joined = None
+        if endpoint:
+            joined = {"EndpointsConfig": {with_ports["network_mode"]: dict(endpoint)}}
         image = image or self.image()
 
         def create():
@@ -84,6 +91,7 @@ class Engine(Connection):
                 ports=exposed,
                 labels=belongings.labels(self.run),
                 host_config=self.api.create_host_config(**with_ports),
+                networking_config=joined,
                 use_config_proxy=False,
             )
 
@@ -206,13 +214,21 @@ class Engine(Connection):
         while (chunk := step(lambda: next(chunks, None))) is not None:
             yield chunk
 
-    def create_network(self) -> str:
-        """Create a labelled bridge network and return its id; `clear` removes it."""
+    def create_network(self, *, subnet: str = "", gateway: str = "") -> str:
+        """Create a labelled bridge network and return its id; `clear` removes it.
+
+        Parameters
+        ----------
+        subnet, gateway : str
+            Its addresses, ``"198.19.200.0/24"``, and the engine's own among them; default
+            the engine's choice. Only on a stated subnet can containers have stated addresses.
+        """
         name = f"caveatlib-{self.run}-{secrets.token_hex(2)}"
+        pool = {"Subnet": subnet, "Gateway": gateway}
+        ipam = {"Driver": "default", "Config": [pool]} if subnet else None
         create = self.api.create_network
-        return answers.text(
-            self.call("network", create, name, labels=belongings.labels(self.run)), "Id"
-        )
+        labels = belongings.labels(self.run)
+        return answers.text(self.call("network", create, name, ipam=ipam, labels=labels), "Id")
 
     def metadata(self) -> dict[str, str]:
         """Return versions and settings: conditions of a run, without names or addresses."""
