@@ -401,7 +401,11 @@ def _read(decision, rows: Rows, where: dict) -> Verdict:
 
 def _from_to(values: pd.Series) -> str:
     least, most = values.min(), values.max()
-    return f"{least:g}" if least == most else f"{least:g} to {most:g}"
+    return _digits(least) if least == most else f"{_digits(least)} to {_digits(most)}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:g}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def values_of(trials: pd.DataFrame, where: Mapping[str, object], column: str) -> pd.Series:
