@@ -12,6 +12,7 @@ from caveatlib.experiments import (
     platform,
     ports,
     quota,
+    scaling,
     startup,
     storage,
     trust,
@@ -28,6 +29,7 @@ ALL: tuple[ModuleType, ...] = (
     platform,
     trust,
     storage,
+    scaling,
 )
 
 

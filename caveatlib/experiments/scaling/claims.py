@@ -1,0 +1,64 @@
+"""The claims of `scaling`, and what decides each."""
+
+from __future__ import annotations
+
+from caveatlib.claims import Claim, from_ledger
+
+NAME = "scaling"
+TTL_S, WITHIN_S = 1, 2
+"""How long a lease, or an answer of the DNS, is good for; how soon clients must know (ours)."""
+HELPS, HELPS_NOT, LATE = 1.5, 1.1, 1.5
+"""Thresholds of ratios, ours."""
+
+
+def _part(claim: str, part: str, text: str, decides: str) -> Claim:
+    return Claim(f"{claim}/{part}", text, "derived", decides, NAME)
+
+
+SCALES = from_ledger(
+    "C33",
+    decides="whether twice as many replicas serve more of what is done side by side, and no more "
+    "of what waits for one lock",
+)
+PARALLEL = _part(
+    "C33",
+    "parallel",
+    "16 replicas serve more than 8 where no request waits for another",
+    f"requests per second, 16 replicas over 8, ratio above {HELPS:g} (ours)",
+)
+SERIAL = _part(
+    "C33",
+    "serial",
+    "16 replicas serve no more than 8 where 20 % of each request is done under one lock",
+    f"requests per second, 16 replicas over 8, ratio below {HELPS_NOT:g} (ours)",
+)
+AUTOPILOT = from_ledger(
+    "C35",
+    decides="whether clients find a container that registers itself, and leave it when it is "
+    f"dead, within {WITHIN_S} s (ours) where what they know is good for {TTL_S} s",
+)
+
+
+def _soon(part: str, text: str, what: str) -> Claim:
+    return _part("C35", part, text, f"seconds {what}, at most {WITHIN_S} (ours) in every trial")
+
+
+_STARTED, _KILLED = "from its start to its first request served", "from its kill to the last lost"
+ETCD_IN = _soon(
+    "etcd-in", f"with a lease of {TTL_S} s in etcd a container is soon in service", _STARTED
+)
+ETCD_OUT = _soon("etcd-out", "when it is killed, requests are soon lost no more", _KILLED)
+DNS_IN = _soon(
+    "dns-in",
+    f"by Docker's DNS, asked every {TTL_S} s, a container is soon in service",
+    _STARTED,
+)
+DNS_OUT = _soon("dns-out", "when it is killed, requests are soon lost no more", _KILLED)
+REGISTERS = Claim(
+    "scaling-registers",
+    "a container that registers itself with etcd is in service no more than "
+    f"{LATE:g} times as late as one on a list",
+    "ours",
+    f"seconds {_STARTED}, etcd over a list, ratio below {LATE:g}",
+    NAME,
+)

@@ -1,0 +1,214 @@
+"""What decides the claims of `scaling`, its controls, and the answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from caveatlib import claims, stats
+from caveatlib.claims import Claim, Count, Effect, Verdict, Whole
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.experiments.kit.sentences import per_machine
+from caveatlib.experiments.scaling import claims as stated
+from caveatlib.experiments.scaling import fitting
+from caveatlib.experiments.scaling.designs import (
+    BY_DNS,
+    BY_ETCD,
+    CURVE,
+    DOUBLING,
+    ETCD,
+    FEW,
+    LEASES,
+    LISTED,
+    LISTED_AGAIN,
+    MANY,
+    MOST,
+    REGISTERED,
+    TTLS,
+    found,
+    lock,
+    percent,
+)
+from caveatlib.experiments.scaling.workloads import SERVICE_US
+from caveatlib.measuring.designs import Arm
+from caveatlib.support.quantities import format_quantity
+
+SERVICE_S = SERVICE_US / 1e6
+
+
+def doubled(replicas: int, share: float, replicate: int = 0) -> dict[str, object]:
+    """Return the filter of an arm of the design that decides C33."""
+    return _of(DOUBLING, lock(replicas, share, replicate=replicate))
+
+
+def _of(design: str, arm: Arm) -> dict[str, object]:
+    return {"design": design, **arm.where()}
+
+
+def _median(here: pd.DataFrame, where: Mapping[str, object], column: str) -> float:
+    return float(claims.values_of(here, where, column).median())
+
+
+def _doubling(claim: Claim, share: float, *, threshold: float = 1.0, **options) -> Effect:
+    words = f"{percent(share)} under a lock" if share else "nothing serial"
+    many, few = doubled(MANY, share), doubled(FEW, share)
+    null = stats.Contrast(f"{FEW} replicas twice, {words}", "throughput_per_s",
+                          doubled(FEW, share, 1), few)  # fmt: skip
+    return Effect(
+        claim=claim,
+        contrast=stats.Contrast(claim.id, "throughput_per_s", many, few, threshold=threshold),
+        words=("More", "Fewer"),
+        null=null,
+        label=f"requests a second, {MANY} replicas over {FEW}, {words}",
+        **options,
+    )
+
+
+def _say_scales(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    rates = [
+        _median(here, doubled(n, share), "throughput_per_s")
+        for share in (0.0, MOST)
+        for n in (FEW, MANY)
+    ]
+    if pd.isna(rates).any():
+        return ""
+    free, many_free, bound, many_bound = (f"{rate:.0f}" for rate in rates)
+    return (
+        f"{FEW} replicas serve {free} requests a second and {MANY} serve {many_free}; where "
+        f"{percent(MOST)} of each request is done under one lock, {bound} and {many_bound}."
+    )
+
+
+def _say_autopilot(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    said = []
+    for name, arm in (("etcd", BY_ETCD), ("Docker's DNS", BY_DNS)):
+        came, went = (_median(here, _of(REGISTERED, arm), n) for n in ("served_s", "lost_s"))
+        if pd.notna(came) and pd.notna(went):
+            came_in, went_in = (format_quantity(seconds, "s") for seconds in (came, went))
+            said.append(f"by {name} a container is found {came_in} after its start and sent "
+                        f"requests for {went_in} after its kill")  # fmt: skip
+    if not said:
+        return ""
+    whole = "; ".join(said)
+    return f"{whole[0].upper()}{whole[1:]}, where what clients know is good for {stated.TTL_S} s."
+
+
+def _say_registers(here: pd.DataFrame, verdict: Verdict) -> str:
+    took = [_median(here, _of(REGISTERED, arm), "served_s") for arm in (BY_ETCD, LISTED)]
+    if pd.isna(took).any():
+        return ""
+    own, listed = (format_quantity(seconds, "s") for seconds in took)
+    return f"A container that registers itself serves after {own}, one on a list after {listed}."
+
+
+def _states(here: pd.DataFrame, verdict: Verdict) -> str:
+    """Say what a client that believes the DNS would do."""
+    ttl_s = _median(here, _of(REGISTERED, BY_DNS), "dns_ttl_s")
+    if pd.isna(ttl_s):
+        return ""
+    return (
+        f"The DNS states a TTL of {ttl_s:.0f} s: a client that keeps answers so long goes on "
+        f"sending requests for up to {ttl_s:.0f} s."
+    )
+
+
+def _soon(claim: Claim, arm: Arm, column: str, what: str, **options) -> Count:
+    return Count(
+        claim=claim,
+        where=_of(REGISTERED, arm),
+        column=column,
+        most=stated.WITHIN_S,
+        what=f"Seconds {what}",
+        **options,
+    )
+
+
+_IN, _OUT = "to the first request served", "of requests lost"
+DECISIONS = (
+    Whole(
+        claim=stated.SCALES,
+        parts=(stated.PARALLEL.id, stated.SERIAL.id),
+        labels={"parallel": "side by side, replicas help", "serial": "under a lock, they do not"},
+        sum_up=_say_scales,
+    ),
+    _doubling(stated.PARALLEL, 0.0, threshold=stated.HELPS, direction="greater"),
+    _doubling(stated.SERIAL, MOST, at_most=stated.HELPS_NOT, direction="less"),
+    Whole(
+        claim=stated.AUTOPILOT,
+        parts=(stated.ETCD_IN.id, stated.ETCD_OUT.id, stated.DNS_IN.id, stated.DNS_OUT.id),
+        labels={
+            "etcd-in": "found by a lease in etcd",
+            "etcd-out": "left when its lease is over",
+            "dns-in": "found by Docker's DNS",
+            "dns-out": "left when it has no name",
+        },
+        sum_up=_say_autopilot,
+    ),
+    _soon(stated.ETCD_IN, BY_ETCD, "served_s", f"by etcd {_IN}"),
+    _soon(stated.ETCD_OUT, BY_ETCD, "lost_s", f"by etcd {_OUT}"),
+    _soon(stated.DNS_IN, BY_DNS, "served_s", f"by DNS {_IN}"),
+    _soon(stated.DNS_OUT, BY_DNS, "lost_s", f"by DNS {_OUT}", qualify=_states),
+    Effect(
+        claim=stated.REGISTERS,
+        contrast=stats.Contrast(
+            "registers", "served_s", _of(REGISTERED, BY_ETCD), _of(REGISTERED, LISTED)
+        ),
+        at_most=stated.LATE,
+        direction="less",
+        words=("Later", "Earlier"),
+        null=stats.Contrast(
+            "on a list, twice", "served_s", _of(REGISTERED, LISTED_AGAIN), _of(REGISTERED, LISTED)
+        ),
+        say=_say_registers,
+        label="first request served, etcd over a list",
+    ),
+)
+_CURVE = {n: _of(CURVE, lock(n, MOST)) for n in (1, MANY)}
+KNOWN = (
+    Known(
+        name=f"ceiling, {percent(MOST)} under a lock, requests a second",
+        contrast=stats.Contrast("ceiling", "throughput_per_s", _CURVE[MANY], None),
+        truth=1 / (MOST * SERVICE_S),
+        within=0.1,
+    ),
+    Known(
+        name=f"knee, {percent(MOST)} under a lock, replicas",
+        contrast=stats.Contrast("knee", "throughput_per_s", _CURVE[MANY], _CURVE[1]),
+        truth=1 / MOST,
+        within=0.15,
+    ),
+    Known(
+        name=f"share at a barrier, {percent(MOST)}, by Amdahl's law",
+        contrast=stats.Contrast("barrier", "share", {"work": "barrier"}, None),
+        truth=MOST,
+        within=0.1,
+        table=fitting.barrier_shares,
+    ),
+    *(
+        Known(
+            name=f"a lease of {ttl_s} s, since its last renewal",
+            contrast=stats.Contrast(
+                f"lease of {ttl_s} s", "expiry_s", _of(LEASES, found(ETCD, ttl_s)), None
+            ),
+            truth=float(ttl_s),
+            within=0.6,
+            relative=False,
+        )
+        for ttl_s in TTLS[1:]
+    ),
+)
+CONTROLS = aa_controls(DECISIONS)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`."""
+    return calibration.calibrate(trials, KNOWN, CONTROLS)
+
+
+@per_machine
+def answer(trials: pd.DataFrame) -> str:
+    """Say what the trials of each machine show."""
+    said = claims.judge(trials, DECISIONS)
+    return " ".join(verdict.sentence for verdict in said if "/" not in verdict.claim and verdict.n)
