@@ -10,6 +10,7 @@ from caveatlib.experiments import (
     layers,
     limits,
     platform,
+    pods,
     ports,
     quota,
     scaling,
@@ -29,6 +30,7 @@ ALL: tuple[ModuleType, ...] = (
     platform,
     trust,
     storage,
+    pods,
     scaling,
 )
 
