@@ -68,19 +68,19 @@ BOOTS = (
 """Source of `boots`, with its licence."""
 HOSTS = {
     "m5d.metal": "AWS m5d.metal",
-    "rn.haswell": "Haswell server",
-    "rn.nehalem": "Nehalem server",
+    "rn.haswell": "a Haswell",
+    "rn.nehalem": "a Nehalem",
 }
 MONITORS = {
     "chv": "Cloud Hypervisor",
-    "chv-bz": "Cloud Hypervisor, compressed kernel",
-    "chv-net": "Cloud Hypervisor, with network",
+    "chv-bz": "Cloud Hypervisor, bzImage",
+    "chv-net": "Cloud Hypervisor, network",
     "fc-api": "Firecracker, by its API",
     "fc-file": "Firecracker, from a file",
-    "fc-net-api": "Firecracker, with network",
-    "fc-nopci-api": "Firecracker, kernel without PCI",
+    "fc-net-api": "Firecracker, network",
+    "fc-nopci-api": "Firecracker, without PCI",
     "qboot": "QEMU, qboot",
-    "qboot-net": "QEMU, qboot, with network",
+    "qboot-net": "QEMU, qboot, network",
     "qemu": "QEMU, minimal kernel",
     "qemu-uvm": "QEMU, Ubuntu's kernel",
 }

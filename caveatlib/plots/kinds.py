@@ -328,7 +328,7 @@ def ranges(
     groups, arms = list(table[by].unique()), list(table[arm].unique())
     tints = colours(arms)
     axis = scales.of(table["median"], unit, log=True)
-    ax = ax or new_axes(height=1.2 + 0.4 * max(1, len(groups)))
+    ax = ax or new_axes(height=1.2 + 0.27 * max(2, len(groups)))
     seen: set[str] = set()
     for row, group in enumerate(groups):
         here = table[table[by] == group].to_dict("records")
@@ -336,7 +336,7 @@ def ranges(
             y = row + 0.25 * (i - (len(here) - 1) / 2)
             name, tint = line[arm], tints[str(line[arm])]
             ax.plot([line["low"], line["high"]], [y, y], color=tint, lw=2)
-            ax.plot(line["median"], y, "o", ms=5, color=tint,
+            ax.plot(line["median"], y, "o", ms=4, color=tint,
                     label=None if name in seen else literal(name))  # fmt: skip
             seen.add(name)
     scales.rows(ax, groups)

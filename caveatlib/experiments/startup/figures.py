@@ -65,8 +65,8 @@ def plot_beside_others(trials: pd.DataFrame, ax=None):
         by="what",
         arm="where",
         unit="s",
-        label="Time of a start; of others' machines, of a boot and its end",
-        title="Containers here, and virtual machines that others measured under KVM",
+        label="Time to the first output; for virtual machines, to the end",
+        title="Containers here, and others' virtual machines under KVM",
         ax=ax,
     )
 

@@ -78,7 +78,7 @@ def beside_others(trials: pd.DataFrame) -> pd.DataFrame:
     ours = pd.DataFrame(
         {"median": own.median(), "low": own.quantile(0.05), "high": own.quantile(0.95)}
     ).sort_values("median")
-    ours = ours.rename_axis("what").reset_index().assign(where="ours, until its first output")
+    ours = ours.rename_axis("what").reset_index().assign(where="here")
     boots = literature.boots().sort_values("p50_s")
     theirs = boots.rename(
         columns={"monitor": "what", "host": "where", "p50_s": "median", "p05_s": "low",
