@@ -4,8 +4,8 @@ set -euo pipefail
 
 if ! command -v apt-get >/dev/null; then
     echo "No apt-get here: install a Docker engine, iptables, QEMU, busybox, iperf3, runsc, crun," \
-        "docker-registry, haveged, xfsprogs, btrfs-progs, fuse-overlayfs, haproxy and etcd with your own package" \
-        "manager, then run 'caveatlib doctor'." >&2
+        "docker-registry, haveged, xfsprogs, btrfs-progs, fuse-overlayfs, haproxy, etcd and runit" \
+        "with your own package manager, then run 'caveatlib doctor'." >&2
     exit 2
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -21,7 +21,7 @@ wanted=(
     mkfs.ext4=e2fsprogs zstd=zstd umoci=umoci skopeo=skopeo bsdtar=libarchive-tools
     cosign=cosign gpg=gnupg chromium=chromium gcc=gcc strace=strace hyperfine=hyperfine
     haveged=haveged mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs fuse-overlayfs=fuse-overlayfs
-    haproxy=haproxy etcd=etcd-server
+    haproxy=haproxy etcd=etcd-server runsv=runit
 )
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.

@@ -13,6 +13,7 @@ from caveatlib.experiments import (
     pods,
     ports,
     quota,
+    recovery,
     scaling,
     startup,
     storage,
@@ -30,6 +31,7 @@ ALL: tuple[ModuleType, ...] = (
     platform,
     trust,
     storage,
+    recovery,
     pods,
     scaling,
 )

@@ -1,0 +1,252 @@
+"""What decides the claims of `recovery`, its controls, and the answer in words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import claims, stats
+from caveatlib.claims import Claim, Count, Effect, Share, Verdict, Whole
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.experiments.kit.sentences import listed, per_machine
+from caveatlib.experiments.recovery.claims import (
+    CUT,
+    DATA,
+    HALF,
+    HANG,
+    LEAST,
+    LIGHTER,
+    LOOP,
+    NODE,
+    NODES,
+    REDUNDANCY,
+    RELIABILITY,
+    REPLICAS,
+    REQUESTS,
+    SIMPLE,
+    SOONER,
+    TENFOLD,
+    WRITERS,
+)
+from caveatlib.experiments.recovery.designs import (
+    ALONE,
+    BARE,
+    CUT_OFF,
+    HEALED,
+    NODE_KILLED,
+    NODE_KILLED_THREE,
+    PAUSED,
+    QUIET,
+    RESTARTED,
+    RESTARTED_AGAIN,
+    TWO_OF_THREE,
+)
+from caveatlib.measuring.designs import Arm
+from caveatlib.support.quantities import format_quantity
+
+LABELS = {
+    "requests": "a restart policy saves requests",
+    "hang": "a hung process is brought back",
+    "node": "a lost node's service is brought back",
+    "cut": "a cut-off node's service is brought back",
+    "data": "the volume has what was acknowledged",
+    "writers": "the volume has one writer",
+    "replicas": "two of three are brought back",
+    "time": "a supervisor is no slower",
+    "memory": "an engine takes ten times the memory",
+}
+
+
+def median(here: pd.DataFrame, arm: Arm, column: str, unit: str = "s") -> str:
+    """Return an arm's median as it is read; empty without one."""
+    value = claims.values_of(here, arm.where(), column).median()
+    return "" if pd.isna(value) else format_quantity(value, unit)
+
+
+def _say_redundancy(here: pd.DataFrame, verdict: Verdict) -> str:
+    one, three = (median(here, a, "silent_s") for a in (NODE_KILLED, NODE_KILLED_THREE))
+    if not (one and three):
+        return ""
+    return (
+        f"When a node is killed, a service with one replica is silent for {one}, one with three "
+        f"on three nodes for {three}."
+    )
+
+
+def _say_reliability(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    times = {
+        "a killed process under a restart policy": RESTARTED,
+        "a hung one with a health check and a loop that restarts": HEALED,
+        "that of a killed node under Swarm": NODE_KILLED,
+    }
+    known = {what: took for what, arm in times.items() if (took := median(here, arm, "answered_s"))}
+    said = [f"{what} after {took}" for what, took in known.items()]
+    if not said:
+        return ""
+    told = f"A service answers again: {listed(said)}."
+    given = claims.values_of(here, CUT_OFF.where(), "twice")
+    if len(given):
+        told += (
+            f" After a node was cut off, {given.median():.0f} tickets (median) were given twice: "
+            "the old replica goes on writing to the shared volume."
+            if given.median()
+            else " After a node was cut off, 0 tickets were given twice."
+        )
+    return told
+
+
+def _say_loop(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    took = {
+        "two of three replicas were killed": median(here, TWO_OF_THREE, "back_s"),
+        "one of three nodes was": median(here, NODE_KILLED_THREE, "back_s"),
+    }
+    said = [f"{after} after {what}" for what, after in took.items() if after]
+    return f"Swarm has all three replicas back {listed(said)}." if said else ""
+
+
+def _say_simple(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    bare, engine = (median(here, arm, "answered_s") for arm in (BARE, RESTARTED))
+    little, much = (median(here, arm, "keeper_bytes", "B") for arm in (BARE, RESTARTED))
+    if not (bare and engine and little and much):
+        return ""
+    return (
+        f"A killed process answers again after {bare} under runsv, which takes {little}, and after "
+        f"{engine} under an engine, which takes {much}."
+    )
+
+
+def _contrast(name: str, measure: str, one: Arm, other: Arm | None = None, **settings):
+    base = other.where() if other else None
+    settings = {"pairing": "session"} | settings
+    return stats.Contrast(name, measure, one.where(), base, **settings)
+
+
+def _back(claim: Claim, arm: Arm, label: str) -> Share:
+    return Share(
+        claim=claim,
+        where=arm.where(),
+        column="recovered",
+        at_least=LEAST,
+        what="Trials in which all replicas came back",
+        label=label,
+    )
+
+
+def _again(measure: str) -> stats.Contrast:
+    name = f"{measure} of the same restart policy twice"
+    return _contrast(name, measure, RESTARTED_AGAIN, RESTARTED)
+
+
+DECISIONS = (
+    Effect(
+        claim=REDUNDANCY,
+        contrast=_contrast(
+            "C03", "silent_s", NODE_KILLED_THREE, NODE_KILLED, kind="difference"
+        ),
+        direction="less",
+        words=("Longer", "Shorter"),
+        unit="s",
+        say=_say_redundancy,
+        label="silence after a node is killed: three replicas minus one",
+    ),
+    Whole(
+        claim=RELIABILITY,
+        parts=tuple(part.id for part in (REQUESTS, HANG, NODE, CUT, DATA, WRITERS)),
+        labels=LABELS,
+        sum_up=_say_reliability,
+    ),
+    Effect(
+        claim=REQUESTS,
+        contrast=_contrast("C04/requests", "lost", RESTARTED, ALONE, threshold=HALF),
+        direction="less",
+        words=("More", "Fewer"),
+        null=_again("lost"),
+        label="requests lost after a kill: restart policy over nobody",
+    ),
+    _back(HANG, HEALED, "hung process, health check and loop"),
+    _back(NODE, NODE_KILLED, "killed node, Swarm"),
+    _back(CUT, CUT_OFF, "cut-off node, Swarm"),
+    Count(
+        claim=DATA,
+        where=NODE_KILLED.where(),
+        column="unkept",
+        most=0,
+        what="Acknowledged tickets missing from the volume after a node was killed",
+        label="data after a killed node",
+    ),
+    Count(
+        claim=WRITERS,
+        where=CUT_OFF.where(),
+        column="twice",
+        most=0,
+        what="Tickets given twice after a node was cut off",
+        label="writers after a cut-off node",
+    ),
+    Whole(
+        claim=LOOP,
+        parts=(REPLICAS.id, NODES.id),
+        labels=LABELS,
+        sum_up=_say_loop,
+    ),
+    _back(REPLICAS, TWO_OF_THREE, "two of three killed, Swarm"),
+    _back(NODES, NODE_KILLED_THREE, "one of three nodes killed, Swarm"),
+    Whole(
+        claim=SIMPLE,
+        parts=(SOONER.id, LIGHTER.id),
+        labels=LABELS,
+        sum_up=_say_simple,
+    ),
+    Effect(
+        claim=SOONER,
+        contrast=_contrast("C06/time", "answered_s", BARE, RESTARTED),
+        direction="less",
+        words=("Later", "Sooner"),
+        null=_again("answered_s"),
+        label="answer after a kill: runsv over restart policy",
+    ),
+    Effect(
+        claim=LIGHTER,
+        contrast=_contrast("C06/memory", "keeper_bytes", RESTARTED, BARE, threshold=TENFOLD),
+        direction="greater",
+        words=("More", "Less"),
+        null=_again("keeper_bytes"),
+        label="memory of the keeper: engine over runsv",
+    ),
+)
+KNOWN = (
+    Known(
+        name="replicas that lack where nobody restarts",
+        contrast=_contrast("lacking", "lacking", ALONE, kind="difference"),
+        truth=1,
+        within=0,
+        relative=False,
+    ),
+    Known(
+        name="share of requests answered where nothing happens",
+        contrast=_contrast("answered", "answered_share", QUIET),
+        truth=1,
+        within=0.01,
+    ),
+    Known(
+        name="silence of a service that is stopped for 1 s more than an answer may take",
+        contrast=_contrast("silent", "silent_s", PAUSED),
+        truth=1,
+        within=0.05,
+    ),
+)
+CONTROLS = aa_controls(DECISIONS)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`.
+
+    Who has no keeper does not come back; a pause of known length is read as such.
+    """
+    return calibration.calibrate(trials, KNOWN, CONTROLS)
+
+
+@per_machine
+def answer(trials: pd.DataFrame) -> str:
+    """Say what the trials of each machine show."""
+    found = claims.judge(trials, DECISIONS)
+    return " ".join(v.sentence for v in found if "/" not in v.claim and v.n)
