@@ -30,6 +30,7 @@ from caveatlib.experiments.recovery.claims import (
 )
 from caveatlib.experiments.recovery.designs import (
     ALONE,
+    ALONE_OF_THREE,
     BARE,
     CUT_OFF,
     HEALED,
@@ -214,12 +215,15 @@ DECISIONS = (
     ),
 )
 KNOWN = (
-    Known(
-        name="replicas that lack where nobody restarts",
-        contrast=_contrast("lacking", "lacking", ALONE, kind="difference"),
-        truth=1,
-        within=0,
-        relative=False,
+    *(
+        Known(
+            name=f"replicas that lack of {count} where nobody restarts",
+            contrast=_contrast(f"lacking of {count}", "lacking", arm, kind="difference"),
+            truth=truth,
+            within=0,
+            relative=False,
+        )
+        for count, arm, truth in ((1, ALONE, 1), (3, ALONE_OF_THREE, 2))
     ),
     Known(
         name="share of requests answered where nothing happens",

@@ -15,7 +15,8 @@ def arm(keeper: str, fault: str, replicas: int = 1, replicate: int = 0) -> Arm:
     return Arm(place, conditions)
 
 
-ALONE, BARE = arm("nobody", "crash"), arm("runsv", "crash")
+ALONE, ALONE_OF_THREE = (arm("nobody", "crash", count) for count in (1, 3))
+BARE = arm("runsv", "crash")
 RESTARTED, RESTARTED_AGAIN = (arm("always", "crash", replicate=r) for r in (0, 1))
 TWO_OF_THREE = arm("swarm", "crash", 3)
 HEALED = arm("autoheal", "hang")
@@ -39,7 +40,7 @@ DESIGNS = (
             arm("on-failure", "crash"),
             arm("unless-stopped", "crash"),
             arm("swarm", "crash"),
-            arm("nobody", "crash", 3),
+            ALONE_OF_THREE,
         ),
         block_s=32,
         optional=True,

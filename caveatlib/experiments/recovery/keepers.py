@@ -29,27 +29,8 @@ GRACE_S = 1
 HEAL_S = 1.0
 """Between two looks of the loop that restarts unhealthy containers."""
 GONE_S = 5.0
-CONFIGURATION = {
-    "nobody": "serve &",
-    "runsv": "#!/bin/sh\nexec serve\nrunsv ./serve &",
-    **{
-        policy: f"docker run --detach \\\n --network host \\\n --restart {policy} \\\n serve"
-        for policy in ("on-failure", "always", "unless-stopped")
-    },
-    "health": "docker run --detach \\\n --network host \\\n --restart always \\\n"
-    " --health-cmd 'serve ask' \\\n --health-interval 1s \\\n --health-timeout 1s \\\n"
-    " --health-retries 2 \\\n serve",
-    "autoheal": "docker run --detach \\\n --network host \\\n --restart always \\\n"
-    " --health-cmd 'serve ask' \\\n --health-interval 1s \\\n --health-timeout 1s \\\n"
-    " --health-retries 2 \\\n serve\nwhile sleep 1; do\n"
-    " docker ps --quiet --filter health=unhealthy |\n xargs --no-run-if-empty docker restart -t 1\n"
-    "done &",
-    "swarm": "docker swarm init --advertise-addr ADDRESS\ndocker swarm join --token TOKEN MANAGER\n"
-    "docker swarm join --token TOKEN MANAGER\ndocker service create \\\n --network host \\\n"
-    " --replicas 3 \\\n --health-cmd 'serve ask' \\\n --health-interval 1s \\\n"
-    " --health-timeout 1s \\\n --health-retries 2 \\\n --stop-grace-period 1s \\\n serve",
-}
-"""What one would write by hand: keeper -> its lines. The volume is left out, all have it alike."""
+ENDED = ("complete", "failed", "shutdown", "rejected", "orphaned", "remove")
+"""States of a task that no longer runs."""
 
 
 class Price(NamedTuple):
@@ -316,19 +297,19 @@ class _Tasks:
 
     def of(self, hit: set[int]) -> Callable[[], None]:
         """Return what looks whether the manager has given one of the slots' tasks up."""
-        mine = {task["ID"] for task in self._running() if task["Slot"] in hit}
+        mine = {task["ID"] for task in self._wanted() if task["Slot"] in hit}
 
         def look() -> None:
-            if self.noticed_s is None and not mine <= {task["ID"] for task in self._running()}:
+            if self.noticed_s is None and not mine <= {task["ID"] for task in self._wanted()}:
                 self.noticed_s = time.monotonic()
 
         return look
 
-    def _running(self) -> list[dict]:
+    def _wanted(self) -> list[dict]:
         api, only = self._manager.api, {"service": self._name}
         tasks = self._manager.call("tasks", api.tasks, filters=only)
         return [
             task
             for task in tasks
-            if task["DesiredState"] == "running" and task["Status"]["State"] == "running"
+            if task["DesiredState"] == "running" and task["Status"]["State"] not in ENDED
         ]

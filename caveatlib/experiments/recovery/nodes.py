@@ -12,7 +12,8 @@ import io
 import signal
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -130,12 +131,16 @@ class Site:
         for node in [node for node in self.nodes if node.lost]:
             self.nodes.remove(node)
             self._gone += [node.member] if node.member else []
-            node.opened.close()
             with suppress(MeasurementError):  # the link of a killed one goes by itself
                 _ip(self.hub, f"link delete node{node.number}")
-        for number in sorted(set(self._numbers) - {node.number for node in self.nodes}):
-            self.nodes.append(self._opened(number))
-            self.nodes.sort(key=lambda node: node.number)
+            node.opened.close()
+        there = {node.number for node in self.nodes}
+        for node in self._open([number for number in self._numbers if number not in there]):
+            node.lost = True  # until it has joined
+            self._link(node)
+            if self._swarm:
+                self._join(node)
+            node.lost = False
         while self._gone:
             self.manager.call("node", self.manager.api.remove_node, self._gone[0], force=True)
             del self._gone[0]
@@ -156,23 +161,19 @@ class Site:
                 stack.enter_context(node.opened)
         self.nodes.clear()
 
-    def _opened(self, number: int) -> Node:
-        opened = ExitStack()
-        try:
-            if self._engines:
-                engine = opened.enter_context(private_engine.private_engine())
-                assert engine.pid is not None  # a private engine has one
-                node = Node(number, engine.pid, engine, opened)
-                _load(engine)
-            else:
-                node = Node(number, opened.enter_context(empty()), None, opened)
-            self._link(node)
-            if self._swarm:
-                self._join(node)
-        except BaseException:
-            opened.close()
-            raise
-        return node
+    def _open(self, numbers: Sequence[int]) -> list[Node]:
+        """Open machines side by side; those that opened are kept, even if another did not."""
+        found: list[Future[Node]] = []
+        with ThreadPoolExecutor() as pool:
+            try:
+                found += [pool.submit(_machine, number, self._engines) for number in numbers]
+            finally:
+                pool.shutdown()
+                fresh = [each.result() for each in found if each.exception() is None]
+                self.nodes = sorted([*self.nodes, *fresh], key=lambda node: node.number)
+        for each in found:
+            each.result()
+        return fresh
 
     def _link(self, node: Node) -> None:
         name = f"node{node.number}"
@@ -210,6 +211,21 @@ class Site:
 
         what = f"Node {node.number} of the swarm was not ready"
         programs.wait_until(ready, JOINED_S, what, pause_s=0.05)
+
+
+def _machine(number: int, engine: bool) -> Node:
+    """Open the namespaces of a node, with an engine in them or with nothing."""
+    opened = ExitStack()
+    try:
+        if not engine:
+            return Node(number, opened.enter_context(empty()), None, opened)
+        its = opened.enter_context(private_engine.private_engine())
+        assert its.pid is not None  # a private engine has one
+        _load(its)
+        return Node(number, its.pid, its, opened)
+    except BaseException:
+        opened.close()
+        raise
 
 
 @contextmanager

@@ -169,6 +169,8 @@ class Place:
     def _drawn(self, before: dict[int, Answer], rng: np.random.Generator) -> Node:
         """Return one of the nodes that replicas are on, but never the manager's."""
         hosts = sorted({told.host for told in before.values()} - {self._site.nodes[0].address})
+        if not hosts:
+            raise MeasurementError("All replicas are on the node of the swarm's manager.")
         return self._site.at(str(rng.choice(hosts)))
 
 
@@ -186,6 +188,8 @@ def _struck(service: Service, fault: str, hit: set[int]) -> float:
     """Signal the processes of the slots that are hit; return when."""
     number = signal.SIGKILL if fault == "crash" else signal.SIGSTOP
     running = replicas(service)
+    if not hit <= running.keys():
+        raise MeasurementError("A replica ended before its fault.")
     handles = [processes.Handle(running[slot]) for slot in sorted(hit)]
     try:
         fault_s = time.monotonic()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
-from caveatlib.experiments.recovery.keepers import CONFIGURATION
+from caveatlib.experiments.recovery.configuration import CONFIGURATION
 from caveatlib.experiments.recovery.schema import PHASES
 
 KEEPERS = {
