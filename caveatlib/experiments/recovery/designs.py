@@ -26,8 +26,8 @@ QUIET, PAUSED = arm("nobody", "none"), arm("nobody", "pause")
 
 DESIGNS = (
     Design("crash", (ALONE, BARE, RESTARTED, RESTARTED_AGAIN, TWO_OF_THREE), block_s=32),
-    Design("node", (NODE_KILLED, NODE_KILLED_THREE), block_s=64, optional=True),
     Design("cut", (CUT_OFF,), block_s=32, optional=True),
+    Design("node", (NODE_KILLED, NODE_KILLED_THREE), block_s=64, optional=True),
     Design(
         "hang",
         (*(arm(keeper, "hang") for keeper in ("runsv", "always", "health", "swarm")), HEALED),

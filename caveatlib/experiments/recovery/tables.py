@@ -38,9 +38,13 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with fault and keeper in words, of which three replicas are told."""
-    several = rows["replicas"].map(lambda n: f", {n} replicas" if n > 1 else "")
-    keeper = rows["keeper"].map(KEEPERS) + several
-    return rows.assign(fault=rows["fault"].map(FAULTS), keeper=keeper.astype(object))
+    faults = [FAULTS[fault] for fault in rows["fault"]]
+    keepers = [
+        KEEPERS[keeper] + (f", {count} replicas" if count > 1 else "")
+        for keeper, count in zip(rows["keeper"], rows["replicas"], strict=True)
+    ]
+    words = pd.DataFrame({"fault": faults, "keeper": keepers}, index=rows.index, dtype=object)
+    return rows.assign(**words)
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
