@@ -2,21 +2,21 @@
 
 Each request goes to every address where a replica may be, so who answers decides what is lost, and
 no balancer's choice does. A thread sends and receives; its sockets live in the network namespace
-that it asks from.
+that it asks from, one for each node: what waits for a node that is gone fills a socket.
 """
 
 from __future__ import annotations
 
+import select
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from socket import SOCK_DGRAM, socket
 from typing import NamedTuple
 
 from caveatlib.places import netns
-from caveatlib.support.processes import readable
 
 RATE = 100
 """Requests a second."""
@@ -50,18 +50,22 @@ class Asking:
     answers : list of Answer
     """
 
-    def __init__(self, sock: socket, addresses: Sequence[tuple[str, int]]):
+    def __init__(self, make: Callable[[], socket], addresses: Sequence[tuple[str, int]]):
         self.due: list[float] = []
         self.answers: list[Answer] = []
         self.late_s = 0.0
-        self._sock, self._addresses = sock, list(addresses)
+        self._addresses = list(addresses)
+        self._socks = {host: make() for host in dict(addresses)}
+        self._poll = select.poll()
         self._newest: dict[int, Answer] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="caveatlib-asking", daemon=True)
 
     def start(self) -> None:
         """Begin to ask."""
-        self._sock.setblocking(False)
+        for sock in self._socks.values():
+            sock.setblocking(False)
+            self._poll.register(sock, select.POLLIN)
         self._thread.start()
 
     def stop(self) -> None:
@@ -69,7 +73,8 @@ class Asking:
         self._over.set()
         if self._thread.ident:
             self._thread.join()
-        self._sock.close()
+        for sock in self._socks.values():
+            sock.close()
 
     def there(self) -> dict[int, Answer]:
         """Return the newest answer of each slot that answered just now."""
@@ -81,26 +86,29 @@ class Asking:
         while not self._over.is_set():
             due = begun + len(self.due) / RATE
             while (left := due - time.monotonic()) > 0:
-                if readable(self._sock.fileno(), left):
+                if self._poll.poll(left * 1000):
                     self._receive()
             self.late_s = max(self.late_s, time.monotonic() - due)
             for address in self._addresses:
                 with suppress(OSError):  # a node that is gone
-                    self._sock.sendto(_REQUEST.pack(len(self.due)), address)
+                    self._socks[address[0]].sendto(_REQUEST.pack(len(self.due)), address)
             self.due.append(due)
             self._receive()
 
     def _receive(self) -> None:
-        with suppress(BlockingIOError):
-            while True:
-                data, (host, _) = self._sock.recvfrom(64)
-                number, slot, begun, ticket = _ANSWER.unpack(data)
-                told = Answer(number, time.monotonic(), host, slot, begun, ticket)
-                self.answers.append(told)
-                known = self._newest.get(slot)
-                # While two answer for one slot, the one that began last is its replica.
-                if known is None or known.begun_ns <= begun:
-                    self._newest[slot] = told
+        for host, sock in self._socks.items():
+            with suppress(BlockingIOError):
+                while True:
+                    self._take(host, sock.recv(64))
+
+    def _take(self, host: str, data: bytes) -> None:
+        number, slot, begun, ticket = _ANSWER.unpack(data)
+        told = Answer(number, time.monotonic(), host, slot, begun, ticket)
+        self.answers.append(told)
+        known = self._newest.get(slot)
+        # While two answer for one slot, the one that began last is its replica.
+        if known is None or known.begun_ns <= begun:
+            self._newest[slot] = told
 
 
 @contextmanager
@@ -113,7 +121,7 @@ def asking(pid: int, addresses: Sequence[tuple[str, int]]) -> Iterator[Asking]:
     addresses : sequence of tuple
         IPv4 address and port, each of which gets every request.
     """
-    client = Asking(netns.socket_in(pid, kind=SOCK_DGRAM), addresses)
+    client = Asking(lambda: netns.socket_in(pid, kind=SOCK_DGRAM), addresses)
     try:
         client.start()
         yield client

@@ -72,6 +72,6 @@ SOONER = _part(
 LIGHTER = _part(
     "C06/memory",
     "an engine takes at least ten times the memory of a bare supervisor",
-    "memory (PSS) of the keeper's processes, engine over runsv, ratio above "
+    "memory (resident) of the keeper's processes, engine over runsv, ratio above "
     f"{TENFOLD:g} (a bar of ours)",
 )

@@ -141,9 +141,7 @@ def _again(measure: str) -> stats.Contrast:
 DECISIONS = (
     Effect(
         claim=REDUNDANCY,
-        contrast=_contrast(
-            "C03", "silent_s", NODE_KILLED_THREE, NODE_KILLED, kind="difference"
-        ),
+        contrast=_contrast("C03", "silent_s", NODE_KILLED_THREE, NODE_KILLED, kind="difference"),
         direction="less",
         words=("Longer", "Shorter"),
         unit="s",

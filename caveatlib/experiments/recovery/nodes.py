@@ -42,7 +42,7 @@ def probe() -> Capability:
     missing = [name for name in ("unshare", "nsenter", "ip") if programs.find(name) is None]
     if missing:
         return Capability("nodes", False, f"missing: {', '.join(missing)}", rootfs.SYSTEM_FIX)
-    link = "ip link add caveatlib type bridge && ip link add a type veth peer name b"
+    link = "ip link add hub type bridge && ip link add node type veth peer name uplink"
     try:
         programs.run(["unshare", *apart.UNSHARE, "sh", "-c", link])
     except CaveatError as error:

@@ -89,7 +89,11 @@ class Trials(frames.Trials):
     keeper_processes: Series[float] = frames.measure(
         "Processes that keep the service, it and ours left out, on all nodes"
     )
-    keeper_bytes: Series[float] = frames.measure("Their memory, proportional set size", "B")
+    keeper_bytes: Series[float] = frames.measure(
+        "Their memory, resident set size: a proportional one would split among nodes, which share "
+        "a kernel here, what each machine has for itself",
+        "B",
+    )
     keeper_ports: Series[float] = frames.measure("Ports that they listen on, on all nodes")
     client_late_s: Series[float] = frames.measure(
         "By how much the client sent a request late at worst", "s"

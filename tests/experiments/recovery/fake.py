@@ -52,7 +52,7 @@ class FakePlace:
         if took is not None:
             back = {slot: fault_s + took * rng.normal(1, 0.02) for slot in hit}
         if fault == "pause":
-            back = {slot: fault_s + 1.0 for slot in hit}
+            back = dict.fromkeys(hit, fault_s + 1.0)
         over = max(back.values(), default=np.inf)
         ended = over + 0.7 if took is not None else fault_s + WATCHED_S
         due = np.arange(fault_s - BEFORE_S, ended + 0.3, 1 / RATE).tolist()

@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import left
@@ -94,7 +95,11 @@ def test_three_replicas_lose_nothing_and_miss_their_turns():
     assert (found["lost"], found["recovered"], found["lacking"]) == (0, 1, 0)
     assert found["missed"] == 150 / 3 + 210 / 3
     assert (found["answered_s"], found["back_s"]) == pytest.approx((1.501, 2.101))
-    two = [*back_after(1.5, 1), *(told(n, 2) for n in range(100)), *(told(n, 3) for n in range(400))]
+    two = [
+        *back_after(1.5, 1),
+        *(told(n, 2) for n in range(100)),
+        *(told(n, 3) for n in range(400)),
+    ]
     short = workloads.measures(watched(two, count=3, hit=(1, 2)), "crash")
     assert (short["recovered"], short["lacking"]) == (0, 1)
     assert "back_s" not in short
@@ -209,7 +214,8 @@ def serving(folder, port):
 
 def asked(port):
     """Return what a client that asks this machine was answered within three tenths of a second."""
-    client = Asking(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), [("127.0.0.1", port)])
+    made = partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+    client = Asking(made, [("127.0.0.1", port)])
     client.start()
     left.until(client.there, 5)
     time.sleep(0.3)
@@ -306,7 +312,7 @@ def test_real_engines_restart_what_they_see(needed):
 @pytest.mark.slow
 @pytest.mark.engine
 def test_a_real_swarm_outlives_a_node_and_has_two_writers(needed):
-    """Two of three replicas, a killed node, a node cut off; new nodes take the lost ones' places."""
+    """Two of three replicas, a killed node, one cut off; new nodes take the lost ones' places."""
     with places.opened("swarm") as place:
         three = struck(place, designs.TWO_OF_THREE)
         node = struck(place, designs.NODE_KILLED)
