@@ -6,7 +6,14 @@ import pandas as pd
 
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
-from caveatlib.experiments.recovery.tables import FAULTS, KEEPERS, named, over_time, shown
+from caveatlib.experiments.recovery.tables import (
+    FAULTS,
+    KEEPERS,
+    STEP_S,
+    named,
+    over_time,
+    shown,
+)
 from caveatlib.support.quantities import format_quantity
 
 HIGH = 0.8
@@ -84,7 +91,7 @@ def _told(rows: pd.DataFrame) -> str:
     low = after["answering"].min() if len(after) else desired
     short = after.loc[after["answering"] < desired, "t_s"]
     if not len(short):
-        return f"always {desired} of {desired}"
+        return f"stays at {desired} of {desired} to within {format_quantity(STEP_S, 's')}"
     if short.max() == after["t_s"].max():
         return f"falls to {low:g} of {desired} and stays below"
     return f"falls to {low:g} of {desired}, whole again after {format_quantity(short.max(), 's')}"
