@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pandas as pd
 
+from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.storage import designs
 from caveatlib.experiments.storage.schema import LARGE
@@ -27,17 +31,28 @@ OPERATIONS = {
     "create_files_s": "5,000 creates",
     "stat_files_s": "5,000 stats",
     "unlink_files_s": "5,000 removals",
+    "files_s": "small files in all",
     "write_s": "new file, 100 MB",
     "read_s": "read it, cold",
     "space_bytes": "room of ten",
 }
-_KEY = ["run", "design", "block"]
+LEVEL = 0.95
+_BLOCK = ["run", "design", "block"]
 
 
 def named(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the trials that succeeded with their driver in words."""
     rows = trials[trials["ok"]]
     return rows.assign(driver=rows["place"].map(NAMES).where(rows["replicate"] == 0, AGAIN))
+
+
+def _over_ext4(here: pd.DataFrame) -> pd.DataFrame:
+    """Return the operations of each trial over those of overlay2 on ext4 in its block."""
+    columns = list(OPERATIONS)
+    rows = named(here).set_index(_BLOCK)
+    base = rows.loc[rows["driver"] == BASE, columns]
+    over = rows[columns].astype(float) / base.reindex(rows.index).to_numpy(dtype=float)
+    return over.assign(driver=rows["driver"])
 
 
 def ratios(here: pd.DataFrame) -> pd.DataFrame:
@@ -49,11 +64,7 @@ def ratios(here: pd.DataFrame) -> pd.DataFrame:
         Indexed by driver in the order of `NAMES`, a column per operation; empty where it was
         not measured.
     """
-    columns = list(OPERATIONS)
-    rows = named(here).set_index(_KEY)
-    base = rows.loc[rows["driver"] == BASE, columns]
-    over = rows[columns].astype(float) / base.reindex(rows.index).to_numpy(dtype=float)
-    table = over.assign(driver=rows["driver"]).groupby("driver").median()
+    table = _over_ext4(here).groupby("driver").median()
     order = [name for name in (BASE, AGAIN, *list(NAMES.values())[1:]) if name in table.index]
     return table.loc[order].rename(columns=OPERATIONS).rename_axis(columns=None)
 
@@ -68,26 +79,42 @@ def relative(trials: pd.DataFrame) -> pd.DataFrame:
 def extremes(trials: pd.DataFrame) -> pd.DataFrame:
     """Return for each operation the driver that takes least, and the one that takes most.
 
-    Volumes and what is measured twice are left out.
+    By their ratios to overlay2 on ext4; volumes, what is measured twice and drivers with too few
+    blocks for an interval are left out.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `operation`, `least` and `most` (drivers), `least_value` and `most_value` (medians
-        in s or B), `ratio`.
+        Columns `column`, `operation`, `least` and `most` (drivers), `least_value` and
+        `most_value` (medians in s or B), their `ratio`, and `differ`: whether their intervals
+        are farther apart than that of overlay2 on ext4 against itself reaches.
     """
-    rows = named(trials)
-    rows = rows[~rows["driver"].isin([AGAIN, NAMES[designs.VOLUME]])]
-    medians = rows.groupby("driver")[list(OPERATIONS)].median()
+    medians = named(trials).groupby("driver")[list(OPERATIONS)].median()
+    drivers = dict(iter(_over_ext4(trials).groupby("driver")))
     found = []
     for column, words in OPERATIONS.items():
-        values = medians[column].dropna()
-        if len(values) > 1:
-            least, most = values.idxmin(), values.idxmax()
-            ratio = values[most] / values[least] if values[least] else float("inf")
-            found.append((words, least, values[least], most, values[most], ratio))
-    columns = ["operation", "least", "least_value", "most", "most_value", "ratio"]
-    return pd.DataFrame(found, columns=columns)
+        effects = {name: _effect(rows[column]) for name, rows in drivers.items()}
+        control = effects.pop(AGAIN, None)
+        compared = {name: e for name, e in effects.items() if e and name != NAMES[designs.VOLUME]}
+        if control and len(compared) > 1:
+            least, most = (
+                pick(compared, key=lambda name: compared[name][0]) for pick in (min, max)
+            )
+            (lower, _, high), (upper, low, _) = compared[least], compared[most]
+            differ = low - high > max(control[2], -control[1])
+            ends = least, medians[column][least], most, medians[column][most]
+            found.append((column, words, *ends, math.exp(upper - lower), differ))
+    names = ["least", "least_value", "most", "most_value", "ratio", "differ"]
+    return pd.DataFrame(found, columns=["column", "operation", *names])
+
+
+def _effect(ratios: pd.Series) -> tuple[float, float, float] | None:
+    """Return the log of a ratio with its interval; None for too few, or one that is none."""
+    values = ratios.dropna().to_numpy(dtype=float)
+    if len(values) < stats.MIN_PAIRS or not (np.isfinite(values) & (values > 0)).all():
+        return None
+    estimate, low, high = stats.hodges_lehmann(np.log(values), LEVEL)
+    return float(estimate), float(low), float(high)
 
 
 def steps(first_writes: pd.DataFrame) -> pd.DataFrame:

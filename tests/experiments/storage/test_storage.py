@@ -62,11 +62,17 @@ def test_the_answer_names_the_best_driver_and_the_worst(measured):
     said = storage.answer(rows)
     assert "Ten containers take least room with" in said
     assert "most with vfs (" in said
-    assert "Creating 5,000 small files is fastest with" in said
+    assert "5,000 files is fastest with" in said
     assert "slowest with fuse-overlayfs (" in said
+    alike = "Writing a new file of 100 MB: no driver is found to differ from another."
+    assert alike in said
+    slow = rows.assign(
+        write_s=rows["write_s"].where(rows["place"] != designs.VFS, rows["write_s"] * 2)
+    )
+    assert alike not in storage.answer(slow)
     table = storage.extremes(rows).set_index("operation")
     row = table.loc[tables.OPERATIONS[schema.LARGE]]
-    assert row["ratio"] == pytest.approx(row["most_value"] / row["least_value"])
+    assert row["ratio"] == pytest.approx(row["most_value"] / row["least_value"], rel=0.05)
     assert row["ratio"] > 100
 
 
