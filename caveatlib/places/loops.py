@@ -12,7 +12,6 @@ from pathlib import Path
 
 DEVICES = Path("/sys/block")
 _LOOP_CLR_FD = 0x4C01
-_DELETED = " (deleted)"
 
 
 def attached(folder: Path) -> list[str]:
@@ -21,7 +20,8 @@ def attached(folder: Path) -> list[str]:
     found = []
     for entry in sorted(DEVICES.glob("loop*/loop/backing_file")):
         with contextlib.suppress(OSError):  # detached meanwhile
-            file = os.fsdecode(entry.read_bytes()).removesuffix("\n").removesuffix(_DELETED)
+            # One that was removed meanwhile has " (deleted)" behind its name.
+            file = os.fsdecode(entry.read_bytes()).removesuffix("\n")
             if Path(file).is_relative_to(within):
                 found.append(entry.parts[-3])
     return found
