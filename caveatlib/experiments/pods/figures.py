@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import pandas as pd
 from matplotlib.patches import Rectangle
 
@@ -12,6 +14,8 @@ from caveatlib.experiments.pods.tables import NAMES, matrix, timed
 WORDS = {"yes": "#0072B2", "at times": "#8C6D1F", "no": "#6B7079", "unknown": "#8A8F98"}
 """Of a cell, with its colour."""
 WIDE, HIGH = 0.94, 0.84
+LETTERS = 9
+"""In a line above a column."""
 
 
 @figure_per_machine
@@ -30,7 +34,7 @@ def plot(trials: pd.DataFrame, ax=None):
         told.append(f"{arrangement}, {len(yes)} of {len(words)}: {', '.join(yes) or 'none'}")
     ax.set_xlim(-0.5, max(1, len(table.columns)) - 0.5)
     ax.set_ylim(max(1, len(table)) - 0.5, -0.5)
-    ax.set_xticks(range(len(table.columns)), [str(c).replace(" ", "\n", 1) for c in table.columns])
+    ax.set_xticks(range(len(table.columns)), [fill(str(name), LETTERS) for name in table.columns])
     ax.set_yticks(range(len(table)), list(table.index))
     ax.xaxis.tick_top()
     ax.tick_params(length=0)

@@ -10,9 +10,9 @@ from caveatlib.experiments.pods.designs import ARRANGEMENTS, EVERY, LOOKED
 NAMES = {
     "process": "one container",
     "shared": "shared network",
-    "ipc": "… and shared memory",
+    "ipc": "… and memory",
     "pid": "… and processes",
-    "socket": "… and a socket in a volume",
+    "socket": "… and a socket",
     "pause": "network of a third",
     "bridge": "bridge",
 }

@@ -180,6 +180,12 @@ KNOWN = (
         within=0.15,
     ),
     Known(
+        name="a list is kept to the end of the watch",
+        contrast=stats.Contrast("kept", "kept", _of(REGISTERED, LISTED), None),
+        truth=1.0,
+        within=0,
+    ),
+    Known(
         name=f"share at a barrier, {percent(MOST)}, by Amdahl's law",
         contrast=stats.Contrast("barrier", "share", {"work": "barrier"}, None),
         truth=MOST,

@@ -22,10 +22,13 @@ def plot(trials: pd.DataFrame, ax=None):
 @figure_per_machine
 def plot_lost(trials: pd.DataFrame, ax=None):
     """Draw for how long requests were lost after a kill, one row per way to be found."""
-    return plots.dots(
-        found(trials), "lost_s", by="arm", unit="s", label="From the kill to the last lost request",
+    shown = found(trials)
+    ax = plots.dots(
+        shown, "lost_s", by="arm", unit="s", label="From the kill to the last lost request",
         title="A killed container: for how long requests are still sent to it", ax=ax,
     )  # fmt: skip
+    kept = sorted(shown.loc[shown["kept"] == 1, "arm"].unique())
+    return plots.say(ax, f"Never left while watched: {', '.join(kept)}." if kept else "")
 
 
 @figure_per_machine

@@ -13,7 +13,7 @@ WORKS = ("lock", "barrier", "register")
 NEEDS = {
     "lock": ("throughput_per_s", "p50_s", "p99_s"),
     "barrier": ("throughput_per_s",),
-    "register": ("served_s", "lost_joining", "lost_s", "lost_leaving", "others_lost"),
+    "register": ("served_s", "lost_joining", "lost_s", "lost_leaving", "kept", "others_lost"),
 }
 """Work -> the measures without which its trial has failed."""
 KNOWN_BY = {ETCD: ("expiry_s",), DNS: ("dns_ttl_s",)}
@@ -48,9 +48,12 @@ class Trials(frames.Trials):
     )
     lost_joining: Series[float] = frames.measure("Requests sent to it and lost until then")
     lost_s: Series[float] = frames.measure(
-        "From its kill until the last lost request was due; as long as was watched, on a list", "s"
+        "From its kill until the last lost request was due; at most as long as was watched", "s"
     )
     lost_leaving: Series[float] = frames.measure("Requests sent to it and lost since it served")
+    kept: Series[float] = frames.measure(
+        "1 if requests were still sent to it at the end of the watch, else 0", le=1
+    )
     others_lost: Series[float] = frames.measure("Requests lost that were sent to the other one")
     expiry_s: Series[float] = frames.measure(
         "From the last renewal of the lease until clients were told that it is over", "s"

@@ -10,7 +10,8 @@ from caveatlib.experiments.scaling.fitting import named
 
 WAYS = {LIST: "on a list", ETCD: "etcd, lease of", DNS: "DNS, asked every"}
 SEEN = (
-    "served_s", "lost_joining", "lost_s", "lost_leaving", "others_lost", "expiry_s", "dns_ttl_s",
+    "served_s", "lost_joining", "lost_s", "lost_leaving", "kept", "others_lost", "expiry_s",
+    "dns_ttl_s",
 )  # fmt: skip
 
 
@@ -21,8 +22,12 @@ def loaded(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def found(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials of newcomers, with the way in which they are found as `arm`."""
+    """Return the trials of newcomers, with the way in which they are found as `arm`.
+
+    Where requests were sent to one to the end of the watch, `lost_s` is empty: it was longer.
+    """
     rows = trials[trials["found_by"].isin(list(WAYS))]
+    rows = rows.assign(lost_s=rows["lost_s"].where(rows["kept"] != 1))
     return _with_arm(rows, map(_way, rows["found_by"], rows["ttl_s"]))
 
 

@@ -15,7 +15,8 @@ from caveatlib.places.base import TrialResult
 SERVICE_US = 20_000
 UNITS = 16
 """Work of a batch in requests of `SERVICE_US`: as much as the most replicas do at once."""
-MEASURED_S = 0.8
+MEASURED_S, KEPT_S = 0.8, 0.2
+"""How long replicas are under load; the end of a watch."""
 
 
 def trial(place, conditions: Mapping, *, seed: int) -> TrialResult:
@@ -77,12 +78,14 @@ def told(watched: Watched) -> dict[str, float]:
     first = min(request.answered_s for request in served)
     lost = [request.due_s for request in own if math.isnan(request.answered_s)]
     begun = min(request.due_s for request in served)
+    last = max(request.due_s for request in watched.requests)
     leaving = [due_s for due_s in lost if due_s > begun]
     found = {
         "served_s": first - watched.started_s,
         "lost_joining": float(sum(watched.started_s <= due_s <= begun for due_s in lost)),
         "lost_s": max(0.0, max(leaving, default=0.0) - watched.killed_s),
         "lost_leaving": float(len(leaving)),
+        "kept": float(max(r.due_s for r in own) > last - KEPT_S),
         "others_lost": float(_lost(watched.requests)),
     }
     known = {"expiry_s": watched.expiry_s, "dns_ttl_s": watched.dns_ttl_s}

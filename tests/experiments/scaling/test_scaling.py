@@ -139,6 +139,9 @@ def test_requests_lost_before_and_after_are_told_apart():
     assert found["lost_s"] == pytest.approx(0.495)
     assert (found["lost_joining"], found["lost_leaving"], found["others_lost"]) == (100, 50, 0)
     assert "expiry_s" not in found
+    assert found["kept"] == 0
+    kept = _watched(requests=[*_watched().requests, Request(2.95, True, math.nan)])
+    assert workloads.told(kept)["kept"] == 1
     assert workloads.told(_watched(expiry_s=1.2))["expiry_s"] == 1.2
     with pytest.raises(MeasurementError, match="No request"):
         workloads.told(_watched(requests=[Request(0.0, True, math.nan)]))
@@ -148,7 +151,8 @@ def test_requests_lost_before_and_after_are_told_apart():
 def test_a_trial_without_what_it_is_for_is_refused():
     """A lease whose end was not seen, a rate of nothing, quantiles out of order."""
     row = {"work": "register", "found_by": "etcd", "served_s": 0.3, "lost_joining": 0.0,
-           "lost_s": 0.5, "lost_leaving": 9.0, "others_lost": 0.0, "expiry_s": 1.2}  # fmt: skip
+           "lost_s": 0.5, "lost_leaving": 9.0, "others_lost": 0.0, "kept": 0.0,
+           "expiry_s": 1.2}  # fmt: skip
     row |= dict.fromkeys(["throughput_per_s", "p50_s", "p99_s"], float("nan"))
     scaling.check_row(row)
     with pytest.raises(DataError, match="expiry_s"):
@@ -404,6 +408,7 @@ def test_real_newcomers_are_found_and_left(needed):
             arm.conditions["found_by"]: workloads.trial(place, arm.conditions, seed=1).measures
             for arm in (designs.LISTED, designs.BY_ETCD, designs.BY_DNS)
         }
+    assert [found[way]["kept"] for way in ("list", "etcd", "dns")] == [1, 0, 0]
     assert found["list"]["lost_s"] == pytest.approx(discovery.WATCHED_S, abs=0.3)
     for way in ("etcd", "dns"):
         assert found[way]["lost_s"] < 1.7
