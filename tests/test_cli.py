@@ -249,7 +249,7 @@ def test_report_prints_the_scorecard_of_its_page(run, monkeypatch):
     )  # fmt: skip
     failed = {}
 
-    def write(out, *, source, say):
+    def write(out, *, source, address, say):
         return report.Report(out / "index.html", {}, [entry], failed)
 
     def entries(source):
