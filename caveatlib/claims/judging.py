@@ -229,12 +229,15 @@ class Whole(Decision):
         As `say`, but given the parts' verdicts by id, its own among them.
     labels : mapping
         Part of an id, between its slashes -> words for it in a table.
+    one_suffices : bool
+        Whether it holds as soon as one part does, and fails only if no part can hold.
     """
 
     parts: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     tell: Callable[[Rows, dict[str, Verdict]], str] | None = None
     sum_up: Callable[[Rows, dict[str, Verdict]], str] | None = None
+    one_suffices: bool = False
 
 
 def judge(trials: pd.DataFrame, decisions: Sequence[Decision]) -> Verdicts:
@@ -429,7 +432,9 @@ def _whole(decision: Whole, rows: Rows, parts: dict[str, Verdict], where: dict) 
         first = next(iter(parts.values()))
         return rules.not_measured(decision.claim, first.because, **where)
     words = {v.verdict for v in measured.values()}
-    if MIXED in words or {HOLDS, FAILS} <= words:
+    if decision.one_suffices and HOLDS in words:
+        word = HOLDS
+    elif MIXED in words or (not decision.one_suffices and {HOLDS, FAILS} <= words):
         word = MIXED
     else:
         word = OPEN if OPEN in words else words.pop()

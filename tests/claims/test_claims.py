@@ -203,6 +203,34 @@ def test_the_first_sentence_of_what_is_told_is_the_headline_of_a_whole(told):
     assert found.because == (told or "a: It is; b: It is.")
 
 
+@pytest.mark.parametrize(
+    ("words", "mixed", "one"),
+    [
+        ((HOLDS, FAILS), MIXED, HOLDS),
+        ((HOLDS, OPEN), OPEN, HOLDS),
+        ((FAILS, OPEN), OPEN, OPEN),
+        ((FAILS, FAILS), FAILS, FAILS),
+        ((FAILS, NOT_MEASURED), FAILS, FAILS),
+        ((MIXED, FAILS), MIXED, MIXED),
+    ],
+)
+def test_one_part_may_be_enough(words, mixed, one):
+    """Where one suffices, what does not hold takes nothing away from one that does."""
+    parts = {f"C99/{name}": word for name, word in zip("ab", words, strict=True)}
+    decisions = [
+        claims.Fact(
+            claim=Claim(part, part, "derived", "it", "startup"),
+            readings=(),
+            find=lambda rows, word=word: claims.Finding(word, "It is", "It is so."),
+        )
+        for part, word in parts.items()
+    ]
+    rows = pd.DataFrame({"machine": ["m"], "source": ["live"]})
+    for suffices, word in ((False, mixed), (True, one)):
+        whole = claims.Whole(claim=FAST, parts=tuple(parts), one_suffices=suffices)
+        assert claims.judge(rows, [whole, *decisions])[0].verdict == word
+
+
 @pytest.mark.parametrize("control", [None, null(0.99, 1.01), null(0.8, 1.3)])
 @pytest.mark.parametrize(("low", "high"), [(0.98, 1.09), (0.5, 1.2), (1.0, 1.1)])
 def test_only_what_is_decided_leads_with_a_direction(control, low, high):

@@ -70,6 +70,8 @@ def _rule(decision: claims.Decision) -> str:
             return f"exactly {least:g}"
         ends = {f"at least {least:g}": least, f"at most {most:g}": most}
         return " and ".join(words for words, end in ends.items() if np.isfinite(end)) or "bounds"
+    if isinstance(decision, claims.Whole) and decision.one_suffices:
+        return "at least one"
     return ""
 
 

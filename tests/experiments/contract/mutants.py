@@ -31,6 +31,8 @@ def mutants(rows: pd.DataFrame, decision: claims.Decision) -> Iterator[tuple[str
         yield from _of_fact(decision)
     elif isinstance(decision, claims.Whole):
         yield "a part left out", replace(decision, parts=decision.parts[1:])
+        if not decision.one_suffices:
+            yield "one of them suffices", replace(decision, one_suffices=True)
 
 
 def _of_arms(decision) -> Iterator[tuple[str, object]]:
