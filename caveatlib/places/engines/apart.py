@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from caveatlib.places import leases
@@ -26,7 +26,11 @@ UNSHARE = (
 
 @contextmanager
 def running(
-    argv: Sequence[str], lease: leases.Lease, *, congestion_control: str = ""
+    argv: Sequence[str],
+    lease: leases.Lease,
+    *,
+    congestion_control: str = "",
+    bound: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen]:
     """Start a program; on leaving, end all that runs in its namespaces and wait for it.
 
@@ -37,6 +41,8 @@ def running(
         Its `data` gets the file ``log``; of the host's ``/run`` only its `run` is seen.
     congestion_control : str
         TCP congestion control of the network namespace; empty for the kernel's choice.
+    bound : mapping, optional
+        File of the host -> file that stands in its place in these namespaces alone.
 
     Yields
     ------
@@ -51,6 +57,7 @@ def running(
         "run": str(lease.run),
         "owner": owner,
         "congestion_control": congestion_control,
+        "bound": dict(bound or {}),
     }
     supervised = [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(settings)]
     try:

@@ -71,13 +71,16 @@ class Engine(Connection):
         host : mapping, optional
             Arguments of docker-py's ``create_host_config``: ``runtime``,
             ``cpu_quota``, ``cpu_period``, ``pids_limit``, ``network_mode``,
-            ``sysctls``, ``port_bindings`` (instead of `ports`' bindings) and so on.
+            ``sysctls``, ``port_bindings`` (instead of `ports`' bindings) and so on. What docker-py
+            does not know has the name that the engine's API gives it: ``MaskedPaths``.
         endpoint : mapping, optional
             What the container is called on the network that is its ``network_mode``, as the
             Engine API has it: ``Aliases``, ``IPAMConfig``.
         """
         bindings = dict.fromkeys(ports, ("127.0.0.1",))
-        with_ports: dict[str, Any] = {"port_bindings": bindings, **(host or {})}
+        given: dict[str, Any] = {"port_bindings": bindings, **(host or {})}
+        as_sent = {name: value for name, value in given.items() if name[0].isupper()}
+        with_ports = {name: value for name, value in given.items() if name not in as_sent}
         exposed = list(with_ports["port_bindings"])
         joined = None
         if endpoint:
@@ -90,7 +93,7 @@ class Engine(Connection):
                 list(argv),
                 ports=exposed,
                 labels=belongings.labels(self.run),
-                host_config=self.api.create_host_config(**with_ports),
+                host_config=self.api.create_host_config(**with_ports) | as_sent,
                 networking_config=joined,
                 use_config_proxy=False,
             )
@@ -143,15 +146,22 @@ class Engine(Connection):
             raise EngineError("inspect: the engine told no ports that make sense") from None
 
     def exec(
-        self, container: str, argv: Sequence[str], *, timeout_s: float = CALL_S
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        privileged: bool = False,
+        timeout_s: float = CALL_S,
     ) -> tuple[int, bytes]:
         """Run a command in a running container; return its status and standard output.
 
+        A `privileged` one has every capability; what else confines the container stays.
         `timeout_s` is for the whole command. A command that outlives it goes on.
         """
         with deadline.budgeted(timeout_s) as budget:  # one for all three calls
             try:
-                made = self.call("exec", self.api.exec_create, container, list(argv))
+                create = self.api.exec_create
+                made = self.call("exec", create, container, list(argv), privileged=privileged)
                 name = answers.text(made, "Id")
                 target = f"{self._path('exec', name)}/start"
                 with self._stream("exec", target, b'{"Detach":false,"Tty":false}') as sock:

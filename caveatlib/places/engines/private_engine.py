@@ -35,6 +35,9 @@ PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "unshare", "nsent
 # RFC 2544 sets 198.18.0.0/15 aside for benchmarks, so it meets nobody's network.
 BRIDGE = "198.18.0.1/24"
 POOL = {"base": "198.19.0.0/16", "size": 24}
+REMAPPED, SUBORDINATE = "daemon", (300_000, 65_536)
+"""Whom user namespaces are said to be of, for the engine will not remap root; first id, number."""
+ID_FILES = ("/etc/subuid", "/etc/subgid")
 
 
 @cache
@@ -67,6 +70,7 @@ def private_engine(
     congestion_control: str = "",
     insecure_registries: Sequence[str] = (),
     socket_group: str = "root",
+    user_namespaces: bool = False,
     cap: caps.Cap | None = None,
     disk: disks.Disk | None = None,
 ) -> Iterator[Engine]:
@@ -87,6 +91,9 @@ def private_engine(
         Registries reached without TLS.
     socket_group : str
         Group that may use the engine's socket.
+    user_namespaces : bool
+        Whether containers have user namespaces of their own (``userns-remap``), with the
+        ids from `SUBORDINATE` on, whatever the machine sets aside for that.
     cap : caps.Cap, optional
         What all of its containers together may have; the engine itself lies outside.
     disk : disks.Disk, optional
@@ -120,9 +127,14 @@ def private_engine(
             "group": socket_group,
             **_fixed(lease),
         }
-        (lease.run / "daemon.json").write_text(json.dumps(config))
+        bound: dict[str, str] = {}
         settings = {"userland_proxy": str(userland_proxy).lower()}
-        with _running(lease, congestion_control, disk) as (process, url):
+        if user_namespaces:
+            config["userns-remap"] = REMAPPED
+            bound = _subordinate_ids(lease)
+            settings["user_namespaces"] = "true"
+        (lease.run / "daemon.json").write_text(json.dumps(config))
+        with _running(lease, congestion_control, disk, bound) as (process, url):
             pid = _first_process(process, lease)
             with contextlib.closing(_opened(url, pid, settings, process, lease)) as engine:
                 engine.cgroup = lease.cgroup
@@ -146,6 +158,14 @@ def _fixed(lease: leases.Lease) -> dict:
     }
 
 
+def _subordinate_ids(lease: leases.Lease) -> dict[str, str]:
+    """Write who may use which ids; return which files of the host stand aside for that."""
+    first, number = SUBORDINATE
+    file = lease.run / "subordinate"
+    file.write_text(f"{REMAPPED}:{first}:{number}\n")
+    return dict.fromkeys(ID_FILES, str(file))
+
+
 def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str, dict]:
     if not isinstance(runtimes, Mapping):
         unknown = [name for name in runtimes if name not in runc.RUNTIMES]
@@ -165,7 +185,10 @@ def _programs(runtimes: Mapping[str, Sequence[str]] | Sequence[str]) -> dict[str
 
 @contextmanager
 def _running(
-    lease: leases.Lease, congestion_control: str, disk: disks.Disk | None
+    lease: leases.Lease,
+    congestion_control: str,
+    disk: disks.Disk | None,
+    bound: Mapping[str, str],
 ) -> Iterator[tuple]:
     """Start the supervisor with the engine; on leaving, end both and wait for it."""
     path = lease.run / "docker.sock"
@@ -174,7 +197,7 @@ def _running(
     argv = [programs.need("dockerd"), "--config-file", str(lease.run / "daemon.json")]
     if disk is not None:
         argv = disks.mounted(disk, lease.data / DISK, lease.data / DATA, argv)
-    with apart.running(argv, lease, congestion_control=congestion_control) as process:
+    with apart.running(argv, lease, congestion_control=congestion_control, bound=bound) as process:
         yield process, f"unix://{path}"
 
 

@@ -30,13 +30,16 @@ def main(settings: dict) -> int:
     ----------
     settings : dict
         ``argv`` of the engine, its ``log`` file and ``env``, the ``run``
-        folder that stays visible, ``owner`` (a pidfd), and
-        ``congestion_control`` (empty for the kernel's choice).
+        folder that stays visible, ``owner`` (a pidfd), ``congestion_control``
+        (empty for the kernel's choice), and ``bound``: file of the host -> file
+        that stands in its place here.
     """
     wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     hide_host(settings["run"])
+    for target, source in settings["bound"].items():
+        mount(source, target, None, MS_BIND)
     leave_hybrid_cgroups()
     set_up_loopback()
     if settings["congestion_control"]:
