@@ -31,17 +31,23 @@ FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
 COMPILE_S = 60.0
 
 
-def program(source: Path) -> Artefact:
-    """Return the program that a C file is the whole source of; its name is the file's."""
+def program(source: Path, *headers: Path) -> Artefact:
+    """Return the program that a C file, and the headers it includes, are the source of.
+
+    Its name is the file's. A header that several programs share lies with the instruments.
+    """
     name = source.stem
 
     def recipe() -> dict[str, str]:
         # Not the compiler: a prepared program is good where none is installed.
-        return {"source": source.read_text(), "flags": " ".join(FLAGS), "for": platform.machine()}
+        shared = {header.name: header.read_text() for header in headers}
+        own = {"source": source.read_text(), "flags": " ".join(FLAGS), "for": platform.machine()}
+        return own | shared
 
     def build(out: Path) -> None:
         gcc = programs.need("gcc", "gcc libc6-dev")
-        argv = [gcc, *FLAGS, "-o", str(out / name), str(source)]
+        folders = [f"-I{header.parent}" for header in headers]
+        argv = [gcc, *FLAGS, *folders, "-o", str(out / name), str(source)]
         programs.run(argv, timeout_s=COMPILE_S, what=f"gcc {source.name}")
 
     return Artefact(f"program-{name}", f"The program {name!r}", recipe, build, disk_bytes=1_000_000)

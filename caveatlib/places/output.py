@@ -62,6 +62,28 @@ def text_to_end(file: int, timeout_s: float) -> str:
     return text.decode(errors="replace")
 
 
+def numbers(text: str, *, columns: int, of: str) -> list[list[float]]:
+    """Return the numbers of the lines that begin with "= ", whatever an engine puts before them.
+
+    Parameters
+    ----------
+    text : str
+    columns : int
+        How many each line must have.
+    of : str
+        The program, for the error.
+
+    Raises
+    ------
+    MeasurementError
+        If there are none, or not so many in each: what the program said of a failure.
+    """
+    rows = [line.split() for line in re.findall(r"= ([-+.e\d ]+)\n", text)]
+    if not rows or {len(row) for row in rows} != {columns}:
+        raise MeasurementError(f"{of}: {text[-80:]!r}.")
+    return [[float(word) for word in row] for row in rows]
+
+
 def _line(wanted: str, text: bytes) -> re.Match | None:
     # Firmware and kernel may have left something on the same line.
     return re.search(re.escape(wanted).encode() + rb"\r?\n", text)

@@ -33,11 +33,12 @@ from caveatlib.experiments.platform.places import PLACES, SYSCALLS
 from caveatlib.experiments.platform.schema import Trials, check_row
 from caveatlib.experiments.platform.tables import coverage
 from caveatlib.experiments.platform.workloads import trial
+from caveatlib.instruments.calls import CALLS
 
 QUESTION = "Which system calls does gVisor have, and what does one cost?"
 SESSIONS = 6
 VERDICT_S = 240
-ARTEFACTS = (SYSCALLS,)
+ARTEFACTS = (SYSCALLS, CALLS)
 
 __all__ = [
     "ARTEFACTS",

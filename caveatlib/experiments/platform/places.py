@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from caveatlib.errors import FAILURES
+from caveatlib.instruments import calls
 from caveatlib.places import cache, compiled, runc
 from caveatlib.places.base import Capability
 from caveatlib.places.engines.containers import EnginePlace
@@ -19,7 +20,7 @@ from caveatlib.places.spec import Spec
 from caveatlib.support import programs
 from caveatlib.support.privacy import scrub
 
-SYSCALLS = compiled.program(Path(__file__).with_name("syscalls.c"))
+SYSCALLS = compiled.program(Path(__file__).with_name("syscalls.c"), calls.APART)
 MACHINE = "x86_64"
 """Numbers of system calls differ between architectures; `calls.csv` has those of this one."""
 TRACE_S = 60.0
@@ -103,7 +104,11 @@ def probe_strace() -> Capability:
     return Capability("strace", True, "watches a program")
 
 
-_NEEDS = (probe_machine, partial(compiled.probe, SYSCALLS))
+_NEEDS = (
+    probe_machine,
+    partial(compiled.probe, SYSCALLS),
+    partial(compiled.probe, calls.CALLS),
+)
 
 
 def _docker(runtime: str) -> Spec:

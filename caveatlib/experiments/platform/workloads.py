@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import errno
-import re
 from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.platform.places import SYSCALLS
+from caveatlib.instruments import calls
 from caveatlib.places.base import Instance, TrialResult, Workload
-from caveatlib.places.output import text_before
+from caveatlib.places.output import numbers, text_before
 
 LAST = 462
 SWEEP_S, COST_S = 120.0, 60.0
@@ -38,17 +38,21 @@ def trial(place, conditions: dict, *, seed: int) -> TrialResult:
     task = conditions["task"]
     if task == "trace":
         return TrialResult({"named": _joined(place.calls(conditions["program"]))})
-    script = f"syscalls sweep 0 {LAST}" if task == "sweep" else f"syscalls cost {COUNT}"
-    instance = place.create(Workload(f"{script}; echo over", programs=(SYSCALLS,)))
+    sweeps = task == "sweep"
+    script = f"syscalls 0 {LAST}" if sweeps else f"calls {COUNT}"
+    program = SYSCALLS if sweeps else calls.CALLS
+    instance = place.create(Workload(f"{script}; echo over", programs=(program,)))
     try:
         instance.start()
-        return TrialResult(_swept(instance) if task == "sweep" else _timed(instance))
+        if sweeps:
+            return TrialResult(_swept(instance))
+        return TrialResult(calls.costs(text_before(instance.output, "over", COST_S)))
     finally:
         instance.remove()
 
 
 def _swept(instance: Instance) -> dict[str, object]:
-    answers = _numbers(text_before(instance.output, "over", SWEEP_S), columns=4)
+    answers = numbers(text_before(instance.output, "over", SWEEP_S), columns=4, of="syscalls")
     found = {int(number): set(said) for number, *said in answers}
     if lacking := names().keys() - found.keys():
         raise MeasurementError(f"{len(lacking)} system calls were not tried, {min(lacking)} first.")
@@ -59,25 +63,6 @@ def _swept(instance: Instance) -> dict[str, object]:
         "absent": len(gone & names().keys()),
         "unassigned_absent_share": len(gone.intersection(UNASSIGNED)) / len(UNASSIGNED),
     }
-
-
-def _timed(instance: Instance) -> dict[str, object]:
-    ((getppid_s, open_s),) = _numbers(text_before(instance.output, "over", COST_S), columns=2)
-    return {"getppid_s": getppid_s, "open_s": open_s}
-
-
-def _numbers(text: str, *, columns: int) -> list[list[float]]:
-    """Return the numbers of the lines that begin with "= ", whatever an engine puts before them.
-
-    Raises
-    ------
-    MeasurementError
-        If there are none, or not so many in each: what the program said of a failure.
-    """
-    rows = [line.split() for line in re.findall(r"= ([-+.e\d ]+)\n", text)]
-    if not rows or {len(row) for row in rows} != {columns}:
-        raise MeasurementError(f"syscalls: {text[-80:]!r}.")
-    return [[float(word) for word in row] for row in rows]
 
 
 def _joined(found) -> str:

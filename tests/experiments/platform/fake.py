@@ -29,7 +29,7 @@ class FakeCalls(FakePlace):
         return instance
 
     def _said(self, script: str) -> bytes:
-        if " cost " in script:
+        if script.startswith("calls "):
             cost = COST_S[self.name] * (1 + self.created % 5 / 500)
             lines = [f"= {cost:.9g} {5 * cost:.9g}\n"]
         else:

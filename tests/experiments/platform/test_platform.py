@@ -8,6 +8,7 @@ from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import platform
 from caveatlib.experiments.platform import claims as stated
 from caveatlib.experiments.platform import places, tables, workloads
+from caveatlib.instruments import calls
 from caveatlib.places.spec import opened
 
 pytestmark = pytest.mark.beside
@@ -62,10 +63,10 @@ def test_what_is_no_answer_is_refused():
         "= 1 2\n= 1\n",
         "cannot become nobody: Operation not permitted\n",
     ):
-        with pytest.raises(MeasurementError, match="syscalls: "):
-            workloads._numbers(text, columns=2)
+        with pytest.raises(MeasurementError, match="calls: "):
+            calls.costs(text)
     head = "\x01\x00\x00\x00\x00\x00\x00\x1d"
-    assert workloads._numbers(f"{head}= 1e-07 2\n", columns=2) == [[1e-7, 2.0]]
+    assert calls.costs(f"{head}= 1e-07 2\n") == {"getppid_s": 1e-7, "open_s": 2.0}
 
 
 @pytest.mark.parametrize(
