@@ -51,6 +51,31 @@ def text_before(file: int, line: str, timeout_s: float) -> str:
     return text[: found.start()].decode(errors="replace")
 
 
+def first_and_rest(file: int, first: str, last: str, timeout_s: float) -> tuple[float, str]:
+    """Read until a line has come; return when an earlier one came, and all that was before it.
+
+    Returns
+    -------
+    came : float
+        `time.monotonic` at the read that completed the line `first`.
+    text : str
+        What was written before the line `last`.
+
+    Raises
+    ------
+    DeadlineExceeded, MeasurementError
+        As `await_lines`; also if `first` is not among what came.
+    """
+    deadline, text, came = time.monotonic() + timeout_s, b"", 0.0
+    while (found := _line(last, text)) is None:
+        text += _more(file, last, deadline, timeout_s)
+        if not came and _line(first, text):
+            came = time.monotonic()
+    if not came:
+        raise MeasurementError(f"No {first!r} before {last!r}.")
+    return came, text[: found.start()].decode(errors="replace")
+
+
 def text_to_end(file: int, timeout_s: float) -> str:
     """Read from a file descriptor until its end, or until the time is over; return it all."""
     deadline, text = time.monotonic() + timeout_s, b""

@@ -44,6 +44,24 @@ def test_a_program_is_built_once_and_needs_nothing(greet, tmp_path):
     shutil.rmtree(path.parent)
 
 
+def test_a_header_is_part_of_the_source(tmp_path, require):
+    """It is found, and another header is another program."""
+    require("gcc")
+    source, header = tmp_path / "greet-for-a-test.c", tmp_path / "words.h"
+    include = '#include "words.h"\n'
+    source.write_text(include + GREET.replace('"compiled"', "WORDS"))
+    header.write_text('#define WORDS "shared"\n')
+    artefact = compiled.program(source, header)
+    try:
+        assert programs.run([str(compiled.path(artefact))]) == "shared\n"
+        before = cache.checksum(artefact)
+        header.write_text('#define WORDS "other"\n')
+        assert cache.checksum(artefact) != before
+        assert programs.run([str(compiled.path(artefact))]) == "other\n"
+    finally:
+        shutil.rmtree(cache.path(artefact), ignore_errors=True)
+
+
 def test_what_does_not_compile_says_where(tmp_path, monkeypatch, require):
     """A warning is an error, and the compiler's words are told; nothing is kept."""
     require("gcc")

@@ -180,6 +180,38 @@ def test_host_settings(engine):
         instance.remove()
 
 
+def test_a_privileged_command_has_all_capabilities_and_the_same_filter(engine):
+    """And what docker-py does not know arrives in the container as the API calls it."""
+    status = ["grep", "-E", "CapEff|Seccomp:", "/proc/self/status"]
+    bare = {"MaskedPaths": [], "ReadonlyPaths": []}
+    instance = EnginePlace(engine, host=bare).create(Workload("sleep 100"))
+    try:
+        instance.start()
+        usual, free = (engine.exec(instance.id, status, privileged=p)[1] for p in (False, True))
+        masked = 'echo 1 >/proc/sys/net/ipv4/ip_forward && [ -n "$(cat /proc/timer_list)" ]'
+        assert engine.exec(instance.id, ["sh", "-c", masked])[0] == 0
+    finally:
+        instance.remove()
+    assert usual != free
+    assert usual.splitlines()[1] == free.splitlines()[1] == b"Seccomp:\t2"
+    assert bin(int(free.split()[1], 16)).count("1") > bin(int(usual.split()[1], 16)).count("1")
+
+
+def test_user_namespaces(require):
+    """Root in a container is another user outside; the machine's own files stay as they are."""
+    require("private-engine")
+    files = [Path(file) for file in private_engine.ID_FILES]
+    before = [file.read_bytes() for file in files]
+    with private_engine.private_engine(user_namespaces=True) as engine:
+        assert "name=userns" in engine.info()["SecurityOptions"]
+        instance = EnginePlace(engine).create(Workload("sleep 100"))
+        instance.start()
+        _, said = engine.exec(instance.id, ["cat", "/proc/self/uid_map"])
+        instance.remove()
+    assert tuple(map(int, said.split()[1:])) == private_engine.SUBORDINATE
+    assert [file.read_bytes() for file in files] == before
+
+
 @pytest.mark.parametrize("limit", [5, 40])
 def test_pids_limit_gives_exactly_so_many_tasks(engine, limit, bars):
     """Forking until the kernel refuses, a container sees as many processes as its limit says."""

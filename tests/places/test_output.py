@@ -7,7 +7,7 @@ import time
 import pytest
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
-from caveatlib.places.output import await_lines, text_before, text_to_end
+from caveatlib.places.output import await_lines, first_and_rest, text_before, text_to_end
 
 pytestmark = pytest.mark.beside
 
@@ -40,6 +40,26 @@ def test_text_before_a_line(pipe):
     writer.start()
     assert text_before(pipe[0], "done", 5) == "a 1\nb 2\nfirmware"
     writer.join()
+
+
+def test_a_first_line_s_time_and_all_the_rest(pipe):
+    """What comes in the same read as the first line is not lost; without it there is no time."""
+    os.write(pipe[1], b"on\n= 1")
+
+    def later():
+        time.sleep(0.05)
+        os.write(pipe[1], b" 2\nover\n")
+
+    begun = time.monotonic()
+    writer = threading.Thread(target=later)
+    writer.start()
+    came, text = first_and_rest(pipe[0], "on", "over", 5)
+    writer.join()
+    assert text == "on\n= 1 2\n"
+    assert 0 <= came - begun < 0.05
+    os.write(pipe[1], b"over\n")
+    with pytest.raises(MeasurementError, match="No 'on' before 'over'"):
+        first_and_rest(pipe[0], "on", "over", 5)
 
 
 def test_a_line_that_does_not_come(pipe):

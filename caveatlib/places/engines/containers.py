@@ -50,6 +50,18 @@ class EnginePlace:
 
     def create(self, workload: Workload) -> EngineInstance:
         """Create the container and attach to its output."""
+        container, port = self._created(workload)
+        try:
+            return EngineInstance(self._engine, container, port)
+        except BaseException:
+            self._engine.remove(container)
+            raise
+
+    def create_unheard(self, workload: Workload) -> str:
+        """Create the container and return its id; nothing but its logger reads its output."""
+        return self._created(workload)[0]
+
+    def _created(self, workload: Workload) -> tuple[str, int]:
         argv, host, port = ["/bin/sh", "-c", workload.script], self._host, 0
         if workload.port:
             # Chosen here and not by the engine, so that a client may knock before the start.
@@ -60,10 +72,10 @@ class EnginePlace:
             if workload.programs:
                 put = self._engine.api.put_archive
                 self._engine.call("put", put, container, "/bin", _packed(workload.programs))
-            return EngineInstance(self._engine, container, port)
         except BaseException:
             self._engine.remove(container)
             raise
+        return container, port
 
     def _free_port(self) -> int:
         pid = self._engine.pid
