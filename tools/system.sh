@@ -22,6 +22,7 @@ wanted=(
     cosign=cosign gpg=gnupg chromium=chromium gcc=gcc strace=strace hyperfine=hyperfine
     haveged=haveged mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs fuse-overlayfs=fuse-overlayfs
     haproxy=haproxy etcd=etcd-server runsv=runit
+    apparmor_parser=apparmor
 )
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.

@@ -5,6 +5,7 @@ from types import ModuleType
 from caveatlib import store
 from caveatlib.errors import UsageError
 from caveatlib.experiments import (
+    defaults,
     entropy,
     kernel,
     layers,
@@ -30,6 +31,7 @@ ALL: tuple[ModuleType, ...] = (
     entropy,
     platform,
     trust,
+    defaults,
     storage,
     recovery,
     pods,

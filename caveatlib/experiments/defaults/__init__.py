@@ -1,0 +1,80 @@
+"""What do Docker's defaults stop, and what do they cost?
+
+The claims (11 April 2016): "User Namespaces, Seccomp and AppArmor profiles", and "careful study of
+the docker defaults is required to ensure the optimal configuration for your environment and
+use-case". A static program tries 54 operations, with arguments that change nothing or are wrong
+only after the permission has been checked: in a container with Docker's defaults, with each
+mechanism off alone, with several off, in a privileged one, and as root without a container. So
+each refusal is the kernel's, or that of a mechanism alone, or of several of which each is enough.
+What `docker info` claims is laid beside what a container sees of itself. In guests, whose kernel
+has AppArmor, runc runs what Docker told it here. Then the prices: a system call, opening a file, a
+start, a line logged and its bytes, a round trip, closing all descriptors, each by default and with
+what stands against it; all containers are started afresh for each trial, so a block is the unit of
+replication.
+
+What would mislead you: "capabilities off" by ``--cap-add`` is not one mechanism, for Docker widens
+the filter with them (hence a privileged command in a container that has the filter of few); an
+operation with a wrong argument may be refused for that before anybody asks who may; what the
+kernel lacks looks like a refusal (hence root without a container); an allowed operation in a
+container need not reach beyond it; a list of operations is ours, and what is refused on it counts
+as much as what nobody needs; a host's network is cheaper and isolates nothing; a log driver that
+compresses answers `docker logs` more slowly; round trips are of two containers on one CPU, where
+no sleeping CPU is woken; and where a guest is emulated its answers count, not its times.
+"""
+
+from __future__ import annotations
+
+from caveatlib.experiments.defaults.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.defaults.claims import NAME
+from caveatlib.experiments.defaults.decisions import DECISIONS, answer
+from caveatlib.experiments.defaults.designs import DESIGNS
+from caveatlib.experiments.defaults.figures import plot, plot_matrix
+from caveatlib.experiments.defaults.highlights import highlights
+from caveatlib.experiments.defaults.places import ARTEFACTS, PLACES
+from caveatlib.experiments.defaults.schema import Trials, check, check_row
+from caveatlib.experiments.defaults.tables import (
+    beside,
+    costs,
+    doubts,
+    logs,
+    matrix,
+    seen,
+    stops,
+    summarize,
+)
+from caveatlib.experiments.defaults.workloads import trial
+
+QUESTION = "What do Docker's defaults stop, and what do they cost?"
+VERDICT_S = 120
+DISK_BYTES = 800 * 2**20
+"""Two engines, and 100 MB logged as JSON."""
+
+__all__ = [
+    "ARTEFACTS",
+    "CONTROLS",
+    "DECISIONS",
+    "DESIGNS",
+    "DISK_BYTES",
+    "KNOWN",
+    "NAME",
+    "PLACES",
+    "QUESTION",
+    "VERDICT_S",
+    "Trials",
+    "answer",
+    "beside",
+    "calibrate",
+    "check",
+    "check_row",
+    "costs",
+    "doubts",
+    "highlights",
+    "logs",
+    "matrix",
+    "plot",
+    "plot_matrix",
+    "seen",
+    "stops",
+    "summarize",
+    "trial",
+]

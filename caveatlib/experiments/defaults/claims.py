@@ -1,0 +1,190 @@
+"""The claims of `defaults`, and what decides each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from caveatlib.claims import Claim, from_ledger
+from caveatlib.experiments.defaults.designs import (
+    CALLS,
+    CLOSE,
+    DEFAULTS,
+    FEW_FILES,
+    HOST_NETWORK,
+    LINES,
+    LOCAL_LOG,
+    LOG,
+    NETWORK,
+    PACKAGED_FILES,
+    WITHOUT_FILTER,
+)
+
+NAME = "defaults"
+DEAR = 1.1
+"""Ours: a default that makes something this many times as dear costs something."""
+PERCENT = (DEAR - 1) * 100
+
+PROTECTED = from_ledger(
+    "C16",
+    decides="for user namespaces, seccomp and AppArmor, whether each is on by default and alone "
+    "stops something that a container could do otherwise; mixed if some do and others do not",
+)
+_STOPS = (
+    "operations of our list that are refused by default, are not refused with {} alone off, and "
+    "that a privileged container may do; holds if it is on by default and there is at least one"
+)
+
+
+def _part(of: Claim, part: str, text: str, decides: str) -> Claim:
+    return Claim(f"{of.id}/{part}", text, "derived", decides, NAME)
+
+
+SECCOMP = _part(
+    PROTECTED,
+    "seccomp",
+    "a seccomp filter is on by default and stops something that nothing else stops",
+    _STOPS.format("the filter"),
+)
+USER_NAMESPACES = _part(
+    PROTECTED,
+    "user-namespaces",
+    "a container has a user namespace by default, and it stops something that nothing else stops",
+    "whether root in a container is another user outside, and operations that are refused where "
+    "it is (userns-remap) and allowed where it is not; holds if it is so by default and there is "
+    "at least one",
+)
+APPARMOR = _part(
+    PROTECTED,
+    "apparmor",
+    "an AppArmor profile is on by default and stops something that nothing else stops",
+    _STOPS.format("the profile"),
+)
+IN_GUEST = _part(
+    PROTECTED,
+    "apparmor-guest",
+    "in a kernel that has AppArmor, Docker's profile stops something that nothing else stops",
+    _STOPS.format("the profile") + "; in a guest, a container of runc as Docker tells it, with "
+    "the profile that dockerd holds",
+)
+
+STUDIED = from_ledger(
+    "C19",
+    decides="its parts, each a default against what stands against it; holds if at least one "
+    f"default makes something usual more than {PERCENT:.0f} % dearer (ours)",
+)
+
+
+class Price(NamedTuple):
+    """A default, what it is laid against, and what is measured.
+
+    Attributes
+    ----------
+    task, default, other : str
+        Arms: a task, and the two settings.
+    lines : int
+    measure : str
+        Column; more of it is dearer.
+    label : str
+        What is compared, default first.
+    says : str
+        A sentence's beginning, of which the ratio is the end.
+    """
+
+    task: str
+    default: str
+    other: str
+    lines: int
+    measure: str
+    label: str
+    says: str
+
+
+PRICES = {
+    "log-time": Price(
+        LOG, DEFAULTS, LOCAL_LOG, LINES, "line_s",
+        "a line logged, json-file over local",
+        "writing a line to the log, compared with the log driver 'local'",
+    ),
+    "log-disk": Price(
+        LOG, DEFAULTS, LOCAL_LOG, LINES, "log_bytes",
+        "log on the disk, json-file over local",
+        "the log on the disk, compared with the log driver 'local'",
+    ),
+    "round-trip": Price(
+        NETWORK, DEFAULTS, HOST_NETWORK, 0, "round_trip_s",
+        "a round trip, bridge over host network",
+        "a round trip between containers, compared with the host's network",
+    ),
+    "network-start": Price(
+        NETWORK, DEFAULTS, HOST_NETWORK, 0, "first_output_s",
+        "a start, bridge over host network",
+        "a start, compared with the host's network",
+    ),
+    "filter-call": Price(
+        CALLS, DEFAULTS, WITHOUT_FILTER, 0, "getppid_s",
+        "a getppid, seccomp filter over none",
+        "a system call, compared with no seccomp filter",
+    ),
+    "filter-open": Price(
+        CALLS, DEFAULTS, WITHOUT_FILTER, 0, "open_s",
+        "opening a file, seccomp filter over none",
+        "opening a file, compared with no seccomp filter",
+    ),
+    "filter-start": Price(
+        CALLS, DEFAULTS, WITHOUT_FILTER, 0, "first_output_s",
+        "a start, seccomp filter over none",
+        "a start, compared with no seccomp filter",
+    ),
+    "open-files": Price(
+        CLOSE, PACKAGED_FILES, FEW_FILES, 0, "close_all_s",
+        "closing all descriptors, packaged limit over 1024",
+        "closing every descriptor, compared with a limit of 1024 open files",
+    ),
+}  # fmt: skip
+"""Part of C19 -> what is compared."""
+COSTS = {
+    part: _part(
+        STUDIED,
+        part,
+        f"by default more is paid for {price.says}",
+        f"{price.label}, ratio above {DEAR:g} (ours); the A/A control is the default twice",
+    )
+    for part, price in PRICES.items()
+}
+
+TOLD = Claim(
+    "defaults-info",
+    "docker info tells which of seccomp, user namespaces and AppArmor a container has",
+    "ours",
+    "what it names beside what a container sees of itself, with user namespaces and without; "
+    "holds if they agree",
+    NAME,
+)
+SETUID = Claim(
+    "defaults-setuid",
+    "by default a setuid program gives root's rights in a container, with no-new-privileges not",
+    "ours",
+    "the effective user of a setuid program that nobody starts",
+    NAME,
+)
+ZOMBIES = Claim(
+    "defaults-init",
+    "by default a container keeps its zombies, with --init it does not",
+    "ours",
+    "zombies left of five orphans, where the first process is one that waits for nobody",
+    NAME,
+)
+FOUND = Claim(
+    "defaults-names",
+    "by default containers do not find each other by name, on a network with a name they do",
+    "ours",
+    "whether a neighbour's name is resolved to its address",
+    NAME,
+)
+KEPT = Claim(
+    "defaults-logs",
+    "by default all that a container ever wrote stays on the disk",
+    "ours",
+    "size and number of the log's files after 100 MB; holds if one file has it all",
+    NAME,
+)

@@ -1,0 +1,190 @@
+"""What decides the claims of `defaults`, its controls, and the answer in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pandas as pd
+
+from caveatlib import claims, stats
+from caveatlib.claims import DECIDED, FAILS, HOLDS, Effect, Fact, Finding, Reading, Verdict, Whole
+from caveatlib.experiments.defaults import claims as stated
+from caveatlib.experiments.defaults import designs, facts
+from caveatlib.experiments.defaults.claims import COSTS, DEAR, PERCENT, PRICES, Price
+from caveatlib.experiments.defaults.designs import CALLS
+from caveatlib.experiments.kit.sentences import listed, per_machine
+from caveatlib.support.quantities import format_quantity
+
+Rows = pd.DataFrame
+LABELS = {
+    "seccomp": "seccomp",
+    "user-namespaces": "user namespaces",
+    "apparmor": "AppArmor",
+    "apparmor-guest": "AppArmor, in a guest",
+    **{part: price.label for part, price in PRICES.items()},
+}
+CHEAP = {"a getppid": "getppid_s", "opening a file": "open_s", "a start": "first_output_s"}
+
+
+def contrast(price: Price, *, again: bool = False) -> stats.Contrast:
+    """Return a default over what stands against it; or, for the A/A control, over itself."""
+    arms = {
+        setting: designs.where(price.task, setting, lines=price.lines)
+        for setting in (price.default, price.other)
+    }
+    if again:
+        twice = designs.where(price.task, price.default, lines=price.lines, replicate=1)
+        name = f"{price.task}, the default twice: {price.measure.rpartition('_')[0]}"
+        return stats.Contrast(name, price.measure, twice, arms[price.default])
+    return stats.Contrast(
+        price.label, price.measure, arms[price.default], arms[price.other], threshold=DEAR
+    )
+
+
+def times(ratio: float) -> str:
+    """Return a ratio as it is read: ``"1.4 times"``."""
+    return f"{ratio:.2f} times" if ratio < 2 else f"{ratio:.3g} times"
+
+
+def _price_said(here: Rows, verdict: Verdict, *, price: Price) -> str:
+    if verdict.verdict not in (HOLDS, FAILS):
+        return ""
+    unit = "B" if price.measure.endswith("_bytes") else "s"
+    compared = contrast(price)
+    values = [
+        claims.values_of(here, where, price.measure).median()
+        for where in (compared.arm, compared.baseline)
+    ]
+    by_default, other = (format_quantity(value, unit) for value in values)
+    what = f"{price.label[0].upper()}{price.label[1:]}"
+    return f"{what}: {times(verdict.effect)} as much, {by_default} against {other}."
+
+
+def _fewer(here: Rows, verdict: Verdict) -> str:
+    """Say where the package's limit on open files is more than could be measured."""
+    packaged = designs.where(designs.CLOSE, designs.PACKAGED_FILES)
+    most, stated_limit = (
+        claims.values_of(here, packaged, name).max() for name in ("open_files", "packaged_files")
+    )
+    if not most < stated_limit:
+        return ""
+    return (
+        f"This machine allows {most:,.0f} open files; at the package's limit of "
+        f"{stated_limit:,.0f} it is more."
+    )
+
+
+def _cost(part: str, price: Price) -> Effect:
+    return Effect(
+        claim=COSTS[part],
+        contrast=contrast(price),
+        direction="greater",
+        words=("Dearer", "Cheaper"),
+        null=contrast(price, again=True),
+        label=price.label,
+        say=partial(_price_said, price=price),
+        qualify=_fewer if price.task == designs.CLOSE else None,
+    )
+
+
+def _headline(here: Rows, verdict: Verdict) -> str:
+    return f"{verdict.headline}." if verdict.verdict in DECIDED else ""
+
+
+def _takes(here: Rows, verdict: Verdict, *, on: Mapping, off: Mapping) -> str:
+    """Say what a mechanism costs, in medians; the ratios are judged elsewhere, if at all."""
+    said = []
+    for what, measure in CHEAP.items():
+        values = [claims.values_of(here, where, measure).median() for where in (on, off)]
+        if pd.isna(values).any():
+            return ""
+        with_it, without = (format_quantity(value, "s") for value in values)
+        said.append(f"{what} takes {with_it} with it and {without} without")
+    return f"Medians: {listed(said)}."
+
+
+def _fact(
+    claim: claims.Claim,
+    readings: tuple[Reading, ...],
+    find: Callable[[Rows], Finding],
+    label: str,
+    **more,
+) -> Fact:
+    return Fact(claim=claim, readings=readings, find=find, say=_headline, label=label, **more)
+
+
+def _protected(here: Rows, parts: Mapping[str, Verdict]) -> str:
+    named = (stated.SECCOMP, stated.USER_NAMESPACES, stated.APPARMOR, stated.IN_GUEST)
+    said = (parts[claim.id] for claim in named)
+    return " ".join(f"{v.headline}." for v in said if v.verdict in DECIDED)
+
+
+def _studied(here: Rows, parts: Mapping[str, Verdict]) -> str:
+    found = {part: parts[claim.id] for part, claim in COSTS.items()}
+    dear = [p for p, v in found.items() if v.verdict == HOLDS]
+    cheap = [p for p, v in found.items() if v.verdict == FAILS]
+    said = []
+    if dear:
+        priced = [f"{PRICES[p].says} ({times(found[p].effect)})" for p in dear]
+        said.append(f"More than {PERCENT:.0f} % dearer by default: {'; '.join(priced)}.")
+    if cheap:
+        said.append(f"Not: {'; '.join(PRICES[p].says for p in cheap)}.")
+    return " ".join(said)
+
+
+PARTS = (
+    _fact(
+        stated.SECCOMP,
+        facts.BY_SECCOMP,
+        facts.by_seccomp,
+        "the seccomp filter",
+        qualify=partial(
+            _takes, on=designs.where(CALLS), off=designs.where(CALLS, designs.WITHOUT_FILTER)
+        ),
+    ),
+    _fact(
+        stated.USER_NAMESPACES,
+        facts.BY_USER_NAMESPACES,
+        facts.by_user_namespaces,
+        "user namespaces",
+        qualify=partial(
+            _takes, on=designs.where(CALLS, place=designs.USERNS), off=designs.where(CALLS)
+        ),
+    ),
+    _fact(stated.APPARMOR, facts.BY_APPARMOR, facts.by_apparmor, "the AppArmor profile"),
+    _fact(stated.IN_GUEST, facts.BY_PROFILE, facts.by_profile, "the profile, in a guest"),
+)
+DECISIONS = (
+    Whole(
+        claim=stated.PROTECTED,
+        parts=tuple(part.claim.id for part in PARTS),
+        labels=LABELS,
+        sum_up=_protected,
+        label="what confines a container by default",
+    ),
+    *PARTS,
+    Whole(
+        claim=stated.STUDIED,
+        parts=tuple(claim.id for claim in COSTS.values()),
+        labels=LABELS,
+        sum_up=_studied,
+        one_suffices=True,
+        label="what a default costs",
+    ),
+    *(_cost(part, price) for part, price in PRICES.items()),
+    _fact(stated.TOLD, facts.CLAIMED, facts.told_truly, "docker info"),
+    _fact(stated.SETUID, facts.RAISED, facts.raised, "a setuid program"),
+    _fact(stated.ZOMBIES, facts.REAPED, facts.reaped, "zombies"),
+    _fact(stated.FOUND, facts.RESOLVED, facts.resolved, "neighbours' names"),
+    _fact(stated.KEPT, facts.KEPT, facts.kept, "100 MB of log"),
+)
+
+
+@per_machine
+def answer(trials: Rows) -> str:
+    """Say what the trials of each machine show."""
+    whole = (stated.PROTECTED, stated.STUDIED)
+    found = {v.claim: v for v in claims.judge(trials, DECISIONS)}
+    said = [found[claim.id] for claim in whole if claim.id in found]
+    return " ".join(v.sentence for v in said if v.n)

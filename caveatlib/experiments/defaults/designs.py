@@ -1,0 +1,110 @@
+"""What `defaults` compares: a container as Docker starts it, and one with something otherwise."""
+
+from __future__ import annotations
+
+from caveatlib.measuring.designs import Arm, Design
+
+DOCKER, USERNS, APPARMOR_OFF, GUEST = "docker", "docker-userns", "docker-apparmor-off", "guest"
+"""An engine; one with user namespaces; one where the kernel has AppArmor; guests that have it."""
+
+PROBE, CALLS, LOG = "probe", "calls", "log"
+NETWORK, CLOSE, REAP, NAMES = "network", "close", "reap", "names"
+TASKS = (PROBE, CALLS, LOG, NETWORK, CLOSE, REAP, NAMES)
+
+DEFAULTS, PRIVILEGED, NO_CONTAINER = "defaults", "privileged", "no-container"
+WITHOUT_FILTER, WITHOUT_APPARMOR = "without-filter", "without-apparmor"
+APPARMOR_ONLY = "apparmor-only"
+ALL_CAPABILITIES, CAP_ADD_ALL = "all-capabilities", "cap-add-all"
+NEITHER, UNMASKED, ALL_DEVICES = "neither-filter-nor-capabilities", "unmasked", "all-devices"
+ALL_OFF, NO_NEW = "all-off", "no-new-privileges"
+LOCAL_LOG, NO_LOG = "local-log", "no-log"
+HOST_NETWORK, NAMED_NETWORK = "host-network", "named-network"
+PACKAGED_FILES, FEW_FILES, INIT = "packaged-files", "few-files", "init"
+
+PROBED = (
+    DEFAULTS,
+    WITHOUT_FILTER,
+    ALL_CAPABILITIES,
+    CAP_ADD_ALL,
+    NEITHER,
+    UNMASKED,
+    ALL_DEVICES,
+    ALL_OFF,
+    NO_NEW,
+    PRIVILEGED,
+    NO_CONTAINER,
+)
+GUEST_PROBED = (DEFAULTS, WITHOUT_APPARMOR, APPARMOR_ONLY, PRIVILEGED, NO_CONTAINER)
+OTHERS = (LOCAL_LOG, NO_LOG, HOST_NETWORK, NAMED_NETWORK, PACKAGED_FILES, FEW_FILES, INIT)
+SETTINGS = tuple(dict.fromkeys((*PROBED, *GUEST_PROBED, *OTHERS)))
+MECHANISMS = {
+    "seccomp": (DOCKER, WITHOUT_FILTER),
+    "capabilities": (DOCKER, ALL_CAPABILITIES),
+    "masked paths": (DOCKER, UNMASKED),
+    "device list": (DOCKER, ALL_DEVICES),
+    "AppArmor": (APPARMOR_OFF, WITHOUT_APPARMOR),
+}
+"""Mechanism -> place and setting in which it alone is off."""
+LINES, LOGGED = 100_000, 1_000_000
+"""Lines of 100 bytes: of one that is timed, of what fills a disk."""
+
+
+def arm(
+    task: str, setting: str = DEFAULTS, *, place: str = DOCKER, lines: int = 0, replicate: int = 0
+) -> Arm:
+    """Return an arm with all of its conditions."""
+    conditions = {"task": task, "setting": setting, "lines": lines, "replicate": replicate}
+    return Arm(place, conditions)
+
+
+def where(task: str, setting: str = DEFAULTS, **more) -> dict[str, object]:
+    """Return the filter of an arm's trials; parameters as for `arm`."""
+    return arm(task, setting, **more).where()
+
+
+def _compared(task: str, default: str, *others: str, **more) -> tuple[Arm, ...]:
+    """Return a default, the same again, and what stands against it."""
+    return (
+        arm(task, default, **more),
+        arm(task, default, replicate=1, **more),
+        *(arm(task, other, **more) for other in others),
+    )
+
+
+DESIGNS = (
+    Design(
+        "probe",
+        (
+            *(arm(PROBE, setting) for setting in PROBED),
+            arm(PROBE, place=USERNS),
+            arm(PROBE, WITHOUT_APPARMOR, place=APPARMOR_OFF),
+        ),
+        block_s=7,
+        every=3,
+        sessions=3,
+    ),
+    Design("reap", (arm(REAP), arm(REAP, INIT)), block_s=2, every=3, sessions=3),
+    Design("names", (arm(NAMES), arm(NAMES, NAMED_NETWORK)), block_s=5, every=3, sessions=3),
+    Design(
+        "calls",
+        (*_compared(CALLS, DEFAULTS, WITHOUT_FILTER, PRIVILEGED), arm(CALLS, place=USERNS)),
+        block_s=3,
+        blocks_per_session=2,
+    ),
+    Design(
+        "log", _compared(LOG, DEFAULTS, LOCAL_LOG, NO_LOG, lines=LINES), block_s=4,
+        blocks_per_session=2,
+    ),
+    Design("network", _compared(NETWORK, DEFAULTS, HOST_NETWORK), block_s=3, blocks_per_session=2),
+    Design("close", _compared(CLOSE, PACKAGED_FILES, FEW_FILES), block_s=2, blocks_per_session=2),
+    Design(
+        "logged", tuple(arm(LOG, s, lines=LOGGED) for s in (DEFAULTS, LOCAL_LOG)), block_s=15,
+        sessions=1, optional=True,
+    ),
+    Design(
+        "guest", tuple(arm(PROBE, s, place=GUEST) for s in GUEST_PROBED), block_s=60, every=4,
+        sessions=2, optional=True,
+    ),
+)  # fmt: skip
+"""Containers are started afresh for each trial, so a block is the unit of replication; what two
+engines differ in is replicated by session. Answers that are no times are asked for three times."""

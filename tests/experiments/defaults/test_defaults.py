@@ -1,0 +1,354 @@
+"""What defaults stop and cost: who stops what, sentences that turn with the data, real containers.
+
+Seen to fail: with the device list taken for a capability in `MECHANISMS`, with `possible` left
+out of `stopped_by`, with ``ENOEXEC`` not passed over in ``attempt.c``, with the profile left in the
+guest's privileged container, and with ``--privileged`` replaced by nothing in `HOST`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import left
+import pytest
+from experiments.defaults import fake
+
+from caveatlib import claims, plots, stats, trials
+from caveatlib.errors import DataError, MeasurementError, Unavailable
+from caveatlib.experiments import defaults
+from caveatlib.experiments.defaults import (
+    calibration,
+    containers,
+    designs,
+    facts,
+    guests,
+    operations,
+    schema,
+    tables,
+    workloads,
+)
+from caveatlib.experiments.defaults.claims import COSTS, PRICES
+from caveatlib.places import runc
+from caveatlib.places.base import Workload
+from caveatlib.places.engines.private_engine import private_engine
+from caveatlib.places.output import text_before
+from caveatlib.places.spec import opened
+
+beside = pytest.mark.beside
+SOURCE = Path(containers.__file__).with_name("attempt.c").read_text()
+
+
+def judged(rows) -> dict[str, claims.Verdict]:
+    """Return the verdicts by claim, whatever the A/A controls: one fails by chance in twenty."""
+    alone = [
+        replace(d, null=None) if isinstance(d, claims.Effect) else d for d in defaults.DECISIONS
+    ]
+    return {v.claim: v for v in claims.judge(rows, alone)}
+
+
+# What attempts come to
+
+
+@beside
+def test_the_program_tries_what_is_named():
+    """Each operation has its words, and each name its operation; there are thirty at least."""
+    names = re.findall(r'^    \{"([\w-]+)", t_\w+\},$', SOURCE, re.MULTILINE)
+    assert names == list(operations.OPERATIONS)
+    assert len(names) >= 30
+    assert len(set(operations.OPERATIONS.values())) == len(names)
+
+
+@beside
+def test_each_mechanism_is_told_from_the_others(measured):
+    """Alone, two of which each is enough, several, the kernel itself, nothing."""
+    by = facts.stopped_by(measured(defaults))
+    expected = {
+        "seccomp alone": fake.FILTERED,
+        "capabilities alone": fake.NEEDS_RIGHTS,
+        "seccomp and capabilities, each": fake.BOTH,
+        "masked paths alone": fake.MASKED,
+        "device list alone": fake.DEVICES,
+        "several, each": fake.REST,
+        "AppArmor alone": ("read-kcore",),
+        facts.BY_KERNEL: fake.ABSENT[designs.DOCKER],
+    }
+    expected["seccomp alone"] = [n for n in fake.FILTERED if n not in fake.ABSENT[designs.DOCKER]]
+    for what, names in expected.items():
+        assert {name for name, said in by.items() if said == what} == set(names), what
+    assert by["chroot"] == "nothing"
+    counts = tables.stops(measured(defaults))["operations"]
+    assert counts.sum() == len(operations.OPERATIONS)
+
+
+@beside
+def test_what_a_kernel_lacks_is_no_refusal(measured):
+    """The matrix says so in each of its columns, for this machine and for guests apart."""
+    table = tables.matrix(measured(defaults))
+    kexec, vsock = (table.loc[operations.OPERATIONS[n]] for n in ("kexec", "vsock"))
+    of_guest = [name for name in table.columns if name.startswith("guest: ")]
+    here = table.columns.difference([*of_guest, tables.STOPPED_BY])
+    assert set(kexec[here]) == {tables.LACKING}
+    assert set(kexec[of_guest]) == {"allowed"}
+    assert set(vsock[of_guest]) == {tables.LACKING}
+    assert vsock["defaults"] == "EPERM"
+    assert table.loc[operations.OPERATIONS["read-timers"], "defaults"] == "hidden"
+
+
+@beside
+def test_an_attempt_that_broke_off_is_a_failure():
+    """Whatever is missing of its answers; lines of a guest end in a carriage return."""
+    with pytest.raises(MeasurementError, match=r"53 operations were not tried, 'acct' first"):
+        workloads.probed("seen seccomp 1\n= mount 1\nKilled")
+    whole = "".join(f"= {name} 0\r\n" for name in operations.OPERATIONS)
+    found = workloads.probed(f"seen apparmor 1\r\n{whole}")
+    assert (found["refused"], found["refusals"], found["seen_apparmor"]) == ("nothing", 0, 1)
+
+
+@beside
+def test_refusals_survive_writing_and_reading():
+    """Names and numbers, those of what hangs, too; what is allowed is not among them."""
+    said = {"mount": 1, "chroot": 0, "vsock": 97, "iopl": -2}
+    assert operations.read(operations.listed(said)) == {"mount": 1, "vsock": 97, "iopl": -2}
+    assert operations.read(operations.listed({"chroot": 0})) == {}
+    assert [operations.named(n) for n in (0, 1, 61, -1, 9999)] == [
+        "allowed", "EPERM", "hidden", "hangs", "9999",
+    ]  # fmt: skip
+
+
+@beside
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"refused": "mount=1"}, "2 of 54 operations refused, 1 named"),
+        ({"refused": "mount=1 fly=1"}, "Operation 'fly'"),
+        ({"tried": 53.0}, "2 of 53 operations"),
+        ({"seen_seccomp": float("nan")}, "'seen_seccomp' is missing"),
+        ({"task": "calls", "getppid_s": 2e-7, "open_s": 4.0}, "Value 4 of 'open_s'"),
+        ({"task": "log", "log_bytes": 9.0}, "'line_s' is missing"),
+        ({"task": "close", "open_files": 9.0, "close_all_s": 0.0}, "Value 0 of 'close_all_s'"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(changes, said):
+    """Counts that disagree, names of nothing, calls that take seconds, what is missing."""
+    row = dict.fromkeys([n for names in schema.NEEDS.values() for n in names])
+    row |= dict.fromkeys(schema.POSITIVE)
+    row |= {"task": "probe", "setting": "defaults", "refused": "mount=1 acct=1", "refusals": 2.0,
+            "tried": 54.0, "kept_lines": None, "first_output_s": 0.1}  # fmt: skip
+    row |= {f"seen_{name}": 1.0 for name in schema.SEEN}
+    defaults.check_row(row)
+    with pytest.raises(DataError, match=said):
+        defaults.check_row(row | changes)
+
+
+# Verdicts
+
+
+@beside
+def test_prices_turn_with_their_arms(measured):
+    """With each default exchanged for what stands against it nothing is dear, and it says so."""
+    rows = measured(defaults)
+    before = judged(rows)
+    assert before["C19"].verdict == claims.HOLDS
+    for task, default, other, lines in {price[:4] for price in PRICES.values()}:
+        arms = (designs.where(task, s, lines=lines) for s in (default, other))
+        here, there = (stats.match(rows, where) for where in arms)
+        rows = rows.assign(setting=rows["setting"].mask(here, other).mask(there, default))
+    after = judged(rows)
+    assert after["C19"].verdict == claims.FAILS
+    dear = [claim for claim in COSTS.values() if before[claim.id].verdict == claims.HOLDS]
+    assert len(dear) == 6
+    for claim in dear:
+        assert after[claim.id].verdict == claims.FAILS
+        assert before[claim.id].sentence != after[claim.id].sentence
+    assert defaults.answer(rows) != defaults.answer(measured(defaults))
+
+
+@beside
+def test_without_the_kernel_s_own_word_no_container_is_said_to_be_free(measured):
+    """The positive control is not measured, rather than passed, where root was not asked."""
+    rows = measured(defaults)
+    bare = stats.match(rows, facts.at(designs.DOCKER, designs.NO_CONTAINER))
+    table = calibration.calibrate(rows[~bare]).set_index("check")
+    name = calibration.KNOWN[0].name
+    assert table.loc[name, "passes"] == "not measured"
+    refused = rows.assign(refused=rows["refused"].mask(
+        stats.match(rows, facts.EVERY), "chroot=1"))  # fmt: skip
+    assert calibration.calibrate(refused).set_index("check").loc[name, "passes"] == "no"
+    assert calibration.calibrate(rows).set_index("check").loc[name, "passes"] == "yes"
+
+
+@beside
+def test_other_experiments_prices_stand_beside(measured):
+    """Without the default over with it they are: drawn turned round; other claims are not."""
+    verdict = claims.Verdict("C17/loopback/cpu", "ports", claims.HOLDS, effect=0.5, low=0.4,
+                             high=0.625, unit="x", n=9)  # fmt: skip
+    other = replace(verdict, claim="C17/loopback/throughput", effect=7.0)
+    words = plots.describe(defaults.plot(measured(defaults), beside=[verdict, other]))
+    assert "userland proxy over none 2 [1.6, 2.5]" in words
+    assert " 0.143 " not in words
+
+
+# What is told to engines and guests
+
+
+@beside
+def test_a_guest_is_told_what_docker_told():
+    """Rights, filter, masked paths and devices stay; files and hooks of the machine go."""
+    told = {
+        "ociVersion": "1.2.0",
+        "process": {"user": {"uid": 0, "gid": 0}, "capabilities": {"effective": ["CAP_CHOWN"]},
+                    "args": ["sleep", "60"], "apparmorProfile": "other", "oomScoreAdj": 0},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
+                   {"destination": "/etc/hosts", "type": "bind", "source": "/var/lib/x"}],
+        "hooks": {"prestart": [{"path": "/proc/1/exe"}]},
+        "linux": {"namespaces": [{"type": "network", "path": "/x"}], "seccomp": {"x": 1},
+                  "maskedPaths": ["/proc/kcore"], "cgroupsPath": "/theirs",
+                  "resources": {"devices": [{"allow": False}], "cpu": {"shares": 0}}},
+    }  # fmt: skip
+    found = guests.adapted(told, profile="docker-default")
+    assert found["process"]["capabilities"] == told["process"]["capabilities"]
+    assert found["process"]["apparmorProfile"] == "docker-default"
+    assert found["linux"]["seccomp"] == {"x": 1}
+    assert found["linux"]["maskedPaths"] == ["/proc/kcore"]
+    assert found["linux"]["resources"] == {"devices": [{"allow": False}]}
+    assert found["linux"]["namespaces"] == [{"type": "network"}]
+    assert [mount["destination"] for mount in found["mounts"]] == ["/proc"]
+    assert "hooks" not in found
+    assert guests.adapted(told, profile="")["process"]["apparmorProfile"] == ""
+
+
+@beside
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("LimitNOFILE=1024:524288\n", 1024), ("[Service]\nLimitNOFILE=infinity\n", None)],
+)
+def test_the_packaged_limit_is_read(text, limit, tmp_path, monkeypatch):
+    """The soft limit of a unit; without any unit there is no such default here."""
+    monkeypatch.setattr(containers, "UNIT_FOLDERS", (tmp_path,))
+    with pytest.raises(Unavailable, match="states a LimitNOFILE"):
+        containers.packaged_files()
+    (tmp_path / "docker.service").write_text(text)
+    most = int(Path("/proc/sys/fs/nr_open").read_text())
+    assert containers.packaged_files() == (limit or most)
+
+
+def test_the_profile_is_dockerd_s_own(require):
+    """Filled in as dockerd does it, without a part of the template left."""
+    require("dockerd")
+    text = guests.profile_text()
+    assert "{{" not in text
+    assert "profile docker-default flags=(attach_disconnected,mediate_deleted) {" in text
+    assert "deny mount," in text
+
+
+# Real containers
+
+
+@pytest.mark.engine
+def test_a_container_of_runc_tries_everything(require):
+    """Each answers; what a container with four capabilities may not do is refused."""
+    require("runc")
+    require("program attempt")
+    with runc.runc_place("runc") as place:
+        instance = place.create(Workload("attempt /tmp; echo over",
+                                         programs=(containers.ATTEMPT,)))  # fmt: skip
+        instance.start()
+        said = workloads.probed(text_before(instance.output, "over", 30))
+        instance.remove()
+    refused = operations.read(said["refused"])
+    assert {"mount", "chown", "reboot", "settimeofday", "setuid-program"} <= refused.keys()
+    assert not refused.keys() & {"setuid", "port-80", "ptrace", "clone3"}
+    assert -1 not in refused.values()
+    assert said["seen_no_new_privileges"] == 1
+    assert said["seen_seccomp"] == 0
+
+
+@pytest.fixture(scope="module")
+def engine(require):
+    """Return the containers of a private engine."""
+    require("private-engine")
+    require("program attempt")
+    require("program chores")
+    with private_engine() as running:
+        yield containers.Containers(running)
+
+
+def probe(engine, setting: str) -> dict[str, int]:
+    """Return what is refused in a setting."""
+    return operations.read(workloads.probed(engine.probe(setting))["refused"])
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_privileged_container_may_do_what_the_kernel_does(engine):
+    """What root may do without a container is refused nowhere in it; by default much is."""
+    kernel, free, usual = (
+        probe(engine, s) for s in (designs.NO_CONTAINER, designs.PRIVILEGED, designs.DEFAULTS)
+    )
+    assert free.keys() <= kernel.keys()
+    assert {"mount", "keyctl", "write-proc-sys", "read-timers"} <= usual.keys() - kernel.keys()
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_each_setting_reaches_the_container(engine):
+    """One thing that each mechanism alone stops, and that setting alone allows."""
+    usual = probe(engine, designs.DEFAULTS)
+    for setting, name in (
+        (designs.WITHOUT_FILTER, "personality"),
+        (designs.ALL_CAPABILITIES, "nice"),
+        (designs.UNMASKED, "read-timers"),
+        (designs.ALL_DEVICES, "open-disk"),
+        (designs.NEITHER, "mount"),
+    ):
+        assert name in usual
+        assert name not in probe(engine, setting), setting
+    assert probe(engine, designs.NO_NEW).keys() - usual.keys() == {"setuid-program"}
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_usual_things_are_measured(engine):
+    """Lines are all there, limits are those that were set, orphans are reaped or not."""
+    found = engine.log(designs.DEFAULTS, 2000)
+    assert found["kept_lines"] == 2000
+    assert found["log_bytes"] > 200_000
+    assert engine.log(designs.NO_LOG, 2000)["log_files"] == 0
+    assert engine.close_all(designs.FEW_FILES)["open_files"] == containers.FEW
+    assert engine.reap(designs.DEFAULTS) == containers.ORPHANS
+    assert engine.reap(designs.INIT) == 0
+    assert not engine.names(designs.DEFAULTS)
+    assert engine.names(designs.NAMED_NETWORK)
+    for setting in (designs.DEFAULTS, designs.HOST_NETWORK):
+        assert 1e-6 < engine.network(setting)["round_trip_s"] < 1e-2
+    assert engine.says()["info_seccomp"] == 1
+
+
+@pytest.mark.vm
+@pytest.mark.slow
+def test_a_guest_has_what_docker_s_profile_stops(require):
+    """In an otherwise free container the profile is on and stops a mount."""
+    require("AppArmor in a guest")
+    with opened({"guest": defaults.PLACES["guest"]}, engine="none") as handles:
+        said = {s: workloads.probed(handles["guest"].probe(s))
+                for s in (designs.APPARMOR_ONLY, designs.PRIVILEGED)}  # fmt: skip
+    only, free = (operations.read(found["refused"]) for found in said.values())
+    assert "mount" in only.keys() - free.keys()
+    assert [found["seen_apparmor"] for found in said.values()] == [1, 0]
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_a_live_session_leaves_nothing(require, tmp_path):
+    """One session of all but guests: no trial fails that could be tried; nothing is left."""
+    require("private-engine")
+    with left.state() as state:
+        places = [name for name in defaults.PLACES if name != designs.GUEST]
+        trials.measure(defaults, out=tmp_path, sessions=1, places=places, progress=False)
+        assert not list(state.rglob("lease.json"))
+    rows = trials.get(defaults, source=tmp_path)
+    tried = rows[~rows["error"].str.startswith("unavailable")]
+    assert tried["ok"].all(), tried.loc[~tried["ok"], "error"].tolist()
+    assert len(tried) > 30
