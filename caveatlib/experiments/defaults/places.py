@@ -18,8 +18,15 @@ from caveatlib.places.engines import private_engine
 from caveatlib.places.machines import accel, guest, vm
 from caveatlib.places.spec import Spec
 
-ARTEFACTS = (guest.KERNEL, guest.INITRAMFS, guest.INCEPTION, guests.APPARMOR, ATTEMPT, CHORES,
-             CALLS)  # fmt: skip
+ARTEFACTS = (
+    guest.KERNEL,
+    guest.INITRAMFS,
+    guest.INCEPTION,
+    CALLS,
+    guests.APPARMOR,
+    ATTEMPT,
+    CHORES,
+)
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 MOST_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 
