@@ -225,13 +225,13 @@ KNOWN = (
     ),
     Known(
         name="share of requests answered where nothing happens",
-        contrast=_contrast("answered", "answered_share", QUIET),
+        contrast=_contrast("answered", "answered_share", QUIET, kind="difference"),
         truth=1,
         within=0.01,
     ),
     Known(
         name="silence of a service that is stopped for 1 s more than an answer may take",
-        contrast=_contrast("silent", "silent_s", PAUSED),
+        contrast=_contrast("silent", "silent_s", PAUSED, kind="difference"),
         truth=1,
         within=0.05,
     ),

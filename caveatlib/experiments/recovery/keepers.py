@@ -194,15 +194,15 @@ def _spawn(
         env={"PATH": apart.PATH, **service.environment(slot, service.volume), **processes.mark()},
         start_new_session=True,
     )
-    stack.callback(_end, process, service, slot)
+    stack.callback(_end, process, node, service, slot)
     return process
 
 
-def _end(process: subprocess.Popen, service: Service, slot: int) -> None:
+def _end(process: subprocess.Popen, node: Node, service: Service, slot: int) -> None:
     """End what was spawned, and then its service, which may have a session of its own."""
     processes.signal_all(lambda: _below({process.pid}) - {process.pid}, wait_s=1)
     programs.end(process)
-    processes.signal_all(lambda: {replicas(service).get(slot, 0)}, wait_s=1)
+    processes.signal_all(lambda: {replicas(service, [node.pid]).get(slot, 0)}, wait_s=1)
 
 
 def _below(pids: set[int]) -> set[int]:
@@ -221,7 +221,7 @@ def _price(pids: set[int], service: Service, nodes: list[Node]) -> Price:
     count = total = 0
     for pid in pids:
         with suppress(psutil.NoSuchProcess):  # a health check
-            process = psutil.Process(pid)
+            process = psutil.Process(pid)  # a fresh one, which keeps no other's name
             if process.name() != compiled.name(SERVE):
                 total += process.memory_info().rss
                 count += 1

@@ -7,6 +7,9 @@ that run at once for one slot give the same numbers: that is how two writers are
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,17 +66,41 @@ def numbered(number: int, replicas: int, volume: Path) -> Service:
     return Service(FIRST_PORT + number * STEP % PORTS, replicas, volume)
 
 
-def replicas(service: Service) -> dict[int, int]:
-    """Return the process of each replica that runs on this machine: slot -> process id.
+def replicas(service: Service, nodes: Iterable[int]) -> dict[int, int]:
+    """Return the process of each replica that runs on some nodes: slot -> process id.
 
-    Of a slot that has several it is one of them.
+    Parameters
+    ----------
+    service : Service
+    nodes : iterable of int
+        A process of each node. Replicas are in the node's network, also those in containers.
+
+    Returns
+    -------
+    dict
+        Of a slot that has several it is one of them.
     """
-    import psutil
-
+    networks = {_network(pid) for pid in nodes} - {None}
     found = {}
-    for process in psutil.process_iter(["name", "cmdline", "environ"]):
-        told, argv = process.info["environ"] or {}, process.info["cmdline"] or []
-        mine = process.info["name"] == compiled.name(SERVE) and "ask" not in argv
-        if mine and told.get(PORT) == str(service.port):
-            found[int(told[SLOT])] = process.pid
+    for path in Path("/proc").glob("[0-9]*"):
+        # Read here and not by psutil, which keeps the names of processes whose ids are reused.
+        with suppress(OSError):  # it has ended
+            told = _words(path / "environ")
+            mine = (path / "comm").read_text().strip() == compiled.name(SERVE)
+            if mine and f"{PORT}={service.port}" in told and "ask" not in _words(path / "cmdline"):
+                pid = int(path.name)
+                slot = next(word for word in told if word.startswith(f"{SLOT}="))
+                if _network(pid) in networks:
+                    found[int(slot.partition("=")[2])] = pid
     return found
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_bytes().decode(errors="replace").split("\0")
+
+
+def _network(pid: int) -> int | None:
+    """Return the number of a process's network namespace; None if it has ended."""
+    with suppress(OSError):
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    return None

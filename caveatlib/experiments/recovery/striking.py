@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +33,7 @@ AFTER_S = {"cut": 1.5}
 PAUSE_S = 1.0 + LATE_S
 """Of the control: what is due in its first second is not answered in time."""
 LOOK_S = 0.1
+STOPPED_S = 0.5
 
 
 @dataclass
@@ -139,7 +142,8 @@ class Place:
         if node is not None:
             fault_s = self._site.lose(node, killed=fault == "node")
         else:
-            fault_s = _struck(service, fault, hit)
+            running = replicas(service, [node.pid for node in self._site.nodes])
+            fault_s = _struck(running, fault, hit)
         until = fault_s + WATCH_S[fault]
         back = not hit
         while time.monotonic() < until:
@@ -184,10 +188,9 @@ def _hit(before: dict[int, Answer], fault: str, node: Node | None, rng) -> set[i
     return set(map(int, rng.choice(slots, size=max(1, len(slots) - 1), replace=False)))
 
 
-def _struck(service: Service, fault: str, hit: set[int]) -> float:
+def _struck(running: dict[int, int], fault: str, hit: set[int]) -> float:
     """Signal the processes of the slots that are hit; return when."""
     number = signal.SIGKILL if fault == "crash" else signal.SIGSTOP
-    running = replicas(service)
     if not hit <= running.keys():
         raise MeasurementError("A replica ended before its fault.")
     handles = [processes.Handle(running[slot]) for slot in sorted(hit)]
@@ -196,6 +199,8 @@ def _struck(service: Service, fault: str, hit: set[int]) -> float:
         sent = [handle.send(number) for handle in handles]
         if not all(sent):
             raise MeasurementError("A replica ended before its fault.")
+        if number == signal.SIGSTOP:
+            _require_stopped(handles)
         if fault == "pause":
             time.sleep(max(0.0, fault_s + PAUSE_S - time.monotonic()))
             for handle in handles:
@@ -204,3 +209,14 @@ def _struck(service: Service, fault: str, hit: set[int]) -> float:
     finally:
         for handle in handles:
             handle.close()
+
+
+def _require_stopped(handles: Sequence[processes.Handle]) -> None:
+    """Require that processes are stopped: one that only was to be is no fault."""
+
+    def stopped() -> bool:
+        # "4242 (serve) T 1 ..."
+        told = [Path(f"/proc/{handle.pid}/stat").read_text() for handle in handles]
+        return all(text.rpartition(")")[2].split()[0] == "T" for text in told)
+
+    programs.wait_until(stopped, STOPPED_S, "A replica did not stop", pause_s=0.001)

@@ -237,7 +237,9 @@ def test_a_service_goes_on_after_the_last_ticket(program, tmp_path):
         assert subprocess.run([compiled.path(SERVE), "ask"], env=environment).returncode == 0
         process.send_signal(signal.SIGSTOP)
         assert subprocess.run([compiled.path(SERVE), "ask"], env=environment).returncode == 1
-        assert replicas(Service(port, 1, tmp_path)) == {1: process.pid}
+        assert replicas(Service(port, 1, tmp_path), [os.getpid()]) == {1: process.pid}
+        assert replicas(Service(port + 10, 1, tmp_path), [os.getpid()]) == {}
+        assert replicas(Service(port, 1, tmp_path), []) == {}
     assert subprocess.run([compiled.path(SERVE), "ask"], env=environment).returncode == 1
     with serving(tmp_path, port):
         second = asked(port + 1)
