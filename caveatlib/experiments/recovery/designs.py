@@ -31,7 +31,7 @@ DESIGNS = (
     Design(
         "hang",
         (*(arm(keeper, "hang") for keeper in ("runsv", "always", "health", "swarm")), HEALED),
-        block_s=72,
+        block_s=75,
         optional=True,
     ),
     Design(
