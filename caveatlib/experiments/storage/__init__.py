@@ -31,7 +31,7 @@ from caveatlib.experiments.storage.decisions import (
     calibrate,
 )
 from caveatlib.experiments.storage.designs import DESIGNS
-from caveatlib.experiments.storage.figures import plot
+from caveatlib.experiments.storage.figures import plot, plot_steps
 from caveatlib.experiments.storage.highlights import highlights
 from caveatlib.experiments.storage.places import DISK_BYTES as ON_DISK
 from caveatlib.experiments.storage.places import PLACES
@@ -60,6 +60,7 @@ __all__ = [
     "extremes",
     "highlights",
     "plot",
+    "plot_steps",
     "relative",
     "steps",
     "trial",

@@ -10,13 +10,15 @@ from matplotlib.patches import Rectangle
 
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
-from caveatlib.experiments.storage.tables import BASE, OPERATIONS, ratios
+from caveatlib.experiments.storage.schema import LARGE_BYTES
+from caveatlib.experiments.storage.tables import BASE, OPERATIONS, ratios, steps
 
 LESS, MORE = plots.PALETTE[5], plots.PALETTE[3]
 DARK = "#1A1A1A"
 """For letters on sky blue and orange; no page's dark mode turns it."""
 FULL = 10.0
 """A cell has its full colour from so many times more or less on."""
+STEPS = {"open_s": "open", "write_s": "write", "fsync_s": "fsync"}
 
 
 @figure_per_machine
@@ -39,6 +41,22 @@ def plot(trials: pd.DataFrame, ax=None):
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     return plots.say(ax, _sentence(table))
+
+
+def plot_steps(first_writes: pd.DataFrame, ax=None):
+    """Draw what opening, writing and fsync take of the first write into a file of 100 MB.
+
+    Parameters
+    ----------
+    first_writes : pandas.DataFrame
+        That table of one machine.
+    ax : matplotlib Axes, optional
+    """
+    medians = steps(first_writes[first_writes["file_bytes"] == LARGE_BYTES])
+    table = medians.droplevel("file_bytes").rename(columns=STEPS)
+    table = table.loc[table.sum(axis=1).sort_values().index]
+    title = "The first write of one byte into a file of 100 MB, step by step"
+    return plots.stacked(table, unit="s", label="Median time", title=title, ax=ax)
 
 
 def _cell(ax, column: int, row: int, ratio: float) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,6 +101,9 @@ def test_steps_of_first_writes_are_their_sum(measured):
     steps = trials.get(storage, source=measured.folder, table="first_writes")
     medians = storage.steps(steps)
     assert medians.loc[(tables.BASE, 100_000_000), "open_s"] == pytest.approx(0.05, rel=0.05)
+    told = plots.describe(storage.plot_steps(steps))
+    assert re.search(r"overlay2 on ext4: open (49|50)\b", told)
+    assert re.search(r"btrfs: open 0\.00\d", told)
     both = {"trials": measured(storage), "first_writes": steps}
     storage.check_tables(both)
     wrong = both | {"first_writes": steps.assign(open_s=steps["open_s"] * 2)}
