@@ -7,14 +7,14 @@ whenever the scheduler moves one of them), and limited in memory.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from caveatlib.errors import EngineError
-from caveatlib.instruments import published
+from caveatlib.errors import EngineError, MeasurementError
 from caveatlib.places import compiled
 from caveatlib.places.base import Workload
 from caveatlib.places.cgroups import caps
@@ -104,9 +104,9 @@ class Pod:
                 self._engine.call("volume", self._engine.api.remove_volume, VOLUME)
 
     def memory_bytes(self) -> float:
-        """Return the memory (PSS) of all containers and of what the engine runs for each."""
+        """Return the anonymous memory of all containers and of what the engine runs for each."""
         pids = {pid for instance in self._made for pid in instance.pids()}
-        return float(sum(published.memory_bytes(pid)[0] for pid in pids))
+        return float(sum(map(_anonymous_bytes, pids)))
 
     def _created(self, script: str, *, endpoint: dict | None = None, **host) -> EngineInstance:
         cpu = str(max(os.sched_getaffinity(0)))
@@ -142,6 +142,15 @@ class Pod:
 
 
 _BINDS = {VOLUME: {"bind": str(Path(PATH).parent), "mode": "rw"}}
+
+
+def _anonymous_bytes(pid: int) -> int:
+    """Return a process's memory without the files that it maps, which neighbours share."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(r"^Anonymous: +(\d+) kB$", text, re.M)
+    if found is None:
+        raise MeasurementError(f"The kernel tells no anonymous memory of process {pid}.")
+    return int(found[1]) << 10
 
 
 def peer(arrangement: str) -> str:

@@ -40,7 +40,9 @@ class Trials(frames.Trials):
         "From the start of the first container to the sidecar's first answer", "s"
     )
     memory_bytes: Series[float] = frames.measure(
-        "Memory (PSS) of all containers, with what the engine runs for each", "B"
+        "Anonymous memory of all processes in it, and of those that the engine runs for each "
+        "container",
+        "B",
     )
     sees_processes: Series[float] = _whether("the sidecar sees the application's process")
     sees_environment: Series[float] = _whether("it reads its environment")
