@@ -67,8 +67,10 @@ def plot_replicas(timeline: pd.DataFrame, ax=None):
         rows = steps[steps["arm"] == arm]
         share = rows["answering"] / rows["replicas"]
         times, low = rows["t_s"].to_numpy(), lane + HIGH / 2
-        # Whoever is whole stays so to the end of the longest watch; the others were watched on.
-        times, share = [*times, last], [*share, share.iloc[-1]]
+        if share.iloc[-1] == 1:  # whoever is whole again stays so
+            times, share = [*times, last], [*share, 1.0]
+        else:
+            ax.plot(times[-1], lane, "x", color=plots.INK, ms=5)
         top = [low - HIGH * part for part in share]
         tint = tints[str(rows["fault"].iloc[0])]
         ax.fill_between(times, top, low, step="post", color=tint, alpha=0.75, lw=0)
@@ -78,7 +80,7 @@ def plot_replicas(timeline: pd.DataFrame, ax=None):
     ax.set_yticks(range(len(arms)), [plots.literal(arm) for arm in arms])
     ax.set_ylim(max(1, len(arms)) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel("Time since the fault (s); dotted: as many replicas as desired")
+    ax.set_xlabel("Time since the fault (s); dotted: desired; x: watched no longer")
     plots.finish(ax, title="Replicas that answer, beside those that are desired")
     told = "; ".join(words) or "nothing was measured"
     return plots.say(ax, f"Replicas that answer over time since the fault: {told}.")
