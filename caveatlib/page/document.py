@@ -75,7 +75,7 @@ def document(
         f'<meta property="og:title" content="{TITLE}"><meta property="og:type" content="website">'
         f'<meta property="og:description" content="{said}">{_preview(listed, address)}'
         f"<style>{PAGE}</style></head>"
-        f'<body class="caveats"><a class="skip" href="#cards">Skip to the claims</a>{_header()}'
+        f'<body class="caveats"><a class="skip" href="#cards">Skip to the claims</a>{_header(body)}'
         f"<main>{body}</main>{_footer()}</body></html>\n"
     )
 
@@ -97,7 +97,8 @@ def _preview(listed: Sequence[Entry], address: str) -> str:
     )
 
 
-def _header() -> str:
+def _header(body: str) -> str:
+    """Return links to the sections that the page has."""
     parts = {
         "findings": "Findings",
         "forest": "Effects",
@@ -105,7 +106,11 @@ def _header() -> str:
         "yet": "Not yet",
         "notebooks": "Notebooks",
     }
-    links = "".join(f'<a href="#{name}">{words}</a>' for name, words in parts.items())
+    links = "".join(
+        f'<a href="#{name}">{words}</a>'
+        for name, words in parts.items()
+        if f'<section id="{name}">' in body
+    )
     return (
         '<header class="top"><a href="#top"><b>caveatlib</b></a>'
         f'<nav aria-label="Page">{links}</nav></header>'
