@@ -71,7 +71,7 @@ test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
 	$(BIN)/pytest -m 'not beside and slow and not long'
 	@$(HAND_BACK)
 
-test-long: install ## the longest: fifty boots, 100,000 damaged images; when what they test has changed
+test-long: install ## the longest: fifty boots, thirty kills, whole runs, 100,000 damaged images
 	$(BIN)/pytest -m long
 	@$(HAND_BACK)
 

@@ -180,6 +180,7 @@ def test_every_step_on_the_readers_engine(own, monkeypatch, tmp_path, cases, bar
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_step_on_a_private_engine(require, monkeypatch, tmp_path, state, bars):
     """The same with an engine that is started and ended by the run."""
     require("private-engine")
@@ -318,6 +319,7 @@ def test_a_short_run_leaves_the_readers_engine_as_it_was(own, tmp_path):
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_complete_run_leaves_the_readers_engine_as_it_was(own, tmp_path, bars):
     """The same after every design of `startup`, published ports and a build among them."""
     rows = _complete_run(own, tmp_path, "--blocks", "1", timeout_s=580)

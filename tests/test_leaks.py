@@ -230,6 +230,7 @@ def test_a_short_run_leaks_nothing(run, bars):
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_whole_run_and_its_report_leak_nothing(run, bars):
     """Experiments of every kind of place, failures among them, and the page of executed notebooks.
 

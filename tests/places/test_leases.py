@@ -199,6 +199,7 @@ def test_owner_killed_while_engine_starts(require, state):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.engine
 def test_thirty_kills(require, state, bars):
     """30 kills at random instants, a container with a published port running in all of them."""
