@@ -45,7 +45,7 @@ from caveatlib.experiments.defaults.tables import (
 from caveatlib.experiments.defaults.workloads import trial
 
 QUESTION = "What do Docker's defaults stop, and what do they cost?"
-VERDICT_S = 120
+VERDICT_S = 150
 DISK_BYTES = 800 * 2**20
 """Two engines, and 100 MB logged as JSON."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import resource
 import tarfile
 import tempfile
 import time
@@ -288,6 +287,8 @@ def _count_lines(path: Path) -> int:
 
 def most_files() -> int:
     """Return the highest limit on open files that an engine of ours can give a container."""
+    import resource  # here: not on every platform that replays
+
     status = Path("/proc/self/status").read_text()
     held = re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)
     if held and int(held[1], 16) >> CAP_SYS_RESOURCE & 1:

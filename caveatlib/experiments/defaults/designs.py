@@ -96,7 +96,10 @@ DESIGNS = (
         blocks_per_session=2,
     ),
     Design("network", _compared(NETWORK, DEFAULTS, HOST_NETWORK), block_s=3, blocks_per_session=2),
-    Design("close", _compared(CLOSE, PACKAGED_FILES, FEW_FILES), block_s=2, blocks_per_session=2),
+    Design(
+        "close", _compared(CLOSE, PACKAGED_FILES, FEW_FILES), block_s=2,
+        blocks_per_session=2, optional=True,
+    ),
     Design(
         "logged", tuple(arm(LOG, s, lines=LOGGED) for s in (DEFAULTS, LOCAL_LOG)), block_s=15,
         sessions=1, optional=True,
