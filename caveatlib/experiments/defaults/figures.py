@@ -56,10 +56,9 @@ def plot(trials: pd.DataFrame, ax=None, *, beside: Sequence[Verdict] = ()):
 
 @figure_per_machine
 def plot_matrix(trials: pd.DataFrame, ax=None):
-    """Draw which operations are allowed where: those that something stops in a container."""
-    table = matrix(trials)
-    by = table[STOPPED_BY] if len(table) else pd.Series(dtype=object)
-    table = table.drop(columns=STOPPED_BY)[by != "nothing"]
+    """Draw which operations are allowed where: those that are not allowed everywhere."""
+    table = matrix(trials).drop(columns=STOPPED_BY)
+    table = table[(table != "allowed").any(axis=1)]
     ax = ax or plots.new_axes(height=2.6 + 0.2 * max(1, len(table)), width=9.5)
     points: dict[str, list[tuple[int, int]]] = {kind: [] for kind in _MARKS}
     for row, (_, cells) in enumerate(table.iterrows()):
@@ -84,6 +83,6 @@ def _told(table: pd.DataFrame) -> str:
     counts = {name: int((cells == "allowed").sum()) for name, cells in table.items()}
     said = ", ".join(f"{name} {count}" for name, count in counts.items())
     return (
-        f"Of {len(table)} operations that something stops by default, allowed: "
+        f"Of {len(table)} operations that are not allowed everywhere, allowed: "
         f"{said or 'nothing was measured'}."
     )
