@@ -125,16 +125,6 @@ PRICES = {
         "a getppid, seccomp filter over none",
         "a system call, compared with no seccomp filter",
     ),
-    "filter-open": Price(
-        CALLS, DEFAULTS, WITHOUT_FILTER, 0, "open_s",
-        "opening a file, seccomp filter over none",
-        "opening a file, compared with no seccomp filter",
-    ),
-    "filter-start": Price(
-        CALLS, DEFAULTS, WITHOUT_FILTER, 0, "first_output_s",
-        "a start, seccomp filter over none",
-        "a start, compared with no seccomp filter",
-    ),
     "open-files": Price(
         CLOSE, PACKAGED_FILES, FEW_FILES, 0, "close_all_s",
         "closing all descriptors, packaged limit over 1024",

@@ -50,7 +50,7 @@ FOLDER = "/tmp"
 """In a container; for the files of an attempt."""
 SAID_S, LOG_S = 30.0, 60.0
 COUNT, TRIPS, PORT = 20_000, 5000, 5600
-"""Calls that are timed together, round trips, the port that they go to."""
+"""Calls that are timed, round trips, the port that they go to."""
 FEW = 1024
 CAP_SYS_RESOURCE = 24
 """Its number in linux/capability.h: whoever has it may raise limits."""

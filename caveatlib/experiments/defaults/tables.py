@@ -21,6 +21,7 @@ from caveatlib.experiments.defaults.designs import (
     PROBE,
     PROBED,
     USERNS,
+    WITHOUT_FILTER,
 )
 from caveatlib.experiments.defaults.operations import ABSENT, OPERATIONS, named
 from caveatlib.experiments.defaults.schema import POSITIVE, Trials
@@ -146,11 +147,17 @@ BESIDE = {
     **{
         f"{what}, {words}": (measure, arm, baseline, pairing)
         for what, measure in (
-            ("a getppid", "getppid_s"),
             ("opening a file", "open_s"),
             ("a start", "first_output_s"),
+            ("a getppid", "getppid_s"),
         )
         for words, arm, baseline, pairing in (
+            (
+                "seccomp filter over none",
+                designs.where(CALLS),
+                designs.where(CALLS, WITHOUT_FILTER),
+                "block",
+            ),
             (
                 "defaults over --privileged",
                 designs.where(CALLS),

@@ -16,7 +16,7 @@ from caveatlib.places.output import numbers, text_before
 LAST = 462
 SWEEP_S, COST_S = 120.0, 60.0
 COUNT = 20_000
-"""Calls that are timed together."""
+"""Calls that are timed, of each kind."""
 UNTRIED = ("vfork", "vhangup")
 UNASSIGNED = range(387, 424)
 """Numbers that no system call has, nor will have (``syscall_64.tbl`` of Linux)."""
