@@ -86,7 +86,7 @@ def _longer(design, own: pd.Series, column: str, *, far: float = np.inf) -> bool
     failed, good = values[~ok].dropna(), values[ok].dropna()
     if not len(failed) or not len(good):
         return False
-    if failed.min() >= far * good.max():
+    if np.isfinite(far) and failed.min() >= far * good.max():
         return True
     return bool(mannwhitneyu(failed, good, alternative="greater").pvalue < FAILURE_P)
 

@@ -13,7 +13,8 @@ wrote at once. Engines are started afresh for each session, which is the unit of
 
 What would mislead you: settings decide the times. Health checks here come every second, two must
 fail, and who does not take SIGTERM is killed after a second; Docker's own settings (30 s, three,
-10 s) take minutes. A restart policy waits 0.1 s at first, and twice as long each further time.
+10 s) take minutes. A restart policy waits 0.1 s at first, and twice as long each further time. The
+memory of an engine is that of the first minutes after its start, of which it gives back a part.
 ``docker kill`` counts as stopped by hand, so processes are killed from outside. A node is a
 namespace: nodes share a kernel and a disk that do not fail, and what was written and not yet on
 disk is not lost with one. The swarm has one manager, whose node is never hit: without it nobody is

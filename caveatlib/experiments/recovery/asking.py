@@ -20,7 +20,7 @@ from caveatlib.places import netns
 
 RATE = 100
 """Requests a second."""
-LATE_S = 0.25
+LATE_S = 0.5
 """An answer that takes longer is none."""
 RECENT_S = 0.2
 """A replica that answered within this time is there."""

@@ -26,7 +26,7 @@ USUAL_S = 1.2
 """runsv waits a second before it starts what ran for less than one."""
 PHASE_S = {"node": 5.0, "cut": 5.0}
 """The fault comes at a random moment of so many seconds, the heartbeat's; else of one."""
-WATCH_S = {"none": 2.0, "pause": 2.5, "crash": 8.0, "hang": 14.0, "node": 30.0, "cut": 30.0}
+WATCH_S = {"none": 2.0, "pause": 3.0, "crash": 8.0, "hang": 14.0, "node": 30.0, "cut": 30.0}
 """After a fault, for as long as it takes at most; what is not back by then has not recovered."""
 AFTER_S = {"cut": 1.5}
 """Once all replicas are back, else a second: two writers need a while to be seen."""

@@ -70,7 +70,7 @@ def test_phases_and_requests_of_one_replica():
     phases = [found[name] for name in ("noticed_s", "restarted_s", "answered_s", "back_s")]
     assert phases == pytest.approx([0.4, 1.0, 1.501, 1.501])
     assert (found["keeper_processes"], found["keeper_bytes"], found["keeper_ports"]) == (1, 2, 3)
-    slow = [*back_after(1.5)[:100], *(told(n, begun=NEW, late_s=0.3) for n in range(100, 400))]
+    slow = [*back_after(1.5)[:100], *(told(n, begun=NEW, late_s=0.6) for n in range(100, 400))]
     late = workloads.measures(watched(slow), "crash")
     assert (late["lost"], late["lacking"]) == (291, 1)
 
@@ -250,7 +250,7 @@ def test_a_service_goes_on_after_the_last_ticket(program, tmp_path):
     tickets = [ticket for _, ticket, _ in written]
     assert tickets == list(range(1, len(tickets) + 1))
     assert len({begun for _, _, begun in written}) == 2
-    assert first.late_s < 0.2
+    assert first.late_s < 1
 
 
 def test_open_ports_are_seen():
