@@ -25,13 +25,13 @@ CUT_OFF = arm("swarm", "cut")
 QUIET, PAUSED = arm("nobody", "none"), arm("nobody", "pause")
 
 DESIGNS = (
-    Design("crash", (ALONE, BARE, RESTARTED, RESTARTED_AGAIN, TWO_OF_THREE), block_s=32),
-    Design("cut", (CUT_OFF,), block_s=32, optional=True),
-    Design("node", (NODE_KILLED, NODE_KILLED_THREE), block_s=64, optional=True),
+    Design("crash", (ALONE, BARE, RESTARTED, RESTARTED_AGAIN, TWO_OF_THREE), block_s=35),
+    Design("cut", (CUT_OFF,), block_s=30, optional=True),
+    Design("node", (NODE_KILLED, NODE_KILLED_THREE), block_s=60, optional=True),
     Design(
         "hang",
         (*(arm(keeper, "hang") for keeper in ("runsv", "always", "health", "swarm")), HEALED),
-        block_s=75,
+        block_s=80,
         optional=True,
     ),
     Design(
@@ -45,7 +45,7 @@ DESIGNS = (
         block_s=32,
         optional=True,
     ),
-    Design("known", (QUIET, PAUSED), block_s=9, optional=True),
+    Design("known", (QUIET, PAUSED), block_s=10, optional=True),
 )
 """``crash`` is measured first; under a time budget the others wait. Engines, and the swarm, are
 started afresh for each session, which is the unit of replication: one block of each design."""
