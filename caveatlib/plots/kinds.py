@@ -234,7 +234,7 @@ def stacked(
     _legend_above(ax, len(table.columns))
     finish(ax, title=title, legend_above=True)
     words = "; ".join(
-        f"{row}: " + ", ".join(f"{part} {value / factor:.3g}" for part, value in parts.items())
+        f"{row}: " + ", ".join(f"{part} {v / factor:.3g}" for part, v in parts.dropna().items())
         for row, parts in table.iterrows()
     )
     return say(ax, f"Stacked bars of {label} in {name}. {words or 'Nothing was measured'}.")

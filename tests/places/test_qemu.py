@@ -267,3 +267,43 @@ def test_other_hardware(guest, tmp_path):
     line = qemu.command(other, 3, 4)
     assert line[line.index("-cpu") + 1] in ("max,-rdrand", "host,-rdrand")
     assert line[line.index("virtio-rng-device") - 1] == "-device"
+
+
+def test_counting_is_told_to_qemu(guest, tmp_path):
+    """The clock is the number of instructions, and the seed decides all else."""
+    machine = fake_qemu.machine(tmp_path, fake_qemu.DEAF)
+    assert "-icount" not in qemu.command(machine, 3, 4)
+    counted = dataclasses.replace(machine, counting=qemu.Counting(seed=7, shift=1))
+    line = qemu.command(counted, 3, 4)
+    assert line[line.index("-icount") + 1] == "shift=1,sleep=off"
+    assert line[line.index("-seed") + 1] == "7"
+    assert line[line.index("-rtc") + 1].endswith("clock=vm")
+
+
+def test_boot_words(guest, tmp_path):
+    """Words that remove waits are the default; others come after them."""
+    machine = fake_qemu.machine(tmp_path, fake_qemu.DEAF)
+
+    def words(**changes):
+        line = qemu.command(dataclasses.replace(machine, **changes), 3, 4)
+        return line[line.index("-append") + 1]
+
+    assert qemu.WAITLESS in words()
+    assert qemu.WAITLESS not in words(waiting=True)
+    assert words(words="initcall_debug", tsc_khz=5).endswith("tsc=reliable initcall_debug")
+
+
+def test_several_disks(guest, tmp_path):
+    """The root comes first, in its format, and each must be there."""
+    machine = fake_qemu.machine(tmp_path, fake_qemu.DEAF)
+    for name in ("root.qcow2", "data.raw"):
+        (tmp_path / name).write_bytes(b"")
+    disks = {"disk": tmp_path / "root.qcow2", "disk_format": "qcow2"}
+    machine = dataclasses.replace(machine, **disks, more_disks=(tmp_path / "data.raw",))
+    drives = [word for word in qemu.command(machine, 3, 4) if word.startswith("if=none")]
+    assert [drive.rpartition("=")[2] for drive in drives] == ["root.qcow2", "data.raw"]
+    assert "format=qcow2,snapshot=on" in drives[0]
+    assert "format=raw,snapshot=on" in drives[1]
+    (tmp_path / "data.raw").unlink()
+    with pytest.raises(Unavailable, match=r"'data\.raw' is missing"):
+        qemu.Guest(machine, IDLE)

@@ -26,6 +26,7 @@ from caveatlib.places.machines import cpio
 from caveatlib.support import programs
 
 PACKAGE = "linux-image-cloud-amd64"
+GENERIC_PACKAGE = "linux-image-amd64"
 BUILD_S = 300.0
 MODULES = ("virtio_mmio", "failover", "net_failover", "virtio_net", "virtio_blk")
 """Kernel modules in the order in which they are loaded; virtio over PCI and ext4 are built in."""
@@ -121,10 +122,11 @@ BUNDLE = {
 }
 
 
-def build_disk(folder: Path, out: Path) -> float:
+def build_disk(folder: Path, out: Path, *, room_for: Path | None = None) -> float:
     """Make a raw ext4 disk of a folder's files; return how many seconds it took.
 
-    The disk holds the files and a quarter more, and 64 MiB for its own tables.
+    The disk has room for the files, and those of another folder, and a quarter more, and 64 MiB for
+    its own tables.
 
     Raises
     ------
@@ -134,7 +136,8 @@ def build_disk(folder: Path, out: Path) -> float:
         If it failed.
     """
     mkfs = programs.need("mkfs.ext4", "e2fsprogs")
-    files = [p.lstat().st_size for p in folder.rglob("*")]
+    folders = (folder,) if room_for is None else (folder, room_for)
+    files = [p.lstat().st_size for each in folders for p in each.rglob("*")]
     size_mib = (sum(4096 + size for size in files) * 5 // 4 >> 20) + 64
     # Else a large disk of small files runs out of inodes before it is full.
     options = ("-q", "-F", "-N", str(len(files) + 1024), "-d", str(folder))
@@ -146,19 +149,24 @@ def build_disk(folder: Path, out: Path) -> float:
 
 
 def _build_kernel(out: Path) -> None:
+    _take_kernel(PACKAGE, MODULES, out)
+
+
+def _take_kernel(wanted: str, modules: Sequence[str], out: Path) -> None:
+    """Take a kernel and modules of it out of the package that a package depends on."""
     for program in ("apt-get", "apt-cache", "dpkg-deb"):
         if programs.find(program) is None:
             raise Unavailable(f"{program} is missing: the guest's kernel needs a Debian host.")
-    listing = programs.run(["apt-cache", "depends", "--important", PACKAGE], timeout_s=60)
+    listing = programs.run(["apt-cache", "depends", "--important", wanted], timeout_s=60)
     # "  Depends: linux-image-6.12.117+deb13-cloud-amd64"
     found = re.search(r"Depends: (linux-image-(\S+))", listing)
     if found is None:
-        raise Unavailable(f"apt knows no {PACKAGE}: needs Debian on x86-64. Run `apt-get update`.")
+        raise Unavailable(f"apt knows no {wanted}: needs Debian on x86-64. Run `apt-get update`.")
     package, version = found.groups()
     with _unpacked(package) as tree:
         shutil.move(tree / "boot" / f"vmlinuz-{version}", out / "vmlinuz")
         (out / "modules").mkdir()
-        for name, content in _modules(tree, MODULES):
+        for name, content in _modules(tree, modules):
             (out / "modules" / f"{name}.ko").write_bytes(content)
     (out / "version").write_text(version)
 
@@ -299,6 +307,14 @@ KERNEL = Artefact(
     _build_kernel,
     download_bytes=35_000_000,
     disk_bytes=90_000_000,
+)
+GENERIC_KERNEL = Artefact(
+    "guest-generic-kernel",
+    "A second kernel for virtual machines, Debian's for any hardware",
+    lambda: {"package": GENERIC_PACKAGE},
+    lambda out: _take_kernel(GENERIC_PACKAGE, (), out),
+    download_bytes=105_000_000,
+    disk_bytes=650_000_000,
 )
 INITRAMFS = Artefact(
     "guest-initramfs",

@@ -28,6 +28,39 @@ from caveatlib.support.processes import readable
 
 PROGRAM = "qemu-system-x86_64"
 REMOVE_S = 10
+WAITLESS = (
+    "no_timer_check rcupdate.rcu_expedited=1 i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"
+)
+"""Words that spare a guest what it would wait for: timers that no emulated chip lacks, grace
+periods for readers on other processors, a keyboard and a mouse. Firecracker's default has those of
+i8042 (src/vmm/src/vmm_config/boot_source.rs @017a303), Kata Containers' has these and the others
+(src/runtime/virtcontainers/qemu_amd64.go @01e56a7)."""
+COUNTED_TSC_KHZ = 1_000_000
+"""A guest whose instructions are counted has a time stamp counter of one tick per nanosecond."""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How a guest's instructions are counted: its clock is their number, see ``-icount``.
+
+    The same seed gives the same run, to the last instruction: of its random numbers, of where its
+    kernel lies, of its clock of the day.
+
+    Attributes
+    ----------
+    seed : int
+    shift : int
+        An instruction takes ``2 ** shift`` nanoseconds of the guest's time.
+    """
+
+    seed: int
+    shift: int = 0
+
+    def options(self) -> list[str]:
+        """Return QEMU's options. A guest that idles skips to its next timer."""
+        clock = ["-icount", f"shift={self.shift},sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+        return [*clock, "-seed", str(self.seed)]
+
 
 # Waits for "go", starts the watcher, and becomes QEMU. The watcher kills its own
 # process group, which is QEMU's: by then any other id might be a stranger's.
@@ -59,7 +92,11 @@ class Machine:
     vcpus : int
     memory_mib : int
     disk : Path, optional
-        Raw image; a guest's writes to it are thrown away.
+        Image of the root; a guest's writes to it are thrown away.
+    disk_format : str
+        ``"raw"``, or ``"qcow2"`` on a backing file.
+    more_disks : tuple of Path
+        Raw images of further disks.
     tsc_khz : int
         Frequency of the time stamp counter, 0 to let the guest measure it.
     cpu : str
@@ -67,6 +104,12 @@ class Machine:
         ``"-rdrand,-rdseed"``.
     devices : tuple of str
         Further devices, as QEMU names them: ``"virtio-rng-device"``.
+    words : str
+        Further words of the kernel's command line.
+    waiting : bool
+        Whether the guest boots as without `WAITLESS`.
+    counting : Counting, optional
+        How its instructions are counted; needs the emulator.
     """
 
     kernel: Path
@@ -76,9 +119,14 @@ class Machine:
     vcpus: int = 1
     memory_mib: int = 256
     disk: Path | None = None
+    disk_format: str = "raw"
+    more_disks: tuple[Path, ...] = ()
     tsc_khz: int = 0
     cpu: str = ""
     devices: tuple[str, ...] = ()
+    words: str = ""
+    waiting: bool = False
+    counting: Counting | None = None
 
 
 def program() -> str:
@@ -103,13 +151,19 @@ def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "")
         ``"tcp:127.0.0.1:HOST-10.0.2.15:GUEST"``, empty for no network.
     """
     kernel_arguments = "console=ttyS0 quiet panic=-1 systemd.show_status=0"
+    if not machine.waiting:
+        kernel_arguments += f" {WAITLESS}"
     if machine.tsc_khz:
         # "reliable": on a busy host the guest loses ticks, takes its good clock
         # for the bad one, and would go on by counting ticks.
         kernel_arguments += f" tsc_early_khz={machine.tsc_khz} tsc=reliable"
+    if machine.words:
+        kernel_arguments += f" {machine.words}"
     line = [program(), "-machine", f"{machine.board},accel={machine.accel}"]
     model = "host" if machine.accel == "kvm" else "max"
     line += ["-cpu", ",".join(filter(None, (model, machine.cpu)))]
+    if machine.counting is not None:
+        line += machine.counting.options()
     line += ["-smp", str(machine.vcpus), "-m", str(machine.memory_mib)]
     line += ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     log = f"logfile=/proc/self/fd/{log_fd},logappend=on"
@@ -119,15 +173,21 @@ def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "")
     bus = "device" if machine.board == "microvm" else "pci"
     for device in machine.devices:
         line += ["-device", device]
-    if machine.disk is not None:
+    for name, disk, form in _disks(machine):
         # Relative, so that no message of QEMU holds somebody's folder.
-        disk = os.path.relpath(machine.disk, machine.kernel.parent)
-        line += ["-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"]
-        line += ["-device", f"virtio-blk-{bus},drive=disk"]
+        file = os.path.relpath(disk, machine.kernel.parent)
+        line += ["-drive", f"if=none,id={name},format={form},snapshot=on,file={file}"]
+        line += ["-device", f"virtio-blk-{bus},drive={name}"]
     if forward:
         line += ["-netdev", f"user,id=net,restrict=on,hostfwd={forward}"]
         line += ["-device", f"virtio-net-{bus},netdev=net"]
     return line
+
+
+def _disks(machine: Machine) -> list[tuple[str, Path, str]]:
+    """Return the name, the image and the format of each disk, the root's first."""
+    root = [] if machine.disk is None else [("disk", machine.disk, machine.disk_format)]
+    return root + [(f"disk{i}", disk, "raw") for i, disk in enumerate(machine.more_disks, 2)]
 
 
 class Guest:
@@ -145,8 +205,9 @@ class Guest:
         self._files: list[int] = []
         self._started = False
         self._killed = False
-        for file in (machine.kernel, *machine.archives, machine.disk):
-            if file is not None and not file.is_file():
+        disks = (disk for _, disk, _ in _disks(machine))
+        for file in (machine.kernel, *machine.archives, *disks):
+            if not file.is_file():
                 raise Unavailable(f"{file.name!r} is missing. Run `{cache.PREPARE}` once.")
         self._port = _free_port() if workload.port else 0
         try:

@@ -66,6 +66,7 @@ class Vm:
             "board": machine.board,
             "vcpus": str(machine.vcpus),
             "guest_memory_bytes": str(machine.memory_mib << 20),
+            "boot_words": "" if machine.waiting else qemu.WAITLESS,
             "guest_kernel": machine.kernel.with_name("version").read_text().strip(),
             "qemu": _qemu_version(),
         }
