@@ -17,7 +17,8 @@ fi
 wanted=(
     dockerd=docker.io docker=docker-cli iptables=iptables ip=iproute2 unshare=util-linux
     busybox=busybox-static iperf3=iperf3 runc=runc crun=crun runsc=runsc
-    docker-registry=docker-registry qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap
+    docker-registry=docker-registry qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils
+    debootstrap=debootstrap
     mkfs.ext4=e2fsprogs zstd=zstd umoci=umoci skopeo=skopeo bsdtar=libarchive-tools
     cosign=cosign gpg=gnupg chromium=chromium gcc=gcc strace=strace hyperfine=hyperfine
     haveged=haveged mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs fuse-overlayfs=fuse-overlayfs
@@ -32,6 +33,8 @@ missing=()
 for pair in "${wanted[@]}"; do
     command -v "${pair%%=*}" >/dev/null || missing+=("${pair##*=}")
 done
+# BuildKit's front end is a plugin of docker, not a program.
+docker buildx version >/dev/null 2>&1 || missing+=(docker-buildx)
 # What a static program is linked with; gcc only recommends it.
 [ -f "$(gcc -print-file-name=libc.a 2>/dev/null)" ] || missing+=(libc6-dev)
 if [ "${#missing[@]}" = 0 ] && [ -d "$foreign_to" ]; then

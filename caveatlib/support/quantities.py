@@ -6,6 +6,7 @@ SCALES = {
     "s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
     "bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1, "bit/s")),
+    "instructions": ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"), (1, "")),
 }
 """Unit -> divisors and names, the largest first."""
 

@@ -62,6 +62,11 @@ WIDENED = {
     "quota-period-busy",
 }
 """Their p-values equal others', and of equal ones those listed later were adjusted less."""
+SINCE = {"startup": ("startup-work", "C21/")}
+"""Experiment -> how claims begin that were added since, which version 1 measured nothing of."""
+OTHERWISE = {"C21"}
+"""Not measured then either, but shown beside it was a ratio, that of ``startup-packing``: the disk
+booted nothing. Today its parts are disks that boot."""
 SPLIT = {"C08": ("quota-100ms", "quota-10ms", "docker", "weights-2", "weights-10")}
 """Claim that had several verdicts -> the part that each of them is of today."""
 
@@ -78,11 +83,15 @@ def test_the_recorded_verdicts_are_kept(name):
     kept = KEPT[KEPT["experiment"] == name].to_dict("records")
     for claim in {row["claim"] for row in kept} & set(SPLIT):
         found[claim] = [v for part in SPLIT[claim] for v in found.pop(f"{claim}/{part}")]
+    since = {name for name in found if name.startswith(SINCE.get(experiment.NAME, ()))}
+    assert {v.verdict for name in since for v in found.pop(name)} <= {"not measured here"}
     assert set(found) == {RENAMED.get(row["claim"], row["claim"]) for row in kept}
     for row in kept:
         verdict = found[RENAMED.get(row["claim"], row["claim"])][row["nth"]]
         word, _ = REWORDED.get(row["claim"], (row["verdict"], ""))
         assert verdict.verdict == word, row["claim"]
+        if row["claim"] in OTHERWISE:
+            continue
         assert verdict.n == row["n"], row["claim"]
         wider = row["claim"] in WIDENED
         if wider:

@@ -13,7 +13,20 @@ order. Docker's arms share that engine; processes, namespaces, runc and virtual
 machines are made anew for every trial. The engine is what is restarted least
 often, so the session is the unit of replication for every comparison.
 
-What would mislead you: taking the cost of packing files into a disk that
+Building is compared with disks that a virtual machine boots: of the same busybox
+and application, by either builder and as either kind of disk, from nothing and
+with the base there, and each is started or booted to prove it (`building`).
+
+Where a machine has no KVM, times of its guests are the emulator's. So the work is
+counted as well, in instructions (`counting`): of a boot, and of the first process,
+namespaces and container in a guest. That is the same on every host, and for a seed
+the same to the digit; the seed is what is varied and counts as a repetition.
+
+What would mislead you: one ratio of a boot's instructions to a container's, since the
+choice of the pair moves it tenfold and the data by a few per cent (a first container
+or a later one, with the kernel's unpacking and self-tests or without); taking
+instructions for time, or a guest's for its host's; waits that a word on the kernel's
+command line removes (``qemu.WAITLESS``); taking the cost of packing files into a disk that
 nothing boots from for the cost of building a virtual machine; comparing a
 managed stack (Docker) with a bare virtual machine; taking the return of Docker's
 start call for the start (the first output often comes earlier); taking the first
@@ -28,7 +41,7 @@ there, up to twice too long. Now the end of the call wakes us.
 
 from __future__ import annotations
 
-from caveatlib.experiments.startup import workloads as work
+from caveatlib.experiments.startup import counting, workloads
 from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.startup.claims import CLAIMS
 from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
@@ -38,13 +51,15 @@ from caveatlib.experiments.startup.figures import (
     plot_at_once,
     plot_beside_others,
     plot_phases,
+    plot_work,
 )
 from caveatlib.experiments.startup.highlights import highlights
 from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
-from caveatlib.experiments.startup.schema import Trials, check, check_row
+from caveatlib.experiments.startup.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
     beside_others,
+    bootable,
     builds,
     idle,
     like_with_like,
@@ -52,6 +67,9 @@ from caveatlib.experiments.startup.tables import (
     slowdown,
     stubborn,
     summarize,
+    waits,
+    work,
+    work_parts,
 )
 from caveatlib.places.base import Place, TrialResult
 
@@ -63,10 +81,12 @@ __all__ = [
     "DESIGNS",
     "KNOWN",
     "PLACES",
+    "TABLES",
     "Trials",
     "answer",
     "answers",
     "beside_others",
+    "bootable",
     "builds",
     "calibrate",
     "check",
@@ -79,11 +99,15 @@ __all__ = [
     "plot_at_once",
     "plot_beside_others",
     "plot_phases",
+    "plot_work",
     "slowdown",
     "stubborn",
     "summarize",
     "trial",
     "verdicts",
+    "waits",
+    "work",
+    "work_parts",
 ]
 
 NAME = "startup"
@@ -91,8 +115,8 @@ QUESTION = "How fast do containers start and stop, and what of that is the conta
 SESSIONS = 20
 VERDICT_S = 180
 """Seven sessions of what is compared first, and one block of each other design."""
-DISK_BYTES = 500 * 2**20
-"""An engine's empty data folder, its image, a disk that is built, and a journal."""
+DISK_BYTES = 1000 * 2**20
+"""An engine's empty data folder, its image, what is built from, a disk that is built, a journal."""
 
 
 def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
@@ -104,7 +128,8 @@ def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
     conditions : dict
         ``workload``, ``at_once``, ``sleep_s``, ``replicate``.
     seed : int
-        Unused: nothing in a trial is random but the nonce, which must not repeat.
+        Of a guest whose instructions are counted. Nothing else in a trial is random but the
+        nonce, which must not repeat.
 
     Returns
     -------
@@ -116,15 +141,24 @@ def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
     DeadlineExceeded
         If the first output or the end does not come in time.
     """
+    if conditions["workload"] == "count-initcalls":
+        measures, rows = counting.initcalls(place, seed)
+        return TrialResult(measures, {"initcalls": rows})
     measure = {
-        "nonce": lambda: work.once(place, conditions["sleep_s"]),
-        "idle": lambda: work.idle(place, conditions["at_once"]),
-        "http": lambda: work.answered(place, early=True),
-        "http-after": lambda: work.answered(place, early=False),
-        "stubborn": lambda: work.stubborn(place),
-        "marks": lambda: work.marked(place),
-        "slowdown": lambda: work.slowdown(place),
-        "build": lambda: work.built(place),
-        "nested": lambda: work.nested(place),
+        "nonce": lambda: workloads.once(place, conditions["sleep_s"]),
+        "idle": lambda: workloads.idle(place, conditions["at_once"]),
+        "http": lambda: workloads.answered(place, early=True),
+        "http-after": lambda: workloads.answered(place, early=False),
+        "stubborn": lambda: workloads.stubborn(place),
+        "marks": lambda: workloads.marked(place),
+        "slowdown": lambda: workloads.slowdown(place),
+        "build": lambda: workloads.built(place),
+        "nested": lambda: workloads.nested(place),
+        "application": lambda: place.build(on_base=False),
+        "application-on-base": lambda: place.build(on_base=True),
+        "count-process": lambda: counting.counted(place, "process", seed),
+        "count-namespaces": lambda: counting.counted(place, "namespaces", seed),
+        "count-runc": lambda: counting.counted(place, "runc", seed),
+        "count-again": lambda: counting.again(place, "runc", seed),
     }[conditions["workload"]]
     return TrialResult(measure() | {"accel": getattr(place, "accel", None)})

@@ -10,7 +10,7 @@ from caveatlib.experiments.startup.decisions import DECISIONS, contrast
 from caveatlib.experiments.startup.workloads import SLEEP_S
 
 WITHIN_S = 0.01
-KNOWN = (
+TIMED = (
     Known(
         name="0.1 s of sleep added to docker-runc",
         contrast=contrast(
@@ -38,12 +38,25 @@ KNOWN = (
         relative=False,
     ),
 )
+SAME_SEED = Known(
+    name="a guest counted again with the same seed, to the digit",
+    contrast=contrast(
+        "the same seed again",
+        "same_seed_ratio",
+        {"design": "work-again", "workload": "count-again"},
+        None,
+    ),
+    truth=1.0,
+    within=0,
+)
+KNOWN = (*TIMED, SAME_SEED)
 CONTROLS = aa_controls(DECISIONS)
 
 
 def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the calibration table, see `kit.calibration.calibrate`.
 
-    Sleeps that were added, each to 10 ms, and the same start, stop and build twice.
+    Sleeps that were added, each to 10 ms; the same seed's counts twice, to the digit; and the same
+    start, stop and builds twice.
     """
     return calibration.calibrate(trials, KNOWN, CONTROLS)

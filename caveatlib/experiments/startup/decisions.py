@@ -5,32 +5,50 @@ from __future__ import annotations
 import pandas as pd
 
 from caveatlib import claims, literature, stats
-from caveatlib.claims import Effect
-from caveatlib.experiments.kit.sentences import per_machine
+from caveatlib.claims import Effect, Whole
+from caveatlib.experiments.kit.sentences import listed, per_machine
 from caveatlib.experiments.startup.claims import (
+    BUILDERS,
     BUILDING,
+    BUILT_FROM,
     KERNEL,
     NESTING,
     PACKING,
+    PAIRS,
+    START,
     STARTING,
     STOPPING,
+    WORKED,
+    WORKING,
 )
-from caveatlib.experiments.startup.tables import SLOWDOWNS, phases, slowdown
+from caveatlib.experiments.startup.designs import FROM
+from caveatlib.experiments.startup.tables import (
+    PLAIN,
+    RUNC,
+    SLOWDOWNS,
+    counts,
+    needed,
+    phases,
+    slowdown,
+    where_counted,
+)
 from caveatlib.support.quantities import format_quantity
 
 WORDS = ("Slower", "Faster")
+INSTRUCTIONS = "instructions"
 PUBLISHED = ("fc_boot_total_api", "qemu_boot_total", "qemu_uvm_total")
+CLASSIC = (
+    "The classic builder is deprecated and not the default since Docker 23: it sends the whole "
+    "context for each build, and takes one step after the other."
+)
+"""Known limits of it (docs.docker.com, "Deprecated Docker Engine features")."""
 BUILT = (
     "An image of the same files against a disk without an operating system; "
-    "classic builder, its context packed beforehand. The engine takes the files over its socket "
+    "its context packed beforehand. The engine takes the files over its socket "
     "as a tar, unpacks and hashes them, copies them into a layer, and reads that again for its "
-    "digest; mkfs.ext4 writes them into one file."
+    f"digest; mkfs.ext4 writes them into one file. {CLASSIC}"
 )
 """What the seconds of packing are of, and why they differ."""
-UNFAIR = (
-    "The disk that is built here has no operating system, kernel or boot loader, so no virtual "
-    "machine boots from it, while a container starts from the image."
-)
 
 
 def arm(design: str, place: str, replicate: int = 0) -> dict:
@@ -58,8 +76,67 @@ def _emulated(here: pd.DataFrame) -> bool:
     return bool((here["accel"] == "tcg").any())
 
 
-def _shown(one: stats.Contrast, *, published: bool = True):
-    """Return what says of an emulated machine what was seen, and why it decides nothing."""
+def _span(values, unit: str = "") -> str:
+    """Return the least and the greatest of values: ``2.04 to 2.13 billion``."""
+    low, high = (format_quantity(value, unit) for value in (min(values), max(values)))
+    if low == high:
+        return low
+    number, _, name = low.partition(" ")
+    return f"{number} to {high}" if high.endswith(f" {name}") and name else f"{low} to {high}"
+
+
+def _seen(here: pd.DataFrame, place: tuple[str, str], column: str) -> pd.Series:
+    return claims.values_of(here, where_counted(place), column)
+
+
+def _containers(here: pd.DataFrame, pair: str) -> pd.Series:
+    """Return for each session how many first containers a boot is worth."""
+    found = stats.pairs(counts(here), WORKED_OUT[pair])
+    return found["arm"] / found["baseline"]
+
+
+def _starting(here: pd.DataFrame) -> str:
+    """Return what a boot executes, and how many first containers that is; empty if not counted."""
+    boots, worth = _seen(here, PLAIN, "boot_instructions"), _containers(here, "boot")
+    if not len(worth):
+        return ""
+    said = [
+        f"Booting Debian's cloud kernel executes {_span(boots, INSTRUCTIONS)} instructions, as "
+        f"many as {_span(worth)} first containers."
+    ]
+    if len(least := _containers(here, "untested")):
+        said.append(f"Without unpacking itself and self-tests it is {_span(least)} of them.")
+    return " ".join([*said, "What the host executes is not counted."])
+
+
+def _stopping(here: pd.DataFrame) -> str:
+    """Return what a power-off executes, and what the stop of a container does."""
+    off = _seen(here, PLAIN, "end_instructions")
+    stops = _seen(here, RUNC, "first_stop_instructions")
+    if off.empty or stops.empty:
+        return ""
+    return (
+        f"Powering a microVM off executes {_span(off, INSTRUCTIONS)} instructions, stopping "
+        f"runc's container {_span(stops, INSTRUCTIONS)}."
+    )
+
+
+def _nesting(here: pd.DataFrame) -> str:
+    """Return what a boot and a first container after it execute, and the container alone."""
+    boots, starts = (
+        _seen(here, RUNC, column) for column in ("boot_instructions", "first_start_instructions")
+    )
+    both = (boots + starts).dropna()
+    if both.empty:
+        return ""
+    return (
+        f"Boot and first container execute {_span(both, INSTRUCTIONS)} instructions, "
+        f"the container alone {_span(starts, INSTRUCTIONS)}."
+    )
+
+
+def _shown(one: stats.Contrast, work, *, published: bool = True):
+    """Return what says of an emulated machine its work, what was seen, and why none decides."""
 
     def unfair(here: pd.DataFrame) -> str:
         if not _emulated(here) or stats.pairs(here, one).empty:
@@ -69,12 +146,13 @@ def _shown(one: stats.Contrast, *, published: bool = True):
             + format_quantity(claims.values_of(here, where, one.measure).median(), "s")
             for where in (one.arm, one.baseline)
         ]
-        said = [f"The virtual machine was emulated. Medians: {', '.join(seen)}."]
+        said = [work(here), f"The virtual machine was emulated. Medians: {', '.join(seen)}."]
         factors = slowdown(here)
         if len(factors):
             ratios = ", ".join(f"{SLOWDOWNS[c]} {factors[c].iloc[0]:.3g}x" for c in SLOWDOWNS)
             said.append(f"Slowdown by the emulator: {ratios}.")
-        return " ".join([*said, _published()] if published else said)
+        said += [_published()] if published else []
+        return " ".join(filter(None, said))
 
     return unfair
 
@@ -88,8 +166,8 @@ def _published() -> str:
     return f"Published, on other machines: {cited}."
 
 
-def _undecided(what: str, place: str, column: str):
-    """Return what says aloud why nothing is decided, and what a container took."""
+def _undecided(what: str, place: str, column: str, work):
+    """Return what says aloud the work, why no time is decided, and what a container took."""
 
     def say(here: pd.DataFrame, verdict: claims.Verdict) -> str:
         if verdict.verdict != claims.NOT_MEASURED or not _emulated(here):
@@ -97,17 +175,17 @@ def _undecided(what: str, place: str, column: str):
         took = claims.values_of(here, arm("machine", place), column).median()
         if pd.isna(took):
             return ""
-        return (
-            f"Not decided: without KVM the virtual machine was emulated. {place} took "
-            f"{format_quantity(took, 's')} to {what}.{_expected(verdict.claim)}"
-        )
+        took = format_quantity(took, "s")
+        why = "Not decided: without KVM the virtual machine was emulated."
+        told = [work(here), why, f"{place} took {took} to {what}.", _expected(verdict.claim)]
+        return " ".join(filter(None, told))
 
     return say
 
 
 def _expected(claim: str) -> str:
     told = claims.predicted(claim)
-    return f" Predicted with KVM: {told.low:g} to {told.high:g}, {told.of}." if told else ""
+    return f"Predicted with KVM: {told.low:g} to {told.high:g}, {told.of}." if told else ""
 
 
 def _times(verdict: claims.Verdict) -> str:
@@ -124,12 +202,6 @@ def _say_packing(here: pd.DataFrame, verdict: claims.Verdict) -> str:
     )
 
 
-def _say_building(here: pd.DataFrame, verdict: claims.Verdict) -> str:
-    if not verdict.n:
-        return ""
-    return "Not decided: the disk that is built here boots nothing, so it is not a virtual machine."
-
-
 def _say_namespaces(here: pd.DataFrame, verdict: claims.Verdict) -> str:
     if not verdict.n:
         return ""
@@ -137,8 +209,96 @@ def _say_namespaces(here: pd.DataFrame, verdict: claims.Verdict) -> str:
     return f"A start in new namespaces alone takes {share} of a start through Docker."
 
 
-def _bare_disk(here: pd.DataFrame) -> str:
-    return UNFAIR  # whatever is measured: no disk that boots is built
+def _built(start: str, place: str, replicate: int = 0) -> dict:
+    """Return the filter of what a place makes of the application, from nothing or on the base."""
+    where = {"design": "disks", "place": place, "workload": FROM[start]}
+    return where | {"replicate": replicate}
+
+
+OVER = {"ext4": "over one ext4 disk", "qcow2": "over a qcow2 on its backing file"}
+BUILT_AGAIN = {
+    builder: contrast(
+        f"the same image built again, {words}",
+        "build_s",
+        _built("base", f"image-{builder}", 1),
+        _built("base", f"image-{builder}"),
+    )
+    for builder, words in BUILDERS.items()
+}
+
+
+def _against_a_disk(start: str, builder: str, disk: str) -> Effect:
+    claim = BUILT_FROM[start, builder, disk]
+    arms = _built(start, f"image-{builder}"), _built(start, f"disk-{disk}")
+    return Effect(
+        claim=claim,
+        contrast=contrast(claim.id, "build_s", *arms),
+        direction="less",
+        words=WORDS,
+        null=BUILT_AGAIN[builder],
+        qualify=lambda here, verdict: CLASSIC if builder == "classic" else "",
+        label=f"an image by {BUILDERS[builder]} over a disk ({disk}), {START[start]}",
+    )
+
+
+def _tell_building(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
+    """Tell by how much an image takes longer than a disk that boots, for each way to begin."""
+    found = {key: v for key, claim in BUILT_FROM.items() if (v := parts[claim.id]).n}
+    sizes = _span([verdict.effect for verdict in found.values()])
+    said = [f"Building an image took {sizes} times as long as making a disk that boots."]
+    for start in FROM:
+        told = [
+            f"{BUILDERS[builder]} {verdict.effect:.2g}x against {disk}"
+            for (begun, builder, disk), verdict in found.items()
+            if begun == start
+        ]
+        said += [f"{START[start].capitalize()}: {listed(told)}."] if told else []
+    said.append(
+        "Each disk was booted with the kernel that lies on it, each image started. Neither has "
+        "anything installed, no boot loader is written, and mkfs.ext4 waits for the host's disk."
+    )
+    return " ".join([*said, CLASSIC])
+
+
+def _worked_out(pair: str) -> stats.Contrast:
+    arms = ({"design": "work", "what": what} for what in (pair, f"{pair} container"))
+    return contrast(WORKED[pair].id, "instructions", *arms)
+
+
+WORKED_OUT = {pair: _worked_out(pair) for pair in PAIRS}
+
+
+def _over_a_container(pair: str) -> Effect:
+    return Effect(
+        claim=WORKED[pair],
+        contrast=WORKED_OUT[pair],
+        direction="greater",
+        words=("More", "Less"),
+        table=counts,
+        needs=needed(pair),
+        label=f"{PAIRS[pair]} over a first container",
+    )
+
+
+def _tell_work(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
+    """Tell the range over all fair pairs, never one of them alone."""
+    ranges = {
+        words: found for pair, words in PAIRS.items() if len(found := _containers(here, pair))
+    }
+    if not ranges:
+        return ""
+    all_of_them = _span(pd.concat(list(ranges.values())))
+    seeds = max(map(len, ranges.values()))
+    each = [f"{words} {_span(found)}" for words, found in ranges.items()]
+    said = [
+        f"A boot executes as many instructions as {all_of_them} first containers, by what is "
+        "counted.",
+        _starting(here),
+        f"In first containers, over {claims.counted(seeds, 'seed')}: {listed(each)}.",
+        "What the host does is not counted: starting the monitor, backing memory, every exit. "
+        "Instructions are not time.",
+    ]
+    return " ".join(filter(None, said))
 
 
 _PACKED = contrast("startup-packing", "build_s", *BUILDS)
@@ -156,15 +316,11 @@ _NAMESPACES = contrast(
 )
 
 DECISIONS = (
-    Effect(
+    Whole(
         claim=BUILDING,
-        contrast=_PACKED,
-        direction="less",
-        words=WORDS,
-        null=BUILD_AGAIN,
-        unfair=_bare_disk,
-        say=_say_building,
-        label="an image over a bare disk",
+        parts=tuple(claim.id for claim in BUILT_FROM.values()),
+        labels=OVER | {f"{b}-{s}": f"{BUILDERS[b]}, {START[s]}" for s in FROM for b in BUILDERS},
+        tell=_tell_building,
     ),
     Effect(
         claim=STARTING,
@@ -172,8 +328,9 @@ DECISIONS = (
         direction="less",
         words=WORDS,
         null=START_AGAIN,
-        unfair=_shown(_STARTED),
-        say=_undecided("its first output", "runc", "first_output_s"),
+        unfair=_shown(_STARTED, _starting),
+        qualify=lambda here, verdict: _starting(here),
+        say=_undecided("its first output", "runc", "first_output_s", _starting),
         label="start: runc over a microVM",
     ),
     Effect(
@@ -182,8 +339,9 @@ DECISIONS = (
         direction="less",
         words=WORDS,
         null=STOP_AGAIN,
-        unfair=_shown(_STOPPED, published=False),
-        say=_undecided("stop", "runc", "stop_s"),
+        unfair=_shown(_STOPPED, _stopping, published=False),
+        qualify=lambda here, verdict: _stopping(here),
+        say=_undecided("stop", "runc", "stop_s", _stopping),
         label="stop: runc over a microVM",
     ),
     Effect(
@@ -192,8 +350,9 @@ DECISIONS = (
         direction="greater",
         words=WORDS,
         null=START_AGAIN,
-        unfair=_shown(_NESTED),
-        say=_undecided("its first output", "docker-runc", "first_output_s"),
+        unfair=_shown(_NESTED, _nesting),
+        qualify=lambda here, verdict: _nesting(here),
+        say=_undecided("its first output", "docker-runc", "first_output_s", _nesting),
         label="a container in a fresh VM, over Docker",
     ),
     Effect(
@@ -215,6 +374,14 @@ DECISIONS = (
         say=_say_namespaces,
         label="new namespaces, over Docker",
     ),
+    Whole(
+        claim=WORKING,
+        parts=tuple(claim.id for claim in WORKED.values()),
+        labels=PAIRS,
+        tell=_tell_work,
+    ),
+    *(_against_a_disk(*key) for key in BUILT_FROM),
+    *(_over_a_container(pair) for pair in PAIRS),
 )
 
 
@@ -225,8 +392,8 @@ def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
     -------
     Verdicts
         Those that a virtual machine decides say "not measured here" where it
-        was emulated: with what was measured, the emulator's slowdown, and
-        published figures. C21 always does: no disk that boots is built.
+        was emulated: with the work, what was measured, the emulator's slowdown, and
+        published figures.
     """
     return claims.judge(trials, DECISIONS)
 
@@ -238,7 +405,8 @@ def answer(trials: pd.DataFrame) -> str:
     if marks.empty:
         return ""
     parts = [f"{place} {format_quantity(value, 's')}" for place, value in marks.items()]
-    said = f"Median time until the first output: {', '.join(parts)}."
+    work = _starting(trials)
+    said = f"{work} Median time until the first output: {', '.join(parts)}.".strip()
     (row,) = stats.jointly([(trials, _NAMESPACES)])
     if row["n"]:
         said += (

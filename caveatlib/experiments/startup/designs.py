@@ -16,6 +16,23 @@ def _arms(places, **conditions) -> tuple[Arm, ...]:
 
 
 SERVERS = ("process", "namespaces", "runc", "docker-runc", "docker-crun")
+IMAGES = ("image-classic", "image-buildkit")
+DISKS = ("disk-ext4", "disk-qcow2")
+FROM = {"nothing": "application", "base": "application-on-base"}
+"""What is there when the clock starts, and the workload."""
+COUNTED = {
+    "counted": ("process", "namespaces"),
+    "counted-runc": ("runc",),
+    "counted-untested": ("process",),
+    "counted-waiting": ("process",),
+    "counted-generic": ("runc",),
+    "counted-shift-1": ("runc",),
+    "counted-no-erms": ("runc",),
+    "counted-full-vm": ("process",),
+}
+"""Guest whose instructions are counted -> what is started first in it, each in one of its own."""
+SEEDS = 10
+"""Sessions in which guests are counted: each trial has a seed, which is what is repeated."""
 
 DESIGNS = (
     Design(
@@ -77,10 +94,46 @@ DESIGNS = (
         every=2,
         optional=True,
     ),
+    Design(
+        "disks",
+        tuple(a for work in FROM.values() for a in _arms(IMAGES + DISKS, workload=work))
+        + _arms(IMAGES, workload=FROM["base"], replicate=1),
+        block_s=45,
+        lead_in=True,
+        optional=True,
+    ),
+    Design(
+        "work",
+        tuple(
+            arm
+            for place, kinds in COUNTED.items()
+            for kind in kinds
+            for arm in _arms([place], workload=f"count-{kind}")
+        ),
+        block_s=270,
+        sessions=SEEDS,
+        optional=True,
+    ),
+    Design(
+        "work-again",
+        _arms(["counted-runc"], workload="count-again"),
+        block_s=50,
+        sessions=3,
+        optional=True,
+    ),
+    Design(
+        "initcalls",
+        _arms(["counted-initcalls"], workload="count-initcalls"),
+        block_s=25,
+        sessions=1,
+        optional=True,
+    ),
 )
 """``start`` is measured first; the others wait under a time budget, and have their turn in this
 order.
 
-In `SESSIONS` sessions every design but ``stubborn`` gets 7 blocks or more, of which
-an interval needs 6.
+In `SESSIONS` sessions every design gets 7 blocks or more, of which an interval needs 6, but for
+those that answer without one: ``stubborn``, ``work-again`` and ``initcalls``. A session's engine is
+what its repetitions have in common; what is counted has nothing in common but the host, which it
+does not depend on.
 """

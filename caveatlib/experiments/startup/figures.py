@@ -6,7 +6,7 @@ import pandas as pd
 
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
-from caveatlib.experiments.startup.tables import beside_others, phases, starts
+from caveatlib.experiments.startup.tables import beside_others, phases, starts, work_parts
 
 
 @figure_per_machine
@@ -67,6 +67,21 @@ def plot_beside_others(trials: pd.DataFrame, ax=None):
         unit="s",
         label="Time to the first output; for virtual machines, to the end",
         title="Containers here, and others' virtual machines under KVM",
+        ax=ax,
+    )
+
+
+@figure_per_machine
+def plot_work(trials: pd.DataFrame, ax=None):
+    """Draw how many instructions a first start in a guest executes, and a guest's boot, by parts.
+
+    It is the same on every host; what a host does for a guest is not in it.
+    """
+    return plots.stacked(
+        work_parts(trials),
+        unit="instructions",
+        label="Instructions executed",
+        title="The work of a first start, and of booting what it would run in",
         ax=ax,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caveatlib.experiments.startup import building, counting
 from caveatlib.experiments.startup.designs import CONTAINERS, MACHINES
 from caveatlib.places import standard
 from caveatlib.places.machines import guest
@@ -12,6 +13,15 @@ PLACES = {
     "runc": standard.RUNC,
     **{name: standard.docker(name.removeprefix("docker-")) for name in CONTAINERS},
     **{kind: standard.machine(kind) for kind in MACHINES},
+    **building.PLACES,
+    **counting.PLACES,
 }
-ARTEFACTS = (guest.KERNEL, guest.INITRAMFS, guest.INCEPTION, guest.FULL_DISK)
+ARTEFACTS = (
+    guest.KERNEL,
+    guest.INITRAMFS,
+    guest.INCEPTION,
+    guest.FULL_DISK,
+    guest.GENERIC_KERNEL,
+    counting.COUNT,
+)
 """What must be prepared, each after what it is made of."""

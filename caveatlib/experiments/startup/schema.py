@@ -19,11 +19,26 @@ WORKLOADS = (
     "marks",
     "slowdown",
     "build",
+    "application",
+    "application-on-base",
+    "count-process",
+    "count-namespaces",
+    "count-runc",
+    "count-again",
+    "count-initcalls",
 )
-"""The client of ``http`` connects from before the start, that of ``http-after`` from the return of
-the start call on."""
+"""Applications are built into what starts or boots, from nothing or where the base is there; what
+is counted are instructions of a guest that boots. The client of ``http`` connects from before the
+start, that of ``http-after`` from the return of the start call on."""
 
 
+COUNTS = (
+    "boot_instructions",
+    "unpacking_instructions",
+    "first_start_instructions",
+    "first_stop_instructions",
+    "guest_seed",
+)
 NEEDS = {
     "nonce": ("first_output_s", "stop_s"),
     "idle": ("first_output_s", "last_output_s"),
@@ -34,6 +49,13 @@ NEEDS = {
     "marks": ("between_s",),
     "slowdown": ("integer_slowdown", "memory_slowdown", "syscall_slowdown", "fault_slowdown"),
     "build": ("build_s",),
+    "application": ("build_s", "proof_s"),
+    "application-on-base": ("build_s", "proof_s"),
+    "count-process": COUNTS,
+    "count-namespaces": COUNTS,
+    "count-runc": COUNTS,
+    "count-again": (*COUNTS, "same_seed_ratio"),
+    "count-initcalls": ("boot_instructions", "unpacking_instructions"),
 }
 """Workload -> the measures without which its trial has failed."""
 PARTS = (
@@ -46,6 +68,7 @@ PARTS = (
     "stop_s",
     "removed_s",
     "build_s",
+    "proof_s",
 )
 """What is a part of the trial, and so cannot take longer."""
 LEAST_BUILD_S = {"image": BUILD_BYTES / 1e9, "disk": BUILD_BYTES / 1e10}
@@ -79,6 +102,11 @@ class Trials(frames.Trials):
     exited_s: Series[float] = frames.measure("t0 until the workload had ended", "s")
     removed_s: Series[float] = frames.measure("t0 until the instance was removed", "s")
     build_s: Series[float] = frames.measure("Building an image, or a disk, of the same files", "s")
+    proof_s: Series[float] = frames.measure(
+        "Starting what was built until its application's output; a boot may be emulated",
+        "s",
+        later=True,
+    )
     pss_bytes: Series[float] = frames.measure("PSS of the host processes per instance", "B")
     cgroup_bytes: Series[float] = frames.measure("Memory cgroup per instance", "B")
     available_bytes: Series[float] = frames.measure(
@@ -88,8 +116,45 @@ class Trials(frames.Trials):
     memory_slowdown: Series[float] = frames.measure("Copying memory, guest over host")
     syscall_slowdown: Series[float] = frames.measure("System calls, guest over host")
     fault_slowdown: Series[float] = frames.measure("Forks and page faults, guest over host")
+    boot_instructions: Series[float] = frames.measure(
+        "Instructions of a guest from power-on until its script began", later=True
+    )
+    unpacking_instructions: Series[float] = frames.measure(
+        "Of these, before the kernel's own clock began: firmware and unpacking", later=True
+    )
+    boot_idle_s: Series[float] = frames.measure(
+        "Time of the counted guest in which it waited until then; no instructions", "s", later=True
+    )
+    first_start_instructions: Series[float] = frames.measure(
+        "Instructions from just before the first start in a guest until its output", later=True
+    )
+    first_stop_instructions: Series[float] = frames.measure(
+        "Instructions from SIGTERM until that was gone", later=True
+    )
+    later_start_instructions: Series[float] = frames.measure(
+        "Instructions of a second start in the same guest", later=True
+    )
+    end_instructions: Series[float] = frames.measure(
+        "Instructions of a guest from the end of its script until it powers off, waiting included",
+        later=True,
+    )
+    guest_seed: Series[float] = frames.measure("Seed of the counted guest", later=True)
+    same_seed_ratio: Series[float] = frames.measure(
+        "The same counts again with the same seed over the first; of the first that differ",
+        later=True,
+    )
 
 
+class Initcalls(frames.OfTrial):
+    """The longest steps of a guest's kernel while it boots; each may contain others."""
+
+    initcall: Series[str] = frames.field("Name of the function in the kernel")
+    instructions: Series[float] = frames.field("Instructions of it, to a thousand", ge=0)
+
+
+TABLES = {"initcalls": Initcalls}
+FEWEST_BOOTED = 1e8
+"""A kernel that boots in fewer instructions was not counted from its start on."""
 TIMED = ("first_output_s", "first_answer_s", "stop_s", "build_s")
 
 
@@ -111,8 +176,10 @@ def check_row(row: guards.Row) -> None:
     if row["workload"] == "http-after":
         guards.increasing(row, ["start_returned_s", "first_accept_s"])
     guards.no_zeros(row, [*TIMED, "pss_bytes", "cgroup_bytes"])
-    kind = "image" if str(row["place"]).startswith("docker") else "disk"
+    kind = "image" if str(row["place"]).startswith(("docker", "image")) else "disk"
     guards.inside(row, ["build_s"], least=LEAST_BUILD_S[kind])
+    guards.inside(row, ["boot_instructions"], least=FEWEST_BOOTED)
+    guards.increasing(row, ["unpacking_instructions", "boot_instructions"])
 
 
 def check(trials: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from caveatlib import literature, stats
 from caveatlib.experiments.kit.tables import per_machine
+from caveatlib.experiments.startup.designs import FROM
 
 MACHINES = ("microvm", "full-vm")
 """Virtual machines whose workload is the same as a container's."""
@@ -214,3 +215,184 @@ def like_with_like(trials: pd.DataFrame) -> pd.DataFrame:
         for name, (_, _, _, kind) in LIKE_WITH_LIKE.items()
     ]
     return table.assign(pair=pairs)
+
+
+BUILT = {
+    "image-classic": "image, by the classic builder",
+    "image-buildkit": "image, by BuildKit",
+    "disk-ext4": "one ext4 disk that boots, by mkfs.ext4",
+    "disk-qcow2": "qcow2 on a backing file that boots, and an ext4 disk",
+}
+"""What each place makes of the application."""
+
+
+@per_machine
+def bootable(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what building the same application took, from nothing and with the base there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by what is there at the beginning, and place: `made` in words; n, failed, and
+        the median with its interval and quantiles of `build_s`, and of `proof_s`, the seconds in
+        which that then started or booted, as `stats.summarize`; the A/A controls left out.
+    """
+    rows = trials[(trials["design"] == "disks") & (trials["replicate"] == 0)]
+    there = {workload: name for name, workload in FROM.items()}
+    rows = rows.assign(there=rows["workload"].map(there))
+    table = stats.summarize(rows, ["build_s", "proof_s"], by=["there", "place"], unit="session")
+    places = table.index.get_level_values("place")
+    table.insert(0, "made", [BUILT.get(place, "") for place in places])
+    return table
+
+
+RUNC = ("counted-runc", "count-runc")
+PLAIN = ("counted", "count-process")
+UNTESTED = ("counted-untested", "count-process")
+FULL = ("counted-full-vm", "count-process")
+PAIRED = {
+    "boot": (PLAIN, True, RUNC),
+    "unpacked": (PLAIN, False, RUNC),
+    "untested": (UNTESTED, False, RUNC),
+    "generic": (("counted-generic", "count-runc"), True, None),
+    "shift-1": (("counted-shift-1", "count-runc"), True, None),
+    "no-erms": (("counted-no-erms", "count-runc"), True, None),
+}
+"""What is counted of a boot -> the arm whose boot it is, whether unpacking counts, and whose
+first container it is laid against: an arm's, or with None the same guest's."""
+
+
+def where_counted(arm: tuple[str, str]) -> dict:
+    """Return the filter of an arm of counted guests."""
+    return {"design": "work", "place": arm[0], "workload": arm[1]}
+
+
+def needed(pair: str) -> list[dict]:
+    """Return the filters of the arms that a pair of `PAIRED` is of."""
+    boot, _, container = PAIRED[pair]
+    return [where_counted(boot), where_counted(container or boot)]
+
+
+def counts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what the pairs of a boot and a container are made of, of any number of machines.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per trial, pair of `PAIRED` and side: `what`, the pair's name, or with
+        ``" container"`` its container; `instructions`, empty where the trial failed.
+    """
+    parts = []
+    for pair, (_, whole, _) in PAIRED.items():
+        boots, containers = (trials[stats.match(trials, where)] for where in needed(pair))
+        booted = boots["boot_instructions"]
+        if not whole:
+            booted = booted - boots["unpacking_instructions"]
+        started = containers["first_start_instructions"]
+        parts += [boots[stats.KEYS].assign(what=pair, instructions=booted)]
+        parts += [containers[stats.KEYS].assign(what=f"{pair} container", instructions=started)]
+    return pd.concat(parts, ignore_index=True).astype({"instructions": float})
+
+
+BOOTED = {
+    "microVM": PLAIN,
+    "microVM without self-tests": UNTESTED,
+    "microVM with the waits": ("counted-waiting", "count-process"),
+    "microVM with runc in it": RUNC,
+    "the same, kernel for any hardware": ("counted-generic", "count-runc"),
+    "the same, 2 ns an instruction": ("counted-shift-1", "count-runc"),
+    "the same, without fast copying": ("counted-no-erms", "count-runc"),
+    "full VM": FULL,
+}
+FIRST = {
+    "process": PLAIN,
+    "namespaces": ("counted", "count-namespaces"),
+    "runc": RUNC,
+    "runc, kernel for any hardware": ("counted-generic", "count-runc"),
+}
+OF_BOOT = {
+    "firmware and unpacking": "unpacking_instructions",
+    "whole boot": "boot_instructions",
+    "power-off": "end_instructions",
+}
+OF_START = {
+    "first start": "first_start_instructions",
+    "later start": "later_start_instructions",
+    "stop": "first_stop_instructions",
+}
+TESTS, REST = "self-tests and certificates", "rest of the boot"
+
+
+@per_machine
+def work(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return how many instructions a boot, a start within a guest, and their ends execute.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by what is started and what of it is counted: `seeds`, and `median`, `least` and
+        `most` over them, in instructions. Self-tests are the difference of two guests of the
+        same session, so their spread is that of both.
+    """
+    rows: dict[tuple[str, str], pd.Series] = {}
+    for name, arm in BOOTED.items():
+        of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
+        rows |= {(name, what): of[column] for what, column in OF_BOOT.items()}
+    for name, arm in FIRST.items():
+        of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
+        rows |= {(name, what): of[column] for what, column in OF_START.items()}
+    rows |= {("microVM", what): values for what, values in _parts_of_boot(trials).items()}
+    found = {key: values.dropna().astype(float) for key, values in rows.items()}
+    told = {
+        key: [len(values), values.median(), values.min(), values.max()]
+        for key, values in found.items()
+        if len(values)
+    }
+    index = pd.MultiIndex.from_tuples(list(told) or [], names=["started", "counted"])
+    columns = ["seeds", "median", "least", "most"]
+    return pd.DataFrame(list(told.values()), index=index, columns=columns)
+
+
+def _parts_of_boot(trials: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return self-tests and the rest of a microVM's boot, session by session."""
+    plain, untested = (
+        trials[stats.match(trials, where_counted(arm)) & trials["ok"]].set_index(["run", "session"])
+        for arm in (PLAIN, UNTESTED)
+    )
+    own = [each["boot_instructions"] - each["unpacking_instructions"] for each in (plain, untested)]
+    return {TESTS: own[0] - own[1], REST: own[1]}
+
+
+@per_machine
+def work_parts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return medians of instructions for a figure, one row per thing started, its parts beside."""
+    table = work(trials)["median"]
+    start, unpacking = "first start", "firmware and unpacking"
+    parts = {name: {"start": table.get((name, start))} for name in FIRST if "kernel" not in name}
+    parts["microVM"] = {part: table.get(("microVM", part)) for part in (unpacking, TESTS, REST)}
+    full = {part: table.get(("full VM", part)) for part in (unpacking, "whole boot")}
+    if None not in full.values():
+        parts["full VM"] = {unpacking: full[unpacking], REST: full["whole boot"] - full[unpacking]}
+    drawn = pd.DataFrame.from_dict(parts, orient="index", dtype=float)
+    columns = ["start", unpacking, TESTS, REST]
+    return drawn.reindex(columns=columns).dropna(how="all")
+
+
+@per_machine
+def waits(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what the boot words that remove waits change: instructions, and time spent waiting.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by with and without these words (`qemu.WAITLESS`): `seeds`, medians of
+        `boot_instructions` and of `boot_idle_s`, in the guest's own time.
+    """
+    arms = {"without the waits": PLAIN, "with the waits": BOOTED["microVM with the waits"]}
+    columns = ["boot_instructions", "boot_idle_s"]
+    rows = {
+        name: trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
+        for name, arm in arms.items()
+    }
+    told = {name: [len(of), *of[columns].median()] for name, of in rows.items() if len(of)}
+    return pd.DataFrame.from_dict(told, orient="index", columns=["seeds", *columns])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from unittest.mock import patch
 from places import fake
 from places.fake import FakeMachine, FakePlace, spec
 
-from caveatlib.experiments.startup import workloads
+from caveatlib.experiments.startup import building, counting, workloads
 from caveatlib.experiments.startup.designs import MACHINES, QUICK
 from caveatlib.places.machines import accel
 
@@ -31,10 +32,67 @@ def _without_memory():
     return patch.object(workloads, "ADDED_UP_S", 0)
 
 
+class FakeCounted:
+    """A guest that tells made-up counts: for one seed the same, for another a per cent off."""
+
+    def __init__(self, name: str):
+        self.name, self.shift = name, int(name == "counted-shift-1")
+
+    def boot(self, script: str, seed: int) -> str:
+        """Return what such a guest would have written."""
+        rng = random.Random(seed)
+        boot = {"counted-untested": 1.4e9, "counted-full-vm": 9e9}.get(self.name, 2.05e9)
+        start = 2.7e8 if "runc run" in script else 2e7 if "unshare" in script else 1e7
+        told = {"boot": boot, "boot_idle": 0, "boot_kernel": 0.7e9, "end": boot + 1e9}
+        told |= {"end_kernel": 0.7e9}
+        if "count first" in script:
+            told |= {"first_start": start, "first_start_idle": 4e6, "first_stop": start / 4}
+            told |= {"first_stop_idle": 0, "later_start": start / 2, "later_start_idle": 0}
+        off = rng.uniform(0.99, 1.01)
+        lines = [f"counted {n}_ns {round(v * off) << self.shift}" for n, v in told.items()]
+        down = told["end"] * off * 2**self.shift / 1e9
+        lines += [f"[    {down:.6f}] reboot: Power down"]
+        if "initcall" in script:
+            step = "[ 1.2] initcall {0}+0x0/0x9 returned 0 after 9{0[5]}9 usecs"
+            lines += [step.format(name) for name in STEPS]
+        return "\r\n".join(lines)
+
+    def metadata(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}
+
+
+STEPS = ("init_1", "init_2")
+UNEVEN = random.Random(1)
+
+
+TAKES_S = {"image-classic": 0.095, "image-buildkit": 0.085, "disk-ext4": 0.05, "disk-qcow2": 0.03}
+"""Less than a tenth of what the clock of a trial's start may be off, see `two_machines`."""
+
+
+class FakeBuilder:
+    """Says that it built in a made-up time, the more the less was there."""
+
+    def __init__(self, name: str):
+        self.takes_s = TAKES_S[name]
+
+    def build(self, *, on_base: bool) -> dict:
+        """Return seconds as if something had been built and started."""
+        uneven = UNEVEN.uniform(0.999, 1.001)
+        took = self.takes_s * (0.85 if on_base else 1) * uneven
+        return {"build_s": took, "proof_s": 0.09 * uneven}
+
+    def metadata(self) -> dict[str, str]:
+        """Return that this is a fake."""
+        return {"fake": "yes"}
+
+
 REAL_KINDS = dict(accel.KINDS)
 PLACES = {
     **{name: spec(FakePlace, name, _without_memory) for name in QUICK},
     **{kind: spec(FakeMachine, kind, _without_memory, _small) for kind in MACHINES},
+    **{name: spec(FakeBuilder, name) for name in building.PLACES},
+    **{name: spec(FakeCounted, name) for name in counting.PLACES},
 }
 
 
