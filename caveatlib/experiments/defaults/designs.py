@@ -45,7 +45,7 @@ MECHANISMS = {
     "AppArmor": (APPARMOR_OFF, WITHOUT_APPARMOR),
 }
 """Mechanism -> place and setting in which it alone is off."""
-LINES, LOGGED = 100_000, 1_000_000
+LINES, LOGGED = 50_000, 1_000_000
 """Lines of 100 bytes: of one that is timed, of what fills a disk."""
 
 
@@ -80,14 +80,14 @@ DESIGNS = (
             arm(PROBE, WITHOUT_APPARMOR, place=APPARMOR_OFF),
         ),
         block_s=7,
-        every=3,
+        every=5,
         sessions=3,
     ),
-    Design("reap", (arm(REAP), arm(REAP, INIT)), block_s=2, every=3, sessions=3),
-    Design("names", (arm(NAMES), arm(NAMES, NAMED_NETWORK)), block_s=5, every=3, sessions=3),
+    Design("reap", (arm(REAP), arm(REAP, INIT)), block_s=2, every=5, sessions=3),
+    Design("names", (arm(NAMES), arm(NAMES, NAMED_NETWORK)), block_s=5, every=5, sessions=3),
     Design(
         "calls",
-        (*_compared(CALLS, DEFAULTS, WITHOUT_FILTER, PRIVILEGED), arm(CALLS, place=USERNS)),
+        (*_compared(CALLS, DEFAULTS, WITHOUT_FILTER), arm(CALLS, place=USERNS)),
         block_s=3,
         blocks_per_session=2,
     ),

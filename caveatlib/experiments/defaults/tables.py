@@ -159,12 +159,6 @@ BESIDE = {
                 "block",
             ),
             (
-                "defaults over --privileged",
-                designs.where(CALLS),
-                designs.where(CALLS, PRIVILEGED),
-                "block",
-            ),
-            (
                 "user namespaces over none",
                 designs.where(CALLS, place=USERNS),
                 designs.where(CALLS),
