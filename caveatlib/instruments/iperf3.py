@@ -84,7 +84,9 @@ def server_command(port: int) -> list[str]:
     return ["iperf3", "--server", "--port", str(port), "--rcv-timeout", "5000", "--json"]
 
 
-def client_command(host: str, port: int, *, streams: int = 1, duration_s: int = 1) -> list[str]:
+def client_command(
+    host: str, port: int, *, streams: int = 1, duration_s: int = 1, bit_per_s: float = 0.0
+) -> list[str]:
     """Return the command line of one test from client to server.
 
     Parameters
@@ -95,9 +97,12 @@ def client_command(host: str, port: int, *, streams: int = 1, duration_s: int = 
         Parallel TCP connections.
     duration_s : int
         Whole seconds; iperf3 cuts fractions off.
+    bit_per_s : float
+        Rate of each connection; 0 for as much as possible.
     """
+    rate = ["--bitrate", f"{bit_per_s:.0f}"] if bit_per_s else []
     return [
-        "iperf3", "--client", host, "--port", str(port), "--json",
+        "iperf3", "--client", host, "--port", str(port), "--json", *rate,
         "--parallel", str(streams), "--time", str(duration_s), "--connect-timeout", "2000",
     ]  # fmt: skip
 

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
-from caveatlib.experiments.ports.designs import ADDRESSED, PAIRED, PRICED, PUBLISHED
+from caveatlib.experiments.ports.designs import (
+    ADDRESSED,
+    CASES,
+    PAIRED,
+    PRICED,
+    PUBLISHED,
+    Case,
+)
+from caveatlib.experiments.ports.flows import FLOWS
+from caveatlib.experiments.ports.pinning import PLACEMENTS
 
 NAME = "ports"
+CONTROLS = {"reno": "reno", "default": "the machine's own congestion control"}
+"""Congestion control that is asked for, in words."""
 _ASPECTS = {
     "reachable": (
         PUBLISHED,
@@ -21,19 +32,40 @@ _ASPECTS = {
     "throughput": (
         PAIRED,
         "more throughput without the proxy",
-        "received bit/s, one connection, ratio above 1",
+        "received bit/s, one connection, placed by the scheduler, ratio above 1",
     ),
     "cpu": (
         PAIRED,
         "less CPU per byte without the proxy",
-        "CPU seconds of the machine per 1e9 bytes, one connection, ratio below 1",
+        "CPU seconds of the machine per 1e9 bytes, one connection at full speed, placed by the "
+        "scheduler, ratio below 1; where all CPUs are busy it is the throughput inverted",
     ),
 }
 
+
+def in_words(case: Case) -> str:
+    """Return what is the same in both arms of a case, besides its path."""
+    placement, control = PLACEMENTS[case.placement], CONTROLS[case.congestion]
+    return f"{placement}, {control}, {FLOWS[case.flow].words}"
+
+
+def _sized(case: Case) -> Claim:
+    borrowed = "" if case.congestion == "reno" else "; its A/A control is that of reno"
+    return Claim(
+        f"C17/{case.path}/cpu/{case.placement}/{case.congestion}/{case.flow}",
+        f"{case.path}: less CPU per byte without the proxy; {in_words(case)}",
+        "derived",
+        "CPU seconds of client, server and docker-proxy per 1e9 bytes, median of three readings "
+        f"a session, {in_words(case)}, ratio below 1{borrowed}",
+        NAME,
+    )
+
+
 WHOLE = from_ledger(
     "C17",
-    decides="its parts, path by path, with reno in every namespace; mixed if some hold and "
-    "others do not",
+    decides="its parts, path by path with reno in every namespace, and case by case with client, "
+    "server and docker-proxy pinned; mixed if some hold and others do not. A size is a range over "
+    "all that hold",
 )
 PARTS = {
     (path, aspect): Claim(f"C17/{path}/{aspect}", f"{path}: {text}", "derived", decides, NAME)
@@ -42,6 +74,8 @@ PARTS = {
     if path in tried
 }
 """Path and aspect -> claim."""
+SIZED = {case: _sized(case) for case in CASES}
+"""Case of the pinned design -> claim about its CPU per byte."""
 MEMORY = Claim(
     "C17/memory",
     "less memory without the proxy",
@@ -56,4 +90,4 @@ EARLY = Claim(
     "connections to a published port without a listener",
     NAME,
 )
-CLAIMS = (WHOLE, *PARTS.values(), MEMORY, EARLY)
+CLAIMS = (WHOLE, *PARTS.values(), *SIZED.values(), MEMORY, EARLY)

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Effect, Fact, Finding, Reading, Whole
 from caveatlib.experiments.kit.sentences import per_machine
-from caveatlib.experiments.ports.claims import EARLY, MEMORY, PARTS, WHOLE
+from caveatlib.experiments.ports.claims import EARLY, MEMORY, PARTS, SIZED, WHOLE
 from caveatlib.experiments.ports.designs import (
     AGAIN,
+    CASES,
     HAIRPIN,
     LESS_MEMORY,
     MEASURES,
     PRICED,
     PROXY,
+    Case,
+    compared,
     contrast,
     where,
 )
+from caveatlib.experiments.ports.flows import FLOWS
 from caveatlib.experiments.ports.sentences import (
+    beside,
     both,
+    case_label,
     controlled,
     cpu_bound,
     few_cores,
+    less_cpu,
     only_own,
+    ranged,
     tell,
 )
 from caveatlib.experiments.ports.site import PATHS
@@ -45,7 +55,11 @@ LABELS = {name: path.meaning for name, path in PATHS.items() if path.published} 
     "other-network": "a container of another network",
     "outside": "a machine outside",
     "memory": "memory of docker-proxy",
-}
+    "together": "all on one CPU",
+    "apart": "docker-proxy on its own CPU",
+    "spread": "server on its own CPU",
+    "default": "own congestion control",
+} | {name: flow.words for name, flow in FLOWS.items()}
 SEEN = {
     "own": "the client's own address",
     "loopback": "a loopback address",
@@ -130,14 +144,30 @@ def _cpu(path: str) -> Effect:
     )
 
 
+def _case(case: Case) -> Effect:
+    """Return the decision about the CPU per byte of a pinned case."""
+    reno = case._replace(congestion="reno")
+    flow = FLOWS[case.flow].words
+    twice = f"{case.path}, pinned {case.placement}, with the proxy twice: CPU per byte, {flow}"
+    return Effect(
+        claim=SIZED[case],
+        label=f"CPU per byte, {case_label(case)}",
+        contrast=compared(case),
+        direction="less",
+        words=WORDS,
+        null=compared(reno, arm=AGAIN, name=twice),
+        qualify=lambda here, verdict: beside(here, case),
+    )
+
+
 def _throughput(path: str) -> Effect:
-    compared = contrast(path, MEASURES["throughput"])
+    rates = contrast(path, MEASURES["throughput"])
 
     def qualified(here: pd.DataFrame, verdict=None) -> str:
         return f"{controlled(here, path, 'throughput')} {cpu_bound(here, path)}".strip()
 
     def unfair(here: pd.DataFrame) -> str:
-        (row,) = stats.jointly([(here, compared)])
+        (row,) = stats.jointly([(here, rates)])
         cores = few_cores(here)
         if not row["n"] or not cores:
             return ""
@@ -149,7 +179,7 @@ def _throughput(path: str) -> Effect:
     return Effect(
         claim=PARTS[path, "throughput"],
         label=f"Throughput, {LABELS[path]}",
-        contrast=compared,
+        contrast=rates,
         direction="greater",
         words=WORDS,
         null=again(path, "throughput"),
@@ -174,6 +204,7 @@ _UNHEARD = tuple(Reading(where(path, PROXY), "accepts_unheard") for path in ("lo
 _DECIDES = {"reachable": _reachable, "address": _address, "throughput": _throughput, "cpu": _cpu}
 _PARTS = (
     *(_DECIDES[aspect](path) for path, aspect in PARTS),
+    *map(_case, CASES),
     Effect(
         claim=MEMORY,
         label=f"Memory of {PRICED} published ports",
@@ -185,21 +216,30 @@ _PARTS = (
 )
 
 
+def _hangs(sizes: Mapping[str | tuple, float]) -> str:
+    """Say what sizes that differ hang on."""
+    if all(isinstance(name, str) for name in sizes):
+        return ", depending on the path"
+    pinned = any(isinstance(name, Case) for name in sizes)
+    more = ", and on which CPUs it runs" if pinned else ""
+    return f", depending on path, connections and congestion control{more}"
+
+
 def _sum_up(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     word = parts[WHOLE.id].verdict
     if word not in claims.DECIDED:
         return ""
     cpu = [parts[c.id] for (_, aspect), c in PARTS.items() if aspect == "cpu"]
-    less = [1 / v.effect for v in cpu if v.verdict == HOLDS]
+    less = less_cpu(here, parts)
     ways = [parts[c.id] for (_, aspect), c in PARTS.items() if aspect == "reachable"]
     lost = [v.claim.split("/")[1] for v in ways if v.verdict == FAILS]
     said = ["It depends on the path."] if word == claims.MIXED else []
     if less:
-        span = f"{min(less):.1f} to {max(less):.1f}" if len(less) > 1 else f"{less[0]:.1f}"
-        said.append(
-            f"Without docker-proxy {len(less)} of {len(cpu)} paths need {span} times less CPU "
-            "per byte."
-        )
+        count = sum(v.verdict == HOLDS for v in cpu)
+        of = f"{count} of {len(cpu)} paths need" if count else "a service needs"
+        size = ranged(less.values())
+        why = _hangs(less) if " to " in size else ""
+        said.append(f"Without docker-proxy {of} {size} times less CPU per byte{why}.")
     if parts[MEMORY.id].verdict == HOLDS:
         size = format_quantity(abs(parts[MEMORY.id].effect), "B")
         said.append(f"{PRICED} published ports take {size} less memory.")
@@ -225,8 +265,8 @@ DECISIONS = (
 def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
     """Judge the claim path by path and as a whole, machine by machine, the whole first.
 
-    Intervals are adjusted together: CPU per byte on every paired path, memory, and
-    throughput where there are cores enough.
+    Intervals are adjusted together: CPU per byte on every paired path and in every pinned
+    case, memory, and throughput where there are cores enough.
     """
     return claims.judge(trials, DECISIONS)
 

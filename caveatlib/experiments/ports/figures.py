@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
-from caveatlib import plots
+from caveatlib import claims, plots
 from caveatlib.experiments.kit.tables import figure_per_machine
+from caveatlib.experiments.ports.claims import PARTS, SIZED
 from caveatlib.experiments.ports.decisions import LABELS, verdicts
 from caveatlib.experiments.ports.designs import HAIRPIN, PAIRED, PROXY
+from caveatlib.experiments.ports.sentences import case_label
 from caveatlib.experiments.ports.site import PATHS
 from caveatlib.experiments.ports.tables import SETTINGS
 
@@ -36,18 +40,32 @@ def plot_effects(trials: pd.DataFrame, ax=None):
     The intervals are those by which the verdicts are drawn, over those of the A/A
     controls: one that leaves 1 out fails, and its path is not judged.
     """
+    rows = {LABELS[path]: PARTS[path, "cpu"] for path in PAIRED}
+    title = "CPU time per byte: without the proxy over with it"
+    return _drawn(trials, rows, title, ax)
+
+
+@figure_per_machine
+def plot_sizes(trials: pd.DataFrame, ax=None):
+    """Draw the same case by case, with client, server and docker-proxy pinned to CPUs."""
+    rows = {case_label(case): claim for case, claim in SIZED.items()}
+    title = "CPU time per byte, pinned: without the proxy over with it"
+    return _drawn(trials, rows, title, ax)
+
+
+def _drawn(trials: pd.DataFrame, rows: Mapping[str, claims.Claim], title: str, ax):
     judged = {v.claim: v for v in verdicts(trials)}
-    found = {path: judged.get(f"C17/{path}/cpu") for path in PAIRED}
-    rows = {
-        LABELS[path]: (v.effect, v.low, v.high, v.band_low, v.band_high)
-        for path, v in found.items()
+    found = {name: judged.get(claim.id) for name, claim in rows.items()}
+    shown = {
+        name: (v.effect, v.low, v.high, v.band_low, v.band_high)
+        for name, v in found.items()
         if v and v.n
     }
     columns = ["estimate", "low", "high", "band_low", "band_high"]
     return plots.effects(
-        pd.DataFrame.from_dict(rows, orient="index", columns=columns),
+        pd.DataFrame.from_dict(shown, orient="index", columns=columns),
         label="ratio, adjusted intervals",
         sides=("cheaper without the proxy", "dearer"),
-        title="CPU time per byte: without the proxy over with it",
+        title=title,
         ax=ax,
     )

@@ -16,31 +16,40 @@ from caveatlib.experiments.ports.designs import (
     PUBLISHED,
     where,
 )
+from caveatlib.experiments.ports.sentences import less_cpu, ranged
 from caveatlib.support.quantities import format_quantity
 
 
 def highlights(here: pd.DataFrame) -> list[Highlight]:
-    """Return the findings of one machine; those that it lacks are left out."""
+    """Return the findings of one machine; those that it lacks are left out.
+
+    The number is a range over all that the size hangs on, the bars are of one path.
+    """
     judged = {v.claim: v for v in claims.judge(here, DECISIONS)}
     paths = [p for p in PAIRED if judged and judged[PARTS[p, "cpu"].id].verdict in claims.DECIDED]
     if not paths:
         return []
-    path = paths[0]
-    cpu = judged[PARTS[path, "cpu"].id]
+    less = less_cpu(here, judged)
+    path = next((path for path in paths if path in less), paths[0])
+    if less:
+        size = ranged(less.values()).replace(" to ", "–")
+        hangs = ", by path, connections and congestion control" if len(less) > 1 else ""
+        words = f"less CPU per byte without docker-proxy{hangs}"
+    else:
+        size = f"{judged[PARTS[path, 'cpu'].id].effect:.1f}"
+        words = f"the CPU per byte without docker-proxy ({LABELS[path]})"
     reach = [judged[PARTS[path, "reachable"].id].verdict for path in PUBLISHED]
     broken = reach.count(claims.FAILS)
-    less = cpu.effect < 1
-    size = 1 / cpu.effect if less else cpu.effect
     bars = []
-    for place, words in ((PROXY, "with the proxy"), (HAIRPIN, "without")):
+    for place, which in ((PROXY, "with the proxy"), (HAIRPIN, "without")):
         value = claims.values_of(here, where(path, place), MEASURES["cpu"]).median()
-        bars.append(Bar(words, value, f"{format_quantity(value, 's')}/GB", place == HAIRPIN))
+        text = f"{format_quantity(value, 's')}/GB"
+        bars.append(Bar(f"{path}, {which}", value, text, place == HAIRPIN))
     return [
         Highlight(
             WHOLE.id,
-            f"{size:.1f}×",
-            f"{'less' if less else 'more'} CPU per byte without docker-proxy ({LABELS[path]}). But "
-            f"{broken} of {len(reach)} ways in no longer connect.",
+            f"{size}×",
+            f"{words}. But {broken} of {len(reach)} ways in no longer connect.",
             tuple(bars),
         )
     ]

@@ -1,9 +1,9 @@
-"""Where `ports` measures: engines alike but for ``userland-proxy``, and one of them again."""
+"""Where `ports` measures: engines alike but for ``userland-proxy``, and each of them again."""
 
 from __future__ import annotations
 
 from caveatlib.experiments.ports import site
-from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PROXY
+from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, HAIRPIN_AGAIN, PROXY
 from caveatlib.instruments import iperf3
 from caveatlib.places.engines import private_engine
 from caveatlib.places.spec import Spec
@@ -21,4 +21,5 @@ PLACES = {
     PROXY: _engine(userland_proxy=True),
     HAIRPIN: _engine(userland_proxy=False),
     AGAIN: _engine(userland_proxy=True),
+    HAIRPIN_AGAIN: _engine(userland_proxy=False),
 }

@@ -10,6 +10,17 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames
 from caveatlib.errors import DataError, MeasurementError
+from caveatlib.experiments.ports.flows import (
+    FLOWS,
+    LOADS,
+    MACHINE_CPU,
+    PROCESSES_CPU,
+    PROXY_CPU,
+    RATE,
+    TIMED,
+    Flow,
+)
+from caveatlib.experiments.ports.pinning import FREE, PLACEMENTS
 from caveatlib.experiments.ports.traffic import GB
 from caveatlib.instruments import iperf3
 from caveatlib.stats import guards
@@ -27,9 +38,15 @@ class Trials(frames.Trials):
         isin=("", "reno", "default"),
     )
     load: Series[str] = frames.field(
-        "What is measured besides reachability", isin=("none", "throughput", "full", "price")
+        "What is measured besides reachability", isin=(*LOADS, "price")
     )
     published: Series[int] = frames.field("Ports that the container publishes, else 0", ge=0)
+    placement: Series[str] = frames.field(
+        "CPUs of client, server and docker-proxy: together on one, apart (docker-proxy on "
+        "another), spread (the server on another); empty: as the scheduler places them",
+        isin=(FREE, *PLACEMENTS),
+        later=True,
+    )
     cores: Series[float] = frames.measure("CPUs of the machine", ge=1)
 
     reachable: Series[float] = frames.measure("1 if the server answered, else 0", le=1)
@@ -69,6 +86,31 @@ class Trials(frames.Trials):
     proxy_cpu_4_s_per_gb: Series[float] = frames.measure(
         "CPU time of docker-proxy per 1e9 bytes, 4 connections", "s/GB"
     )
+    processes_cpu_s_per_gb: Series[float] = frames.measure(
+        "CPU time of client, server and docker-proxy per 1e9 bytes, one connection",
+        "s/GB",
+        later=True,
+    )
+    processes_cpu_4_s_per_gb: Series[float] = frames.measure(
+        "CPU time of client, server and docker-proxy per 1e9 bytes, 4 connections",
+        "s/GB",
+        later=True,
+    )
+    rate_fixed_bit_per_s: Series[float] = frames.measure(
+        f"Throughput, {FLOWS['fixed'].words}",
+        "bit/s",
+        later=True,
+        gt=0,
+    )
+    proxy_cpu_fixed_s_per_gb: Series[float] = frames.measure(
+        f"CPU time of docker-proxy per 1e9 bytes, {FLOWS['fixed'].words}", "s/GB", later=True
+    )
+    processes_cpu_fixed_s_per_gb: Series[float] = frames.measure(
+        "CPU time of client, server and docker-proxy per 1e9 bytes, "
+        f"{FLOWS['fixed'].words}",
+        "s/GB",
+        later=True,
+    )
     round_trip_p50_s: Series[float] = frames.measure(
         "Median of round trips, each from when its request was due", "s"
     )
@@ -94,6 +136,14 @@ class Reports(frames.OfTrial):
     path: Series[str] = frames.field("Path from client to server")
     congestion: Series[str] = frames.field("TCP congestion control asked for")
     streams: Series[int] = frames.field("Parallel connections", ge=1)
+    placement: Series[str] = frames.field(
+        "CPUs of client, server and docker-proxy", isin=(FREE, *PLACEMENTS), later=True
+    )
+    rate: Series[str] = frames.field(
+        "Rate that was asked for: fixed, or empty for as much as possible",
+        isin=tuple(dict.fromkeys(flow.rate for flow in FLOWS.values())),
+        later=True,
+    )
     report: Series[str] = frames.field("JSON report of iperf3 without what names a machine")
 
 
@@ -105,14 +155,22 @@ LEAST_OF_USED = 0.8
 """The machine's CPU time over that of client, server and proxy, each read at its own instant."""
 PROXY_BYTES = 0.2e6, 50e6
 """PSS of one docker-proxy process: a program of a few megabytes, most of them shared."""
-OF_STREAMS = {1: ("rate_bit_per_s", "cpu_s_per_gb"), 4: ("rate_4_bit_per_s", "cpu_4_s_per_gb")}
-NEEDS = {
-    "none": (),
-    "throughput": OF_STREAMS[1],
-    "full": (*OF_STREAMS[1], *OF_STREAMS[4], "round_trip_p50_s", "connects_per_s"),
-}
+_LATENCIES = ("round_trip_p50_s", "connects_per_s")
+_BEFORE = ("throughput", "full")
+"""Loads of recordings that lack the CPU time of the processes."""
+
+
+def _needed(load: str) -> tuple[str, ...]:
+    figures = (RATE, MACHINE_CPU) if load in _BEFORE else (RATE, MACHINE_CPU, PROCESSES_CPU)
+    columns = (FLOWS[name].columns for name in LOADS[load])
+    needed = [of[figure] for of in columns for figure in figures if figure in of]
+    return (*needed, *(_LATENCIES if load in TIMED else ()))
+
+
+NEEDS = {load: _needed(load) for load in LOADS}
 """Load -> the measures without which the trial of a path that connects has failed."""
 PRICED = ("processes", "pss_bytes", "start_s", "stop_s")
+_COSTS = (MACHINE_CPU, PROCESSES_CPU)
 
 
 def check_row(row: guards.Row) -> None:
@@ -129,7 +187,8 @@ def check_row(row: guards.Row) -> None:
         guards.needs(row, PRICED)
     else:
         guards.needs(row, ["reachable", *(NEEDS[str(row["load"])] if row["reachable"] else ())])
-    guards.no_zeros(row, ["cpu_s_per_gb", "round_trip_p50_s", "start_s", "stop_s"])
+    costs = [of.columns[f] for of in FLOWS.values() for f in _COSTS if f in of.columns]
+    guards.no_zeros(row, [*costs, "round_trip_p50_s", "start_s", "stop_s"])
     _check_cpu(row)
     processes = guards.number(row, "processes")
     if processes:
@@ -145,7 +204,14 @@ def _check_cpu(row: guards.Row) -> None:
     guards.inside({"share_of_cores": share}, ["share_of_cores"], most=MOST_OF_CORES)
     known = guards.number(row, "client_cpu") + guards.number(row, "server_cpu")
     known += guards.number(row, "proxy_cpu_s_per_gb") * gb_per_s
-    share = guards.ratio(used, known)
+    _covers(guards.ratio(used, known))
+    for columns in (FLOWS[name].columns for name in LOADS["full"]):
+        machine, own = (guards.number(row, columns[f]) for f in (MACHINE_CPU, PROCESSES_CPU))
+        _covers(guards.ratio(machine, own))
+
+
+def _covers(share: float) -> None:
+    """Require the machine's CPU time to be no less than that of its processes."""
     guards.inside(
         {"machine_over_processes": share}, ["machine_over_processes"], least=LEAST_OF_USED
     )
@@ -170,24 +236,27 @@ def check_tables(tables: Mapping[str, pd.DataFrame]) -> None:
     Raises
     ------
     DataError
-        A rate is another than in its report, or has none; CPU time per byte that, times the
-        bytes of its report, is no whole number of ticks.
+        A rate is another than in its report, or has none; CPU time of the machine per byte
+        that, times the bytes of its report, is no whole number of ticks; CPU time of the
+        processes that is not what client and server reported, and docker-proxy's.
     """
-    key = ["run", "design", "block", "place", "path", "congestion"]
-    reports = tables["iperf3"].set_index([*key, "streams"])["report"]
+    key = ["run", "design", "block", "place", "path", "congestion", "placement"]
+    reports = tables["iperf3"].set_index([*key, "streams", "rate"])["report"]
     trials = tables["trials"]
-    for streams, (rate, cpu) in OF_STREAMS.items():
+    for flow in FLOWS.values():
+        rate = flow.columns[RATE]
         for index, row in trials[trials["ok"] & trials[rate].notna()].iterrows():
-            where = (*row[key], streams)
+            where = (*row[key], flow.streams, flow.rate)
             if where not in reports.index:
                 raise DataError(
                     f"Value {row[rate]:g} of {rate!r} in row {index} has no report of iperf3. "
                     "Must have one in table 'iperf3'."
                 )
-            _check_report(row, rate, cpu, reports[where], f"in row {index}")
+            _check_report(row, flow, reports[where], f"in row {index}")
 
 
-def _check_report(row: pd.Series, rate: str, cpu: str, text: str, where: str) -> None:
+def _check_report(row: pd.Series, flow: Flow, text: str, where: str) -> None:
+    rate, own = (flow.columns[figure] for figure in (RATE, PROCESSES_CPU))
     try:
         report = iperf3.parse(text)
     except MeasurementError as error:
@@ -197,9 +266,19 @@ def _check_report(row: pd.Series, rate: str, cpu: str, text: str, where: str) ->
             f"Value {row[rate]:g} of {rate!r} {where} is not what iperf3 reported. Must be "
             f"{report.rate_bit_per_s:g}; was a unit lost?"
         )
-    ticks = row[cpu] * report.received_bytes / GB / TICK_S
-    if abs(ticks - round(ticks)) > 1e-3:
+    gigabytes = report.received_bytes / GB
+    if cpu := flow.columns.get(MACHINE_CPU):
+        ticks = row[cpu] * gigabytes / TICK_S
+        if abs(ticks - round(ticks)) > 1e-3:
+            raise DataError(
+                f"Value {row[cpu]:g} of {cpu!r} {where} is {ticks:.2f} ticks of {TICK_S:g} s for "
+                f"the {report.received_bytes} bytes of its report. Must be whole ticks; was it "
+                "per GiB?"
+            )
+    ends_s = (report.client_cpu + report.server_cpu) * report.duration_s
+    reported = ends_s / gigabytes + row[flow.columns[PROXY_CPU]]
+    if not math.isnan(row[own]) and not math.isclose(row[own], reported, rel_tol=1e-6):
         raise DataError(
-            f"Value {row[cpu]:g} of {cpu!r} {where} is {ticks:.2f} ticks of {TICK_S:g} s for the "
-            f"{report.received_bytes} bytes of its report. Must be whole ticks; was it per GiB?"
+            f"Value {row[own]:g} of {own!r} {where} is not what iperf3 reported of both ends, and "
+            f"docker-proxy's. Must be {reported:g}; was a unit lost?"
         )

@@ -1,16 +1,28 @@
-"""What cards of `ports` say besides their effects: congestion control, limits, the whole claim."""
+"""What cards of `ports` say besides their effects: what sizes hang on, limits, the whole claim."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Verdict
 from caveatlib.experiments.kit.sentences import listed
-from caveatlib.experiments.ports.claims import MEMORY, PARTS
-from caveatlib.experiments.ports.designs import HAIRPIN, MEASURES, PRICED, PROXY, contrast, where
+from caveatlib.experiments.ports.claims import MEMORY, PARTS, SIZED
+from caveatlib.experiments.ports.designs import (
+    HAIRPIN,
+    MEASURES,
+    PRICED,
+    PROXY,
+    Case,
+    compared,
+    contrast,
+    pinned,
+    where,
+)
+from caveatlib.experiments.ports.flows import FLOWS, MACHINE_CPU, RATE
 from caveatlib.experiments.ports.tables import joined
 from caveatlib.instruments.iperf3 import CPU_BOUND_SHARE
 from caveatlib.support.quantities import format_quantity
@@ -24,6 +36,11 @@ CHANGES = {
     "throughput": ("more throughput", "less throughput"),
 }
 """Aspect -> what changes without the proxy where it holds, and where it does not."""
+WITH_FOUR = {
+    aspect: FLOWS["four"].columns[measure]
+    for aspect, measure in (("cpu", MACHINE_CPU), ("throughput", RATE))
+}
+"""Aspect of a path -> the same with four connections."""
 
 
 def both(
@@ -49,11 +66,23 @@ def few_cores(here: pd.DataFrame) -> float:
 
 
 def controlled(here: pd.DataFrame, path: str, aspect: str) -> str:
-    """Say which congestion control was used, and what the effect was under the machine's own."""
-    used, default = (_algorithm(here, asked) for asked in ("reno", "default"))
-    effect = _by_default(here, path, aspect)
-    beside = f" With {default}, the machine's own: {effect} (not judged)." if effect else ""
-    return f"Congestion control: {used}.{beside}"
+    """Say which congestion control was used, and what the effect was in other trials of it."""
+    said = [f"Congestion control: {_algorithm(here, 'reno')}."]
+    for how, effect in _otherwise(here, path, aspect).items():
+        size = f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'}"
+        said.append(f"With {how}: {size} (not judged).")
+    return " ".join(said)
+
+
+def _otherwise(here: pd.DataFrame, path: str, aspect: str) -> dict[str, float]:
+    """Return effects on a path that the same trials show and nobody judges, by what is other."""
+    own = _algorithm(here, "default")
+    tried = {"4 connections": contrast(path, WITH_FOUR[aspect])}
+    if own not in ("", _algorithm(here, "reno")):
+        how = f"{own}, the machine's own"
+        tried[how] = contrast(path, MEASURES[aspect], design="congestion")
+    rows = stats.jointly([(here, each) for each in tried.values()])
+    return {how: row["estimate"] for how, row in zip(tried, rows, strict=True) if row["n"]}
 
 
 def _algorithm(here: pd.DataFrame, asked: str) -> str:
@@ -61,15 +90,21 @@ def _algorithm(here: pd.DataFrame, asked: str) -> str:
     return joined(here.loc[here["congestion"] == asked, "algorithm"])
 
 
-def _by_default(here: pd.DataFrame, path: str, aspect: str) -> str:
-    """Return the effect under the machine's own congestion control, "" if it was not tried."""
-    if _algorithm(here, "default") in ("", _algorithm(here, "reno")):
-        return ""
-    (row,) = stats.jointly([(here, contrast(path, MEASURES[aspect], design="congestion"))])
-    if not row["n"]:
-        return ""
-    effect = row["estimate"]
-    return f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'}"
+def case_label(case: Case) -> str:
+    """Return a pinned case in a few words: ``"loopback apart, own control, 4 connections"``."""
+    control = "own control" if case.congestion == "default" else case.congestion
+    return f"{case.path} {case.placement}, {control}, {FLOWS[case.flow].words}"
+
+
+def beside(here: pd.DataFrame, case: Case) -> str:
+    """Say of a pinned case which congestion control was used, and what else was measured."""
+    used = claims.values_of(here, pinned(case, PROXY), "algorithm")
+    said = [f"Congestion control: {joined(used)}."]
+    for name, figure in (("CPU time of the whole machine", MACHINE_CPU), ("Throughput", RATE)):
+        if figure in FLOWS[case.flow].columns:
+            (row,) = stats.jointly([(here, compared(case, figure=figure))])
+            said += [f"{name}: {row['estimate']:.2f}x (not judged)."] if row["n"] else []
+    return " ".join(said)
 
 
 def cpu_bound(here: pd.DataFrame, path: str) -> str:
@@ -85,6 +120,28 @@ def cpu_bound(here: pd.DataFrame, path: str) -> str:
     return f"Client and server alone used {CPU_BOUND_SHARE:.0%} of the cores in {listed(found)}."
 
 
+def less_cpu(here: pd.DataFrame, parts: Mapping[str, Verdict]) -> dict[str | tuple, float]:
+    """Return how many times less CPU per byte is needed without the proxy, by what it hangs on.
+
+    All that hold; and on the paths where it holds, what other trials of them show with four
+    connections or another congestion control, which nobody judges.
+    """
+    sizes: dict[str | tuple, float] = {}
+    for path, verdict in _measured(parts, "cpu").items():
+        if verdict.verdict == HOLDS:
+            others = _otherwise(here, path, "cpu")
+            sizes |= {path: 1 / verdict.effect}
+            sizes |= {(path, how): 1 / effect for how, effect in others.items() if effect < 1}
+    judged = {case: parts[claim.id] for case, claim in SIZED.items()}
+    return sizes | {case: 1 / v.effect for case, v in judged.items() if v.verdict == HOLDS}
+
+
+def ranged(sizes: Iterable[float]) -> str:
+    """Return ``"1.5 to 2.9"``; one number where the ends are alike."""
+    found = list(sizes)
+    return " to ".join(dict.fromkeys(f"{end(found):.1f}" for end in (min, max)))
+
+
 def _changes(here: pd.DataFrame, parts: dict[str, Verdict]) -> list[tuple[bool, str, str]]:
     """Return what changes without the proxy: whether for the better, in brief, in full."""
     found = []
@@ -96,7 +153,10 @@ def _changes(here: pd.DataFrame, parts: dict[str, Verdict]) -> list[tuple[bool, 
                 gained = (p for p in effects if only_own(*both(here, p, "source_class")[::-1]))
                 effects = {path: effects[path] for path in gained}
             if what and effects:
-                found.append((word == HOLDS, *_sized(what, effects, len(judged))))
+                wide = less_cpu(here, parts) if (aspect, word) == ("cpu", HOLDS) else {}
+                found.append((word == HOLDS, *_sized(what, effects, len(judged), wide.values())))
+            if aspect == "cpu" and (told := _in_cases(parts, word, what)):
+                found.append((word == HOLDS, *told))
     memory = parts[MEMORY.id]
     if memory.verdict in (HOLDS, FAILS):
         better = memory.verdict == HOLDS
@@ -105,16 +165,41 @@ def _changes(here: pd.DataFrame, parts: dict[str, Verdict]) -> list[tuple[bool, 
     return found
 
 
-def _sized(what: str, effects: dict[str, float], of: int) -> tuple[str, str]:
-    """Return what changes on how many paths by how much, and the same path by path."""
+def _sized(
+    what: str, effects: dict[str, float], of: int, wide: Collection[float] = ()
+) -> tuple[str, str]:
+    """Return what changes on how many paths by how much, and the same path by path.
+
+    `wide` has further sizes, which the range in brief is to hold as well.
+    """
     times = {path: max(e, 1 / e) for path, e in effects.items() if not math.isnan(e)}
-    ends = dict.fromkeys(f"{end(times.values()):.2g}" for end in (min, max) if times)
+    all_of_them = [*times.values(), *wide]
+    ends = dict.fromkeys(f"{end(all_of_them):.2g}" for end in (min, max) if all_of_them)
     size = f" ({' to '.join(ends)}x)" if ends else ""
     sized = [f"{path} ({times[path]:.2g}x)" if path in times else path for path in effects]
     return f"{what} on {len(effects)} of {of} paths{size}", f"{what} on {listed(sized)}"
 
 
-def _measured(parts: dict[str, Verdict], aspect: str) -> dict[str, Verdict]:
+def _in_cases(parts: Mapping[str, Verdict], word: str, what: str) -> tuple[str, str] | None:
+    """Return in how many pinned cases a verdict was drawn, in brief and with the ends named."""
+    judged = {case: parts[claim.id] for case, claim in SIZED.items()}
+    tried = [case for case, v in judged.items() if v.verdict != NOT_MEASURED]
+    sizes = {c: max(v.effect, 1 / v.effect) for c, v in judged.items() if v.verdict == word}
+    if not sizes:
+        return None
+    ends = [end(sizes, key=sizes.__getitem__) for end in (min, max)]
+    brief, named = (
+        " to ".join(dict.fromkeys(told))
+        for told in (
+            [f"{sizes[case]:.2g}x" for case in ends],
+            [f"{sizes[case]:.2g}x, {case_label(case)}" for case in ends],
+        )
+    )
+    of = f"{what} in {len(sizes)} of {len(tried)} pinned cases"
+    return f"{of} ({brief})", f"{of} ({named})"
+
+
+def _measured(parts: Mapping[str, Verdict], aspect: str) -> dict[str, Verdict]:
     """Return the verdicts on an aspect by path, where it was measured."""
     found = {path: parts[claim.id] for (path, a), claim in PARTS.items() if a == aspect}
     return {path: v for path, v in found.items() if v.verdict != NOT_MEASURED}
@@ -131,12 +216,24 @@ def tell(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     cpu = _measured(parts, "cpu")
     if undecided := [path for path, v in cpu.items() if v.verdict == OPEN]:
         told.append(f"CPU per byte is undecided on {listed(undecided)}.")
+    undecided_cases = sum(parts[claim.id].verdict == OPEN for claim in SIZED.values())
+    if undecided_cases:
+        count = claims.counted(undecided_cases, "pinned case")
+        told.append(f"CPU per byte is undecided in {count}.")
     if cores := few_cores(here):
         told.append(f"Throughput is not judged on {cores:.0f} cores.")
     if cpu:
         told.append(f"Congestion control: {_algorithm(here, 'reno')}.")
-    beside = {path: _by_default(here, path, "cpu") for path, v in cpu.items() if v.verdict != OPEN}
-    if sized := [f"{size} on {path}" for path, size in beside.items() if size]:
-        own = _algorithm(here, "default")
-        told.append(f"CPU per byte with {own}, the machine's own (not judged): {listed(sized)}.")
+    for how, sizes in _by_what_is_other(here, cpu).items():
+        told.append(f"CPU per byte with {how} (not judged): {listed(sizes)}.")
     return " ".join(told)
+
+
+def _by_what_is_other(here: pd.DataFrame, cpu: Mapping[str, Verdict]) -> dict[str, list[str]]:
+    """Return the sizes that nobody judges of paths that are decided, by what is other there."""
+    found: dict[str, list[str]] = {}
+    for path in (path for path, v in cpu.items() if v.verdict != OPEN):
+        for how, effect in _otherwise(here, path, "cpu").items():
+            size = f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'} on {path}"
+            found.setdefault(how, []).append(size)
+    return found

@@ -11,6 +11,7 @@ it). Packets take the same way, and the image needs no iperf3.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -87,18 +88,28 @@ class Site:
         Role -> process whose network namespace is meant.
     addresses : dict
         ``"gateway"``, ``"outside"``, ``"container"`` -> IPv4 address.
-    servers : list of subprocess.Popen
-        They end with the engine.
+    servers : dict of int to subprocess.Popen
+        Port -> who listens on it; they end with the engine.
     """
 
     engine: object
     pids: dict[str, int]
     addresses: dict[str, str]
-    servers: list[subprocess.Popen] = field(default_factory=list)
+    servers: dict[int, subprocess.Popen] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, str]:
         """Return the versions and settings that a run's conditions should state."""
-        return self.engine.metadata() | {"iperf3_runs": "in the container's network namespace only"}
+        own = {"iperf3_runs": "in the container's network namespace only"}
+        return self.engine.metadata() | own | _core_of_the_first_cpu()
+
+
+def _core_of_the_first_cpu() -> dict[str, str]:
+    """Return which CPUs are threads of one core: what is pinned to two of them shares it."""
+    first = min(os.sched_getaffinity(0))
+    with suppress(OSError):
+        name = f"/sys/devices/system/cpu/cpu{first}/topology/thread_siblings_list"
+        return {"core_of_the_first_cpu": File(name).read_text().strip()}
+    return {}
 
 
 @contextmanager
@@ -117,14 +128,14 @@ def site(*, userland_proxy: bool = True) -> Iterator[Site]:
     """
     from caveatlib.places.engines.private_engine import private_engine
 
-    servers: list[subprocess.Popen] = []
+    servers: dict[int, subprocess.Popen] = {}
     try:
         with private_engine(userland_proxy=userland_proxy) as engine:
             here = furnish(engine)
-            servers += here.servers
+            servers |= here.servers
             yield here
     finally:
-        for server in servers:
+        for server in servers.values():
             programs.end(server)
 
 
@@ -219,7 +230,7 @@ def _serve(here: Site, role: str, command: list[str], port: int) -> None:
         netns.argv_in(here.pids[role], inside),
         stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True,
     )  # fmt: skip
-    here.servers.append(server)
+    here.servers[port] = server
     programs.wait_until(
         lambda: published.listeners(here.pids[role], port=port),
         10,

@@ -6,10 +6,25 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
-from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PAIRED, PROXY, contrast
+from caveatlib.experiments.ports.designs import (
+    AGAIN,
+    CASES,
+    HAIRPIN,
+    HAIRPIN_AGAIN,
+    PAIRED,
+    PROXY,
+    compared,
+    contrast,
+)
+from caveatlib.experiments.ports.flows import FLOWS, MACHINE_CPU, PROCESSES_CPU, RATE
 from caveatlib.experiments.ports.site import PATHS
 
-SETTINGS = {PROXY: "proxy", HAIRPIN: "no proxy", AGAIN: "proxy again"}
+SETTINGS = {
+    PROXY: "proxy",
+    HAIRPIN: "no proxy",
+    AGAIN: "proxy again",
+    HAIRPIN_AGAIN: "no proxy again",
+}
 CLIENTS = {
     "host": "the host",
     "server": "the serving container itself",
@@ -66,7 +81,7 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
         `refusal` (several are joined by "/"); per measure the median of the
         sessions' values with its interval, in the measure's unit.
     """
-    rows = trials[trials["design"] == "paths"]
+    rows = trials[trials["design"].isin(["paths", "latency"])]
     table = stats.summarize(rows, _MEASURES, by=["path", "place"], unit="session")
     table = table.drop(columns=[c for c in table if c.endswith(("_p10", "_p90", "_p99"))])
     good = rows[rows["ok"]].groupby(["path", "place"])
@@ -121,6 +136,29 @@ def effects(trials: pd.DataFrame) -> pd.DataFrame:
     rows = stats.jointly([(trials, contrast(path, "cpu_s_per_gb")) for path in PAIRED])
     columns = ["n", "estimate", "low", "high"]
     return pd.DataFrame(rows).set_index("name")[columns].rename_axis("path")
+
+
+@per_machine
+def sizes(trials: pd.DataFrame) -> pd.DataFrame:
+    """Compare the pinned cases one by one: without the proxy over with it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by path, placement, congestion control asked for and flow: sessions `n`; the
+        ratio of the CPU time of client, server and docker-proxy per byte with its plain
+        interval; `machine` and `throughput`, the ratios of the whole machine's CPU time and of
+        the rate (NaN where only a part of the CPUs is used, and where there is nothing).
+    """
+    rows = stats.jointly([(trials, compared(case, figure=PROCESSES_CPU)) for case in CASES])
+    table = pd.DataFrame(rows)[["n", "estimate", "low", "high"]]
+    for name, figure in (("machine", MACHINE_CPU), ("throughput", RATE)):
+        tried = [c for c in CASES if figure in FLOWS[c.flow].columns]
+        found = stats.jointly([(trials, compared(case, figure=figure)) for case in tried])
+        of = {case: row["estimate"] for case, row in zip(tried, found, strict=True)}
+        table[name] = [of.get(case, float("nan")) for case in CASES]
+    names = ["path", "placement", "congestion", "flow"]
+    return table.set_index(pd.MultiIndex.from_tuples(map(tuple, CASES), names=names))
 
 
 @per_machine

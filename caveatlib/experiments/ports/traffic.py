@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
+from caveatlib.experiments.ports import pinning
 from caveatlib.experiments.ports.site import (
     CONNECT_TIMEOUT_S,
     ECHO_PORT,
@@ -25,6 +26,7 @@ from caveatlib.support import programs
 
 GB = 1e9
 STREAM_S = 1
+RATE_TOLERANCE = 0.05
 ROUND_TRIPS_S = 1.0
 CONNECTS_S = 0.3
 ENOUGH_FOR_P99 = 1000
@@ -100,8 +102,29 @@ def _evidence(here: Site) -> dict[str, int]:
     return {"nat_connections": published.nat_packets(host, ECHO_PORT), "proxy_sockets": sockets}
 
 
-def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict, str]:
-    """Send as much as possible over a path, and count the CPU time of it.
+def throughput(
+    here: Site,
+    path: str,
+    *,
+    streams: int,
+    cores: int,
+    placement: str = pinning.FREE,
+    bit_per_s: float = 0.0,
+) -> tuple[dict, str]:
+    """Send over a path, and count the CPU time of it.
+
+    Parameters
+    ----------
+    here : Site
+    path : str
+    streams : int
+        Parallel connections.
+    cores : int
+        CPUs of the machine.
+    placement : str, optional
+        Of client, server and docker-proxy, see `pinning`.
+    bit_per_s : float, optional
+        Rate to send at, below what the path carries; 0 sends as much as possible.
 
     Returns
     -------
@@ -113,18 +136,30 @@ def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict
     Raises
     ------
     MeasurementError
-        If iperf3 reports an error, nothing, or figures that contradict each other.
+        If iperf3 reports an error, nothing, figures that contradict each other, or
+        another rate than was asked for.
     """
     address, offset = target(here, path)
     command = iperf3.client_command(
-        address, IPERF_PORT + offset, streams=streams, duration_s=STREAM_S
+        address,
+        IPERF_PORT + offset,
+        streams=streams,
+        duration_s=STREAM_S,
+        bit_per_s=bit_per_s,
     )
-    argv = netns.argv_in(here.pids[PATHS[path].client], command)
+    placed = pinning.pin(here, path, placement)
+    argv = netns.argv_in(here.pids[PATHS[path].client], [*placed, *command])
     machine, proxy = published.busy_s(), _proxy_cpu_s(here)
     text = iperf3.run(argv, timeout_s=STREAM_S + 10)
-    machine, proxy = published.busy_s() - machine, _proxy_cpu_s(here) - proxy
+    machine, proxy = published.busy_s() - machine, max(0.0, _proxy_cpu_s(here) - proxy)
     report = iperf3.parse(text)
+    if bit_per_s and abs(report.rate_bit_per_s / bit_per_s - 1) > RATE_TOLERANCE:
+        raise MeasurementError(
+            f"iperf3 sent {report.rate_bit_per_s:.4g} bit/s. Must be {bit_per_s:.4g} within "
+            f"{RATE_TOLERANCE:.0%}: the path carries no more, or other work took the CPU."
+        )
     gigabytes = report.received_bytes / GB
+    ends_s = (report.client_cpu + report.server_cpu) * report.duration_s
     return {
         "rate_bit_per_s": report.rate_bit_per_s,
         "retransmits": report.retransmits,
@@ -132,7 +167,8 @@ def throughput(here: Site, path: str, *, streams: int, cores: int) -> tuple[dict
         "server_cpu": report.server_cpu,
         "cpu_bound": int(report.cpu_bound(cores)),
         "cpu_s_per_gb": machine / gigabytes,
-        "proxy_cpu_s_per_gb": max(0.0, proxy) / gigabytes,
+        "proxy_cpu_s_per_gb": proxy / gigabytes,
+        "processes_cpu_s_per_gb": (ends_s + proxy) / gigabytes,
         "algorithm": report.congestion,
         "iperf_version": report.version,
     }, iperf3.strip(text)

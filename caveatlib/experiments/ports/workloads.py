@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.ports import site, traffic
+from caveatlib.experiments.ports.flows import FLOWS, LOADS, TIMED, Flow
 from caveatlib.measuring import machine
 from caveatlib.places.base import TrialResult
 
@@ -13,7 +16,7 @@ def priced(place: site.Site, published: int) -> TrialResult:
     return TrialResult({"cores": machine.cores()} | traffic.price(place, published))
 
 
-def called(place: site.Site, path: str, congestion: str, load: str) -> TrialResult:
+def called(place: site.Site, conditions: Mapping) -> TrialResult:
     """Call the server over a path; where it answers, load the path.
 
     Raises
@@ -21,34 +24,36 @@ def called(place: site.Site, path: str, congestion: str, load: str) -> TrialResu
     MeasurementError
         If iperf3 saw another congestion control than the one that was set.
     """
+    names = ("path", "congestion", "load", "placement")
+    path, congestion, load, placement = (conditions[name] for name in names)
     cores = machine.cores()
     algorithm = site.congest(place, congestion)
     measures = {"cores": cores, "algorithm": algorithm} | traffic.reach(place, path)
     reports = []
-    if measures["reachable"] and load != "none":
-        for streams in (1, 4) if load == "full" else (1,):
-            found, report = traffic.throughput(place, path, streams=streams, cores=cores)
-            measures |= _columns(found, streams, algorithm)
-            named = {"path": path, "congestion": congestion, "streams": streams}
-            reports.append(named | {"report": report})
-    if measures["reachable"] and load == "full":
+    if measures["reachable"]:
+        for flow in (FLOWS[name] for name in LOADS[load]):
+            found, report = traffic.throughput(
+                place,
+                path,
+                streams=flow.streams,
+                cores=cores,
+                placement=placement,
+                bit_per_s=flow.bit_per_s,
+            )
+            measures |= _columns(found, flow, algorithm)
+            where = {"path": path, "congestion": congestion, "placement": placement}
+            flown = {"streams": flow.streams, "rate": flow.rate}
+            reports.append(where | flown | {"report": report})
+    if measures["reachable"] and load in TIMED:
         measures |= traffic.round_trips(place, path) | traffic.connects(place, path)
     filled = {name: value for name, value in measures.items() if value != ""}
     return TrialResult(filled, {"iperf3": reports})
 
 
-def _columns(found: dict, streams: int, algorithm: str) -> dict:
-    """Name a test's figures by its streams; the trial's algorithm must be what it used."""
+def _columns(found: dict, flow: Flow, algorithm: str) -> dict:
+    """Name a test's figures by its flow; the trial's algorithm must be what it used."""
     if found["algorithm"] != algorithm:
         raise MeasurementError(
             f"iperf3 saw congestion control {found['algorithm']!r}. Must be {algorithm!r}."
         )
-    return found if streams == 1 else {column: found[name] for column, name in _WITH_4.items()}
-
-
-_WITH_4 = {
-    "rate_4_bit_per_s": "rate_bit_per_s",
-    "retransmits_4": "retransmits",
-    "cpu_4_s_per_gb": "cpu_s_per_gb",
-    "proxy_cpu_4_s_per_gb": "proxy_cpu_s_per_gb",
-}
+    return {column: found[name] for name, column in flow.columns.items()}

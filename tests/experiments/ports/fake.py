@@ -15,7 +15,7 @@ from unittest.mock import patch
 from places.fake import CLOCK, on_clock, spec
 
 from caveatlib.experiments import ports
-from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PROXY
+from caveatlib.experiments.ports.designs import AGAIN, PROXY
 from caveatlib.experiments.ports.site import PATHS
 
 BROKEN_WITHOUT = ("loopback-ipv6", "other-network")
@@ -29,7 +29,8 @@ class FakeSite:
 
     def __init__(self, name: str):
         self.name = name
-        self.proxy = name != "engine-hairpin"
+        self.proxy = name in (PROXY, AGAIN)
+        self.algorithm = "reno"
 
     def metadata(self) -> Mapping[str, str]:
         """Return that this is a fake."""
@@ -42,7 +43,8 @@ class FakeSite:
 
 def congest(here: FakeSite, wanted: str) -> str:
     """Return the algorithm asked for, the machine's own for "default"."""
-    return {"default": "cubic"}.get(wanted, wanted)
+    here.algorithm = {"default": "cubic"}.get(wanted, wanted)
+    return here.algorithm
 
 
 def reach(here: FakeSite, path: str) -> dict:
@@ -61,31 +63,43 @@ def reach(here: FakeSite, path: str) -> dict:
     }
 
 
-def throughput(here: FakeSite, path: str, *, streams: int, cores: int) -> tuple[dict, str]:
+def throughput(
+    here: FakeSite,
+    path: str,
+    *,
+    streams: int,
+    cores: int,
+    placement: str = "",
+    bit_per_s: float = 0.0,
+) -> tuple[dict, str]:
     """Return half the rate and twice the CPU where the proxy serves, with a report that says so."""
     factor = 2.0 if here.proxy and path in PROXIED else 1.0
-    sent = round(here.about(2.5e9 / factor))
-    busy_s = round(here.about(0.3 * factor * sent / 1e9), 2)
+    sent = round(here.about(bit_per_s / 8 if bit_per_s else 2.5e9 / factor))
+    busy_s = round(here.about(0.4 * factor * sent / 1e9), 2)
+    proxy_s = here.about(0.1) if factor > 1 else 0.0
+    ends_s = here.about(0.12 * factor) * sent / 1e9
     measures = {
         "rate_bit_per_s": sent * 8.0,
         "retransmits": 0,
-        "client_cpu": 0.2,
-        "server_cpu": 0.2,
+        "client_cpu": ends_s / 2,
+        "server_cpu": ends_s / 2,
         "cpu_bound": 0,
         "cpu_s_per_gb": busy_s / (sent / 1e9),
-        "proxy_cpu_s_per_gb": 0.2 if factor > 1 else 0.0,
+        "proxy_cpu_s_per_gb": proxy_s,
+        "processes_cpu_s_per_gb": ends_s / (sent / 1e9) + proxy_s,
         "iperf_version": "fake",
-        "algorithm": "reno",
+        "algorithm": here.algorithm,
     }
     received = {"bytes": sent, "seconds": 1.0, "bits_per_second": sent * 8.0}
+    share = {"host_total": 50 * ends_s, "remote_total": 50 * ends_s}
     report = {
         "start": {"version": "fake", "test_start": {"num_streams": streams}},
         "end": {
-            "sender_tcp_congestion": "reno",
-            "receiver_tcp_congestion": "reno",
+            "sender_tcp_congestion": here.algorithm,
+            "receiver_tcp_congestion": here.algorithm,
             "sum_sent": {"retransmits": 0},
             "sum_received": received,
-            "cpu_utilization_percent": {"host_total": 20, "remote_total": 20},
+            "cpu_utilization_percent": share,
         },
     }
     return measures, json.dumps(report)
@@ -126,6 +140,5 @@ def _no_namespaces():
 UNDECIDED = {"C17/other-network/address": "without the proxy it never connects"}
 """Claims that neither the recorded trials nor these decide, and why."""
 PLACES = {
-    name: spec(FakeSite, name, _no_traffic, _no_namespaces, on_clock)
-    for name in (PROXY, HAIRPIN, AGAIN)
+    name: spec(FakeSite, name, _no_traffic, _no_namespaces, on_clock) for name in ports.PLACES
 }

@@ -1,50 +1,78 @@
 """`ports`: what its verdicts say follows the trials, path by path."""
 
 import itertools
+import os
 import re
+import subprocess
 from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from experiments.ports import fake
 
 from caveatlib import frames, plots
 from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN
 from caveatlib.claims.model import LONGEST_HEADLINE
-from caveatlib.errors import DataError, MeasurementError
+from caveatlib.errors import DataError, MeasurementError, Unavailable
 from caveatlib.experiments import ports
-from caveatlib.experiments.ports import decisions, site, tables, traffic
-from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, PAIRED, PROXY
+from caveatlib.experiments.ports import decisions, pinning, site, tables, traffic, workloads
+from caveatlib.experiments.ports.claims import SIZED
+from caveatlib.experiments.ports.designs import (
+    AGAIN,
+    CASES,
+    HAIRPIN,
+    HAIRPIN_AGAIN,
+    PAIRED,
+    PROXY,
+)
+from caveatlib.experiments.ports.flows import FLOWS, PROCESSES_CPU
 from caveatlib.frames import UNAVAILABLE
+from caveatlib.instruments import iperf3, published
+from caveatlib.measuring.designs import Arm, Design
 from caveatlib.measuring.experiment import check_trials, complete
 
 pytestmark = pytest.mark.beside
 
 PROXIED = ("loopback", "hairpin", "self", "other-network", "loopback-ipv6")
 LOST = ("other-network", "loopback-ipv6")
-GAIN = {PROXY: 1.0, AGAIN: 1.0, HAIRPIN: 0.5}
+BARE = (HAIRPIN, HAIRPIN_AGAIN)
+GAIN = {PROXY: 1.0, AGAIN: 1.0} | dict.fromkeys(BARE, 0.5)
+COSTS = ["cpu_s_per_gb", *(flow.columns[PROCESSES_CPU] for flow in FLOWS.values())]
+PINNED = next(design for design in ports.DESIGNS if design.name == "pinned")
+CONGESTION = Design(
+    "congestion",
+    tuple(
+        Arm(place, {"path": path, "congestion": "default", "load": "throughput", "published": 0})
+        for place in (PROXY, HAIRPIN)
+        for path in ("loopback", "hairpin", "outside")
+    ),
+    block_s=8,
+)
+"""A design of version 1: the machine's own congestion control, as the scheduler places."""
 
 
 def source(path: str, place: str) -> str:
     if path == "host-network":
         return "loopback"
-    if place == HAIRPIN:
+    if place in BARE:
         return "own" if path in ("hairpin", "outside", "direct", "gateway") else "gateway"
     return "gateway" if path in PROXIED else "own"
 
 
-def measured(path: str, place: str, noise: float, cores: int) -> dict:
+def measured(path: str, place: str, noise: float, cores: int, pinned: bool) -> dict:
     """Return what a trial would measure where the proxy costs twice the CPU on its paths."""
-    if place == HAIRPIN and path in LOST:
+    if place in BARE and path in LOST:
         return {"cores": cores, "reachable": 0, "refusal": "timed out", "served_by": "nobody",
                 "accepts_unheard": 0}  # fmt: skip
-    proxied = path in PROXIED and place != HAIRPIN
+    proxied = path in PROXIED and place not in BARE
     row = {"cores": cores, "reachable": 1, "source_class": source(path, place),
            "served_by": "proxy" if proxied else "nat", "accepts_unheard": int(proxied)}  # fmt: skip
     if site.PATHS[path].loaded:
         cpu = noise * (GAIN[place] if path in PROXIED else 1.0)
         row |= {"cpu_s_per_gb": cpu, "rate_bit_per_s": 2e10 / cpu, "algorithm": "reno"}
+        row |= dict.fromkeys(COSTS if pinned else (), cpu)
     return row
 
 
@@ -56,7 +84,7 @@ def trials(sessions: int = 10, *, cores: int = 2):
 @cache
 def _trials(sessions: int, cores: int, noise: float = 0.01):
     rng, rows = np.random.default_rng(7), []
-    for session, design in itertools.product(range(sessions), ports.DESIGNS):
+    for session, design in itertools.product(range(sessions), (*ports.DESIGNS, CONGESTION)):
         for position, arm in enumerate(design.arms):
             row = {
                 "run": "2026-01-01T00:00:00Z", "source": "live", "machine": "m", "ok": True,
@@ -69,7 +97,8 @@ def _trials(sessions: int, cores: int, noise: float = 0.01):
                 row |= {"cores": cores, "start_s": factor, "stop_s": factor,
                         "processes": proxies, "pss_bytes": 1e6 * proxies * factor}  # fmt: skip
             else:
-                row |= measured(arm.conditions["path"], arm.place, factor, cores)
+                pinned = design.name == "pinned"
+                row |= measured(arm.conditions["path"], arm.place, factor, cores, pinned)
             rows.append(row)
     return frames.from_rows(rows, ports.Trials)
 
@@ -78,8 +107,8 @@ def swapped(frame):
     """Exchange the two settings; the A/A control repeats the one that is now called proxy."""
     names = {PROXY: HAIRPIN, HAIRPIN: PROXY}
     again = (frame["place"] == AGAIN) & frame["path"].isin(PROXIED)
-    cpu = frame["cpu_s_per_gb"].where(~again, frame["cpu_s_per_gb"] * GAIN[HAIRPIN])
-    return frame.assign(place=frame["place"].replace(names), cpu_s_per_gb=cpu)
+    costs = {name: frame[name].where(~again, frame[name] * GAIN[HAIRPIN]) for name in COSTS}
+    return frame.assign(place=frame["place"].replace(names), **costs)
 
 
 @pytest.fixture(autouse=True)
@@ -266,7 +295,8 @@ def test_cpu_bound_throughput_is_said(cores):
 def test_calibration():
     """Each judged path is measured twice, and one path meets no proxy: all should read 1."""
     table = ports.calibrate(trials()).set_index("check")
-    assert len(table) == 2 * len(PAIRED) + 1
+    reno = sum(case.congestion == "reno" for case in CASES)
+    assert len(table) == 2 * len(PAIRED) + reno + 1 + len(FLOWS)
     assert set(table["passes"]) == {"yes"}
     frame = trials()
     again = (frame["place"] == AGAIN) & (frame["path"] == "self")
@@ -307,7 +337,7 @@ def test_noise_of_the_harness_stops_verdicts():
     """If the same setting twice differs as much as the settings do, nothing is concluded."""
     frame = trials()
     again = frame["place"] == AGAIN
-    frame.loc[again, "cpu_s_per_gb"] = frame.loc[again, "cpu_s_per_gb"] * 2.5
+    frame.loc[again, COSTS] = frame.loc[again, COSTS] * 2.5
     assert judged(frame)["C17/loopback/cpu"].verdict == OPEN
     assert "less CPU" not in judged(frame)["C17"].because
 
@@ -433,10 +463,13 @@ def test_colours_mean_settings():
     assert [text.get_text() for text in legend.get_texts()] == ["proxy", "no proxy"]
 
 
+CALLED = {"path": "outside", "congestion": "reno", "placement": "", "load": "throughput",
+          "published": 0}  # fmt: skip
 REACHED = {"reachable": 1, "refusal": "", "served_by": "nat", "source_class": "own",
            "accepts_unheard": 0, "nat_connections": 1, "proxy_sockets": 0}  # fmt: skip
 LOADED = {"rate_bit_per_s": 1e10, "retransmits": 3, "client_cpu": 0.9, "server_cpu": 1.0,
-          "cpu_bound": 1, "cpu_s_per_gb": 0.2, "proxy_cpu_s_per_gb": 0.0, "algorithm": "reno",
+          "cpu_bound": 1, "cpu_s_per_gb": 0.2, "proxy_cpu_s_per_gb": 0.0,
+          "processes_cpu_s_per_gb": 0.19, "algorithm": "reno",
           "iperf_version": "iperf 3.18"}  # fmt: skip
 
 
@@ -448,7 +481,7 @@ def stubs(monkeypatch):
     monkeypatch.setattr(traffic, "reach", lambda here, path: dict(reached))
     monkeypatch.setattr(
         traffic, "throughput",
-        lambda here, path, *, streams, cores: (loaded | {"rate_bit_per_s": streams * 1e10}, "{}"),
+        lambda here, path, *, streams, **how: (loaded | {"rate_bit_per_s": streams * 1e10}, "{}"),
     )  # fmt: skip
     monkeypatch.setattr(traffic, "round_trips", lambda here, path: {"round_trip_p50_s": 1e-4})
     monkeypatch.setattr(traffic, "connects", lambda here, path: {"connects_per_s": 5.0})
@@ -457,7 +490,7 @@ def stubs(monkeypatch):
 
 def test_trial_fills_its_columns(stubs):
     """A full trial has both rates, each in its column, and two reports that fit their table."""
-    conditions = {"path": "outside", "congestion": "reno", "load": "full", "published": 0}
+    conditions = CALLED | {"load": "full"}
     outcome = ports.trial(None, conditions, seed=1)
     assert outcome.measures["rate_bit_per_s"] == 1e10
     assert outcome.measures["rate_4_bit_per_s"] == 4e10
@@ -472,7 +505,7 @@ def test_trial_fills_its_columns(stubs):
 def test_trial_without_a_connection_is_no_failure(stubs):
     """A path that does not connect yields reachable 0 and no load."""
     stubs[0].update(reachable=0, refusal="timed out", served_by="nobody", source_class="")
-    conditions = {"path": "other-network", "congestion": "reno", "load": "full", "published": 0}
+    conditions = CALLED | {"path": "other-network", "load": "full"}
     outcome = ports.trial(None, conditions, seed=1)
     assert (outcome.measures["reachable"], outcome.measures["refusal"]) == (0, "timed out")
     assert "rate_bit_per_s" not in outcome.measures
@@ -482,9 +515,200 @@ def test_trial_without_a_connection_is_no_failure(stubs):
 def test_trial_refuses_another_congestion_control(stubs):
     """If iperf3 saw another algorithm than was set, the trial fails."""
     stubs[1]["algorithm"] = "reno/bbr"
-    conditions = {"path": "outside", "congestion": "reno", "load": "throughput", "published": 0}
+    conditions = CALLED
     with pytest.raises(MeasurementError, match="reno/bbr"):
         ports.trial(None, conditions, seed=1)
+
+
+def test_a_pinned_trial_has_each_flow_in_its_columns(stubs, monkeypatch):
+    """Placement and rate reach iperf3's side, and each report says of which flow it is."""
+    asked = []
+
+    def throughput(here, path, **how):
+        asked.append(how)
+        return stubs[1] | {"rate_bit_per_s": 1e9 + len(asked)}, "{}"
+
+    monkeypatch.setattr(traffic, "throughput", throughput)
+    conditions = CALLED | {"load": "sized", "placement": pinning.APART}
+    outcome = ports.trial(None, conditions, seed=1)
+    assert [(how["streams"], how["bit_per_s"]) for how in asked] == [(1, 0), (4, 0), (1, 2e9)]
+    assert {how["placement"] for how in asked} == {pinning.APART}
+    columns = ("rate_bit_per_s", "rate_4_bit_per_s", "rate_fixed_bit_per_s")
+    assert [outcome.measures[name] - 1e9 for name in columns] == [1, 2, 3]
+    assert [outcome.measures[name] for name in COSTS[1:]] == [0.19] * 3
+    assert "round_trip_p50_s" not in outcome.measures
+    row = {"run": "r", "design": "pinned", "block": 0, "place": PROXY}
+    reports = frames.from_rows([row | r for r in outcome.tables["iperf3"]], ports.Reports)
+    assert list(reports["rate"]) == ["", "", "fixed"]
+    assert set(reports["placement"]) == {pinning.APART}
+
+
+@pytest.fixture
+def tables_of_one_trial(monkeypatch):
+    """Return trials and reports of one pinned trial on the fakes."""
+    monkeypatch.setattr(workloads, "traffic", fake)
+    monkeypatch.setattr(site, "congest", fake.congest)
+    conditions = CALLED | {"path": "loopback", "load": "sized", "placement": pinning.APART}
+    outcome = ports.trial(fake.FakeSite(PROXY), conditions, seed=1)
+    row = {"run": "r", "design": "pinned", "block": 0, "place": PROXY}
+    common = {"source": "live", "machine": "m", "session": 0, "position": 0, "ok": True}
+    trial = row | common | {"error": "", "started_at": ""} | conditions | outcome.measures
+    reports = [row | report for report in outcome.tables["iperf3"]]
+    return {
+        "trials": frames.from_rows([trial], ports.Trials),
+        "iperf3": frames.from_rows(reports, ports.Reports),
+    }
+
+
+@pytest.mark.parametrize("column", [*COSTS, "rate_4_bit_per_s", "rate_fixed_bit_per_s"])
+def test_pinned_trials_are_held_against_their_reports(tables_of_one_trial, column):
+    """CPU time of the processes, ticks and rates are what iperf3 reported, flow by flow."""
+    ports.check_tables(tables_of_one_trial)
+    trials = tables_of_one_trial["trials"]
+    off = trials.assign(**{column: trials[column] * 1.0713})
+    with pytest.raises(DataError, match=f"of '{column}' in row 0"):
+        ports.check_tables(tables_of_one_trial | {"trials": off})
+
+
+def test_a_pinned_trial_needs_the_cpu_time_of_its_processes(tables_of_one_trial):
+    """Without it the trial has failed; recordings from before have none, and load."""
+    trials = tables_of_one_trial["trials"]
+    check_trials(complete(ports), trials)
+    without = trials.assign(processes_cpu_4_s_per_gb=np.nan)
+    with pytest.raises(DataError, match="'processes_cpu_4_s_per_gb' is missing"):
+        check_trials(complete(ports), without)
+    check_trials(complete(ports), without.assign(load="full", round_trip_p50_s=1e-4,
+                                                 connects_per_s=1.0))  # fmt: skip
+
+
+def test_both_arms_of_a_case_are_alike():
+    """But for the proxy they differ in nothing that a size hangs on; each case has its control."""
+    arms = [(arm.place, *arm.conditions.values()) for arm in PINNED.arms]
+    assert len(set(arms)) == len(arms) == 15
+    assert PINNED.blocks_per_session == 3
+    for case in CASES:
+        decision = next(d for d in ports.DECISIONS if d.claim is SIZED[case])
+        arm, baseline = decision.contrast.arm, decision.contrast.baseline
+        assert (arm["place"], baseline["place"]) == (HAIRPIN, PROXY)
+        assert arm["congestion"] == baseline["congestion"] == case.congestion
+        ends = [pinning._NUMBERS[where["placement"]][:2] for where in (arm, baseline)]
+        assert ends[0] == ends[1]  # client and server run on the same CPUs
+        assert decision.null.arm == decision.null.baseline | {"place": AGAIN}
+        assert decision.null.baseline["placement"] == baseline["placement"]
+        assert decision.null.measure == decision.contrast.measure
+
+
+def test_sizes_that_differ_are_a_range():
+    """Of cases that differ, whole, answer and first screen say a range and never one of them."""
+    frame = trials()
+    four = (frame["design"] == "pinned") & (frame["place"] == HAIRPIN)
+    column = FLOWS["four"].columns[PROCESSES_CPU]
+    frame[column] = frame[column].where(~four, frame[column] * 0.6)
+    found = judged(frame)
+    whole = found["C17"]
+    assert "less CPU per byte on 3 of 5 paths (2 to 3.3x)" in whole.headline
+    assert "less CPU per byte in 14 of 14 pinned cases (2" in whole.because
+    assert "to 3.3x, loopback" in whole.because
+    size = r"3 of 5 paths need (1\.9|2\.0) to 3\.[34] times less CPU per byte, depending on path"
+    assert re.search(size, whole.sentence)
+    assert "on which CPUs it runs" in whole.sentence
+    (highlight,) = ports.highlights(frame)
+    assert re.fullmatch(r"(1\.9|2\.0)–3\.[34]×", highlight.number)
+    table = ports.sizes(frame)
+    assert len(table) == len(CASES)
+    assert table.xs("four", level="flow")["estimate"].to_numpy() == pytest.approx(0.3, rel=0.02)
+    assert table.xs("one", level="flow")["machine"].to_numpy() == pytest.approx(0.5, rel=0.02)
+    assert table.xs("fixed", level="flow")["machine"].isna().all()
+
+
+def test_sizes_that_nobody_judges_widen_the_range():
+    """Version 1 has four connections and another control beside; its answer is no single size."""
+    frame = with_own_control(trials(), factor=1.6)
+    frame = frame[frame["design"] != "pinned"]
+    bare = frame["place"].isin(BARE) & frame["path"].isin(PROXIED)
+    main = frame["design"] == "paths"
+    four = frame["cpu_s_per_gb"].where(~bare, frame["cpu_s_per_gb"] * 0.7)
+    found = judged(frame.assign(cpu_4_s_per_gb=four.where(main)))
+    assert "With 4 connections: 2.8" in found["C17/self/cpu"].because
+    assert re.search(r"need 1\.[23] to 2\.9 times less CPU per byte, depending on path, conn",
+                     found["C17"].sentence)  # fmt: skip
+    assert "on which CPUs" not in found["C17"].sentence
+
+
+def test_pinned_cases_alone():
+    """A run of that design alone says in how many cases, and no path is claimed to be judged."""
+    frame = trials()
+    whole = judged(frame[frame["design"] == "pinned"].reset_index(drop=True))["C17"]
+    assert whole.verdict == HOLDS
+    assert whole.headline.startswith("Without the proxy: less CPU per byte in 14 of 14 pinned")
+    assert whole.sentence == "Without docker-proxy a service needs 2.0 times less CPU per byte."
+
+
+@pytest.fixture
+def sleepers(monkeypatch):
+    """Return a site whose server and docker-proxy are processes that sleep."""
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    proxy = published.Proxy(children[1].pid, "tcp", "", site.IPERF_PORT, "", 0)
+    monkeypatch.setattr(published, "proxies", lambda pid, *, port: [proxy])
+    yield site.Site(None, {"host": 0}, {}, {site.IPERF_PORT: children[0]}), children
+    for child in children:
+        child.kill()
+        child.wait(timeout=10)
+
+
+def test_placements(sleepers, monkeypatch):
+    """Client, server and docker-proxy are where the placement has them, and free again after."""
+    here, children = sleepers
+    cpus = sorted(os.sched_getaffinity(0))
+
+    def placed(placement):
+        command = pinning.pin(here, "loopback", placement)
+        said = subprocess.run([*command, "nproc"], capture_output=True, text=True, check=True)
+        return int(said.stdout), [os.sched_getaffinity(child.pid) for child in children]
+
+    assert placed(pinning.TOGETHER) == (1, [{cpus[0]}, {cpus[0]}])
+    if len(cpus) > 1:
+        assert placed(pinning.APART) == (1, [{cpus[0]}, {cpus[1]}])
+        assert placed(pinning.SPREAD) == (1, [{cpus[1]}, {cpus[0]}])
+    assert placed(pinning.FREE) == (len(cpus), [set(cpus)] * 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {cpus[0]})
+    with pytest.raises(Unavailable, match="'apart' on 1 CPU. Must have 2"):
+        pinning.pin(here, "loopback", pinning.APART)
+
+
+def test_a_thread_that_stays_elsewhere_is_found(sleepers, monkeypatch):
+    """What was set is read back: a placement that did not take is no measurement."""
+    here, _ = sleepers
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, cpus: None)
+    monkeypatch.setattr(
+        os, "sched_getaffinity", lambda thread: {0, 1} if thread == 0 else {0, 1, 2}
+    )
+    with pytest.raises(MeasurementError, match="Must be on"):
+        pinning.pin(here, "loopback", pinning.TOGETHER)
+
+
+def test_a_rate_that_is_not_reached_is_no_measurement(monkeypatch):
+    """At a fixed rate the path must carry it: else CPU per byte is one of full speed again."""
+    here = site.Site(None, {"host": 1}, {}, {})
+    monkeypatch.setattr(pinning, "pin", lambda here, path, placement: ["taskset"])
+    monkeypatch.setattr(published, "proxies", lambda pid, *, port: [])
+    said = {}
+
+    def run(argv, **_):
+        said["argv"] = argv
+        return fake.throughput(fake.FakeSite(HAIRPIN), "loopback", streams=1, cores=2,
+                               bit_per_s=said["rate"])[1]  # fmt: skip
+
+    monkeypatch.setattr(iperf3, "run", run)
+    said["rate"] = 2e9
+    found, _ = traffic.throughput(here, "loopback", streams=1, cores=2, bit_per_s=2e9)
+    assert found["rate_bit_per_s"] == pytest.approx(2e9, rel=0.05)
+    assert found["processes_cpu_s_per_gb"] == pytest.approx(0.12, rel=0.05)
+    assert "--bitrate 2000000000 " in " ".join(said["argv"])
+    assert said["argv"].index("taskset") < said["argv"].index("iperf3")
+    said["rate"] = 1.5e9
+    with pytest.raises(MeasurementError, match="Must be 2e"):
+        traffic.throughput(here, "loopback", streams=1, cores=2, bit_per_s=2e9)
 
 
 def failed(frame):
@@ -495,9 +719,9 @@ def failed(frame):
     return frames.validate(frame, ports.Trials)
 
 
-TABLES = (ports.summarize, ports.reachability, ports.effects, ports.congestion, ports.prices,
-          ports.calibrate)  # fmt: skip
-FIGURES = (ports.plot, ports.plot_effects)
+TABLES = (ports.summarize, ports.reachability, ports.effects, ports.sizes, ports.congestion,
+          ports.prices, ports.calibrate)  # fmt: skip
+FIGURES = (ports.plot, ports.plot_effects, ports.plot_sizes)
 PARTS = {
     "the proxy": lambda frame: frame[frame["place"] == PROXY],
     "no proxy": lambda frame: frame[frame["place"] == HAIRPIN],

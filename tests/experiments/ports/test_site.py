@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from caveatlib.errors import Unavailable, UsageError
-from caveatlib.experiments.ports import site, traffic, why
+from caveatlib.experiments.ports import pinning, site, traffic, why
 from caveatlib.instruments import iperf3, published
 from caveatlib.places import netns
 from caveatlib.support import processes
@@ -137,6 +137,36 @@ def test_congestion_control_reaches_both_legs(sites):
     with pytest.raises(Unavailable, match="nonesuch"):
         site.congest(here, "nonesuch")
     assert site.congest(here, "reno") == "reno"
+
+
+@pytest.mark.slow
+def test_pinned_loads(sites):
+    """Threads of server and docker-proxy are where they were put; a fixed rate is what flows."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("Two placements on one CPU are one.")
+    here, cpus = sites["on"], sorted(os.sched_getaffinity(0))
+    site.congest(here, "reno")
+    found = {}
+    for placement in (pinning.APART, pinning.TOGETHER):
+        found[placement], _ = traffic.throughput(
+            here, "loopback", streams=4, cores=2, placement=placement
+        )
+        assert found[placement]["processes_cpu_s_per_gb"] > found[placement]["proxy_cpu_s_per_gb"]
+        server = processes.descendants(here.servers[site.IPERF_PORT].pid)
+        proxies = [p.pid for p in published.proxies(here.pids["host"], port=site.IPERF_PORT)]
+        other = cpus[placement == pinning.APART]
+        for pids, cpu in ((server, cpus[0]), (proxies, other)):
+            threads = [int(t) for pid in pids for t in os.listdir(f"/proc/{pid}/task")]
+            assert {tuple(os.sched_getaffinity(thread)) for thread in threads} == {(cpu,)}
+    assert found[pinning.TOGETHER]["client_cpu"] + found[pinning.TOGETHER]["server_cpu"] < 1
+    rated, _ = traffic.throughput(
+        here, "loopback", streams=1, cores=2, placement=pinning.APART, bit_per_s=2e9
+    )
+    assert rated["rate_bit_per_s"] == pytest.approx(2e9, rel=0.05)
+    busy = (rated["client_cpu"], rated["server_cpu"])
+    assert all(share < 0.5 for share in busy)  # far below full speed
+    traffic.throughput(here, "loopback", streams=1, cores=2)
+    assert os.sched_getaffinity(server[-1]) == set(cpus)
 
 
 def test_load_without_the_proxy(sites):
