@@ -212,25 +212,6 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def busy_s() -> float:
-    """Return the CPU seconds that the CPUs which this process may use have worked since boot.
-
-    What it starts may use the same ones and no others; on the rest of the
-    machine only strangers work.
-    """
-    # cpu1  user nice system idle iowait irq softirq steal guest guest_nice, in ticks
-    rows = {}
-    for line in (PROC / "stat").read_text().splitlines():
-        name, *values = line.split()
-        if name.startswith("cpu"):
-            rows[name] = [int(value) for value in values[:7]]
-    ours = [f"cpu{number}" for number in os.sched_getaffinity(0)]
-    if not rows.keys() >= set(ours):  # a container that is shown its own CPUs only, numbered anew
-        ours = ["cpu"]
-    ticks = sum(sum(rows[name]) - rows[name][3] - rows[name][4] for name in ours)
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def memory_bytes(pid: int) -> tuple[int, int]:
     """Return a process's proportional (PSS) and resident (RSS) memory in bytes.
 

@@ -13,6 +13,7 @@ import pytest
 
 from caveatlib import trials
 from caveatlib.experiments import by_name
+from caveatlib.experiments.ports.claims import SIZED
 
 KEPT = pd.read_csv(Path(__file__).with_name("kept_verdicts.csv"), keep_default_na=False)
 NUMBERS = ("effect", "low", "high")
@@ -62,7 +63,11 @@ WIDENED = {
     "quota-period-busy",
 }
 """Their p-values equal others', and of equal ones those listed later were adjusted less."""
-SINCE = {"startup": ("startup-work", "C21/")}
+SINCE = {
+    "startup": ("startup-work", "C21/"),
+    "ports": tuple(claim.id for claim in SIZED.values()),
+    "quota": ("quota-sizes",),
+}
 """Experiment -> how claims begin that were added since, which version 1 measured nothing of."""
 OTHERWISE = {"C21"}
 """Not measured then either, but shown beside it was a ratio, that of ``startup-packing``: the disk

@@ -20,7 +20,7 @@ from caveatlib.experiments.ports.site import (
     Site,
     target,
 )
-from caveatlib.instruments import echo, iperf3, published
+from caveatlib.instruments import cpu, echo, iperf3, published
 from caveatlib.places import netns
 from caveatlib.support import programs
 
@@ -149,9 +149,9 @@ def throughput(
     )
     placed = pinning.pin(here, path, placement)
     argv = netns.argv_in(here.pids[PATHS[path].client], [*placed, *command])
-    machine, proxy = published.busy_s(), _proxy_cpu_s(here)
+    machine, proxy = cpu.busy_s(), _proxy_cpu_s(here)
     text = iperf3.run(argv, timeout_s=STREAM_S + 10)
-    machine, proxy = published.busy_s() - machine, max(0.0, _proxy_cpu_s(here) - proxy)
+    machine, proxy = cpu.busy_s() - machine, max(0.0, _proxy_cpu_s(here) - proxy)
     report = iperf3.parse(text)
     if bit_per_s and abs(report.rate_bit_per_s / bit_per_s - 1) > RATE_TOLERANCE:
         raise MeasurementError(

@@ -10,13 +10,16 @@ is on average.
 Requests of 5 ms of CPU time arrive open-loop, steadily or in bursts, at a share
 of the quota; latency counts from the scheduled time. A burst is as many
 requests as it takes to spend 0.2 s of the quota, whatever the period, so that
-periods are compared under the same load; so each burst exceeds the quota of a
-period by design, which shows how throttling comes about, not how often it does.
-The same bursts once more without any limit say what the limit costs. Each trial
-makes its group and its workers afresh, so a block is the unit of replication.
-The load generator runs outside of the group. All groups have a high weight, so that
-other work on the machine disturbs them as little as the kernel allows. The tools
-are asked inside the group how many CPUs they may use.
+periods are compared under the same load; so each burst is twice what the quota
+allows in a period of 100 ms, which shows how throttling comes about, not how
+often it does. How much hangs on that size is tried by itself, from a quarter of
+what a period allows to four times as much. The same bursts once more without any
+limit say what the limit costs. Each trial makes its group and its workers afresh,
+so a block is the unit of replication. The load generator runs outside of the
+group. All groups have a high weight, so that other work on the machine disturbs
+them as little as the kernel allows; where others took much CPU time, a full load
+says nothing of its quota and has failed, whatever it used. The tools are asked
+inside the group how many CPUs they may use.
 
 What would mislead you: closed-loop load, which never sees a stall it caused; a
 quota near the number of cores, where generator and load compete; ``throttled_s``,
@@ -31,7 +34,7 @@ from caveatlib.experiments.quota.calibration import CONTROLS, KNOWN, calibrate
 from caveatlib.experiments.quota.claims import CLAIMS
 from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.quota.designs import DESIGNS
-from caveatlib.experiments.quota.figures import plot, plot_burst
+from caveatlib.experiments.quota.figures import plot, plot_burst, plot_sizes
 from caveatlib.experiments.quota.highlights import highlights
 from caveatlib.experiments.quota.places import PLACES
 from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
@@ -39,6 +42,7 @@ from caveatlib.experiments.quota.tables import (
     arms,
     limit_effect,
     loads,
+    sizes,
     summarize,
     tools,
 )
@@ -63,6 +67,8 @@ __all__ = [
     "loads",
     "plot",
     "plot_burst",
+    "plot_sizes",
+    "sizes",
     "summarize",
     "tools",
     "trial",

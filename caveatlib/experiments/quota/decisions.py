@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from caveatlib import claims, stats
-from caveatlib.claims import FAILS, NOT_MEASURED, OPEN, Effect, Equality, Verdict, Whole
-from caveatlib.experiments.kit.sentences import per_machine
+from caveatlib.claims import (
+    FAILS,
+    HOLDS,
+    NOT_MEASURED,
+    OPEN,
+    Effect,
+    Equality,
+    Verdict,
+    Whole,
+)
+from caveatlib.experiments.kit.sentences import listed, per_machine
 from caveatlib.experiments.quota.claims import (
     CONTROL,
     DOCKER,
     DOUBLE,
     LATENCY,
     LONG,
+    LONGER,
     MAGIC,
     NEARLY_ALL,
     PERIOD_BURSTS,
     PERIOD_BUSY,
     SHORT,
+    SIZED,
+    SIZES,
     TENFOLD,
     THROTTLING,
 )
-from caveatlib.experiments.quota.designs import LITTLE_LOAD
+from caveatlib.experiments.quota.designs import LITTLE_LOAD, SIZE_TWICE
 from caveatlib.experiments.quota.schema import UNLIMITED
-from caveatlib.experiments.quota.tables import FREE_AGAIN, LIMITED, WITH_OVER_WITHOUT
+from caveatlib.experiments.quota.tables import (
+    FREE_AGAIN,
+    LIMITED,
+    WITH_OVER_WITHOUT,
+    size_effect,
+    sized,
+)
 from caveatlib.experiments.quota.tool_facts import FACTS
+from caveatlib.experiments.quota.workloads import COST_S, burst_of
 
 WORDS = ("Slower", "Faster")
 UNDECIDED = ", undecided"
@@ -43,6 +62,13 @@ BURSTS_AGAIN = stats.Contrast(
     HALF_LOADED | {"period_s": 0.1, "replicate": 1},
     HALF_LOADED | {"period_s": 0.1, "replicate": 0},
 )
+SIZE_AGAIN = stats.Contrast(
+    f"the same bursts of {SIZE_TWICE} budgets again, without a limit",
+    "p90_s",
+    sized(SIZE_TWICE, UNLIMITED, replicate=1),
+    sized(SIZE_TWICE, UNLIMITED, replicate=0),
+)
+CPU_ONLY = "It is about CPU time only: limits of memory and of processes are tried in `limits`."
 
 
 def _aloud(words: Callable[[pd.DataFrame, float], str]) -> Callable[[pd.DataFrame, Verdict], str]:
@@ -117,16 +143,16 @@ def _median(here: pd.DataFrame, where: dict, measure: str) -> float:
 
 def _of_throttling(here: pd.DataFrame, share: float) -> str:
     return (
-        f"With bursty load averaging {LITTLE_LOAD * 100:.0f} % of the quota, {share * 100:.0f} % "
-        "of the active periods were throttled"
+        f"With bursts of twice the quota of a period that average {LITTLE_LOAD * 100:.0f} % of it, "
+        f"{share * 100:.0f} % of the active periods were throttled"
     )
 
 
 def _of_limit(here: pd.DataFrame, ratio: float) -> str:
     used = _median(here, LIMITED, "used_ratio") * 100
     return (
-        f"With a limit of which {used:.0f} % is used on average, bursts wait {ratio:.2g} times as "
-        "long (p90) as without it"
+        f"With a limit of which {used:.0f} % is used on average, bursts of twice the quota of a "
+        f"period wait {ratio:.2g} times as long (p90) as without it"
     )
 
 
@@ -145,8 +171,77 @@ def _not_far_below(here: pd.DataFrame) -> str:
 
 def _nearly_all(here: pd.DataFrame) -> str:
     used = _median(here, LIMITED, "used_ratio")
-    too_much = used > NEARLY_ALL
-    return f"{used * 100:.0f} % of the limit was used: nearly all of it." if too_much else ""
+    return _too_much(used) if used > NEARLY_ALL else ""
+
+
+def _too_much(used: float) -> str:
+    return f"{used * 100:.0f} % of the limit was used: nearly all of it."
+
+
+def _under(where: Mapping[str, object]) -> Callable[[pd.DataFrame, Verdict], str]:
+    """Return what says under which load a verdict was drawn: bursts, workers, cores."""
+
+    def qualify(here: pd.DataFrame, verdict: Verdict) -> str:
+        rows = here[stats.match(here, where) & here["ok"]]
+        if rows.empty:
+            return ""
+        row = {str(name): value for name, value in rows.iloc[0].items()}
+        on = f"{row['workers']} workers on {row['cores']} cores"
+        on += f", a quota of {row['quota_cpus']:g} CPU"
+        if row["pattern"] == "beside-busy":
+            return f"Requests of {COST_S * 1e3:g} ms beside a busy thread; {on}."
+        count = burst_of(row)
+        budgets = count * COST_S / (row["quota_cpus"] * row["period_s"])
+        return (
+            f"Bursts of {count} requests of {COST_S * 1e3:g} ms: {budgets:g} times what the quota "
+            f"allows in a period of {row['period_s'] * 1e3:g} ms; {on}."
+        )
+
+    return qualify
+
+
+def _size(size: str, claim: claims.Claim) -> Effect:
+    """Return the decision about bursts of a size."""
+    limited = sized(size, "bursts")
+
+    def unfair(here: pd.DataFrame) -> str:
+        used = _median(here, limited, "used_ratio")
+        return _too_much(used) if used > NEARLY_ALL else ""
+
+    return Effect(
+        claim=claim,
+        contrast=size_effect(size, threshold=LONGER),
+        direction="greater",
+        words=WORDS,
+        null=SIZE_AGAIN,
+        unfair=unfair,
+        qualify=_under(limited),
+        label=f"Bursts of {size} budgets with the limit against without",
+    )
+
+
+def _of_sizes(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    """Say which bursts wait for a limit that is half used, and which do not."""
+    sides: dict[str, list[str]] = {HOLDS: [], FAILS: [], OPEN: []}
+    for size, claim in SIZED.items():
+        sides.get(parts[claim.id].verdict, []).append(size)
+    effects = [parts[SIZED[size].id].effect for size in sides[HOLDS]] or [1.0]
+    longer = " to ".join(dict.fromkeys(f"{end(effects):.2g}" for end in (min, max)))
+    words = {
+        HOLDS: f"wait {longer} times as long",
+        FAILS: f"do not wait {(LONGER - 1) * 100:.0f} % longer",
+        OPEN: "are undecided",
+    }
+    bursts = "bursts of {} times what it allows in a period {}"
+    said = [bursts.format(listed(side), words[word]) for word, side in sides.items() if side]
+    first, *others = said
+    return " ".join(
+        [f"With a limit that is half used, {first}.", *(f"B{each[1:]}." for each in others)]
+    )
+
+
+def _sizes_aloud(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    return "" if parts[SIZES.id].verdict == NOT_MEASURED else _of_sizes(here, parts)
 
 
 def _shorter(claim: claims.Claim, where: dict, who: str) -> Effect:
@@ -158,16 +253,19 @@ def _shorter(claim: claims.Claim, where: dict, who: str) -> Effect:
         direction="less",
         words=WORDS,
         null=BURSTS_AGAIN,
+        qualify=_under(where | {"period_s": 0.1}),
         say=_aloud(_of_period(who)),
         label=f"{who.removeprefix('requests ').capitalize()}, 10 against 100 ms periods",
     )
 
 
+SIZE_PARTS = tuple(_size(size, claim) for size, claim in SIZED.items())
 DECISIONS = (
     Whole(
         claim=CONTROL,
         parts=tuple(d.claim.id for d in (*QUOTAS, *WEIGHTS)),
         tell=_of_control,
+        qualify=lambda here, verdict: CPU_ONLY,
         labels={d.claim.id.removeprefix("C08/"): d.label for d in (*QUOTAS, *WEIGHTS)},
     ),
     *QUOTAS,
@@ -181,7 +279,8 @@ DECISIONS = (
         words=WORDS,
         unfair=_not_far_below,
         say=_aloud(_of_throttling),
-        label="Throttled share of the active periods",
+        qualify=_under(IDLE),
+        label="Throttled share of active periods, bursts of twice the budget",
     ),
     Effect(
         claim=LATENCY,
@@ -192,13 +291,22 @@ DECISIONS = (
         needs=[{"pattern": UNLIMITED}, LIMITED],
         unfair=_nearly_all,
         say=_aloud(_of_limit),
-        label="Bursts with the limit against without",
+        qualify=_under(LIMITED),
+        label="Bursts of twice the budget, with the limit against without",
     ),
+    Whole(
+        claim=SIZES,
+        parts=tuple(d.claim.id for d in SIZE_PARTS),
+        tell=_of_sizes,
+        sum_up=_sizes_aloud,
+        labels={size: f"{size} budgets" for size in SIZED},
+    ),
+    *SIZE_PARTS,
     _shorter(PERIOD_BURSTS, HALF_LOADED | {"replicate": 0}, "bursts"),
     _shorter(PERIOD_BUSY, BUSY, "requests beside a busy thread"),
     *FACTS,
 )
-ANSWERED = (CONTROL, THROTTLING, LATENCY, PERIOD_BURSTS, PERIOD_BUSY, MAGIC)
+ANSWERED = (CONTROL, THROTTLING, LATENCY, SIZES, PERIOD_BURSTS, PERIOD_BUSY, MAGIC)
 
 
 def verdicts(trials: pd.DataFrame) -> claims.Verdicts:

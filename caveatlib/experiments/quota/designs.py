@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 
+from caveatlib.experiments.quota.claims import WORKERS
 from caveatlib.experiments.quota.cpu_counts import installed
 from caveatlib.experiments.quota.places import PLACES
-from caveatlib.experiments.quota.schema import UNLIMITED
-from caveatlib.experiments.quota.workloads import COST_S, REQUESTS
+from caveatlib.experiments.quota.schema import BURSTS, UNLIMITED
+from caveatlib.experiments.quota.workloads import COST_S, requests_of
 from caveatlib.measuring.designs import Arm, Design
 
 LITTLE_LOAD = 0.2
+SIZE_TWICE = "2"
+"""Size of burst whose trials without a limit come twice, for the A/A control."""
 SAMPLE_S = 0.01
+CLAIMED = 12
+"""Sessions with blocks of what most claims are decided by: 48 blocks are enough."""
 CORE_QUOTAS, CORE_PERIODS, CORE_WORKERS = (0.25, 0.5, 1.0, 2.0), (0.01, 0.1), (1, 4)
 WEIGHTS = (2.0, 10.0)
 GRID_VARIABLE = "CAVEATLIB_QUOTA_GRID"
@@ -29,8 +34,9 @@ def arm(place: str = "cgroup", *, cores: int, **conditions) -> Arm:
         "pattern": "bursts",
         "quota_cpus": usual_quota(cores),
         "period_s": 0.1,
-        "workers": 4,
+        "workers": WORKERS,
         "load": 0.5,
+        "burst": "",
         "weight_ratio": 1.0,
         "tool": "",
         "cores": cores,
@@ -44,9 +50,9 @@ def designs_for(cores: int) -> tuple[Design, ...]:
     """Return the designs that fit a machine: quota and generator stay below its cores.
 
     ``claims`` decides most claims, ``limit`` has the same bursts with a limit and
-    without; ``tools`` and ``once`` (a timeline) are done once; the others wait
-    under a time budget. The large grid is added if the environment variable
-    `GRID_VARIABLE` is 1.
+    without, ``sizes`` the same for bursts of other sizes; ``tools`` and ``once`` (a
+    timeline) are done once; the others wait under a time budget. The large grid is
+    added if the environment variable `GRID_VARIABLE` is 1.
     """
 
     def arms(place="cgroup", **conditions):
@@ -72,6 +78,10 @@ def designs_for(cores: int) -> tuple[Design, ...]:
         arms(pattern="beside-busy", load=0.4, period_s=0.01),
     )
     limit = (arms(), arms(pattern=UNLIMITED), arms(pattern=UNLIMITED, replicate=1))
+    sizes = (
+        *(arms(pattern=p, burst=size) for size in BURSTS for p in ("bursts", UNLIMITED)),
+        arms(pattern=UNLIMITED, burst=SIZE_TWICE, replicate=1),
+    )
     once = (arms(load=LITTLE_LOAD, sampled_s=SAMPLE_S),)
     asked = {
         place: tuple(
@@ -85,14 +95,15 @@ def designs_for(cores: int) -> tuple[Design, ...]:
     known = arms(pattern="steady", workers=1)
     found = (
         Design("tools", asked["cgroup"], block_s=5, sessions=1),  # soon done, and decides C07
-        Design("claims", decisive, block_s=22, blocks_per_session=4, lead_in=True),
+        Design("claims", decisive, 22, blocks_per_session=4, sessions=CLAIMED, lead_in=True),
         Design("limit", limit, block_s=_block_s(limit), lead_in=True),
         Design("once", once, block_s=5, sessions=1),
         Design("tools-docker", asked["docker"], block_s=8, sessions=1, optional=True),
         Design("weights", (*weights, known), block_s=6, optional=True),
-        Design("loads", by_load, block_s=_block_s(by_load), every=2, optional=True),
-        _design("core", core, arms, pattern="bursts"),
-        _design("core-steady", core, arms, pattern="steady"),
+        Design("sizes", sizes, block_s=_block_s(sizes), lead_in=True, optional=True),
+        Design("loads", by_load, block_s=_block_s(by_load), every=4, optional=True),
+        _design("core", core, arms, every=5, pattern="bursts"),
+        _design("core-steady", core, arms, every=5, pattern="steady"),
         _design("core-docker", core, arms, place="docker", every=8),
         _design("timeline", core, arms, sampled_s=SAMPLE_S, every=1, sessions=1),
     )
@@ -110,12 +121,13 @@ def designs_for(cores: int) -> tuple[Design, ...]:
 DESIGNS = designs_for
 
 
-def _design(name, core, arms, *, every=4, sessions=None, **conditions) -> Design:
+def _design(name, core, arms, *, every, sessions=None, **conditions) -> Design:
     made = tuple(arms(**conditions, **each) for each in core)
     return Design(name, made, _block_s(made), every=every, sessions=sessions, optional=True)
 
 
 def _block_s(arms: tuple[Arm, ...]) -> float:
     """Return about how long arms of requests take, from their load."""
-    spans = [REQUESTS * COST_S / (a.conditions["load"] * a.conditions["quota_cpus"]) for a in arms]
+    each = [arm.conditions for arm in arms]
+    spans = [requests_of(c) * COST_S / (c["load"] * c["quota_cpus"]) for c in each]
     return round(sum(span + 0.3 for span in spans))

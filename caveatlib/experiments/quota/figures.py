@@ -7,6 +7,8 @@ import pandas as pd
 
 from caveatlib import plots, stats
 from caveatlib.experiments.kit.tables import figure_per_machine
+from caveatlib.experiments.quota.claims import LONGER, SIZED
+from caveatlib.experiments.quota.decisions import verdicts
 from caveatlib.experiments.quota.schema import UNLIMITED
 
 PAIRS = {
@@ -83,3 +85,26 @@ def _mark_flat(ax, measured: pd.DataFrame):
     ax.axvspan(*ends, color="#8A8F98", alpha=0.2, lw=0)
     ax.text(ends.mean(), 0, "throttled", ha="center", va="bottom", fontsize="small")
     return plots.say(ax, f"Throttled from {ends[0]:g} to {ends[1]:g} ms.")
+
+
+@figure_per_machine
+def plot_sizes(trials: pd.DataFrame, ax=None):
+    """Draw by the size of bursts how much longer they wait with the limit than without.
+
+    The intervals are those by which the verdicts are drawn, over that of the A/A control.
+    """
+    judged = {v.claim: v for v in verdicts(trials)}
+    found = {size: judged.get(claim.id) for size, claim in SIZED.items()}
+    rows = {
+        f"{size} budgets": (v.effect, v.low, v.high, v.band_low / LONGER, v.band_high / LONGER)
+        for size, v in found.items()
+        if v and v.n
+    }
+    columns = ["estimate", "low", "high", "band_low", "band_high"]
+    return plots.effects(
+        pd.DataFrame.from_dict(rows, orient="index", columns=columns),
+        label="ratio of the p90, adjusted intervals",
+        threshold=LONGER,
+        title="Bursts by size: latency with the limit over without",
+        ax=ax,
+    )

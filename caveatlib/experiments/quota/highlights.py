@@ -56,8 +56,8 @@ def _throttled(here: pd.DataFrame) -> list[Highlight]:
         Highlight(
             THROTTLING.id,
             f"{found.effect * 100:.0f} %",
-            f"of the periods with work were throttled in a service that used {used:.0%} of its "
-            "CPU limit, in bursts.",
+            f"of the periods with work were throttled in a service that used {used:.0%} of its CPU "
+            "limit, in bursts of twice what it allows in a period.",
             bars,
         )
     ]

@@ -19,6 +19,7 @@ import numpy as np
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
 from caveatlib.experiments.quota.crew import Crew, ahead, started
+from caveatlib.instruments import cpu
 from caveatlib.places.cgroups.cgroup import Group, Stat
 from caveatlib.support.arguments import check_number
 
@@ -49,6 +50,9 @@ class Load:
         CPU time of the load generator.
     generator_lag_s : float
         Longest delay in sending a request.
+    neighbours_s : float
+        CPU time that others took of our CPUs while it ran, the generator and the hypervisor
+        among them.
     """
 
     scheduled_s: np.ndarray
@@ -60,6 +64,7 @@ class Load:
     samples: list[tuple[float, Stat]]
     generator_cpu_s: float
     generator_lag_s: float
+    neighbours_s: float = 0.0
 
     @property
     def latency_s(self) -> np.ndarray:
@@ -165,7 +170,7 @@ class LimitedGroup:
                         f"{grace_s:g} s after the last was due."
                     )
                 watch.until(watch.now() + 0.02, lambda: len(crew.answers) == len(due))
-            used, window, cpu = watch.stop()
+            used, window, cpu_s, others_s = watch.stop()
         table = np.array(sorted(crew.answers), dtype=float)
         spent = table[:, 3]
         off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
@@ -174,7 +179,9 @@ class LimitedGroup:
                 f"{off * 100:.0f} % of requests burnt other than {cost_s:g} s of CPU time."
             )
         starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
-        return Load(due, starts, ends, spent, used, window, watch.samples, cpu, lag)
+        return Load(
+            due, starts, ends, spent, used, window, watch.samples, cpu_s, lag, others_s
+        )  # fmt: skip
 
     def saturate(
         self,
@@ -192,8 +199,10 @@ class LimitedGroup:
             time.sleep(settle_s)
             watch = _Watch(self.group, crew, sample_every_s)
             watch.until(duration_s)
-            used, window, cpu = watch.stop()
-        return Load(none, none, none, none, used, window, watch.samples, cpu, 0.0)
+            used, window, cpu_s, others_s = watch.stop()
+        return Load(
+            none, none, none, none, used, window, watch.samples, cpu_s, 0.0, others_s
+        )  # fmt: skip
 
     def contend(
         self, other: LimitedGroup, *, duration_s: float, settle_s: float = 0.1
@@ -219,6 +228,7 @@ class _Watch:
         self.group, self.crew, self.every = group, crew, every_s
         self.samples: list[tuple[float, Stat]] = []
         self._cpu = time.thread_time()
+        self._busy = cpu.busy_s(stolen=True)
         self.begun = group.stat()
         self.zero = time.monotonic()
         self._next = 0.0 if every_s else math.inf
@@ -234,8 +244,11 @@ class _Watch:
                 continue
             self.crew.collect(max(0.0, min(at, self._next) - now))
 
-    def stop(self) -> tuple[Stat, float, float]:
+    def stop(self) -> tuple[Stat, float, float, float]:
+        """Return what the group used, how long, and CPU time of the generator and of others."""
         used = self.group.stat().since(self.begun)
+        busy_s = cpu.busy_s(stolen=True) - self._busy
         samples = [(t, stat.since(self.begun)) for t, stat in self.samples]
         self.samples[:] = samples
-        return used, self.now(), time.thread_time() - self._cpu
+        others_s = max(0.0, busy_s - used.usage_s)
+        return used, self.now(), time.thread_time() - self._cpu, others_s

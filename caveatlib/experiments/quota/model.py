@@ -45,7 +45,7 @@ NOT_MODELLED = {
 
 
 def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TICK_S, seed: int = 0):
-    """Simulate every arm of a load that the trials have.
+    """Simulate every arm of a load that the trials have, but for the sweep over sizes of bursts.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TIC
     pandas.DataFrame
         Rows of `quota.Trials` with source ``"simulated"``, place ``"model"``.
     """
-    shown = trials[trials["pattern"].isin(MODELLED)]
+    shown = trials[trials["pattern"].isin(MODELLED) & (trials["burst"] == "")]
     arms = shown[["machine", "cores", *CONDITIONS]].drop_duplicates(ignore_index=True)
     rows = []
     numbers = arms.groupby("machine").cumcount()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +19,7 @@ from caveatlib.claims import (
     Reading,
     Verdict,
 )
+from caveatlib.claims.model import LONGEST_HEADLINE
 from caveatlib.experiments.quota.claims import MAGIC, SEEING
 from caveatlib.experiments.quota.tables import tools
 
@@ -33,6 +37,12 @@ def _too_few(here: pd.DataFrame) -> str:
         f"On {asked['cores'].max()} CPU a tool reports the same whether it sees a quota of "
         f"{asked['quota_cpus'].min():g} or not."
     )
+
+
+def _on(here: pd.DataFrame) -> str:
+    """Return ``" on cgroup v1"``, from the class of the machine; empty if it names none."""
+    found = {re.search(r"\bcgroup v\d\b", machine) for machine in here["machine"].unique()}
+    return "".join(sorted({f" on {version[0]}" for version in found if version}))
 
 
 def _word(sees: pd.Series) -> str:
@@ -55,15 +65,22 @@ def _sides(here: pd.DataFrame) -> dict[str, dict[str, str]]:
     return sides
 
 
+def _line(here: pd.DataFrame, sides: dict[str, dict[str, str]], name: Callable[[str], str]) -> str:
+    seeing, partly = (", ".join(map(name, sides[word])) for word in (HOLDS, MIXED))
+    line = f"Programs that see their CPU limit{_on(here)}: {len(sides[HOLDS])} of "
+    line += f"{sum(map(len, sides.values()))}"
+    line += f" ({seeing})" if seeing else ""
+    return line + (f"; in part: {partly}" if partly else "")
+
+
 def _all_tools(here: pd.DataFrame) -> Finding:
     """Find C07: it holds if no program sees the limit, and fails if each does."""
     sides = _sides(here)
     count = sum(map(len, sides.values()))
     word = {len(sides[FAILS]): HOLDS, len(sides[HOLDS]): FAILS}.get(count, MIXED)
-    names = [", ".join(name.split()[0] for name in sides[w]) for w in (HOLDS, MIXED)]
-    line = f"Programs that see their CPU limit: {len(sides[HOLDS])} of {count}"
-    line += f" ({names[0]})" if names[0] else ""
-    line += f"; in part: {names[1]}" if names[1] else ""
+    line = _line(here, sides, str)
+    if len(line) > LONGEST_HEADLINE:  # the versions are in the sentences all the same
+        line = _line(here, sides, lambda program: program.split()[0])
     leads = {HOLDS: "Seen by", MIXED: "in part by", FAILS: "not by"}
     told = [
         f"{lead} {', '.join(name + functions for name, functions in sides[w].items()) or 'none'}"
@@ -77,7 +94,7 @@ def _of_tools(here: pd.DataFrame, verdict: Verdict) -> str:
     if verdict.verdict == NOT_MEASURED:
         return ""
     seeing, partly, blind = (", ".join(side) for side in _sides(here).values())
-    said = f"The CPU limit is seen by {seeing or 'none'}"
+    said = f"The CPU limit{_on(here)} is seen by {seeing or 'none'}"
     said += f", in part by {partly}" if partly else ""
     return f"{said}, not by {blind}." if blind else f"{said}."
 
@@ -88,8 +105,8 @@ def _tool(tool: str, claim: Claim) -> Fact:
     def find(here: pd.DataFrame) -> Finding:
         mine = _telling(tools(here[here["tool"] == tool]))
         said = [
-            f"{tool} {version} reports {seen:.0f} of {cores} CPUs under a quota of {quota:g} CPU "
-            f"({', '.join(answers['place'])})"
+            f"{tool} {version} reports {seen:.0f} of {cores} CPUs under a quota of {quota:g} "
+            f"CPU{_on(here)} ({', '.join(answers['place'])})"
             for (version, cores, quota, seen), answers in mine.groupby(
                 ["tool_version", "cores", "quota_cpus", "cpus_seen"]
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
@@ -17,13 +18,17 @@ REQUESTS = 200
 MANY = 1000
 """Requests from which on a p99 is shown."""
 FULL_S = 1.0
-STARVED, UNUSED = 0.9, 0.95
-"""Under full load a quota throttles every period; where it throttles fewer of them, and
-less than the quota was used, other work took the CPU."""
+MOST_OF_THE_REST = 0.5
+"""Share of the CPU time that a quota leaves of the machine; where others took more of it, a full
+load may not have had its quota. Told by what they took, and not by what the load got."""
 WEIGHT = 10_000
 LIGHT_WEIGHT = 100
 BURST_S = 0.2
-"""How long the quota lasts for one burst, if spent evenly."""
+"""How long the quota lasts for one burst, if spent evenly, where no size is named."""
+LEAST_BURSTS = 5
+"""Bursts of each trial that names their size, at least, however large they are."""
+FEWEST = 100
+"""Requests of such a trial, at least."""
 
 
 def in_limited_group(place, conditions: dict, *, seed: int) -> TrialResult:
@@ -37,7 +42,7 @@ def in_limited_group(place, conditions: dict, *, seed: int) -> TrialResult:
             return TrialResult({"cpus_seen": answer.cpus, "tool_version": answer.version})
         if pattern == "full":
             done = limited.saturate(workers=conditions["workers"], duration_s=FULL_S)
-            _not_starved(done, conditions["quota_cpus"])
+            _not_starved(done, conditions["quota_cpus"], conditions["cores"])
         else:
             done = limited.serve(
                 arrivals(conditions, seed=seed),
@@ -60,28 +65,41 @@ def compete(place, ratio: float) -> TrialResult:
     return TrialResult({"share_ratio": more.usage_s / less.usage_s})
 
 
-def _not_starved(done: Load, quota_cpus: float) -> None:
-    """Refuse a full load that other work kept from its quota: it says nothing of the quota.
+def _not_starved(done: Load, quota_cpus: float, cores: int) -> None:
+    """Refuse a full load beside which others took too much: it says nothing of the quota.
 
-    One that used its quota, or more, counts however little it was throttled.
+    What the load itself used decides nothing here: a quota that gives less than it says is a
+    finding, and no reason to leave the trial out.
     """
-    used, ratio = done.used, done.used.usage_s / (quota_cpus * done.window_s)
-    if used.nr_throttled < STARVED * used.nr_periods and ratio < UNUSED:
+    taken, spare = done.neighbours_s / done.window_s, cores - quota_cpus
+    if taken > MOST_OF_THE_REST * spare:
         raise MeasurementError(
-            f"Only {ratio * 100:.0f} % of the quota was used and {used.nr_throttled} of "
-            f"{used.nr_periods} periods were throttled under full load: other work took the "
-            "CPU. Measure on a quiet machine."
+            f"Other work took {taken:.2f} CPUs beside a full load. Must be at most "
+            f"{MOST_OF_THE_REST * spare:.2f} of the {spare:g} that the quota leaves. Measure on a "
+            "quiet machine."
         )
 
 
-def arrivals(conditions: dict, *, seed: int) -> np.ndarray:
-    """Return when the requests of a trial are due, in seconds; see `load.schedule`."""
+def burst_of(conditions: Mapping) -> int:
+    """Return how many requests come at once in a trial of bursts."""
     quota = conditions["quota_cpus"]
+    if named := conditions["burst"]:
+        return max(1, round(float(named) * quota * conditions["period_s"] / COST_S))
+    return round(BURST_S * quota / COST_S)
+
+
+def requests_of(conditions: Mapping) -> int:
+    """Return how many requests a trial has."""
+    return max(FEWEST, LEAST_BURSTS * burst_of(conditions)) if conditions["burst"] else REQUESTS
+
+
+def arrivals(conditions: Mapping, *, seed: int) -> np.ndarray:
+    """Return when the requests of a trial are due, in seconds; see `load.schedule`."""
     return schedule(
         "bursts" if conditions["pattern"] in ("bursts", UNLIMITED) else "steady",
-        rate_per_s=conditions["load"] * quota / COST_S,
-        requests=REQUESTS,
-        burst=round(BURST_S * quota / COST_S),
+        rate_per_s=conditions["load"] * conditions["quota_cpus"] / COST_S,
+        requests=requests_of(conditions),
+        burst=burst_of(conditions),
         seed=seed,
     )
 
@@ -102,6 +120,7 @@ def measures_of(done: Load, conditions: dict) -> dict:
         "window_s": done.window_s,
         "generator_cpu_s": done.generator_cpu_s,
         "generator_lag_s": done.generator_lag_s,
+        "neighbours_s": done.neighbours_s,
     }
     if conditions["pattern"] != UNLIMITED:
         measures |= {

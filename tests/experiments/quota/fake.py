@@ -155,6 +155,8 @@ def patched() -> Iterator[None]:
             (designs, "installed", lambda: list(TOOLS)),
             (workloads, "ask", _asked),
             (workloads, "REQUESTS", 30),
+            (workloads, "FEWEST", 30),
+            (workloads, "LEAST_BURSTS", 2),
             (workloads, "FULL_S", 0.3),
             (model, "_simulated", simulated),
         ):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +22,8 @@ from caveatlib.places.cgroups.cgroup import Stat
 pytestmark = pytest.mark.beside
 
 MACHINE = "test, 2 CPUs"
+THROTTLED = "Throttled share of active periods, bursts of twice the budget"
+LIMITED = "Bursts of twice the budget, with the limit against without"
 
 
 def _row(design, arm, block, position=0, **more):
@@ -112,7 +115,7 @@ def test_verdicts(runs):
     for part in ("quota-100ms", "quota-10ms", "docker"):
         assert found[f"C08/{part}"].verdict == "holds"
     assert found["quota-bursts"].verdict == "holds"
-    assert found["quota-bursts"].headline.startswith("Throttled share of the active periods: 0.3")
+    assert found["quota-bursts"].headline.startswith(f"{THROTTLED}: 0.3")
     assert found["quota-period-bursts"].verdict == "does not hold"
     assert "10 against 100 ms periods: slower, 1." in found["quota-period-bursts"].headline
     assert found["quota-period-busy"].verdict == "holds"
@@ -129,7 +132,7 @@ def test_whole_of_quotas_and_weights(runs):
     whole = _by_claim(used)["C08"]
     assert (whole.verdict, whole.n) == ("holds", 9)
     assert whole.headline == "Under full load, groups used 99.8 to 100.1 % of their quotas"
-    assert whole.because.endswith("Not measured: weights-2, weights-10.")
+    assert "Not measured: weights-2, weights-10. It is about CPU time only: " in whole.because
     docker = used["place"] == "docker"
     leaking = used.assign(used_ratio=used["used_ratio"].where(~docker, used["used_ratio"] * 1.1))
     whole = _by_claim(leaking)["C08"]
@@ -141,8 +144,9 @@ def test_a_limit_makes_bursts_wait(runs):
     """Bursts wait longer under a limit than without; with the two exchanged the words turn."""
     verdict = _by_claim(runs)["quota-latency"]
     assert verdict.verdict == "holds"
-    assert verdict.headline.startswith("Bursts with the limit against without: slower, 1.")
-    assert re.search(r"a limit of which 51 % is used on average, bursts wait 1\.\d times as long",
+    assert verdict.headline.startswith(f"{LIMITED}: slower, 1.")
+    assert re.search(r"a limit of which 51 % is used on average, bursts of twice the quota of a "
+                     r"period wait 1\.\d times as long",
                      quota.answer(runs))  # fmt: skip
     free = {"bursts": schema.UNLIMITED, schema.UNLIMITED: "bursts"}
     mine = runs["design"] == "limit"
@@ -152,7 +156,7 @@ def test_a_limit_makes_bursts_wait(runs):
     rows = once.to_dict("records") + again.assign(replicate=1).to_dict("records")
     verdict = _by_claim(frames.from_rows(rows, quota.Trials))["quota-latency"]
     assert verdict.verdict == "does not hold"
-    assert verdict.headline.startswith("Bursts with the limit against without: faster, 1.")
+    assert verdict.headline.startswith(f"{LIMITED}: faster, 1.")
 
 
 def test_without_a_limit_there_is_no_quota(runs):
@@ -199,6 +203,70 @@ def test_the_comparison_alone(runs):
     assert len(quota.summarize(alone)) == 2
 
 
+@pytest.fixture(scope="module")
+def swept():
+    """Return nine blocks of the sweep over sizes of bursts."""
+    return frames.from_rows(_measure("sizes", 9), quota.Trials)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_bursts_are_as_large_as_they_say(cores):
+    """Each size is so many times what the quota allows in a period, at half of the quota."""
+    arms = _design("sizes", cores).arms
+    assert [a.conditions["replicate"] for a in arms].count(1) == 1
+    for size in schema.BURSTS:
+        mine = [a.conditions for a in arms if a.conditions["burst"] == size]
+        assert {c["pattern"] for c in mine} == {"bursts", schema.UNLIMITED}
+        each = mine[0]
+        due = workloads.arrivals(each, seed=1)
+        budget_s = each["quota_cpus"] * each["period_s"]
+        counts = np.unique(due, return_counts=True)[1]
+        assert counts.max() * workloads.COST_S == pytest.approx(float(size) * budget_s, rel=0.35)
+        if cores > 1:
+            assert counts.max() * workloads.COST_S == pytest.approx(float(size) * budget_s)
+        assert len(counts) >= workloads.LEAST_BURSTS
+        wanted = len(due) * workloads.COST_S / (0.5 * each["quota_cpus"])
+        assert due[-1] == pytest.approx(wanted, rel=0.2)
+    assert float(schema.BURSTS[0]) == 0.25
+    assert float(schema.BURSTS[-1]) == 4
+
+
+def test_large_bursts_wait_and_small_ones_do_not(swept):
+    """The sweep is decided size by size, and the whole names both sides, workers and cores."""
+    found = _by_claim(swept)
+    assert found["quota-sizes/0.25"].verdict == "does not hold"
+    assert found["quota-sizes/4"].verdict == "holds"
+    whole = found["quota-sizes"]
+    assert whole.verdict == "mixed"
+    assert re.match(r"With a limit that is half used, bursts of .* 4 times what it allows in a "
+                    r"period wait 1\.\d", whole.headline)  # fmt: skip
+    assert "ursts of 0.25" in whole.sentence
+    assert "do not wait 10 % longer" in whole.sentence
+    assert whole.sentence in quota.answer(swept)
+    assert found["quota-sizes/4"].because.endswith(
+        "Bursts of 80 requests of 5 ms: 4 times what the quota allows in a period of 100 ms; "
+        "4 workers on 2 cores, a quota of 1 CPU."
+    )
+    table = quota.sizes(swept)
+    assert list(table.index) == list(schema.BURSTS)
+    assert table.loc["0.25", "throttled_share"] < 0.05 < table.loc["4", "throttled_share"]
+    assert "4 budgets" in plots.describe(quota.plot_sizes(swept))
+    assert quota.summarize(swept).empty
+
+
+def test_every_burst_is_named_on_its_card(runs):
+    """Cards about bursts name their size, workers and cores; C08 says that it is CPU only."""
+    found = _by_claim(runs)
+    for claim in ("quota-bursts", "quota-latency", "quota-period-bursts"):
+        said = "40 requests of 5 ms: 2 times what the quota allows in a period of 100 ms; 4 workers"
+        assert f"{said} on 2 cores" in found[claim].because
+        assert "bursts of twice what the quota allows" in found[claim].quote
+        assert "4 workers" in found[claim].quote
+    assert "Requests of 5 ms beside a busy thread; 4 workers" in found["quota-period-busy"].because
+    assert "CPU time only" in found["C08"].because
+    assert "CPU time only" in found["C08"].decides
+
+
 def test_prose_follows_data(runs):
     """With the periods swapped every sentence and verdict on them flips."""
     swapped = runs.copy()
@@ -223,7 +291,7 @@ def test_answer(runs):
     """The answer names what helps and what harms, as the data have it."""
     told = quota.answer(runs)
     assert re.search(r"Under full load, groups used 99\.8 to 100\.1 % of their quotas\.", told)
-    assert re.search(r"bursty load averaging 20 % of the quota, 3\d % of the active periods", told)
+    assert re.search(r"period that average 20 % of it, 3\d % of the active periods", told)
     assert re.search(r"bursts are 1\.\d times slower \(p90\)\.", told)
     assert re.search(r"requests beside a busy thread are \d+\.?\d* times faster \(p90\)\.", told)
     busy = (runs["pattern"] == "beside-busy") & (runs["period_s"] == 0.01)
@@ -240,11 +308,11 @@ def test_undecided_sentences_have_a_subject(runs):
     found = _by_claim(few)
     assert found["quota-bursts"].verdict == "inconclusive"
     assert found["quota-bursts"].headline.startswith(
-        "Throttled share of the active periods: undecided, 0."
+        f"{THROTTLED}: undecided, 0."
     )
     assert re.fullmatch(
-        r"With bursty load averaging 20 % of the quota, \d\d % of the active periods were "
-        r"throttled, undecided\.",
+        r"With bursts of twice the quota of a period that average 20 % of it, \d\d % of the "
+        r"active periods were throttled, undecided\.",
         found["quota-bursts"].sentence,
     )
     assert "5 blocks; an interval needs 6." in found["quota-period-busy"].because
@@ -258,11 +326,11 @@ def test_calibration(runs):
     calm = runs.copy()
     calm.loc[again, "p90_s"] = runs.loc[once, "p90_s"].to_numpy()  # nine noisy pairs are too few
     table = quota.calibrate(calm)
-    assert list(table["truth"]) == [1.0, 0.5, 1.0, 1.0]
-    assert list(table["passes"]) == ["yes", "undecided", "yes", "yes"]
-    assert set(table["note"].iloc[[0, 2, 3]]) == {""}  # of the weights there are two blocks
+    assert list(table["truth"]) == [1.0, 0.5, 1.0, 1.0, 1.0]
+    assert list(table["passes"]) == ["yes", "undecided", "yes", "not measured", "yes"]
+    assert set(table["note"].iloc[[0, 2, 4]]) == {""}  # of the weights there are two blocks
     leak = quota.calibrate(calm.assign(used_ratio=calm["used_ratio"] * 1.06))
-    assert list(leak["passes"]) == ["no", "no", "yes", "yes"]
+    assert list(leak["passes"]) == ["no", "no", "yes", "not measured", "yes"]
     free = (runs["pattern"] == schema.UNLIMITED) & (runs["replicate"] == 1)
     for control, where in (("without a limit", free), ("with the limit", again)):
         noisy = calm.assign(p90_s=calm["p90_s"].where(~where, calm["p90_s"] * 1.2))
@@ -272,7 +340,7 @@ def test_calibration(runs):
     noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
     assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
     gone = quota.calibrate(calm[calm["design"] != "weights"])
-    assert list(gone["passes"]) == ["yes", "not measured", "yes", "yes"]
+    assert list(gone["passes"]) == ["yes", "not measured", "yes", "not measured", "yes"]
     assert gone["note"].iloc[1].startswith("Nothing to compare")
 
 
@@ -354,7 +422,7 @@ def test_only_the_places_wanted(runs):
     found = _by_claim(runs[runs["place"] == "cgroup"])
     assert found["C08/docker"].verdict == "not measured here"
     assert found["C08/docker"].because.startswith("No docker: not asked for")
-    assert found["C08"].because.endswith("Not measured: docker.")
+    assert "Not measured: docker. " in found["C08"].because
 
 
 def _failed(runs, mine):
@@ -383,13 +451,14 @@ def test_everything_works_on_part_of_the_trials(runs):
         assert len(verdicts) == len(quota.DECISIONS) * (machines if len(part) else 0), name
         assert all(v.because and len(v.headline) <= 120 for v in verdicts), name
         assert quota.answer(part).endswith("."), name
-        assert len(quota.calibrate(part)) == 4 * (machines if len(part) else 0), name
-        for table in (quota.limit_effect, quota.summarize, quota.tools):
+        assert len(quota.calibrate(part)) == 5 * (machines if len(part) else 0), name
+        for table in (quota.limit_effect, quota.sizes, quota.summarize, quota.tools):
             assert ("machine" in table(part).index.names) == (machines > 1), name
         residuals = model.residuals(part, simulated)
         assert set(residuals["machine"]) <= set(part["machine"]), name
         assert len(model.unexplained(residuals)) <= len(residuals), name
         assert plots.describe(quota.plot(part)), name
+        assert plots.describe(quota.plot_sizes(part)), name
         plt.close("all")
     assert quota.answer(runs.iloc[:0]) == "Nothing was measured."
     assert model.residuals(runs.iloc[:0]).empty
@@ -438,14 +507,31 @@ def test_tools_as_a_whole():
     verdict = _judged(_asked(2.0), _asked(2.0, place="docker"), _asked(1.0, **JAVA))["C07"]
     assert (verdict.verdict, verdict.n) == ("mixed", 2)
     assert verdict.because == (
-        "Programs that see their CPU limit: 1 of 2 (java). "
+        "Programs that see their CPU limit: 1 of 2 (java 17). "
         "Seen by java 17 (availableProcessors); not by nproc 9.7."
     )
     assert _judged(_asked(2.0), _asked(2.0, **JAVA))["C07"].verdict == "holds"
     assert _judged(_asked(1.0), _asked(1.0, **JAVA))["C07"].verdict == "does not hold"
     verdict = _judged(_asked(1.0), _asked(2.0, place="docker"))["C07"]
     assert verdict.verdict == "mixed"
-    assert verdict.headline == "Programs that see their CPU limit: 0 of 1; in part: nproc"
+    assert verdict.headline == "Programs that see their CPU limit: 0 of 1; in part: nproc 9.7"
+
+
+def test_answers_are_of_versions_and_a_cgroup_version():
+    """C07 and its parts say on which cgroup version which version of each program was asked."""
+    rows = [_asked(2.0), _asked(1.0, **JAVA)]
+    machine = "a CPU, 2 CPUs, Linux 6.18, cgroup v2"
+    trials = frames.from_rows([row | {"machine": machine} for row in rows], quota.Trials)
+    found = _by_claim(trials)
+    assert found["C07"].headline == (
+        "Programs that see their CPU limit on cgroup v2: 1 of 2 (java 17)"
+    )
+    assert "not by nproc 9.7" in found["C07"].because
+    assert found["C07/nproc"].headline == (
+        "nproc 9.7 reports 2 of 2 CPUs under a quota of 0.5 CPU on cgroup v2 (cgroup)"
+    )
+    assert quota.answer(trials).startswith("The CPU limit on cgroup v2 is seen by java 17")
+    assert "cgroup version" in found["C07"].decides
 
 
 def test_a_tool_is_a_program_not_a_function():
@@ -502,27 +588,71 @@ def test_impossible_latency():
         workloads.measures_of(_load([0.0, 0.1], [0.006, 0.102]), each)
 
 
-def test_starved_load():
-    """A full load that was hardly throttled was starved by others, and says nothing."""
+class Beside:
+    """A place whose group used so much of a second, beside neighbours that took so much."""
 
-    class Starved:
-        group = None
+    group = None
 
-        def limited(self, **_):
-            return self
+    def __init__(self, used_s: float, neighbours_s: float, throttled: int = 10):
+        self.done = replace(
+            _load([], [], throttled=throttled),
+            used=Stat(10, throttled, 0.1, used_s),
+            neighbours_s=neighbours_s,
+        )
 
-        def __enter__(self):
-            return self
+    def limited(self, **_):
+        return self
 
-        def __exit__(self, *_):
-            return None
+    def __enter__(self):
+        return self
 
-        def saturate(self, **_):
-            return _load([], [], throttled=5)
+    def __exit__(self, *_):
+        return None
 
+    def saturate(self, **_):
+        return self.done
+
+
+@pytest.mark.parametrize("used_s", [0.2, 0.5, 0.99, 1.3])
+@pytest.mark.parametrize("throttled", [0, 10])
+def test_a_starved_load_is_told_by_its_neighbours(used_s, throttled):
+    """A full load counts unless others took the CPU, whatever it used and how it was throttled.
+
+    So a quota that gives a fifth of what it says is measured, and one that was reached beside
+    busy neighbours is not.
+    """
     conditions = arm(cores=2, pattern="full", load=0.0).conditions
-    with pytest.raises(MeasurementError, match="50 % of the quota was used and 5 of 10 periods"):
-        quota.trial(Starved(), conditions, seed=1)
+    calm = quota.trial(Beside(used_s, 0.49, throttled), conditions, seed=1)
+    assert calm.measures["used_ratio"] == pytest.approx(used_s)
+    assert calm.measures["neighbours_s"] == 0.49
+    with pytest.raises(MeasurementError, match=r"took 0\.51 CPUs .* at most 0\.50 of the 1 that"):
+        quota.trial(Beside(used_s, 0.51, throttled), conditions, seed=1)
+    wider = arm(cores=4, pattern="full", load=0.0).conditions  # of three others half may be taken
+    assert quota.trial(Beside(used_s, 1.4, throttled), wider, seed=1).measures
+    with pytest.raises(MeasurementError, match="took 1.60 CPUs"):
+        quota.trial(Beside(used_s, 1.6, throttled), wider, seed=1)
+
+
+def test_less_than_a_quota_fails_its_claim():
+    """Full loads that get less than their quota on a quiet machine are found out."""
+    full = [a for a in _design("claims").arms if a.conditions["pattern"] == "full"]
+    rows = []
+    for block in range(9):
+        for each in full:
+            used_s = each.conditions["quota_cpus"] * (0.9 + block / 1e4)
+            place = Beside(used_s, 0.1, throttled=1)
+            measures = quota.trial(place, each.conditions, seed=1).measures
+            rows.append(_row("claims", each, block, **measures))
+    found = _by_claim(frames.from_rows(rows, quota.Trials))
+    assert [found[part].verdict for part in PARTS] == ["does not hold"] * 3
+
+
+def test_neighbours_and_load_are_no_more_than_the_machine(runs):
+    """CPU time of both together that the machine does not have is refused."""
+    row = runs[runs["pattern"] == "full"].iloc[[0]].reset_index(drop=True)
+    check_trials(complete(quota), row.assign(neighbours_s=0.5 * row["window_s"]))
+    with pytest.raises(DataError, match="share_with_neighbours"):
+        check_trials(complete(quota), row.assign(neighbours_s=2 * row["window_s"]))
 
 
 def test_p99_needs_a_thousand():
