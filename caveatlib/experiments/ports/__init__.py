@@ -16,7 +16,7 @@ hangs on more than the path: on where these run, on the number of connections,
 on congestion control, and on whether they run at full speed. So two paths are
 measured with all of them pinned to CPUs, case by case, three times a session,
 and the claim names the range of the sizes. There the CPU time of the processes
-themselves decides, to the nanosecond; that of the whole machine stands beside.
+themselves decides, which is exact; the machine's, in ticks, stands beside it.
 
 What would mislead you: congestion control moves the figures as much as the
 proxy does, so it is the same in every namespace and a column of the trials; at

@@ -39,15 +39,8 @@ TARGETS = {
     "outside": "host's, on its link to the outside",
     "container": "container's own",
 }
-_MEASURES = [
-    "rate_bit_per_s",
-    "rate_4_bit_per_s",
-    "cpu_s_per_gb",
-    "proxy_cpu_s_per_gb",
-    "round_trip_p50_s",
-    "round_trip_p99_s",
-    "connects_per_s",
-]
+_RATES = ["rate_bit_per_s", "rate_4_bit_per_s", "cpu_s_per_gb", "proxy_cpu_s_per_gb"]
+_LATENCIES = ["round_trip_p50_s", "round_trip_p99_s", "connects_per_s"]
 _FACTS = ["served_by", "source_class", "refusal"]
 _PRICES = ["start_s", "stop_s", "processes", "pss_bytes", "rss_bytes"]
 
@@ -79,17 +72,25 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by path and place: n, failed; `served_by`, `source_class` and
         `refusal` (several are joined by "/"); per measure the median of the
-        sessions' values with its interval, in the measure's unit.
+        sessions' values with its interval, in the measure's unit. Round trips and
+        connections are those of the design ``latency``, where it was measured.
     """
-    rows = trials[trials["design"].isin(["paths", "latency"])]
-    table = stats.summarize(rows, _MEASURES, by=["path", "place"], unit="session")
-    table = table.drop(columns=[c for c in table if c.endswith(("_p10", "_p90", "_p99"))])
+    rows = trials[trials["design"] == "paths"]
+    table = _summed_up(rows, [*_RATES, *_LATENCIES])
+    timed = _summed_up(trials[trials["design"] == "latency"], _LATENCIES)
+    for column in timed.columns.drop(["n", "failed"]) if len(timed) else []:
+        table[column] = timed[column].reindex(table.index)
     good = rows[rows["ok"]].groupby(["path", "place"])
     for column, fact in enumerate(_FACTS, start=2):
         found = good[fact].agg(joined).reindex(table.index)
         table.insert(column, fact, found.fillna("").astype(object))
     order = {name: number for number, name in enumerate((*PATHS, *SETTINGS))}
     return table.sort_index(key=lambda level: level.map(order))
+
+
+def _summed_up(rows: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    table = stats.summarize(rows, measures, by=["path", "place"], unit="session")
+    return table.drop(columns=[c for c in table if c.endswith(("_p10", "_p90", "_p99"))])
 
 
 @per_machine
