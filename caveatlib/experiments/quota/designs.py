@@ -103,7 +103,7 @@ def designs_for(cores: int) -> tuple[Design, ...]:
         Design("sizes", sizes, block_s=_block_s(sizes), lead_in=True, optional=True),
         Design("loads", by_load, block_s=_block_s(by_load), every=4, optional=True),
         _design("core", core, arms, every=5, pattern="bursts"),
-        _design("core-steady", core, arms, every=5, pattern="steady"),
+        _design("core-steady", core, arms, every=8, pattern="steady"),
         _design("core-docker", core, arms, place="docker", every=8),
         _design("timeline", core, arms, sampled_s=SAMPLE_S, every=1, sessions=1),
     )

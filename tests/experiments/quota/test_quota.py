@@ -109,6 +109,12 @@ def test_all_verdicts_within_three_minutes():
     assert 7 * _design("claims").block_s + others + engine_s < 180
 
 
+def test_all_sessions_take_forty_minutes():
+    """By what the designs say of themselves, all blocks of the default sessions."""
+    planned_s = sum(d.lasts_s() * d.blocks_by(quota.SESSIONS - 1) for d in quota.DESIGNS(2))
+    assert planned_s < 40 * 60
+
+
 def test_verdicts(runs):
     """Nine blocks decide each claim; bursts are slower by a shorter period, a neighbour is not."""
     found = _by_claim(runs)
