@@ -648,7 +648,8 @@ def test_pinned_cases_alone():
     frame = trials()
     whole = judged(frame[frame["design"] == "pinned"].reset_index(drop=True))["C17"]
     assert whole.verdict == HOLDS
-    assert whole.headline.startswith(f"Without the proxy: less CPU per byte in {len(CASES)} of {len(CASES)} pinned")
+    told = f"Without the proxy: less CPU per byte in {len(CASES)} of {len(CASES)} pinned cases"
+    assert whole.headline.startswith(told)
     assert whole.sentence == "Without docker-proxy a service needs 2.0 times less CPU per byte."
 
 
