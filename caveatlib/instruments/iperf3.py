@@ -72,8 +72,9 @@ class Report:
 
 @cache
 def probe() -> Capability:
-    """Return whether iperf3 and what leads it into a namespace are installed."""
-    missing = [p for p in ("iperf3", "nsenter", "ip", "iptables-save") if programs.find(p) is None]
+    """Return whether iperf3 and what leads it into a namespace and onto a CPU are installed."""
+    wanted = ("iperf3", "nsenter", "taskset", "ip", "iptables-save")
+    missing = [program for program in wanted if programs.find(program) is None]
     if missing:
         return Capability("iperf3", False, f"no program {missing[0]}", rootfs.SYSTEM_FIX)
     return Capability("iperf3", True, "iperf3 found")
