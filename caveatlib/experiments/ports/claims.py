@@ -43,6 +43,11 @@ _ASPECTS = {
 }
 
 
+def named(case: Case) -> str:
+    """Return the name of a case within a claim's id: ``"loopback-apart-reno-four"``."""
+    return "-".join(case)
+
+
 def in_words(case: Case) -> str:
     """Return what is the same in both arms of a case, besides its path."""
     placement, control = PLACEMENTS[case.placement], CONTROLS[case.congestion]
@@ -52,7 +57,7 @@ def in_words(case: Case) -> str:
 def _sized(case: Case) -> Claim:
     borrowed = "" if case.congestion == "reno" else "; its A/A control is that of reno"
     return Claim(
-        f"C17/{case.path}/cpu/{case.placement}/{case.congestion}/{case.flow}",
+        f"C17/{named(case)}/cpu",
         f"{case.path}: less CPU per byte without the proxy; {in_words(case)}",
         "derived",
         "CPU seconds of client, server and docker-proxy per 1e9 bytes, median of three readings "

@@ -9,7 +9,7 @@ import pandas as pd
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Effect, Fact, Finding, Reading, Whole
 from caveatlib.experiments.kit.sentences import per_machine
-from caveatlib.experiments.ports.claims import EARLY, MEMORY, PARTS, SIZED, WHOLE
+from caveatlib.experiments.ports.claims import EARLY, MEMORY, PARTS, SIZED, WHOLE, named
 from caveatlib.experiments.ports.designs import (
     AGAIN,
     CASES,
@@ -55,11 +55,7 @@ LABELS = {name: path.meaning for name, path in PATHS.items() if path.published} 
     "other-network": "a container of another network",
     "outside": "a machine outside",
     "memory": "memory of docker-proxy",
-    "together": "all on one CPU",
-    "apart": "docker-proxy on its own CPU",
-    "spread": "server on its own CPU",
-    "default": "own congestion control",
-} | {name: flow.words for name, flow in FLOWS.items()}
+} | {named(case): case_label(case) for case in CASES}
 SEEN = {
     "own": "the client's own address",
     "loopback": "a loopback address",
