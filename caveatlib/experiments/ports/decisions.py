@@ -196,6 +196,20 @@ def _early(here: pd.DataFrame) -> Finding:
     return Finding(_word(fact, loopback, outside), "", because, len(loopback))
 
 
+def _processes(here: pd.DataFrame, verdict: claims.Verdict) -> str:
+    """Say how many processes the memory is of."""
+    on, off = (
+        claims.values_of(here, arm, "processes").median()
+        for arm in (LESS_MEMORY.baseline, LESS_MEMORY.arm)
+    )
+    if pd.isna(on) or pd.isna(off):
+        return ""
+    return (
+        f"With the proxy {on:.0f} processes, one for each port and address family, without it "
+        f"{off:.0f}."
+    )
+
+
 _UNHEARD = tuple(Reading(where(path, PROXY), "accepts_unheard") for path in ("loopback", "outside"))
 _DECIDES = {"reachable": _reachable, "address": _address, "throughput": _throughput, "cpu": _cpu}
 _PARTS = (
@@ -205,6 +219,7 @@ _PARTS = (
         claim=MEMORY,
         label=f"Memory of {PRICED} published ports",
         contrast=LESS_MEMORY,
+        qualify=_processes,
         direction="less",
         words=WORDS,
         unit="B",

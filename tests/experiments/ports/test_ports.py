@@ -145,6 +145,8 @@ def test_effects():
     assert found["C17/outside/cpu"].verdict == OPEN
     assert found["C17/memory"].verdict == HOLDS
     assert found["C17/memory"].effect == pytest.approx(-1e8, rel=0.02)
+    assert "With the proxy 100 processes, one for each port" in found["C17/memory"].because
+    assert found["C17/memory"].because.endswith("without it 0.")
 
 
 def test_facts():
