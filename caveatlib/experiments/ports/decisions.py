@@ -41,21 +41,25 @@ from caveatlib.experiments.ports.tables import joined
 from caveatlib.support.quantities import format_quantity
 
 WORDS = ("More without the proxy", "Less without the proxy")
-LABELS = {name: path.meaning for name, path in PATHS.items() if path.published} | {
-    "reachable": "connects",
-    "address": "client's address",
-    "throughput": "throughput",
-    "cpu": "CPU per byte",
-    "loopback": "localhost, IPv4",
-    "loopback-ipv6": "localhost, IPv6",
-    "gateway": "the bridge's address",
-    "own-address": "the host's own address",
-    "hairpin": "a neighbour container",
-    "self": "the container itself",
-    "other-network": "a container of another network",
-    "outside": "a machine outside",
-    "memory": "memory of docker-proxy",
-} | {named(case): case_label(case) for case in CASES}
+LABELS = (
+    {name: path.meaning for name, path in PATHS.items() if path.published}
+    | {
+        "reachable": "connects",
+        "address": "client's address",
+        "throughput": "throughput",
+        "cpu": "CPU per byte",
+        "loopback": "localhost, IPv4",
+        "loopback-ipv6": "localhost, IPv6",
+        "gateway": "the bridge's address",
+        "own-address": "the host's own address",
+        "hairpin": "a neighbour container",
+        "self": "the container itself",
+        "other-network": "a container of another network",
+        "outside": "a machine outside",
+        "memory": "memory of docker-proxy",
+    }
+    | {named(case): case_label(case) for case in CASES}
+)
 SEEN = {
     "own": "the client's own address",
     "loopback": "a loopback address",

@@ -111,9 +111,7 @@ _TIMED = tuple(
 DESIGNS = (
     Design("paths", _path_arms(), block_s=26, lead_in=True),
     Design("latency", _TIMED, block_s=22, every=5, optional=True),
-    Design(
-        "pinned", _pinned_arms(), block_s=39, blocks_per_session=3, lead_in=True, optional=True
-    ),
+    Design("pinned", _pinned_arms(), block_s=39, blocks_per_session=3, lead_in=True, optional=True),
     Design(
         "many-ports",
         tuple(_arm(p, load="price", published=n) for p in (PROXY, HAIRPIN) for n in COUNTS),

@@ -106,8 +106,7 @@ class Trials(frames.Trials):
         f"CPU time of docker-proxy per 1e9 bytes, {FLOWS['fixed'].words}", "s/GB", later=True
     )
     processes_cpu_fixed_s_per_gb: Series[float] = frames.measure(
-        "CPU time of client, server and docker-proxy per 1e9 bytes, "
-        f"{FLOWS['fixed'].words}",
+        f"CPU time of client, server and docker-proxy per 1e9 bytes, {FLOWS['fixed'].words}",
         "s/GB",
         later=True,
     )

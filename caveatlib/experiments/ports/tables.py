@@ -148,12 +148,12 @@ def sizes(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by path, placement, congestion control asked for and flow: sessions `n`; the
         ratio of the CPU time of client, server and docker-proxy per byte with its plain
-        interval; `machine` and `throughput`, the ratios of the whole machine's CPU time and of
+        interval; `whole_machine` and `throughput`, the ratios of the whole machine's CPU time and of
         the rate (NaN where only a part of the CPUs is used, and where there is nothing).
     """
     rows = stats.jointly([(trials, compared(case, figure=PROCESSES_CPU)) for case in CASES])
     table = pd.DataFrame(rows)[["n", "estimate", "low", "high"]]
-    for name, figure in (("machine", MACHINE_CPU), ("throughput", RATE)):
+    for name, figure in (("whole_machine", MACHINE_CPU), ("throughput", RATE)):
         tried = [c for c in CASES if figure in FLOWS[c.flow].columns]
         found = stats.jointly([(trials, compared(case, figure=figure)) for case in tried])
         of = {case: row["estimate"] for case, row in zip(tried, found, strict=True)}
