@@ -5,11 +5,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 
 import psutil
 import pytest
 
-from caveatlib.errors import Unavailable, UsageError
+from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.experiments.ports import pinning, site, traffic, why
 from caveatlib.instruments import iperf3, published
 from caveatlib.places import netns
@@ -159,9 +160,14 @@ def test_pinned_loads(sites):
             threads = [int(t) for pid in pids for t in os.listdir(f"/proc/{pid}/task")]
             assert {tuple(os.sched_getaffinity(thread)) for thread in threads} == {(cpu,)}
     assert found[pinning.TOGETHER]["client_cpu"] + found[pinning.TOGETHER]["server_cpu"] < 1
-    rated, _ = traffic.throughput(
-        here, "loopback", streams=1, cores=2, placement=pinning.APART, bit_per_s=2e9
-    )
+    for _ in range(10):  # on a busy machine others take the CPU from it
+        with suppress(MeasurementError):
+            rated, _ = traffic.throughput(
+                here, "loopback", streams=1, cores=2, placement=pinning.APART, bit_per_s=2e9
+            )
+            break
+    else:
+        pytest.fail("Never did 2 Gbit/s flow.")
     assert rated["rate_bit_per_s"] == pytest.approx(2e9, rel=0.05)
     busy = (rated["client_cpu"], rated["server_cpu"])
     assert all(share < 0.5 for share in busy)  # far below full speed
