@@ -148,8 +148,8 @@ def sizes(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by path, placement, congestion control asked for and flow: sessions `n`; the
         ratio of the CPU time of client, server and docker-proxy per byte with its plain
-        interval; `whole_machine` and `throughput`, the ratios of the whole machine's CPU time and of
-        the rate (NaN where only a part of the CPUs is used, and where there is nothing).
+        interval; `whole_machine` and `throughput`, the ratios of the CPU time of the whole machine
+        and of the rate (NaN where only a part of the CPUs is used, and where there is nothing).
     """
     rows = stats.jointly([(trials, compared(case, figure=PROCESSES_CPU)) for case in CASES])
     table = pd.DataFrame(rows)[["n", "estimate", "low", "high"]]
