@@ -129,6 +129,12 @@ def measures(model: type[Table]) -> list[str]:
     ]
 
 
+def came_later(model: type[OfTrial]) -> bool:
+    """Return whether recordings may lack the whole table: all that is its own was added later."""
+    own = columns(model).keys() - columns(OfTrial).keys()
+    return own <= set(later(model))
+
+
 def later(model: type[Table]) -> list[str]:
     """Return the names of the columns that recordings from before they were added lack."""
     return [n for n, c in columns(model).items() if (c.metadata or {}).get("later")]

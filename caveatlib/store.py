@@ -89,6 +89,8 @@ def _checked(folder: Path, experiment: Experiment, *, recorded: bool) -> Tables:
             rows = _as_recorded(header, rows) if recorded else rows
             where = f"{folder.name}/{table}.csv"
             found[table] = datapackage.to_frame(header, rows, model, where)
+        elif recorded and issubclass(model, frames.OfTrial) and frames.came_later(model):
+            found[table] = frames.empty(model)
     if "trials" not in found:
         raise DataError(f"Data package {folder.name!r} has no table 'trials'. Must have one.")
     try:

@@ -148,8 +148,10 @@ class Trials(frames.Trials):
 class Initcalls(frames.OfTrial):
     """The longest steps of a guest's kernel while it boots; each may contain others."""
 
-    initcall: Series[str] = frames.field("Name of the function in the kernel")
-    instructions: Series[float] = frames.field("Instructions of it, to a thousand", ge=0)
+    initcall: Series[str] = frames.field("Name of the function in the kernel", later=True)
+    instructions: Series[float] = frames.field(
+        "Instructions of it, to a thousand", ge=0, later=True
+    )
 
 
 TABLES = {"initcalls": Initcalls}
