@@ -328,7 +328,7 @@ def ranges(
     groups, arms = list(table[by].unique()), list(table[arm].unique())
     tints = colours(arms)
     axis = scales.of(table["median"], unit, log=True)
-    ax = ax or new_axes(height=1.2 + 0.27 * max(2, len(groups)))
+    ax = ax or new_axes(height=1.2 + 0.23 * max(2, len(groups)))
     seen: set[str] = set()
     for row, group in enumerate(groups):
         here = table[table[by] == group].to_dict("records")
