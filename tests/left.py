@@ -24,6 +24,7 @@ from caveatlib.places.engines import choice, private_engine
 from caveatlib.support import processes as running
 
 GONE_S = 5.0
+ROOT = Path(__file__).parents[1]
 LIST = ("containers", "images", "networks", "volumes", "firewall")
 
 
@@ -132,6 +133,41 @@ def mounts(folder: Path) -> list[str]:
     """Return the mounts that name a folder."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return [line for line in lines if str(folder) in line]
+
+
+def killed(code: str, *, ready) -> None:
+    """Kill a process of its own that measures, and see that it leaves nothing.
+
+    Five seconds later no process or mount of it is left, and after a sweep no group or lease.
+
+    Parameters
+    ----------
+    code : str
+        Python that writes a line ``open`` once its places are, and goes on.
+    ready : callable
+        Given the pids that are its own, whether it is far enough to be killed.
+    """
+    with state() as folder:
+        owner = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        try:
+            assert owner.stdout.readline() == "open\n"
+            assert until(lambda: ready(processes(state=folder)), 30)
+            running = processes(state=folder)
+            spaces = frozenset().union(*map(namespaces, running)) - namespaces(os.getpid())
+            names = [path.name for path in folder.glob("data/*")]
+            owner.kill()
+            owner.wait(5)
+            assert until(lambda: not processes(state=folder, spaces=spaces))
+            assert not mounts(folder)
+        finally:
+            owner.kill()
+            owner.communicate()
+            leases.sweep()
+        assert not list(folder.iterdir())
+        assert not cgroups(names)
 
 
 def here() -> Counter:

@@ -97,7 +97,7 @@ def _compared(entry: Entry) -> str:
 
 
 def _predicted(entry: Entry) -> str:
-    """Return what was predicted, and how what was measured lies to it."""
+    """Return how what was measured lies to what was predicted."""
     told = entry.prediction
     if told is None:
         return ""
@@ -106,6 +106,8 @@ def _predicted(entry: Entry) -> str:
         for v in entry.verdicts
         if v.verdict in (*claims.DECIDED, claims.OPEN) and not math.isnan(v.low)
     ]
+    if not met:
+        return ""  # the fold has it
     return (
         f"<p><b>Predicted</b> on {text(told.made_on)}, before any machine had measured it: "
         f"{told.low:g} to {told.high:g}, {text(told.of)}.{text(''.join(met))}</p>"
@@ -162,8 +164,9 @@ def _cell(verdict: Verdict) -> str:
 
 
 def interval(v: Verdict) -> str:
-    """Return ``0.58× [0.53, 0.63]``, with the digits that the interval is worth."""
-    digits = max(0, -math.floor(math.log10(max((v.high - v.low) / 2, 1e-9))))
+    """Return ``0.58× [0.53, 0.63]``, with the digits that the interval is worth, three at most."""
+    digits = -math.floor(math.log10(max((v.high - v.low) / 2, 1e-9)))
+    digits = min(max(digits, 0), 3)
     mark = "×" if v.unit == "x" else ""
     return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
 
@@ -196,7 +199,11 @@ def _how(entry: Entry, data: bool, address: str) -> str:
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
     pieces += [f"<p>{prose(v.because)}</p>" for v in entry.verdicts if v.because != v.sentence]
     if entry.prediction:
-        pieces.append(f"<p><b>Predicted because:</b> {text(entry.prediction.reasoning)}</p>")
+        told = entry.prediction
+        pieces.append(
+            f"<p><b>Predicted</b> on {text(told.made_on)}, before any machine had measured it: "
+            f"{told.low:g} to {told.high:g}, {text(told.of)}. {text(told.reasoning)}</p>"
+        )
     pieces.append(_parts_told(entry))
     pieces.append(_doubts(entry))
     pieces.append(_misleading(entry.experiment))

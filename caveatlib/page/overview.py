@@ -40,21 +40,22 @@ class Overview:
 def sentence(listed: Sequence[Entry]) -> str:
     """Return the one sentence that says how the statements stand, as HTML."""
     post = scorecard.counts(listed)
-    tested = sum(post.get(word, 0) for word in claims.VERDICTS) + post.get(scorecard.SEVERAL, 0)
     said = {
-        claims.HOLDS: "{} hold",
-        claims.MIXED: "{} depend on the circumstances",
-        claims.FAILS: "{} do not hold",
-        claims.OPEN: "{} remain open",
-        claims.NOT_MEASURED: "{} could not be decided on this machine",
-        scorecard.SEVERAL: "{} differ by machine",
+        claims.HOLDS: ("holds", "hold"),
+        claims.MIXED: ("depends on the circumstances", "depend on the circumstances"),
+        claims.FAILS: ("does not hold", "do not hold"),
+        claims.OPEN: ("remains open", "remain open"),
+        scorecard.SEVERAL: ("differs by machine", "differ by machine"),
     }
-    parts = [words.format(post[word]) for word, words in said.items() if post.get(word)]
+    found = {word: post[word] for word in said if post.get(word)}
+    parts = [f"{n} {said[word][n > 1]}" for word, n in found.items()]
     joined = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
-    return (
-        f"In April 2016 a post made {sum(post.values())} statements about containers. "
-        f"{tested} were put to the test: <b>{joined}.</b>"
-    )
+    told = f"In April 2016 a post made {sum(post.values())} statements about containers. "
+    if parts:
+        told += f"{sum(found.values())} were put to the test: <b>{joined}.</b>"
+    if left := post.get(claims.NOT_MEASURED, 0):
+        told += f" {left} {'is' if left == 1 else 'are'} not measured here."
+    return told
 
 
 def picks(listed: Sequence[Entry]) -> str:

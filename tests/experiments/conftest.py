@@ -41,3 +41,15 @@ def measured(tmp_path_factory, worker_id):
 def at_hand(measured):
     """Return what gives the trials of an experiment: recorded, or else those of its fakes."""
     return lambda experiment: (recorded if experiment in RECORDED else measured)(experiment)
+
+
+@pytest.fixture
+def require_places(require):
+    """Return a check for all that an experiment's places need: those named, or else all."""
+
+    def check(experiment, *names: str) -> None:
+        for name in names or experiment.PLACES:
+            for probe in experiment.PLACES[name].needs:
+                require(probe().name)
+
+    return check

@@ -33,10 +33,16 @@ def _dear(here: pd.DataFrame) -> Highlight | None:
     ]
     return Highlight(
         STUDIED.id,
-        f"{len(dear)} of {len(decided)}",
-        f"costs of Docker's defaults are more than {PERCENT:.0f} % above what stands against them.",
+        f"{len(dear)} of {len(table)}",
+        f"costs of Docker's defaults are more than {PERCENT:.0f} % above what stands against them"
+        f"{_open(len(table) - len(decided))}.",
         tuple(bars),
     )
+
+
+def _open(count: int) -> str:
+    """Say how many of them are not decided; empty if all are."""
+    return f"; {count} {'is' if count == 1 else 'are'} not decided" if count else ""
 
 
 def _stopped(here: pd.DataFrame) -> Highlight | None:

@@ -171,8 +171,8 @@ def _named(here: pd.DataFrame, place: str, tool: str) -> Naming:
         least[history] = float(values_of(here, where, "named").min())
         alarm |= bool((values_of(here, where, "false_alarms") > 0).any())
     line = (
-        f"{tool} named {least[AS_BUILT]:.0f} of {len(PLANTS)} things planted, "
-        f"{least[MADE_UP]:.0f} where the history is made up"
+        f"{tool} named {least[MADE_UP]:.0f} of {len(PLANTS)} things planted where the history is "
+        f"made up, {least[AS_BUILT]:.0f} where it is as built"
     )
     beside = "It named some, too," if alarm else "It named none"
     return Naming(least, alarm, line, f"{line}. {beside} in an image with nothing planted.")

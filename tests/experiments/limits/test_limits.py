@@ -105,11 +105,9 @@ def test_requests_of_a_dead_victim_have_failed():
 
 
 @pytest.fixture
-def needed(require):
+def needed(require_places):
     """Require all that the place needs."""
-    for spec in limits.PLACES.values():
-        for probe in spec.needs:
-            require(probe().name)
+    require_places(limits)
 
 
 def test_a_real_bomb_is_contained(needed):

@@ -1,14 +1,9 @@
 """An application and its sidecar: sentences turn with the data; programs and containers do."""
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import left
 import pytest
@@ -19,9 +14,8 @@ from caveatlib.claims import Effect
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import pods
 from caveatlib.experiments.pods import arranging, designs, schema, workloads
-from caveatlib.places import compiled, leases
+from caveatlib.places import compiled
 
-ROOT = Path(__file__).parents[3]
 # An A/A control fails by chance in one run of twenty; what is turned here is no control.
 DECISIONS = [replace(d, null=None) if isinstance(d, Effect) else d for d in pods.DECISIONS]
 
@@ -185,11 +179,9 @@ def test_the_program_sees_an_application_and_not_itself(require, pair, tmp_path)
 
 
 @pytest.fixture
-def needed(require):
+def needed(require_places):
     """Require all that the place needs."""
-    for spec in pods.PLACES.values():
-        for probe in spec.needs:
-            require(probe().name)
+    require_places(pods)
 
 
 @pytest.mark.engine
@@ -240,27 +232,5 @@ with arranging.pods() as place:
 @pytest.mark.engine
 @pytest.mark.slow
 def test_a_killed_measurer_leaves_no_container(needed):
-    """SIGKILL in the middle of a trial: five seconds later no process is left."""
-    with left.state() as state:
-        owner = subprocess.Popen(
-            [sys.executable, "-c", HELD], stdout=subprocess.PIPE, text=True, cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        try:
-            assert owner.stdout.readline() == "open\n"
-            time.sleep(1.5)
-            running = left.processes(state=state)
-            assert len(running) > 4
-            spaces = frozenset().union(*map(left.namespaces, running))
-            spaces -= left.namespaces(os.getpid())
-            names = [folder.name for folder in state.glob("data/*")]
-            owner.send_signal(signal.SIGKILL)
-            owner.wait(5)
-            assert left.until(lambda: not left.processes(state=state, spaces=spaces))
-        finally:
-            owner.kill()
-            owner.communicate()
-            leases.sweep()
-        assert not left.mounts(state)
-        assert not list(state.iterdir())
-        assert not left.cgroups(names)
+    """SIGKILL in the middle of a trial, its containers running."""
+    left.killed(HELD, ready=lambda running: len(running) > 4)

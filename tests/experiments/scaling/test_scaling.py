@@ -4,17 +4,12 @@ import asyncio
 import base64
 import json
 import math
-import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import left
 import numpy as np
@@ -27,9 +22,7 @@ from caveatlib.experiments import scaling
 from caveatlib.experiments.scaling import balancing, client, designs, discovery, fitting, workloads
 from caveatlib.experiments.scaling.client import Client, Request
 from caveatlib.experiments.scaling.discovery import Watched
-from caveatlib.places import leases
 
-ROOT = Path(__file__).parents[3]
 # An A/A control fails by chance in one run of twenty; what is turned here is no control.
 DECISIONS = [replace(d, null=None) if isinstance(d, Effect) else d for d in scaling.DECISIONS]
 N = np.array(designs.REPLICAS, dtype=float)
@@ -371,11 +364,9 @@ def test_haproxy_is_told_of_as_many_replicas_as_are_wanted():
 
 
 @pytest.fixture
-def needed(require):
+def needed(require_places):
     """Require all that the places need."""
-    for spec in scaling.PLACES.values():
-        for probe in spec.needs:
-            require(probe().name)
+    require_places(scaling)
 
 
 @pytest.mark.engine
@@ -433,27 +424,5 @@ with balancing.balanced() as one, discovery.discovery() as other:
 @pytest.mark.engine
 @pytest.mark.slow
 def test_a_killed_measurer_leaves_no_etcd_and_no_haproxy(needed):
-    """SIGKILL in the middle of trials: five seconds later no process is left."""
-    with left.state() as state:
-        owner = subprocess.Popen(
-            [sys.executable, "-c", HELD], stdout=subprocess.PIPE, text=True, cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        try:
-            assert owner.stdout.readline() == "open\n"
-            time.sleep(2)
-            running = left.processes(state=state)
-            assert len(running) > 20  # replicas, shims, two engines, etcd
-            spaces = frozenset().union(*map(left.namespaces, running))
-            spaces -= left.namespaces(os.getpid())
-            names = [folder.name for folder in state.glob("data/*")]
-            owner.send_signal(signal.SIGKILL)
-            owner.wait(5)
-            assert left.until(lambda: not left.processes(state=state, spaces=spaces))
-        finally:
-            owner.kill()
-            owner.communicate()
-            leases.sweep()
-        assert not left.mounts(state)
-        assert not list(state.iterdir())
-        assert not left.cgroups(names)
+    """SIGKILL in the middle of trials: replicas, shims, two engines and etcd running."""
+    left.killed(HELD, ready=lambda running: len(running) > 20)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import left
@@ -140,14 +141,9 @@ def test_a_full_disk_fails_the_trial_and_leaves_nothing():
 
 
 @pytest.fixture
-def needed(require):
-    """Require all that a place needs."""
-
-    def check(place: str) -> None:
-        for probe in storage.PLACES[place].needs:
-            require(probe().name)
-
-    return check
+def needed(require_places):
+    """Return a check for all that a place needs."""
+    return partial(require_places, storage)
 
 
 @pytest.fixture
