@@ -15,7 +15,10 @@ from caveatlib.experiments.platform.tables import OTHERS, coverage
 def plot(trials: pd.DataFrame, ax=None):
     """Draw how many of the kernel's system calls gVisor has, by who makes them."""
     table = coverage(trials).set_index("made_by")[["present", "lacking"]].astype(float)
-    return plots.stacked(table, unit="", label="System calls that the kernel has", ax=ax)
+    return plots.stacked(
+        table, unit="", label="System calls that the kernel has", ax=ax,
+        title="System calls of programs, and how many of them gVisor has",
+    )  # fmt: skip
 
 
 def highlights(here: pd.DataFrame) -> list[Highlight]:
