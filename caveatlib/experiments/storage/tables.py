@@ -15,7 +15,7 @@ from caveatlib.experiments.storage.schema import LARGE
 NAMES = {
     designs.EXT4: "overlay2 on ext4",
     designs.XFS: "overlay2 on XFS with reflinks",
-    designs.COPYING: "overlay2 on XFS without",
+    designs.COPYING: "overlay2 on XFS without reflinks",
     designs.BTRFS: "btrfs",
     designs.FUSE: "fuse-overlayfs",
     designs.VFS: "vfs",
