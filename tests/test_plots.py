@@ -104,6 +104,23 @@ def test_one_is_a_tick_of_every_axis_of_ratios():
     assert list(ax.get_ylim()) == [0.5, -0.5]
 
 
+def test_ratios_off_the_scale_are_arrows_at_its_edge():
+    """They do not squeeze the others; their numbers are written and said."""
+    table = pd.DataFrame(
+        {"estimate": [250.0, 1.2, 0.01], "low": [200.0, 1.1, 0.005], "high": [300.0, 20.0, 0.02]},
+        index=["far", "near", "low"],
+    )
+    ax = plots.effects(table.assign(band_low=0.05, band_high=30.0), label="ratio", most=10)
+    points = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    marks = [(line.get_marker(), line.get_xdata()[0]) for line in points]
+    assert marks == [(">", 10), ("o", 1.2), ("<", 0.1)]
+    assert ax.get_xlim()[1] < 15
+    ticks = np.log(ax.get_xticks())
+    assert (np.diff(ticks) >= 0.05 * np.diff(np.log(ax.get_xlim()))).all()
+    assert [text.get_text() for text in ax.texts] == ["250×", "1.2×", "0.01×"]
+    assert "far 250 [200, 300], near 1.2 [1.1, 20]" in plots.describe(ax)
+
+
 def test_a_group_with_one_arm_is_no_dumbbell(frame):
     """It has nothing to be compared with; medians are said in pairs."""
     arms = frame.assign(arm=["u", "v", "u", "v"])

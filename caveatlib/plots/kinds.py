@@ -246,6 +246,7 @@ def effects(
     label: str,
     threshold: float = 1.0,
     sides: tuple[str, str] | None = None,
+    most: float = np.inf,
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -262,6 +263,8 @@ def effects(
         The ratio that a verdict turns on, drawn as a line.
     sides : tuple of two str, optional
         What a ratio below 1 and above 1 means, ``("cheaper", "dearer")``.
+    most : float
+        A ratio farther from 1 than so many times is an arrow at the edge, its number beside it.
     title : str
     ax : matplotlib Axes, optional
 
@@ -275,12 +278,16 @@ def effects(
     for row, (name, line) in enumerate(shown.iterrows()):
         if pd.notna(line.get("band_low")):
             ends = [line["band_low"], line["band_high"]]
-            ax.plot(ends, [row, row], color=GREY, alpha=0.35, lw=12, solid_capstyle="butt",
-                    zorder=0)  # fmt: skip
+            ax.plot(np.clip(ends, 1 / most, most), [row, row], color=GREY, alpha=0.35, lw=12,
+                    solid_capstyle="butt", zorder=0)  # fmt: skip
             bands.append(f"{name} {ends[0]:.3g} to {ends[1]:.3g}")
         tint = next(iter(colours([""]).values()))
-        ax.plot([line["low"], line["high"]], [row, row], color=tint, lw=2)
-        ax.plot(line["estimate"], row, "o", color=tint)
+        low, at, high = (
+            float(np.clip(line[name], 1 / most, most)) for name in ("low", "estimate", "high")
+        )
+        ax.plot([low, high], [row, row], color=tint, lw=2)
+        marker = "o" if at == line["estimate"] else ">" if at > 1 else "<"
+        ax.plot(at, row, marker, color=tint)
         known = pd.notna(line["low"])
         interval = f" [{line['low']:.3g}, {line['high']:.3g}]" if known else ""
         scales.at_end(ax, row, f"{line['estimate']:.3g}×")

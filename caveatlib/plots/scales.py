@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ RATIOS = (
 )  # fmt: skip
 """Ticks of an axis of ratios, of which 1 is always one."""
 NEAR = 1.12
+CROWDED = 0.05
+"""Of an axis, what two ticks are apart at least."""
 LETTER = 0.19
 """Height of a line of text in inches."""
 
@@ -82,7 +85,11 @@ def ratios(ax: Axes) -> None:
     low = max([t for t in RATIOS if low / NEAR <= t <= low], default=low)
     high = min([t for t in RATIOS if high <= t <= high * NEAR], default=high)
     ax.set_xlim(low, high)
-    inside = [tick for tick in RATIOS if low <= tick <= high]
+    inside, least = [1.0], (high / low) ** CROWDED
+    for tick in sorted(RATIOS, key=lambda tick: abs(math.log(tick))):  # from 1 to both sides
+        if low <= tick <= high and all(max(tick / t, t / tick) >= least for t in inside):
+            inside.append(tick)
+    inside.sort()
     while len(inside) > 9:
         one = inside.index(1)
         inside = [tick for i, tick in enumerate(inside) if (i - one) % 2 == 0]
