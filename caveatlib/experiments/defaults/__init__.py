@@ -35,7 +35,6 @@ from caveatlib.experiments.defaults.schema import Trials, check, check_row
 from caveatlib.experiments.defaults.tables import (
     beside,
     costs,
-    doubts,
     logs,
     matrix,
     seen,
@@ -67,7 +66,6 @@ __all__ = [
     "check",
     "check_row",
     "costs",
-    "doubts",
     "highlights",
     "logs",
     "matrix",

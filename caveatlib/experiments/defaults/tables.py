@@ -204,17 +204,6 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 @per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes what was timed doubtful, a sentence per row."""
-    said = []
-    for task, measure in {(price.task, price.measure): 0 for price in PRICES.values()}:
-        rows = trials[(trials["task"] == task) & (trials["lines"] <= LINES)]
-        arm = rows["setting"] + rows["replicate"].map({0: "", 1: ", again"})
-        said += stats.quality(rows.assign(arm=arm), measure, by="arm")
-    return pd.DataFrame({"doubt": list(dict.fromkeys(said))}, dtype=object)
-
-
-@per_machine
 def logs(trials: pd.DataFrame) -> pd.DataFrame:
     """Return, per log driver and lines, what a line takes and what lies on the disk, medians."""
     rows = trials[trials["task"] == LOG].replace({"setting": {designs.DEFAULTS: "json-file"}})

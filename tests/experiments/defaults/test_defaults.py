@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import left
 import pytest
@@ -17,12 +18,13 @@ from experiments.defaults import fake
 
 from caveatlib import claims, plots, stats, trials
 from caveatlib.errors import DataError, MeasurementError, Unavailable
-from caveatlib.experiments import defaults
+from caveatlib.experiments import defaults, storage
 from caveatlib.experiments.defaults import (
     calibration,
     containers,
     designs,
     facts,
+    figures,
     guests,
     operations,
     schema,
@@ -94,6 +96,29 @@ def test_what_a_kernel_lacks_is_no_refusal(measured):
     assert set(vsock[of_guest]) == {tables.LACKING}
     assert vsock["defaults"] == "EPERM"
     assert table.loc[operations.OPERATIONS["read-timers"], "defaults"] == "hidden"
+
+
+@beside
+def test_the_figure_counts_what_is_allowed(measured):
+    """A row of operations that a mechanism stops alone is full where that one is off."""
+    ax = defaults.plot_matrix(measured(defaults))
+    shown = {text.get_position(): text.get_text() for text in ax.texts}
+    rows, columns = (
+        [tick.get_text() for tick in ticks]
+        for ticks in (ax.get_yticklabels(), ax.get_xticklabels())
+    )
+    for by, off in (
+        ("seccomp alone", "seccomp off"),
+        ("capabilities alone", "capabilities off"),
+        ("masked paths alone", "paths not masked"),
+        ("seccomp and capabilities, each", "both off"),
+    ):
+        (row,) = (i for i, name in enumerate(rows) if name.startswith(f"{by} ("))
+        assert f"{by} ({shown[columns.index(off), row]})" == rows[row]
+        assert shown[columns.index("defaults"), row] == "0"
+    column = columns.index("both off")
+    total = sum(int(shown[column, row]) for row in range(len(rows)))
+    assert f"both off {total}," in plots.describe(ax)
 
 
 @beside
@@ -181,13 +206,38 @@ def test_without_the_kernel_s_own_word_no_container_is_said_to_be_free(measured)
 
 @beside
 def test_other_experiments_prices_stand_beside(measured):
-    """Without the default over with it they are: drawn turned round; other claims are not."""
+    """Ratios of an alternative over a default are turned round; other claims are left out."""
     verdict = claims.Verdict("C17/loopback/cpu", "ports", claims.HOLDS, effect=0.5, low=0.4,
-                             high=0.625, unit="x", n=9)  # fmt: skip
-    other = replace(verdict, claim="C17/loopback/throughput", effect=7.0)
-    words = plots.describe(defaults.plot(measured(defaults), beside=[verdict, other]))
+                             high=0.625, unit="x", n=9, threshold=0.8, band_low=0.64,
+                             band_high=1.0)  # fmt: skip
+    others = (
+        replace(verdict, claim="C17/loopback/throughput", effect=7.0),
+        replace(verdict, claim="C17/hairpin/cpu", verdict=claims.OPEN, effect=9.0),
+        replace(verdict, claim="C20", effect=200.0, low=150.0, high=300.0, threshold=1.0),
+    )
+    proxy = SimpleNamespace(verdicts=lambda: [verdict, *others])
+    words = plots.describe(defaults.plot(measured(defaults), beside=[proxy]))
     assert "userland proxy over none 2 [1.6, 2.5]" in words
+    assert "userland proxy over none 0.8 to 1.25" in words
+    assert "overlay2 on ext4 over XFS 200 [150, 300]" in words
     assert " 0.143 " not in words
+    assert " 0.111 " not in words
+
+
+@beside
+def test_storage_drivers_are_priced_as_defaults(measured):
+    """Each of its ratios has overlay2 on ext4 above the line."""
+    measured(storage)
+    drivers = trials.open(storage, source=measured.folder)
+    found = {v.claim: v for v in drivers.verdicts()}
+    words = plots.describe(defaults.plot(measured(defaults), beside=[drivers]))
+    named = {claim: said for claim, said in figures.ELSEWHERE.items() if claim in found}
+    assert len(named) == 5
+    for claim, (what, _) in named.items():
+        (decided,) = (d for d in storage.DECISIONS if d.claim.id == claim)
+        above = decided.contrast.arm["place"] == storage.designs.EXT4
+        price = found[claim].effect if above else 1 / found[claim].effect
+        assert f"{what} {price:.3g} [" in words
 
 
 # What is told to engines and guests
