@@ -34,7 +34,7 @@ from caveatlib.experiments.trust.figures import plot, plot_ages
 from caveatlib.experiments.trust.highlights import highlights
 from caveatlib.experiments.trust.places import ARTEFACTS, PLACES
 from caveatlib.experiments.trust.schema import TABLES, Trials, check_row
-from caveatlib.experiments.trust.tables import ages, hidden, left, matrix, summarize
+from caveatlib.experiments.trust.tables import ages, answers, hidden, left, matrix, summarize
 from caveatlib.experiments.trust.workloads import trial
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Trials",
     "ages",
     "answer",
+    "answers",
     "calibrate",
     "check_row",
     "hidden",

@@ -30,7 +30,7 @@ def _kind(words: str) -> str:
 def plot(trials: pd.DataFrame, ax=None):
     """Draw what each tool did about each tampering: a row per tool and form."""
     table = matrix(trials)
-    ax = ax or plots.new_axes(height=2.2 + 0.26 * max(1, len(table)), width=8.5)
+    ax = ax or plots.new_axes(height=1.8 + 0.235 * max(1, len(table)), width=8.5)
     points: dict[str, list[tuple[int, int]]] = {kind: [] for kind in _MARKS}
     for row, (_, cells) in enumerate(table.iterrows()):
         for column, words in enumerate(cells):

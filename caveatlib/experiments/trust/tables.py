@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from caveatlib import stats
@@ -65,6 +67,27 @@ def matrix(trials: pd.DataFrame) -> pd.DataFrame:
         if any(what == tampering for _, _, tampering in found)
     }
     return pd.DataFrame(columns, index=index, dtype=object)
+
+
+@per_machine
+def answers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what each tool did, a line per tool and form: `matrix`, read along its rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by tool and form; `refused` (the check, and what it refused), `accepted` and
+        `accepted, changed` (tamperings).
+    """
+    table, rows = matrix(trials), []
+    for _, cells in table.iterrows():
+        by_words: dict[str, list[str]] = {}
+        for what, words in cells[cells != ""].items():
+            by_words.setdefault(words, []).append(re.sub(", (.+)", r" (\1)", str(what)))
+        taken = {words: ", ".join(by_words.pop(words, [])) for words in (ACCEPTED, CHANGED)}
+        refused = (f"{check}: {', '.join(what)}" for check, what in by_words.items())
+        rows.append({"refused": "; ".join(refused)} | taken)
+    return pd.DataFrame(rows, columns=["refused", ACCEPTED, CHANGED], index=table.index)
 
 
 def _words(rows: pd.DataFrame) -> pd.Series:

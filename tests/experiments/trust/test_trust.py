@@ -96,6 +96,14 @@ def test_tables_and_figures_tell_what_each_tool_did(measured):
     assert table.loc[(designs.DOCKER, TAG), "manifest-other-layer"] == "diff_id"
     assert table.loc[(designs.SKOPEO, DIGEST), MOVED] == ""
     assert table.loc[(designs.COSIGN, TAG), NOTHING] == "accepted"
+    line = trust.answers(rows).loc[(designs.DOCKER, TAG)]
+    assert "diff_id: manifest-other-layer" in line["refused"].split("; ")
+    assert all(
+        what in "; ".join(line)
+        for what in table.loc[(designs.DOCKER, TAG)].index
+        if table.loc[(designs.DOCKER, TAG), what] and what not in tampering.CONTROLS
+    )
+    assert line["accepted"].startswith(f"{NOTHING}, {NOTHING} (index)")
     assert "cosign verify, digest: 0 of 7 refused" in plots.describe(trust.plot(rows))
     assert set(trust.left(rows)["left_most"]) == {0.0, 1.0}
     assert trust.hidden(rows).loc[(designs.READER, "history made up"), "named"] == 4
