@@ -204,6 +204,12 @@ def connect_local(port: int, timeout_s: float) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
 
 
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 def signal_number(name: str) -> int:
     """Return the number of a signal by its name without ``SIG``.
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -44,12 +43,6 @@ def _read(instance, wanted: bytes) -> bytes:
         assert part, f"output ended with {data!r}"
         data += part
     return data
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def test_a_life(place):
@@ -97,7 +90,7 @@ def test_place_removes_its_instances(require, monkeypatch, tmp_path):
     """Closing a place ends what still runs in it, daemons included."""
     require("busybox")
     monkeypatch.setenv("CAVEATLIB_STATE", str(tmp_path))
-    port = _free_port()
+    port = process.free_port()
     with process.process_place() as place:
         instance = place.create(Workload(f"httpd -p 127.0.0.1:{port} -h www; echo up", port))
         instance.start()
@@ -111,7 +104,7 @@ def test_place_removes_its_instances(require, monkeypatch, tmp_path):
 def test_web_page(place, require):
     """The same relative folder is served in every place, and connect reaches it."""
     require("busybox")
-    port = _free_port()
+    port = process.free_port()
     script = f"httpd -f -p 127.0.0.1:{port} -h www & echo up; wait"
     instance = place.create(Workload(script, port))
     instance.start()

@@ -17,6 +17,7 @@ from caveatlib.places import cache
 from caveatlib.places.base import Instance, Place, Workload
 from caveatlib.places.machines import accel
 from caveatlib.places.output import await_lines
+from caveatlib.places.process import free_port
 
 START_DEADLINE_S = 120
 """Longer than any start that was seen: an emulated machine with systemd takes tens of seconds."""
@@ -24,7 +25,6 @@ STOP_GRACE_S = 10
 """Seconds between SIGTERM and SIGKILL: the default of ``docker stop``."""
 STOP_DEADLINE_S = 60
 """Longer than any orderly stop that was seen: an emulated systemd takes several seconds."""
-PORT = 8080
 FIRST_WAIT_S = 0.02
 """How long the first request waits for its answer; each later one waits a tenth longer."""
 TICK_S = 0.001
@@ -228,9 +228,10 @@ def answered(place: Place, *, early: bool) -> dict:
         Whether the client connects from before the start, or only when the
         start call has returned.
     """
-    script = f"trap 'kill $!; exit 0' TERM; busybox httpd -f -p {PORT} -h www & wait"
+    port = free_port()  # processes, namespaces and runc listen on the host itself
+    script = f"trap 'kill $!; exit 0' TERM; busybox httpd -f -p {port} -h www & wait"
     t0 = time.monotonic()
-    instance = place.create(Workload(script, port=PORT))
+    instance = place.create(Workload(script, port=port))
     try:
         created = time.monotonic() - t0
         stop = threading.Event()

@@ -22,7 +22,7 @@ from caveatlib.errors import DeadlineExceeded, MeasurementError, Unavailable, Us
 from caveatlib.places import cache, compiled
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import cpio, guest
-from caveatlib.places.process import connect_local, signal_number
+from caveatlib.places.process import connect_local, free_port, signal_number
 from caveatlib.support import programs
 from caveatlib.support.processes import readable
 
@@ -209,7 +209,7 @@ class Guest:
         for file in (machine.kernel, *machine.archives, *disks):
             if not file.is_file():
                 raise Unavailable(f"{file.name!r} is missing. Run `{cache.PREPARE}` once.")
-        self._port = _free_port() if workload.port else 0
+        self._port = free_port() if workload.port else 0
         try:
             self._prepare(machine, workload)
         except BaseException:
@@ -357,8 +357,3 @@ def _trial(machine: Machine, workload: Workload) -> bytes:
 
 def _content(file: int) -> bytes:
     return os.pread(file, os.fstat(file).st_size, 0)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
