@@ -88,8 +88,8 @@ def test_measures_are_the_nullable_numbers():
     assert frames.measures(Small) == ["took_s"]
 
 
-class Every(frames.Table):
-    """A column for each kind of check that a model can state."""
+class Usual(frames.Table):
+    """A column for each kind of check that most models state."""
 
     least: frames.Series[float] = frames.field("ge", ge=1)
     above: frames.Series[float] = frames.field("gt", gt=1)
@@ -99,14 +99,49 @@ class Every(frames.Table):
     count: frames.Series[int] = frames.field("whole", isin=(0, 1, 2))
     perhaps: frames.Series[pd.Int64Dtype] = frames.measure("whole or empty")
     word: frames.Series[str] = frames.field("one of two", isin=("a", "bb"))
-    started: frames.Series[str] = frames.field("a check that is no comparison", str_startswith="a")
     remark: frames.Series[str] = frames.field("text or empty", nullable=True)
     ok: frames.Series[bool] = frames.field("yes or no")
+
+
+class Every(Usual):
+    """And one with a check that is no comparison."""
+
+    started: frames.Series[str] = frames.field("begins with a", str_startswith="a")
 
 
 NUMBERS = st.sampled_from([0, 1, 2, 3, -1, 1.0, 0.5, 1.5, -1e300, True, np.float64(1), np.int64(2)])
 NOTHING = st.sampled_from([None, math.nan, pd.NA, np.float64("nan")])
 VALUES = NUMBERS | NOTHING | st.sampled_from(["", "a", "bb", "ab", "ba", "1", "nan"])
+
+
+SOUND = {"least": 1.0, "above": 2.0, "most": 1.0, "below": 0.0, "both": 0.5, "count": 1,
+         "perhaps": 1, "word": "a", "remark": "x", "ok": True}  # fmt: skip
+CHANGES = st.dictionaries(st.sampled_from(list(SOUND)), VALUES, max_size=2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CHANGES, max_size=3))
+def test_what_passes_without_pandera_passes_with_it(changes):
+    """And is the same frame, dtypes and gaps included; so does what has no rows."""
+    frame = pd.DataFrame([SOUND | change for change in changes], columns=list(SOUND))
+    found = frames._without_pandera(frame, Usual)
+    if found is not None:
+        pd.testing.assert_frame_equal(found, frames._by_pandera(frame.copy(), Usual))
+
+
+@pytest.mark.parametrize("changes", [[], [{}], [{}, {"both": None}], [{"remark": None, "both": 1}]])
+def test_what_is_sound_passes_without_pandera(changes):
+    """Frames without rows, with gaps, and with whole numbers as measures."""
+    frame = pd.DataFrame([SOUND | change for change in changes], columns=list(SOUND))
+    assert frames._without_pandera(frame, Usual) is not None
+
+
+def test_a_check_that_is_no_comparison_is_left_to_pandera():
+    """It decides, and says so."""
+    frame = pd.DataFrame([SOUND | {"started": "ba"}])
+    assert frames._without_pandera(frame, Every) is None
+    with pytest.raises(DataError, match="str_startswith"):
+        frames.validate(frame, Every)
 
 
 def by_pandera(name, value) -> str:
