@@ -85,10 +85,7 @@ def _checked(folder: Path, experiment: Experiment, *, recorded: bool) -> Tables:
     found = {}
     for table, model in tables_of(experiment).items():
         if table in datapackage.schemas(package):
-            header, rows = _rows(folder, package, table)
-            rows = _as_recorded(header, rows) if recorded else rows
-            where = f"{folder.name}/{table}.csv"
-            found[table] = datapackage.to_frame(header, rows, model, where)
+            found[table] = _frame(folder, package, table, model, recorded=recorded)
         elif recorded and issubclass(model, frames.OfTrial) and frames.came_later(model):
             found[table] = frames.empty(model)
     if "trials" not in found:
@@ -98,6 +95,29 @@ def _checked(folder: Path, experiment: Experiment, *, recorded: bool) -> Tables:
     except DataError as error:
         raise DataError(f"Data package {folder.name!r} cannot be: {error}") from None
     return found
+
+
+_READ: dict[tuple, pd.DataFrame] = {}
+MOST_READ = 64
+"""So many tables are kept at most."""
+
+
+def _frame(
+    folder: Path, package: dict, table: str, model: type[frames.Table], *, recorded: bool
+) -> pd.DataFrame:
+    """Return a table as its model has it; the same bytes are read once in a process."""
+    used = [r for r in package["resources"] if r["name"] in (table, "conditions") and "schema" in r]
+    for resource in used:
+        datapackage.check_resource(folder, resource)
+    key = (model, table, recorded, *(resource["hash"] for resource in used))
+    if key not in _READ:
+        header, rows = _rows(folder, package, table)
+        rows = _as_recorded(header, rows) if recorded else rows
+        frame = datapackage.to_frame(header, rows, model, f"{folder.name}/{table}.csv")
+        if len(_READ) >= MOST_READ:
+            _READ.clear()
+        _READ[key] = frame
+    return _READ[key].copy(deep=False)
 
 
 def versions(name: str) -> list[int]:
