@@ -280,6 +280,7 @@ def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> l
     fair = [d for d in effects if not unfair[d.claim.id]]
     estimates = stats.jointly([(tables[d.table], d.tested()) for d in fair])
     row_of = {d.claim.id: row for d, row in zip(fair, estimates, strict=True)}
+    controls: dict[tuple, pd.DataFrame] = {}
     found: dict[str, Verdict] = {}
     wholes = [d for d in decisions if isinstance(d, Whole)]
     for decision in [*(d for d in decisions if not isinstance(d, Whole)), *wholes]:
@@ -289,7 +290,8 @@ def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> l
         elif unfair[name]:
             verdict = _shown(decision, tables, unfair[name], where)
         elif isinstance(decision, Effect | Equality):
-            verdict = _measured(decision, rows, tables[decision.table], row_of[name], where)
+            table = tables[decision.table]
+            verdict = _measured(decision, rows, table, row_of[name], where, controls)
         else:
             verdict = _read(decision, rows, where)
         if decision.qualify and verdict.verdict != NOT_MEASURED:
@@ -340,7 +342,15 @@ def evidence(trials: pd.DataFrame, decision: Decision) -> pd.DataFrame:
     return table.loc[keep, names].reset_index(drop=True)
 
 
-def _measured(decision, rows: Rows, table: pd.DataFrame, row: dict, where: dict) -> Verdict:
+def _measured(
+    decision,
+    rows: Rows,
+    table: pd.DataFrame,
+    row: dict,
+    where: dict,
+    controls: dict[tuple, pd.DataFrame],
+) -> Verdict:
+    """Decide an effect or an equality; an A/A control that several share is read once."""
     contrast = decision.contrast
     if not row["n"]:
         needs = decision.needs or [w for w in (contrast.arm, contrast.baseline) if w is not None]
@@ -350,13 +360,15 @@ def _measured(decision, rows: Rows, table: pd.DataFrame, row: dict, where: dict)
         return rules.by_equality(
             decision.claim, row, tolerance=decision.tolerance, what=decision.what
         )
-    null = stats.aa_control(table, decision.null) if decision.null else None
+    shared = decision.table, id(decision.null)
+    if decision.null and shared not in controls:
+        controls[shared] = stats.aa_control(table, decision.null)
     return rules.by_effect(
         decision.claim,
         row,
         direction=decision.direction,
         words=decision.words,
-        null=null,
+        null=controls.get(shared),
         label=decision.label,
         unit=decision.unit,
         margin=decision.at_most is not None,
