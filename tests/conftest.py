@@ -72,6 +72,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker("asks")
 
 
+def pytest_xdist_make_scheduler(config, log):
+    """Share the tests out by file and by experiment where they are to be shared out by file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from shares import Shares
+
+    return Shares(config, log)
+
+
 def pytest_configure(config):
     config.stash[_BARS] = []
     # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that.
