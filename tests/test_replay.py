@@ -13,11 +13,13 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import browser as browsers
 import pytest
 import tried
+from contained import assert_self_contained
 
 from caveatlib import report
-from caveatlib.experiments import ALL
+from caveatlib.experiments import ALL, recorded
 
 pytestmark = pytest.mark.beside
 
@@ -201,17 +203,54 @@ def test_the_command_replays(nobody):
     nobody.log.write_text("")
 
 
-@pytest.mark.slow
-def test_the_report_replays(nobody, bars):
-    """Every notebook runs and the page is written, where alone nobody may write."""
-    page = nobody.out / "page"
+@pytest.fixture(scope="module")
+def page(nobody):
+    """Return the folder of the page that nobody writes from recorded data, and what is said."""
+    folder = nobody.out / "page"
     command = [sys.executable, "-m", "caveatlib.cli", "report", "--source", "recorded"]
-    said = _ok(nobody([*command, "--out", page], timeout_s=500))
+    return folder, _ok(nobody([*command, "--out", folder], timeout_s=500))
+
+
+@pytest.mark.slow
+def test_the_report_replays(nobody, page, bars):
+    """Every notebook runs and the page is written, where alone nobody may write."""
+    folder, said = page
     assert all(f"Running {path.name}." in said for path in report.notebooks())
-    assert "Measured on this machine" not in (page / "index.html").read_text(encoding="utf-8")
+    assert "Measured on this machine" not in (folder / "index.html").read_text(encoding="utf-8")
     connections = nobody.log.read_text().splitlines()
     bars.append(("report as nobody: connections", len(connections), "0"))
     assert connections == []
     left = {p.name for p in nobody.out.iterdir()}
     assert left == {"page"}
     assert len(ALL) >= 3
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_the_recorded_report_loads_nothing(require, page, bars):
+    """All notebooks on recorded data: every picture shown, every cell's words, no request."""
+    require(browsers.PROGRAM)
+    pages = sorted(page[0].glob("*.html"))
+    assert len(pages) == len(report.notebooks()) + len(report.talks()) + 1
+    look = """({pictures: document.querySelectorAll('svg').length,
+      wordless: [...document.querySelectorAll('svg[role=img]')]
+        .filter(i => i.getAttribute('aria-label').length < 20).length,
+      wide: document.documentElement.scrollWidth - innerWidth,
+      astray: [...document.querySelectorAll('a[href^="#"]')]
+        .filter(a => !document.getElementById(decodeURIComponent(a.hash.slice(1)))).length})"""
+    pictures, requests = 0, []
+    with browsers.browser() as running:
+        for path in pages:
+            assert_self_contained(path.read_text(encoding="utf-8"))
+            shown = browsers.visit(running, path.as_uri(), evaluate=look)
+            assert shown.messages == [], path.name
+            assert (shown.found["wordless"], shown.found["astray"]) == (0, 0), path.name
+            assert shown.found["wide"] <= 0, path.name
+            pictures += shown.found["pictures"]
+            requests += shown.requests
+    assert requests == []
+    assert pictures >= len(recorded())
+    size = sum(path.stat().st_size for path in pages)
+    assert size <= 2_000_000
+    bars.append(("report in a browser: requests", len(requests), "0"))
+    bars.append(("report: page and notebooks", f"{size / 1e6:.2f} MB", "<= 2 MB"))

@@ -5,16 +5,16 @@ Seen to fail: with the policy left out of `page.document`; with an error of ours
 
 import html
 import re
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import browser as browsers
 import nbformat
 import pytest
+from contained import assert_self_contained
 
 from caveatlib import report, schedule, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
-from caveatlib.experiments import ALL, recorded
+from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete
 
 pytestmark = pytest.mark.beside
@@ -32,51 +32,6 @@ plots.show(plots.say(ax, "Nothing & <nothing>."))
 """
 SHOWN = "import os; print('source is', os.environ['CAVEATLIB_SOURCE'])"
 FAILS_LIVE = SHOWN + "\nassert os.environ['CAVEATLIB_SOURCE'] == 'recorded'"
-
-
-class _Page(HTMLParser):
-    """What a page would load, run or go to."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.loads, self.links, self.policy, self.before = [], [], [], "", []
-        self.styles, self._style = "", False
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        if attrs.get("http-equiv") == "Content-Security-Policy":
-            self.policy, self.before = attrs["content"], list(self.tags)
-        self.tags.append(tag)
-        self._style = tag == "style"
-        self.styles += attrs.get("style") or ""
-        self.links += [attrs["href"]] if tag == "a" and "href" in attrs else []
-        loads = [v for k, v in attrs.items() if k in LOADS and not (tag == "a" and k == "href")]
-        self.loads += [v for v in loads if v]
-        assert not [k for k in attrs if k.startswith("on")], attrs
-
-    def handle_data(self, data):
-        self.styles += data if self._style else ""
-
-    def handle_endtag(self, tag):
-        self._style = False
-
-
-NOTEBOOK = re.compile(r"(index|talk|\d\d-[\w-]+)\.html(#.*)?")
-LOADS = {"src", "srcset", "href", "data", "action", "formaction", "poster", "background", "ping"}
-
-
-def assert_self_contained(text: str) -> None:
-    """Fail if a page loads, runs or asks for anything that is not in it."""
-    page = _Page(text)
-    assert page.policy == report.POLICY
-    assert set(page.before) <= {"html", "head", "meta"}  # it holds from the first byte on
-    assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
-    assert [v[:40] for v in page.loads if not v.startswith("data:image/")] == []
-    assert not re.search(r"@import|url\((?!['\"]?data:)", page.styles)
-    inside = ("#", "https://", "data:text/csv;", "data:application/json;")
-    assert [v for v in page.links if not v.startswith(inside) and not NOTEBOOK.fullmatch(v)] == []
 
 
 def book(path, *cells, title="One & <two>", experiment="startup", text="# Title"):
@@ -314,40 +269,6 @@ def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
         assert len([m for m in page.messages if "Content Security Policy" in m]) >= 3
     with pytest.raises(AssertionError):
         assert_self_contained(path.read_text(encoding="utf-8"))
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_the_recorded_report_loads_nothing(require, tmp_path, bars):
-    """All notebooks on recorded data: every picture shown, every cell's words, no request."""
-    require(browsers.PROGRAM)
-    made = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
-    assert set(made.sources.values()) == {"recorded"}
-    assert made.failed == {}
-    pages = sorted((tmp_path / "out").glob("*.html"))
-    assert len(pages) == len(report.notebooks()) + len(report.talks()) + 1
-    look = """({pictures: document.querySelectorAll('svg').length,
-      wordless: [...document.querySelectorAll('svg[role=img]')]
-        .filter(i => i.getAttribute('aria-label').length < 20).length,
-      wide: document.documentElement.scrollWidth - innerWidth,
-      astray: [...document.querySelectorAll('a[href^="#"]')]
-        .filter(a => !document.getElementById(decodeURIComponent(a.hash.slice(1)))).length})"""
-    pictures, requests = 0, []
-    with browsers.browser() as running:
-        for path in pages:
-            assert_self_contained(path.read_text(encoding="utf-8"))
-            page = browsers.visit(running, path.as_uri(), evaluate=look)
-            assert page.messages == [], path.name
-            assert (page.found["wordless"], page.found["astray"]) == (0, 0), path.name
-            assert page.found["wide"] <= 0, path.name
-            pictures += page.found["pictures"]
-            requests += page.requests
-    assert requests == []
-    assert pictures >= len(recorded())
-    size = sum(path.stat().st_size for path in pages)
-    assert size <= 2_000_000
-    bars.append(("report in a browser: requests", len(requests), "0"))
-    bars.append(("report: page and notebooks", f"{size / 1e6:.2f} MB", "<= 2 MB"))
 
 
 def test_what_cannot_be_written(tmp_path, books):
