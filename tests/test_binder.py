@@ -192,7 +192,12 @@ def test_repo2docker_reads_the_tree():
     assert rendered.index("src/ ${REPO_DIR}") < rendered.index('--file "environment.yml"')
 
 
-def test_every_notebook_runs_on_binder(binder, bars):
+FEW = ("notebooks/00-start-here.ipynb", "notebooks/04-cpu-quota.ipynb")
+"""Those that need most; `make test` and the report run all of them in the whole environment."""
+
+
+@pytest.mark.parametrize("paths", [FEW, pytest.param(("notebooks",), marks=pytest.mark.long)])
+def test_notebooks_run_on_binder(binder, paths, bars):
     """All outputs are as they are kept, by nobody, without a network, in 2 GB on one CPU."""
     mode = binder("tools/nbval_mode.py", timeout_s=60)
     assert mode.stdout.startswith("--nbval"), mode.stderr
@@ -206,7 +211,7 @@ def test_every_notebook_runs_on_binder(binder, bars):
             "no:cacheprovider",
             mode.stdout.strip(),
             "--nbval-current-env",
-            "notebooks",
+            *paths,
         ),
         timeout_s=500,
     )

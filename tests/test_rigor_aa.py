@@ -121,6 +121,7 @@ def test_two_hundred_comparisons_of_a_process(require, tmp_path, bars):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.engine
 def test_twenty_comparisons_of_a_container(require, tmp_path, bars):
     """At most 3 of 20 are significant at 5 %."""

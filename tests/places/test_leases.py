@@ -238,6 +238,7 @@ def test_interrupted_owner(require, state):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.engine
 def test_thirty_interrupts(require, state):
     """30 times Ctrl-C at random instants leave nothing."""
