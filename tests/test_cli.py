@@ -1,14 +1,18 @@
 """The command line: what it prints, and how every mistake ends."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import re
+import shutil
 import socket
 import sys
 import tarfile
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import imagebuild as build
 import left
@@ -36,14 +40,36 @@ def run(monkeypatch, capsys, tmp_path):
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["caveatlib", *map(str, words)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code or 0
-        return status, *capsys.readouterr()
+        return ended(), *capsys.readouterr()
 
     return call
+
+
+def ended() -> int:
+    """Run the command and return its status."""
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+SHORT = "measure startup --places process --blocks 2 --out here"
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """Measure once for all tests: the folder of the run, how the command ended, what it said."""
+    folder = tmp_path_factory.mktemp("short")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("CAVEATLIB_SOURCE", raising=False)
+        patch.setattr(sys, "argv", ["caveatlib", *SHORT.split()])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = ended()
+    said = {"status": status, "out": out.getvalue(), "err": err.getvalue()}
+    return SimpleNamespace(folder=folder / "here", **said)
 
 
 BAD = [
@@ -121,25 +147,22 @@ def test_nothing_can_run(run, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_measure_announces_prints_and_writes(run, tmp_path):
+def test_measure_announces_prints_and_writes(short):
     """It says first how long and where; last the numbers, what they decide, and what is next."""
-    status, out, err = run(
-        "measure", "startup", "--places", "process", "--blocks", "2", "--out", "here"
-    )
-    assert (status, err) == (0, "")
-    first, *rest = out.splitlines()
+    assert (short.status, short.err) == (0, "")
+    first, *rest = short.out.splitlines()
     assert "MiB of disk" in first
     assert "here/startup" in first
     assert any(line.startswith("process") for line in rest)
     assert any(re.match(r"C23.* not measured here: ", line) for line in rest)
     assert rest[-2:] == ["The run lies in here/startup", "Next: caveatlib report --source here"]
     assert max(map(len, rest)) <= 100
-    assert "nan" not in out.split()
-    written = {p.name for p in (tmp_path / "here" / "startup").iterdir()}
+    assert "nan" not in short.out.split()
+    written = {p.name for p in (short.folder / "startup").iterdir()}
     assert written >= {"trials.csv", "datapackage.json", "summary.csv", "verdicts.json"}
     keys = {"claim", "experiment", "verdict", "effect", "low", "high", "unit", "n", "machine",
             "source", "because"}  # fmt: skip
-    verdicts = json.loads((tmp_path / "here" / "startup" / "verdicts.json").read_text())
+    verdicts = json.loads((short.folder / "startup" / "verdicts.json").read_text())
     assert all(set(v) == keys for v in verdicts)
 
 
@@ -208,8 +231,9 @@ def test_doctor_ends_with_what_can_be_decided(run, monkeypatch):
     ]
 
 
-def test_scorecard_has_every_row_of_the_ledger(run):
+def test_scorecard_has_every_row_of_the_ledger(run, monkeypatch):
     """The tally, then one line each, in the order of the post; the rest on request."""
+    monkeypatch.setattr(scorecard, "entries", cache(scorecard.entries))  # made once for both
     _, out, _ = run("scorecard")
     ids = [line.split()[0] for line in out.splitlines() if line]
     assert [i for i in dict.fromkeys(ids) if i.startswith("C")] == [
@@ -222,18 +246,18 @@ def test_scorecard_has_every_row_of_the_ledger(run):
     assert all(quote in long for quote in claims.ledger()["quote"])
 
 
-def test_scorecard_of_a_run(run):
+def test_scorecard_of_a_run(run, short, tmp_path):
     """A folder's own verdicts, and the rest without an experiment."""
-    run("measure", "startup", "--places", "process", "--blocks", "1", "--out", "r")
+    shutil.copytree(short.folder, tmp_path / "r")
     status, out, _ = run("scorecard", "--source", "r")
     assert status == 0
     assert "not measured here" in next(x for x in out.splitlines() if x.startswith("C23"))
     assert out.splitlines()[-1].endswith("(live)")
 
 
-def test_a_wrong_checksum_is_one_line(run, tmp_path):
+def test_a_wrong_checksum_is_one_line(run, short, tmp_path):
     """A data file that was changed is refused by name."""
-    run("measure", "startup", "--places", "process", "--blocks", "1", "--out", "r")
+    shutil.copytree(short.folder, tmp_path / "r")
     path = tmp_path / "r" / "startup" / "trials.csv"
     path.write_text(path.read_text().replace("process", "process2", 1))
     status, _, err = run("scorecard", "--source", "r")
@@ -451,9 +475,9 @@ def test_the_address_of_a_named_engine_is_shown_and_not_kept(run, own, tmp_path)
     assert out.startswith(f"Engine: {own.where.url} (named)\n")
 
 
-def test_no_engine_but_the_runs_own_is_asked(run):
+def test_no_engine_but_the_runs_own_is_asked(run, short, tmp_path):
     """A run without an engine's URL is not resumed on one that has it, which is not called."""
-    run("measure", "startup", "--places", "process", "--blocks", "1", "--out", "a")
+    shutil.copytree(short.folder, tmp_path / "a")
     status, out, err = run("measure", "startup", "--resume", "a", "--engine", "tcp://far.invalid:1")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "Engine 'tcp://far.invalid:1' for a run on" in err
