@@ -63,7 +63,7 @@ CONTAINER := -all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+se
 
 test-container: install ## as root: the fast tests that ask what a machine can do, with root's rights in a container
 	CAVEATLIB_REQUIRE=$${CAVEATLIB_REQUIRE:+installed} setpriv --bounding-set=$(CONTAINER) --inh-caps=-all --no-new-privs \
-		$(BIN)/pytest -m 'asks and not slow'
+		$(BIN)/pytest -m 'asks and not slow and not browser'
 	@$(HAND_BACK)
 
 test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
