@@ -23,6 +23,8 @@ from caveatlib.experiments.trust.tampering import ARCHIVE, DIGEST, LAYOUT, TAG
 from caveatlib.places import leases, spec
 from caveatlib.support import processes
 
+pytestmark = pytest.mark.beside
+
 SAW = {
     DOCKER: [(TAG, "layer-replaced", words.LAYER), (ARCHIVE, "config-replaced", "")],
     SKOPEO: [(DIGEST, "manifest-annotated", words.MANIFEST), (TAG, "manifest-other-layer", "")],
@@ -165,9 +167,9 @@ def elsewhere(handler, data, kind):
 LIES = [says_more, closes, drips, elsewhere]
 
 
-def here(folder: Path, address: str) -> Site:
+def here(folder: Path, address: str, timeout_s: float) -> Site:
     """Return a site where we are, with a registry at an address."""
-    return Site(os.getpid(), folder / "none", folder, address, timeout_s=4.0)
+    return Site(os.getpid(), folder / "none", folder, address, timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize("tool", [tools.skopeo, tools.reader], ids=lambda t: t.__name__)
@@ -184,7 +186,7 @@ def test_a_registry_that_lies_is_a_failed_trial(tool, lie, tmp_path, require, mo
             self, name, **options | {"deadline_s": 2}))  # fmt: skip
     started = time.monotonic()
     with served(lie) as address:
-        there = here(tmp_path, address)
+        there = here(tmp_path, address, 4.0 if lie is drips else 20.0)
         asked = bench.Bench(there, tool)
         if lie is honest:
             found = asked.fetch(TAG, tampering.NOTHING)
