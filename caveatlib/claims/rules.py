@@ -172,12 +172,12 @@ def by_share(
     verdict = HOLDS if low >= at_least else FAILS if high < at_least else OPEN
     line = f"{what}: {found} of {n}, {effect:.0%} [{low:.0%}, {high:.0%}], against {at_least:.0%}"
     base |= {"effect": effect, "low": low, "high": high}
-    found_short = stats.detectable_share(n, at_least, level=level)
-    said = f"A share of {found_short:.0%} or less is found short of it at {stats.POWER:.0%} power."
-    if verdict != OPEN:
-        said = ""
-    elif not found_short > 0:
-        said = f"{counted(n, 'trial')} can find no share short of it at {stats.POWER:.0%} power."
+    said, power = "", f"at {stats.POWER:.0%} power."
+    if verdict == OPEN:
+        most = stats.detectable_share(n, at_least, level=level)
+        said = f"A share of {most:.0%} or less is found short of it {power}"
+        if not most > 0:
+            said = f"{counted(n, 'trial')} can find no share short of it {power}"
     return Verdict(**base, verdict=verdict, headline=line, because=_join([f"{line}.", said]))
 
 
