@@ -139,7 +139,8 @@ def _entries(experiment, measured: Run | None, judged: Sequence[Verdict]) -> lis
     recorded = _recorded(experiment) if another else []
     decisions = {decision.claim.id: decision for decision in experiment.DECISIONS}
     doubted = _doubted(measured, judged)
-    found = []
+    found: list[Entry] = []
+    derived: dict = {}
     for name, decision in decisions.items():
         if "/" in name:
             continue
@@ -147,7 +148,7 @@ def _entries(experiment, measured: Run | None, judged: Sequence[Verdict]) -> lis
         evidence = {}
         if measured is not None:
             rows = measured.trials
-            evidence = {p: claims.evidence(rows, decisions[p]) for p in (name, *parts)}
+            evidence = {p: claims.evidence(rows, decisions[p], derived) for p in (name, *parts)}
         found.append(
             Entry(
                 name,

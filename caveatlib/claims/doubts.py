@@ -137,6 +137,7 @@ class _OnOneMachine:
         once = _named(self.once, self.arm)
         self.tried = tried.assign(_arm=_named(tried, self.arm), _once=once)
         self._known: dict[object, list[str]] = {}
+        self._tables: dict[tuple, pd.DataFrame] = {}
 
     def about(
         self, read: _Read, calibration: pd.DataFrame | None, facts: pd.DataFrame | None
@@ -177,17 +178,26 @@ class _OnOneMachine:
     def _made_of(self, effect: Effect | Equality) -> list[str]:
         """Change each measure a little and see whether what is compared changes."""
         assert effect.table is not None
-        here, compared = self.whole, [effect.contrast.measure]
+        here, compared = self.whole, effect.contrast.measure
         known = here[_any_of(here, _filters(effect)) & here["ok"]].notna().any()
         passed_over = {*frames.columns(frames.Trials), *self.arm}
-        nudge = np.random.default_rng(0).uniform(1, 1.5, len(here))
-        before, found = effect.table(here)[compared], []
-        for name in here.select_dtypes("number").columns:
-            if name not in passed_over and known[name]:
-                changed = effect.table(here.assign(**{name: here[name] * nudge}))
-                if not changed[compared].equals(before):
-                    found.append(name)
+        before, found = self._derived(effect.table)[compared], []
+        for name in map(str, here.select_dtypes("number").columns):
+            if name in passed_over or not known[name]:
+                continue
+            if not self._derived(effect.table, name)[compared].equals(before):
+                found.append(name)
         return found
+
+    def _derived(self, derive: Callable[[Rows], pd.DataFrame], changed: str = "") -> pd.DataFrame:
+        """Return a derived table; with a measure of the trials changed a little, if it is named."""
+        if (derive, changed) not in self._tables:
+            here = self.whole
+            if changed:
+                nudge = np.random.default_rng(0).uniform(1, 1.5, len(here))
+                here = here.assign(**{changed: here[changed] * nudge})
+            self._tables[derive, changed] = derive(here)
+        return self._tables[derive, changed]
 
     def _missing(self, rows: Rows, measure: str) -> list[str]:
         """Say whether failures hang on slowness, of the arms of a verdict."""
@@ -223,7 +233,7 @@ class _OnOneMachine:
         """Say if runs disagree: no interval holds what differs between them."""
         if self.whole["run"].nunique() < 2:
             return []
-        table = effect.table(self.whole) if effect.table else self.whole
+        table = self._derived(effect.table) if effect.table else self.whole
         found = {
             str(run): stats.jointly([(rows, effect.contrast)])[0]
             for run, rows in table.groupby("run", sort=True)

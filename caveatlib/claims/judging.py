@@ -307,13 +307,17 @@ def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> l
     return [found[d.claim.id] for d in decisions]
 
 
-def evidence(trials: pd.DataFrame, decision: Decision) -> pd.DataFrame:
+def evidence(
+    trials: pd.DataFrame, decision: Decision, derived: dict[Callable, pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Return the rows that a decision reads, with no more columns than it needs.
 
     Parameters
     ----------
     trials : pandas.DataFrame
     decision : Decision
+    derived : dict, optional
+        Tables that were derived of these trials before, and then this decision's.
 
     Returns
     -------
@@ -323,10 +327,12 @@ def evidence(trials: pd.DataFrame, decision: Decision) -> pd.DataFrame:
     """
     table, wheres, columns = trials, [], []
     if isinstance(decision, Effect | Equality):
-        if decision.table:
-            derive = decision.table
-            parts = [derive(rows) for _, rows in trials.groupby("machine", sort=True)]
-            table = pd.concat(parts, ignore_index=True) if parts else derive(trials)
+        if derive := decision.table:
+            derived = {} if derived is None else derived
+            if derive not in derived:
+                parts = [derive(rows) for _, rows in trials.groupby("machine", sort=True)]
+                derived[derive] = pd.concat(parts, ignore_index=True) if parts else derive(trials)
+            table = derived[derive]
         null = getattr(decision, "null", None)
         compared = [decision.contrast, *([null] if null else [])]
         wheres = [w for c in compared for w in (c.arm, c.baseline) if w is not None]
