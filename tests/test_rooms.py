@@ -144,12 +144,12 @@ sys.modules["dask"] = None  # pandera imports it where it is installed, and it i
 from caveatlib import trials
 from caveatlib.experiments import quota
 assert len(quota.verdicts(trials.get(quota, source="recorded")))
-print(*sorted({"docker", "psutil", "requests"} & sys.modules.keys()))
+print(*sorted({"docker", "matplotlib", "psutil", "requests"} & sys.modules.keys()))
 """
 
 
 def test_replaying_imports_nothing_that_measures():
-    """Who only reads recorded data does not wait for what talks to engines and processes."""
+    """Who only reads recorded data does not wait for what talks to engines, or for what draws."""
     done = subprocess.run(
         [sys.executable, "-c", REPLAY],
         capture_output=True,

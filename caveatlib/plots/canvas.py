@@ -6,10 +6,12 @@ import io
 import os
 import re
 from html import escape
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
+
+if TYPE_CHECKING:  # only who draws waits for matplotlib
+    from matplotlib.axes import Axes
 
 FORMAT = "CAVEATLIB_FIGURES"
 """Variable that asks `show` for ``svg``, which follows a page's dark mode; default ``png``."""
@@ -21,6 +23,8 @@ INK = "#222222"
 
 def new_axes(*, height: float = 3.0, width: float = 7.5, rows: int = 1):
     """Return the axes of a new figure of so many inches; with several rows, an array of axes."""
+    from matplotlib import pyplot as plt
+
     _, axes = plt.subplots(rows, figsize=(width, height), layout="constrained", dpi=110)
     return axes
 
@@ -47,6 +51,7 @@ def show(ax: Axes) -> None:
     The sentence and the picture's `shades` are outputs, too: nbval compares no pictures.
     """
     from IPython.display import display
+    from matplotlib import pyplot as plt
 
     shown: dict = {"text/plain": describe(ax)}
     if os.environ.get(FORMAT) == "svg":
@@ -81,6 +86,8 @@ def shades(png: bytes, *, rows: int = 12, columns: int = 24) -> list[list[int]]:
     list of list of int
         `rows` lists of `columns` values, from the top left: mean darkness in percent.
     """
+    from matplotlib import pyplot as plt
+
     pixels = plt.imread(io.BytesIO(png))
     dark = 1 - (pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=-1))
     fields = [np.array_split(row, columns, axis=1) for row in np.array_split(dark, rows)]
@@ -93,6 +100,8 @@ def as_svg(ax: Axes) -> str:
     Its letters are text, so a page's font sizes and a screen reader reach them, and its
     sentence is its label. The same figure gives the same text.
     """
+    from matplotlib import pyplot as plt
+
     file = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "caveatlib"}):
         ax.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
-from matplotlib.axes import Axes
 
 from caveatlib.plots import scales
 from caveatlib.plots.canvas import INK, finish, literal, new_axes, say
 from caveatlib.plots.colours import colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def forest(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from caveatlib.plots import scales
 from caveatlib.plots.canvas import INK, finish, literal, new_axes, say
 from caveatlib.plots.colours import GREY, colours
 from caveatlib.support.quantities import format_quantity, scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def dots(

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    NullLocator,
-    StrMethodFormatter,
-)
 
 from caveatlib.plots.canvas import literal
 from caveatlib.support.quantities import format_quantity, scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RATIOS = (
     0.01, 0.02, 0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50,
@@ -61,6 +54,8 @@ def of(medians: pd.Series, unit: str, *, log: bool) -> Axis:
 
 def apply(ax: Axes, which: str, axis: Axis, label: str) -> None:
     """Scale the axis ``"x"`` or ``"y"`` of drawn data, and label it."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
     getattr(ax, f"set_{which}label")(f"{label} ({axis.name})" if axis.name else label)
     if not axis.log:
         getattr(ax, f"set_{which}lim")(0)
@@ -78,6 +73,8 @@ def apply(ax: Axes, which: str, axis: Axis, label: str) -> None:
 
 def ratios(ax: Axes) -> None:
     """Make the x axis one of ratios, its ticks the ones that a reader knows, 1 among them."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     low, high = min(low, 0.95), max(high, 1.05)
@@ -100,6 +97,8 @@ def ratios(ax: Axes) -> None:
 
 def doubling(ax: Axes, values: Sequence[float]) -> None:
     """Make the x axis logarithmic to the base 2, with these values as its ticks."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_locator(FixedLocator(list(values)))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.patches import Rectangle
 
 from caveatlib import plots
 from caveatlib.experiments.kernel.tables import ARRANGEMENTS, FATES, FAULTS, crossed
@@ -19,6 +18,8 @@ DARK = "#1A1A1A"
 @figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
     """Draw a matrix of faults by arrangement: in each cell the neighbours' fates as shares."""
+    from matplotlib.patches import Rectangle
+
     table = crossed(trials)
     ax = ax or plots.new_axes(height=1.4 + 0.45 * len(FAULTS))
     for row, fault in enumerate(FAULTS.values()):
@@ -48,6 +49,8 @@ def plot(trials: pd.DataFrame, ax=None):
 
 def _cell(ax, column: int, row: int, fates: pd.Series) -> None:
     """Draw the shares as a bar from left to right, and the number that were unharmed."""
+    from matplotlib.patches import Rectangle
+
     count = sum(fates[fate] for fate in FATES)
     left, top = column - WIDE / 2, row - HIGH / 2
     for fate in FATES:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from textwrap import fill
 
 import pandas as pd
-from matplotlib.patches import Rectangle
 
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
@@ -21,6 +20,8 @@ LETTERS = 9
 @figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
     """Draw the isolation matrix: what the sidecar sees, has and survives, by arrangement."""
+    from matplotlib.patches import Rectangle
+
     table = matrix(trials)
     ax = ax or plots.new_axes(height=1.4 + 0.36 * max(1, len(table)))
     told = []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 
 import pandas as pd
-from matplotlib.colors import to_rgb
-from matplotlib.patches import Rectangle
 
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
@@ -60,6 +58,8 @@ def plot_steps(first_writes: pd.DataFrame, ax=None):
 
 
 def _cell(ax, column: int, row: int, ratio: float) -> None:
+    from matplotlib.patches import Rectangle
+
     words = "–" if math.isnan(ratio) else _text(ratio)
     if not math.isnan(ratio):
         ax.add_patch(Rectangle((column - 0.47, row - 0.42), 0.94, 0.84, color=_colour(ratio), lw=0))
@@ -75,6 +75,8 @@ def _text(ratio: float) -> str:
 
 def _colour(ratio: float) -> tuple[float, ...]:
     """Return white for 1, and more of a colour the farther away."""
+    from matplotlib.colors import to_rgb
+
     strength = min(1.0, abs(math.log(ratio)) / math.log(FULL)) if ratio > 0 else 1.0
     full = to_rgb(MORE if ratio > 1 else LESS)
     return tuple(1 + strength * (part - 1) for part in full)
