@@ -1,4 +1,4 @@
-"""A page that holds all it shows: what it would load, run or go to, and a check that it does not."""
+"""A page that holds all it shows, and a check that it loads, runs and goes to nothing else."""
 
 import re
 from html.parser import HTMLParser
