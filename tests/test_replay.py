@@ -163,7 +163,7 @@ except OSError: print("no way out")
 
 def test_the_small_things_replay(nobody, bars):
     """Recorded trials, summaries, verdicts, the scorecard: no file, no connection."""
-    _ok(nobody([sys.executable, "-c", SMALL], timeout_s=120))
+    _ok(nobody([sys.executable, "-c", SMALL], timeout_s=300))
     connections = nobody.log.read_text().splitlines()
     bars.append(("replay as nobody: connections", len(connections), "0"))
     assert connections == []
@@ -180,7 +180,7 @@ def test_it_replays_where_there_are_no_processes():
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=300,
             )
         )
 

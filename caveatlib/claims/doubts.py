@@ -226,6 +226,8 @@ class _OnOneMachine:
 
     def _ageing(self, design: str, measure: str, where: Mapping[str, object]) -> list[str]:
         group = (self.tried["design"] == design) & _any_of(self.once, [where])
+        if group.sum() < stats.order.FEWEST * stats.MIN_PAIRS:
+            return []
         name = _name_of(self.once[group], [*where])
         return stats.ageing_doubts(self.tried[group], measure, "_once", name)
 

@@ -24,6 +24,9 @@ AGEING, AGEING_P = 0.05, 0.01
 """How far the last third of the sessions' trials must lie from the first, and how rare that
 must be by chance, to be called ageing."""
 
+FEWEST = 6
+"""Trials of a session of which a last third can be laid beside a first one."""
+
 _SESSION = ["run", "session"]
 _BLOCK = [*_SESSION, "design", "block"]
 
@@ -137,6 +140,8 @@ def ageing(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> Agei
     Ageing or None
         None with fewer than 6 sessions of 6 trials.
     """
+    if (trials.groupby(_SESSION).size() >= FEWEST).sum() < MIN_PAIRS:
+        return None
     rows = _positive(_in_order(trials, arm), measure)
     logs = rows[measure].astype(float).transform(np.log)
     rows = rows.assign(_off=logs - logs.groupby(rows["_arm"]).transform("median"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.colors import to_rgb
-from matplotlib.patches import Rectangle
 
 from caveatlib import plots
 from caveatlib.claims import DECIDED, Verdict
@@ -99,6 +97,9 @@ def plot_matrix(trials: pd.DataFrame, ax=None):
 
 def _cell(ax, column: int, row: int, count: int, size: int) -> None:
     """Write how many of a row's operations are allowed, the more of them the darker."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Rectangle
+
     if count:
         tint = tuple(1 + count / size * (part - 1) for part in to_rgb(ALLOWED))
         ax.add_patch(Rectangle((column - 0.47, row - 0.42), 0.94, 0.84, color=tint, lw=0))
