@@ -18,7 +18,6 @@ LONG = (
     "images/test_images_read",
     "measuring/test_loop",
     "test_cli",
-    "test_leaks",
     "test_page",
     "test_replay",
     "test_report",
