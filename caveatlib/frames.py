@@ -310,7 +310,10 @@ def _as_it_is(values: pd.Series, column: pa.Column) -> pd.Series | None:
         return values
     nothing = values.empty or (column.nullable and values.isna().all())
     whole = pd.api.types.is_integer_dtype(values.dtype) and str(dtype) in ("float64", "Int64")
-    return values.astype(dtype) if nothing or whole else None
+    try:
+        return values.astype(dtype) if nothing or whole else None
+    except (TypeError, ValueError):  # of pandas' own NA, which is no number
+        return None
 
 
 _BREAKS: dict[str, Callable[[pd.Series, Any], pd.Series]] = {

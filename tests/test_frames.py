@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from caveatlib import frames
@@ -121,6 +121,7 @@ CHANGES = st.dictionaries(st.sampled_from(list(SOUND)), VALUES, max_size=2)
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(CHANGES, max_size=3))
+@example([{"both": None}, {"both": pd.NA}])
 def test_what_passes_without_pandera_passes_with_it(changes):
     """And is the same frame, dtypes and gaps included; so does what has no rows."""
     frame = pd.DataFrame([SOUND | change for change in changes], columns=list(SOUND))
