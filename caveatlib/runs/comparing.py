@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ BETWEEN_RUNS = (
     "An interval of one run over another holds what varied within each of them, and nothing of "
     "what varies from run to run."
 )
+ALONE = "Measured on one machine so far: there is nothing to lay beside it."
 CLAIMS = ["claim", "label", "side", "verdict", "estimate", "low", "high", "n", "pairing"]
 CLAIMS += ["change", "change_low", "change_high", "headline", "note"]
 
@@ -138,6 +139,32 @@ def compare(sides: Sequence[Side]) -> Comparison:
             raise UsageError(found.reason)
         refused = dict(found.refused) | refused
     return Comparison(tuple(sides), "", differences(sides), refused, _doubts(sides))
+
+
+def beside(sides: Sequence[Side]) -> Comparison:
+    """Lay beside the first side whatever may be laid there, and say why the rest may not.
+
+    As `compare`, for a reader who did not choose the runs: nothing is refused as a whole.
+
+    Parameters
+    ----------
+    sides : sequence of Side
+        At least one.
+
+    Returns
+    -------
+    Comparison
+        Of the first side alone, with a `reason`, if none may be laid beside it; what was left
+        out is among the `doubts` otherwise.
+    """
+    first, *others = sides
+    reasons = [comparable(first, other).reason for other in others]
+    fair = [other for other, reason in zip(others, reasons, strict=True) if not reason]
+    left = tuple(filter(None, reasons))
+    if not fair:
+        return Comparison((first,), " ".join(left) or ALONE)
+    found = compare([first, *fair])
+    return replace(found, doubts=(*found.doubts, *left))
 
 
 def differences(sides: Sequence[Side]) -> pd.DataFrame:

@@ -26,6 +26,8 @@ from caveatlib.support.paths import make_folder, write_folder
 from caveatlib.trials import Run
 
 UNKNOWN = "of a version not recorded"
+KEYS = ["claim", "label", "release", "conditions"]
+"""Columns of what may be combined, see `_Key`."""
 
 
 class _Key(frames.Table):
@@ -76,11 +78,14 @@ class Pool:
         See `Ratios`; ours first.
     lines : pandas.DataFrame
         See `Lines`; one row for each claim, release and set of conditions.
+    sides : tuple of Side
+        The trials that the ratios are of, machine by machine; ours first.
     """
 
     experiment: Experiment
     ratios: pd.DataFrame
     lines: pd.DataFrame
+    sides: tuple[Side, ...] = ()
 
     def forest(self, claim: str, *, ax=None):
         """Draw a claim's ratio on each machine, ours apart, and the line where there is one.
@@ -100,8 +105,8 @@ class Pool:
         (decision,) = (d for d in self.experiment.DECISIONS if d.claim.id == claim)
         several = [key for key in ("release", "conditions") if rows[key].nunique() > 1]
         return plots.forest(
-            rows.set_axis([_named(row["machine"], row, several) for _, row in rows.iterrows()]),
-            lines.set_axis([_named("all machines", row, several) for _, row in lines.iterrows()]),
+            rows.set_axis([named(row["machine"], row, several) for _, row in rows.iterrows()]),
+            lines.set_axis([named("all machines", row, several) for _, row in lines.iterrows()]),
             group="origin",
             label=rows["label"].iloc[0],
             threshold=decision.tested().threshold,
@@ -109,7 +114,7 @@ class Pool:
         )
 
 
-def _named(name: str, row: Mapping, several: Sequence[str]) -> str:
+def named(name: str, row: Mapping, several: Sequence[str]) -> str:
     """Return the name of a row with what keeps it apart from others of the same name."""
     words = {"release": f"caveatlib {row['release']}", "conditions": row["conditions"]}
     return ", ".join(filter(None, [name, *(words[key] for key in several)]))
@@ -152,7 +157,8 @@ def pool(runs: Sequence[tuple[Run, str]]) -> Pool:
     decisions = [d for d in experiment.DECISIONS if is_ratio(d)]
     rows = [row for decision in decisions for row in _ratios(decision, joined, tables)]
     ratios = frames.from_rows(rows, Ratios)
-    return Pool(experiment, ratios, frames.from_rows(list(_lines(ratios)), Lines))
+    lines = frames.from_rows(list(_lines(ratios)), Lines)
+    return Pool(experiment, ratios, lines, tuple(side for side, _, _ in joined))
 
 
 def write(pooled: Pool, folder: str | os.PathLike) -> Path:
@@ -275,10 +281,9 @@ def _conditions(measured: list[dict]) -> list[str]:
 
 def _lines(ratios: pd.DataFrame) -> Iterator[dict]:
     """Yield the line of each claim, release and set of conditions."""
-    keys = ["claim", "label", "release", "conditions"]
-    for key, rows in ratios.groupby(keys, sort=False):
+    for key, rows in ratios.groupby(KEYS, sort=False):
         fit = rows[rows["note"] == ""]
-        line = dict(zip(keys, key, strict=True)) | {"k": len(fit), "note": ""}
+        line = dict(zip(KEYS, key, strict=True)) | {"k": len(fit), "note": ""}
         if len(fit) < machines.MIN_MACHINES:
             line["note"] = f"{len(fit)} of {machines.MIN_MACHINES} machines that a line needs."
         else:

@@ -26,7 +26,7 @@ def comparison(found: Comparison) -> Iterator[str]:
         values = " | ".join(f"{name} {row[name]}" for name in letters(found.sides))
         yield f"  {fact}{where}: {values}; touches {row['touches']}"
     yield "Side by side:"
-    table = found.claims
+    table = found.claims[(found.claims["n"] > 0) & (found.claims["note"] == "")]
     for claim, rows in table.groupby("claim", sort=False):
         yield "  " + "  ".join(dict.fromkeys((claim, rows["label"].iloc[0])))
         if claim in found.refused:
@@ -35,6 +35,31 @@ def comparison(found: Comparison) -> Iterator[str]:
             yield f"    {row['side']}  {_came_to(row)}"
     if table["change"].notna().any():
         yield BETWEEN_RUNS
+
+
+def named(found: Comparison) -> pd.DataFrame:
+    """Return a table of the sides: letter, class of the machine, and which run it was."""
+    rows = zip(letters(found.sides), found.sides, strict=True)
+    told = [{"side": letter, "measured on": s.machine, "run": s.name} for letter, s in rows]
+    return pd.DataFrame(told)
+
+
+def ratios(found: Comparison) -> pd.DataFrame:
+    """Return a table of the ratios that count: each claim's on each side, and over the first's.
+
+    A claim that is not comparable has its ratios and the reason, and nothing over the first.
+    """
+    rows = []
+    table = found.claims[(found.claims["n"] > 0) & (found.claims["note"] == "")]
+    for claim, of in table.groupby("claim", sort=False):
+        row = {"claim": claim, "label": of["label"].iloc[0]}
+        for side in of.to_dict("records"):
+            row[side["side"]] = ratio(side)
+        for side in of.dropna(subset="change").to_dict("records"):
+            ends = {"low": side["change_low"], "high": side["change_high"]}
+            row[f"{side['side']} over A"] = ratio({"estimate": side["change"]} | ends)
+        rows.append(row | {"not comparable": found.refused.get(claim, "")})
+    return pd.DataFrame(rows)
 
 
 def pool(pooled: Pool) -> Iterator[str]:
