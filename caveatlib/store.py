@@ -186,6 +186,13 @@ def describe_anew(name: str, *, title: str, models: Mapping[str, type[frames.Tab
         If the description cannot be written.
     """
     folder = shipped.folder("data") / f"{name}-v{version_of(name)}"
+    return describe_folder(folder, name, title=title, models=models)
+
+
+def describe_folder(
+    folder: Path, name: str, *, title: str, models: Mapping[str, type[frames.Table]]
+) -> bool:
+    """Do as `describe_anew` for the package of a folder, one that was contributed."""
     package = _package(folder, name)
     before = datapackage.to_json(package)
     package["title"] = title

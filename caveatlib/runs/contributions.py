@@ -164,9 +164,15 @@ def _check_files(folder: Path, package: dict) -> list[str]:
 
 
 def _check_schema(run: Run, package: dict) -> None:
-    """Require the columns as the experiment has them today, and its own words beside them."""
-    schemas = {name: frames.table_schema(m) for name, m in tables_of(run.experiment).items()}
-    if datapackage.schemas(package) != schemas:
+    """Require the columns as the experiment has them today, and its own words beside them.
+
+    Those that came later may be missing: a contribution stays sound when its experiment grows.
+    """
+    found = datapackage.schemas(package)
+    there = {name: [f["name"] for f in schema["fields"]] for name, schema in found.items()}
+    models = tables_of(run.experiment)
+    expected = {name: frames.table_schema(m, of=there.get(name)) for name, m in models.items()}
+    if found != expected:
         raise DataError(
             f"Schema of data package {run.source!r} differs from that of {run.experiment.NAME!r}. "
             "Must be measured with this version of caveatlib."

@@ -9,11 +9,13 @@ import json
 from pathlib import Path
 
 import canaries
+import pandas as pd
 import pytest
 from runs import made
 
-from caveatlib import cli, runs
+from caveatlib import cli, runs, store
 from caveatlib.errors import CaveatError, DataError
+from caveatlib.measuring.experiment import tables_of
 from caveatlib.support import datapackage
 
 pytestmark = pytest.mark.beside
@@ -141,6 +143,43 @@ def test_every_fault_is_one_line(contribute, fault):
         list(runs.check(folder))
     assert "\n" not in str(caught.value)
     assert str(folder.parent) not in str(caught.value)
+
+
+def without(folder, column):
+    """Leave a column out of the trials, as one who measured before it was added."""
+    table = pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+    text = table.drop(columns=column).to_csv(index=False, lineterminator="\n")
+    rewrite(folder, "trials.csv", lambda _: text)
+    package = json.loads((folder / datapackage.FILE).read_text())
+    for resource in package["resources"]:
+        if resource["name"] == "trials":
+            fields = resource["schema"]["fields"]
+            resource["schema"]["fields"] = [f for f in fields if f["name"] != column]
+    (folder / datapackage.FILE).write_text(json.dumps(package))
+
+
+def test_a_contribution_outlives_columns_that_came_later(contribute):
+    """One from before they were added passes; any other column may not be missing."""
+    folder = contribute()
+    without(folder, "lasted_s")
+    assert list(runs.check(folder))
+    without(folder, "stolen_share")
+    with pytest.raises(DataError, match="stolen_share"):
+        list(runs.check(folder))
+
+
+def test_a_contribution_is_described_anew(contribute):
+    """As our own data are, in other words; its rows and checksums stay."""
+    folder = contribute()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    about = {"title": made.EXPERIMENT.QUESTION, "models": tables_of(made.EXPERIMENT)}
+    assert not store.describe_folder(folder, "sample", **about)
+    assert store.describe_folder(folder, "sample", **about | {"title": "Does it?"})
+    with pytest.raises(DataError, match="Title or licence"):
+        list(runs.check(folder))
+    assert store.describe_folder(folder, "sample", **about)
+    assert list(runs.check(folder))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 OTHERS = [
