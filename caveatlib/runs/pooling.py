@@ -56,7 +56,7 @@ class Ratios(_Key):
 class Lines(_Key):
     """The random-effects line of each claim over the machines."""
 
-    k: Series[int] = field("Machines in the line", ge=0)
+    k: Series[int] = field("Machines in the line; one that both measured counts with our ratio", ge=0)
     estimate: Series[float] = measure("Ratio at the centre of the machines")
     low: Series[float] = measure("Lower end of its 95 % interval")
     high: Series[float] = measure("Upper end of its 95 % interval")
@@ -282,7 +282,8 @@ def _conditions(measured: list[dict]) -> list[str]:
 def _lines(ratios: pd.DataFrame) -> Iterator[dict]:
     """Yield the line of each claim, release and set of conditions."""
     for key, rows in ratios.groupby(KEYS, sort=False):
-        fit = rows[rows["note"] == ""]
+        # Ours come first: what others measured on the same class of machine is not another machine.
+        fit = rows[rows["note"] == ""].drop_duplicates("machine")
         line = dict(zip(KEYS, key, strict=True)) | {"k": len(fit), "note": ""}
         if len(fit) < machines.MIN_MACHINES:
             line["note"] = f"{len(fit)} of {machines.MIN_MACHINES} machines that a line needs."

@@ -172,6 +172,18 @@ def test_ours_and_the_communitys_stay_apart(several):
     assert told.index("    ours\n") < told.index("    community\n")
 
 
+def test_a_class_of_machines_is_once_in_a_line(several):
+    """What others measured on a machine like ours has its row, and no second weight."""
+    ours = several([1.2, 1.4, 1.5, 1.6, 2.0])
+    theirs = several([3.0], origin=COMMUNITY, first=6, machine=machine(1))
+    alone, both = runs.pool(ours), runs.pool([*ours, *theirs])
+    assert len(both.ratios) == 6
+    assert list(both.lines["k"]) == [5]
+    assert both.lines["estimate"].equals(alone.lines["estimate"])
+    four = runs.pool([*ours[:4], *theirs]).lines.iloc[0]
+    assert four["note"] == "4 of 5 machines that a line needs."
+
+
 def test_the_figure_draws_what_the_table_says(several):
     """Dots at the estimates, a diamond as wide as the interval, and both in the sentence."""
     pooled = runs.pool(several([1.2, 1.4, 1.5, 1.6, 2.0]))
