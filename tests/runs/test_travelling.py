@@ -250,7 +250,7 @@ def test_everything_that_ships_is_pooled(monkeypatch):
     most = runs.widest(pools)
     assert most.experiment.NAME == "quota"
     assert set(most.ratios["origin"]) == {OURS, COMMUNITY}
-    assert {p.ratios["machine"].nunique() for p in pools if p is not most} == {1}
+    assert {p.ratios["machine"].nunique() for p in pools if p is not most} <= {0, 1}
 
 
 def test_an_older_version_adds_other_machines_alone(tmp_path):
