@@ -56,7 +56,7 @@ class Ratios(_Key):
 class Lines(_Key):
     """The random-effects line of each claim over the machines."""
 
-    k: Series[int] = field("Machines in the line; one that both measured counts with our ratio", ge=0)
+    k: Series[int] = field("Machines in the line; one that both measured has our ratio", ge=0)
     estimate: Series[float] = measure("Ratio at the centre of the machines")
     low: Series[float] = measure("Lower end of its 95 % interval")
     high: Series[float] = measure("Upper end of its 95 % interval")
