@@ -60,7 +60,7 @@ def plot_replicas(timeline: pd.DataFrame, ax=None):
     steps = named(over_time(timeline))
     steps = steps.assign(arm=steps["fault"] + ": " + steps["keeper"])
     arms = _arms(steps)
-    ax = ax or plots.new_axes(height=1.2 + 0.32 * max(1, len(arms)))
+    ax = ax or plots.new_axes(height=1.2 + 0.25 * max(1, len(arms)))
     tints, words = plots.colours(FAULTS.values()), []
     last = steps["t_s"].max() if len(steps) else 1.0
     for lane, arm in enumerate(arms):
