@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 
 from caveatlib import __version__, claims, scorecard
 from caveatlib.claims import QUOTED_ON, Verdict, Whole
@@ -22,6 +23,8 @@ SHORT = {
 """Verdict -> its word in a table of parts."""
 SLASH = re.compile(r"/(?!s(?:/|$))")
 """Between the segments of a part's id, not within a rate ("1 Gbit/s")."""
+MOST_UNMEASURED = 3
+"""So many rows of parts that were not measured are shown; more are counted."""
 PAGE = "report/index.html"
 """Where a card is found, unless the page's owner has said where on the web it will be."""
 
@@ -126,7 +129,8 @@ def _of_machine(entry: Entry, machine: str) -> dict[str, Verdict]:
 def _matrix(entry: Entry, machine: str) -> str:
     """Return the parts of a claim as a table: one row per first segment of their ids.
 
-    Nothing where none was measured: that is said once.
+    Nothing where none was measured: that is said once. Many rows without a measurement
+    are counted.
     """
     parts = _of_machine(entry, machine)
     told = {verdict.verdict for verdict in parts.values()} - {claims.NOT_MEASURED}
@@ -136,8 +140,10 @@ def _matrix(entry: Entry, machine: str) -> str:
     split = {name: SLASH.split(name.removeprefix(f"{entry.id}/")) for name in parts}
     columns = list(dict.fromkeys(s[1] for s in split.values() if len(s) > 1))
     rows = list(dict.fromkeys(s[0] for s in split.values()))
+    empty = [r for r in rows if _unmeasured([parts[n] for n, s in split.items() if s[0] == r])]
+    empty = empty if len(empty) > MOST_UNMEASURED else []
     shown = []
-    for row in rows:
+    for row in (r for r in rows if r not in empty):
         cells = [text(labels.get(row, row))]
         alone = [parts[n] for n, s in split.items() if s == [row]]
         if alone:
@@ -149,7 +155,12 @@ def _matrix(entry: Entry, machine: str) -> str:
                 cells.append(_cell(found[0]) if found else "–")
         shown.append(cells)
     head = ["", *(text(labels.get(c, c)) for c in columns)] if columns else ["", "found"]
-    return table(head, shown, label=f"{entry.id}: its parts")
+    more = f"<p>Not measured: {len(empty)} rows more.</p>" if empty else ""
+    return table(head, shown, label=f"{entry.id}: its parts") + more
+
+
+def _unmeasured(verdicts: Sequence[Verdict]) -> bool:
+    return all(v.verdict == claims.NOT_MEASURED for v in verdicts)
 
 
 def _cell(verdict: Verdict) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from caveatlib import claims, scorecard
 from caveatlib.claims import Effect, Verdict
@@ -186,13 +186,28 @@ def forest(listed: Sequence[Entry]) -> str:
     ends = [x for _, v in rows for x in (v.low, v.high, v.threshold)]
     low = max(LEAST, 10 ** math.floor(math.log10(min(ends))))
     high = min(MOST, 10 ** math.ceil(math.log10(max(ends))))
-    several = len({v.machine for _, v in rows}) > 1
+    short = _told_apart({v.machine for _, v in rows})
     shown = []
     for name in dict.fromkeys(entry.experiment for entry, _ in rows):
-        shown.append(f"<h3>{text(by_name(name).QUESTION)}</h3>")
         mine = [(entry, v) for entry, v in rows if entry.experiment == name]
-        shown += [_line(entry, v, low, high, several=several) for entry, v in mine]
+        several = len({v.machine for _, v in mine}) > 1
+        once = "" if several or len(short) == 1 else f" On {short[mine[0][1].machine]}."
+        shown.append(f"<h3>{text(by_name(name).QUESTION + once)}</h3>")
+        for entry, v in mine:
+            shown.append(_line(entry, v, low, high, on=short[v.machine] if several else ""))
     return f'<div class="forest">{_axis(low, high)}{"".join(shown)}</div>'
+
+
+def _told_apart(machines: Set[str]) -> dict[str, str]:
+    """Return for each machine the shortest beginning of its description that no other has."""
+    short = {}
+    for machine in machines:
+        parts = machine.split(", ")
+        starts = [", ".join(parts[:n]) for n in range(1, len(parts) + 1)]
+        others = [f"{other}, " for other in machines - {machine}]
+        alone = (s for s in starts if not any(o.startswith(f"{s}, ") for o in others))
+        short[machine] = next(alone, machine)
+    return short
 
 
 def _ratios(entry: Entry) -> list[Verdict]:
@@ -219,8 +234,8 @@ def _power(step: int) -> str:
     return "equal" if step == 0 else f"{10**step:,}×" if step > 0 else f"1/{10**-step:,}"
 
 
-def _line(entry: Entry, v: Verdict, low: float, high: float, *, several: bool) -> str:
-    label = _label(entry, v.claim) + (f" ({v.machine})" if several else "")
+def _line(entry: Entry, v: Verdict, low: float, high: float, *, on: str) -> str:
+    label = _label(entry, v.claim) + (f" ({on})" if on else "")
     band = ""
     if not math.isnan(v.band_low):
         start, end = _share(v.band_low, low, high), _share(v.band_high, low, high)

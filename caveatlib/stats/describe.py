@@ -176,28 +176,50 @@ def machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
 
 
 def drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
-    """Say if later sessions read more, or less, than earlier ones, whatever the group.
+    """Say if later sessions read more, or less, than earlier ones, whatever the group."""
+    sessions, change, p = trend(rows, measure, by)
+    if abs(change) < DRIFT or not p < DRIFT_P:
+        return []
+    return [
+        f"{machine}: {measure} drifted over {sessions} sessions, the later half reads "
+        f"{abs(change):.0%} {'more' if change > 0 else 'less'} than the earlier half."
+    ]
+
+
+class Trend(NamedTuple):
+    """How values change from session to session.
+
+    Attributes
+    ----------
+    sessions : int
+    change : float
+        By how much the later half of the sessions reads more than the earlier, a share.
+    p : float
+        Of Kendall's tau of session and value; NaN of too few sessions, or of values of
+        which one is not above zero.
+    """
+
+    sessions: int
+    change: float
+    p: float
+
+
+def trend(rows: pd.DataFrame, measure: str, by: str) -> Trend:
+    """Return how one machine's values change from session to session.
 
     Each value is taken over its group's median, and each session by the median of these.
     Pairs within a session are not touched by it; medians over all sessions are.
     """
     values = rows[measure].astype(float)
-    if not (values > 0).all():
-        return []
     relative = values / values.groupby(rows[by]).transform("median")
     sessions = relative.groupby([rows["run"], rows["session"]]).median().to_numpy()
-    if len(sessions) < MIN_PAIRS:
-        return []
+    if len(sessions) < MIN_PAIRS or not (values > 0).all():
+        return Trend(len(sessions), 0.0, math.nan)
     from scipy.stats import kendalltau
 
     half = len(sessions) // 2
-    change = np.median(sessions[-half:]) / np.median(sessions[:half]) - 1
-    if abs(change) < DRIFT or not kendalltau(range(len(sessions)), sessions).pvalue < DRIFT_P:
-        return []
-    return [
-        f"{machine}: {measure} drifted over {len(sessions)} sessions, the later half reads "
-        f"{abs(change):.0%} {'more' if change > 0 else 'less'} than the earlier half."
-    ]
+    change = float(np.median(sessions[-half:]) / np.median(sessions[:half]) - 1)
+    return Trend(len(sessions), change, float(kendalltau(range(len(sessions)), sessions).pvalue))
 
 
 def value_doubts(

@@ -47,7 +47,7 @@ def test_every_decision_follows_what_it_declares(experiment, tried):
 
 
 def test_the_calibration_sees_a_reading_that_is_off(experiment, rows_of):
-    """A known value read twice as large, and an A/A control that is 1.2x, do not pass."""
+    """A known value read twice as large, and an A/A control that is off, do not pass."""
     wrong = []
     for case in (*experiment.KNOWN, *experiment.CONTROLS):
         wrong += miscalibrated(rows_of(case, calibrated), case)

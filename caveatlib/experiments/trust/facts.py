@@ -8,7 +8,17 @@ from typing import NamedTuple
 import pandas as pd
 
 from caveatlib import stats
-from caveatlib.claims import FAILS, HOLDS, MIXED, OPEN, Finding, Reading, counted, values_of
+from caveatlib.claims import (
+    FAILS,
+    HOLDS,
+    MIXED,
+    NOT_MEASURED,
+    OPEN,
+    Finding,
+    Reading,
+    counted,
+    values_of,
+)
 from caveatlib.experiments.kit.sentences import listed
 from caveatlib.experiments.trust import designs
 from caveatlib.experiments.trust.claims import FEW, FRESH_DAYS, HALF, QUARTER_DAYS
@@ -257,11 +267,12 @@ COMPARED = tuple(Reading(_OTHERS, column) for column in ("comparable", "differin
 def others(here: pd.DataFrame) -> Finding:
     """Find whether images that others publish hold what their packages say."""
     n, differ = (int(values_of(here, *reading[:2]).max()) for reading in COMPARED)
+    if not n:
+        line = "No published image within reach has a list of packages"
+        return Finding(NOT_MEASURED, line, f"{line}.", n)
     line = f"{differ} of {counted(n, 'image')} with a list of packages differ from it"
     if differ:
         return Finding(FAILS, line, f"{line}.", n)
-    if not n:
-        return Finding(OPEN, line, f"{line}: none within reach has one.", n)
     _, _, high = stats.share(0, n)
     said = f"{line}; with so few it may be up to {high * 100:.0f} % of all."
     return Finding(HOLDS if high < FEW else OPEN, line, said, n)

@@ -9,30 +9,37 @@ from caveatlib.experiments.kit.calibration import Control, Known, calibrate
 
 
 def miscalibrated(rows: pd.DataFrame, case: Known | Control) -> list[str]:
-    """Return in which ways a case of the calibration does not see a reading that is off."""
-    before = _passes(rows, case)
-    if before == "not measured":
+    """Return in which ways a case of the calibration does not see a reading that is off.
+
+    A known value by a factor of two; an A/A control by 1.2, or by as much more as its
+    interval is wide.
+    """
+    before = _calibration(rows, case)
+    if before["passes"] == "not measured":
         return []
-    known = isinstance(case, Known)
+    far = 2.0
+    if isinstance(case, Control):
+        far = max(1.2, 1.05 / before["low"], 1.05 * before["high"])
     wrong = []
-    for factor in (2.0, 0.5) if known else (1.2, 1 / 1.2):
+    for factor in (far, 1 / far):
         off = derived(case, scaled(case.contrast.arm, case.contrast.measure, factor))
-        if _passes(rows, off) != "no":
+        if _calibration(rows, off)["passes"] != "no":
             wrong.append(f"{case.name}: with its arm {factor:.3g} times as large it passes")
     return wrong
 
 
 def reading(rows: pd.DataFrame, case: Known | Control) -> tuple[str, str, int]:
     """Return what is kept of a case of the calibration: whether it passes, estimate and n."""
-    known = isinstance(case, Known)
-    (row,) = calibrate(rows, [case] if known else [], [] if known else [case]).to_dict("records")
+    row = _calibration(rows, case)
     return row["passes"], f"{row['estimate']:.6g}", row["n"]
 
 
-def _passes(rows: pd.DataFrame, case: Known | Control) -> str:
-    return reading(rows, case)[0]
+def _calibration(rows: pd.DataFrame, case: Known | Control) -> dict:
+    known = isinstance(case, Known)
+    (row,) = calibrate(rows, [case] if known else [], [] if known else [case]).to_dict("records")
+    return row
 
 
 def calibrated(rows: pd.DataFrame, case: Known | Control) -> bool:
     """Whether these trials hold what the case needs."""
-    return _passes(rows, case) != "not measured"
+    return _calibration(rows, case)["passes"] != "not measured"
