@@ -14,7 +14,7 @@ from pathlib import Path
 
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.scaling.designs import MANY
-from caveatlib.instruments import published
+from caveatlib.instruments import cpu, published
 from caveatlib.measuring import machine
 from caveatlib.places import compiled, leases
 from caveatlib.places.base import Workload
@@ -96,12 +96,12 @@ class Balanced:
                 ([programs.need("haproxy"), "-db", "-q", "-f", str(self._config)], FRONT),
             ):
                 stack.enter_context(listening(self._engine, argv, port))
-            busy_s, began = published.busy_s(), time.monotonic()
+            busy_s, began = cpu.busy_s(), time.monotonic()
             pid = self._engine.pid
             inside = ["nsenter", f"--target={pid}", "--net", "--pid", "--"]
             argv = [*inside, str(compiled.path(LOAD)), *arguments]
             said = programs.run(argv, timeout_s=LOADED_S, what="load")
-            used_s = published.busy_s() - busy_s
+            used_s = cpu.busy_s() - busy_s
         share = used_s / (time.monotonic() - began) / machine.cores()
         return said, min(1.0, share)
 
