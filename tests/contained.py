@@ -47,5 +47,5 @@ def assert_self_contained(text: str) -> None:
     assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
     assert [v[:40] for v in page.loads if not v.startswith("data:image/")] == []
     assert not re.search(r"@import|url\((?!['\"]?data:)", page.styles)
-    inside = ("#", "https://", "data:text/csv;", "data:application/json;")
+    inside = ("#", "https://", "data:application/gzip;", "data:application/json;")
     assert [v for v in page.links if not v.startswith(inside) and not NOTEBOOK.fullmatch(v)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
@@ -299,15 +300,15 @@ def _downloads(entry: Entry) -> str:
     )
     as_csv = [
         download(
-            frame.to_csv(index=False, lineterminator="\n"),
-            kind="text/csv",
-            name=f"{_file_name(name)}.csv",
+            gzip.compress(frame.to_csv(index=False, lineterminator="\n").encode(), mtime=0),
+            kind="application/gzip",
+            name=f"{_file_name(name)}.csv.gz",
             words=name,
         )
         for name, frame in entry.evidence.items()
         if len(frame)
     ]
-    trials = f" · trials as CSV: {', '.join(as_csv)}" if as_csv else ""
+    trials = f" · trials as gzipped CSV: {', '.join(as_csv)}" if as_csv else ""
     return f'<p class="src">{as_json}{trials}</p>'
 
 

@@ -45,19 +45,20 @@ def link_to(name: str) -> str:
     return f'<a href="#{text(name)}">{text(name)}</a>'
 
 
-def download(content: str, *, kind: str, name: str, words: str) -> str:
+def download(content: str | bytes, *, kind: str, name: str, words: str) -> str:
     """Return a link that holds its own content.
 
     Parameters
     ----------
-    content : str
+    content : str or bytes
     kind : str
-        Media type, ``"text/csv"``.
+        Media type, ``"application/json"``.
     name : str
         Of the file that is saved.
     words : str
     """
-    coded = base64.b64encode(content.encode()).decode()
+    raw = content.encode() if isinstance(content, str) else content
+    coded = base64.b64encode(raw).decode()
     return f'<a download="{text(name)}" href="data:{kind};base64,{coded}">{text(words)}</a>'
 
 

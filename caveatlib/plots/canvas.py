@@ -18,6 +18,7 @@ FORMAT = "CAVEATLIB_FIGURES"
 SHADES = "application/vnd.caveatlib.shades+json"
 """Type of the output that holds the `shades` of a picture."""
 INK = "#222222"
+FONTS = "DejaVu Sans, Verdana, sans-serif"
 """Colour of axes, text and thresholds: the page's own text colour in an SVG."""
 
 
@@ -111,8 +112,17 @@ def as_svg(ax: Axes) -> str:
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.S)
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
     drawn = re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", drawn)
+    # What a page of many figures would carry for nothing: hundredths of a point, a list of
+    # fonts on every word, lines between elements.
+    drawn = re.sub(r'\b(?:d|x|y)="[^"]*"', _in_hundredths, drawn)
+    drawn = re.sub(r"font-family: [^;\"]*;? ?", "", drawn)
+    drawn = re.sub(r">\s+<", "><", drawn)
     label = escape(describe(ax), quote=True)
-    return drawn.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return drawn.replace("<svg", f'<svg role="img" aria-label="{label}" font-family="{FONTS}"', 1)
+
+
+def _in_hundredths(attribute: re.Match) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(attribute[0].split()))
 
 
 def finish(ax: Axes, *, title: str, grid: str = "x", legend_above: bool = False) -> None:
