@@ -26,7 +26,7 @@ come back within the watch may come back later. Kubernetes is not measured.
 from __future__ import annotations
 
 from caveatlib.experiments.recovery.claims import NAME
-from caveatlib.experiments.recovery.decisions import CONTROLS, DECISIONS, KNOWN, answer, calibrate
+from caveatlib.experiments.recovery.decisions import CONTROLS, DECISIONS, KNOWN, answer
 from caveatlib.experiments.recovery.designs import DESIGNS
 from caveatlib.experiments.recovery.figures import plot, plot_replicas
 from caveatlib.experiments.recovery.highlights import highlights
@@ -46,7 +46,6 @@ __all__ = [
     "TABLES",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "configuration",

@@ -26,7 +26,6 @@ from caveatlib.experiments.scaling.decisions import (
     DECISIONS,
     KNOWN,
     answer,
-    calibrate,
 )
 from caveatlib.experiments.scaling.designs import DESIGNS
 from caveatlib.experiments.scaling.figures import plot, plot_lost, plot_served
@@ -56,7 +55,6 @@ __all__ = [
     "VERDICT_S",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "explains",
