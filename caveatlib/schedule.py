@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from caveatlib import claims, host, prepare, scorecard
+from caveatlib import claims, host, prepare, scorecard, trials
 from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete
 
@@ -61,7 +61,7 @@ def shares(total_s: float = TOTAL_S) -> list[Share]:
                 f"nothing of it can be decided here: {lacks[0]}" if lacks else "it has no claim"
             )
             replayed.append(Share(experiment, 0.0, (), reason))
-        elif left_s < min(needed_s, LEAST_S):
+        elif left_s < max(min(needed_s, LEAST_S), first_session_s(experiment)):
             reason = f"its verdicts need about {_span(needed_s)} of measuring, {command}"
             replayed.append(Share(experiment, 0.0, (), reason))
         else:
@@ -71,6 +71,18 @@ def shares(total_s: float = TOTAL_S) -> list[Share]:
             measured.append(Share(experiment, given_s, host.worthwhile(experiment), reason))
     measured.sort(key=lambda share: not _prepared(share.experiment))
     return measured + replayed
+
+
+def first_session_s(experiment) -> float:
+    """Return about how long a first session takes here: it is measured whatever the budget."""
+    designs, missing = trials.arms_here(experiment)
+    seconds = 0.0
+    for design in designs:
+        if design.due(0) and not design.optional:
+            here = sum(arm.place not in missing for arm in design.arms) / len(design.arms)
+            blocks_s = design.lasts_s() * design.blocks_per_session
+            seconds += here * (blocks_s + design.warmup * design.block_s)
+    return seconds
 
 
 def _price(found: tuple) -> float:
