@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.experiments.kit.calibration import Control, Known, aa_controls
 from caveatlib.experiments.layers import generated
-from caveatlib.experiments.layers.decisions import DECISIONS, contrast
+from caveatlib.experiments.layers.decisions import DECISIONS, DISK, contrast
 from caveatlib.experiments.layers.designs import LINKS
 from caveatlib.experiments.layers.tables import GB, moves, way
 from caveatlib.instruments.registry import GOODPUT
@@ -44,13 +44,23 @@ KNOWN = (
         table=moves,
     ),
 )
-CONTROLS = aa_controls(DECISIONS)
+SAME_DISK = tuple(
+    Control(
+        name=f"the same disk twice, {link}",
+        contrast=contrast(
+            f"the same disk twice, {link}", "slope_s_per_gb", way(DISK, rate, 1), way(DISK, rate)
+        ),
+        table=moves,
+    )
+    for link, rate in LINKS.items()
+)
+CONTROLS = (*aa_controls(DECISIONS), *SAME_DISK)
 
 
 def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the calibration table, see `kit.calibration.calibrate`.
 
     A disk takes what frame headers leave of the link; with the base layer there an eighth
-    of the bytes is moved; a pull takes as long as the same pull.
+    of the bytes is moved; a pull and a gzipped disk take as long as the same once more.
     """
     return calibration.calibrate(trials, KNOWN, CONTROLS)
