@@ -218,15 +218,7 @@ def test_a_bug_in_an_experiment_is_not_a_failed_trial(tmp_path):
 @pytest.mark.parametrize("at", range(1, 17))
 def test_interruption_keeps_whole_blocks_and_the_exception(tmp_path, at):
     """Ctrl-C in any trial: whole blocks are trials, the rest is kept apart."""
-    calls = []
-
-    def trial(place, conditions, *, seed):
-        calls.append(place)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        return TrialResult({"took_s": 1.0})
-
-    little = experiment(trial)
+    little = interrupted(at)
     with pytest.raises(KeyboardInterrupt):
         run(little, tmp_path, sessions=2)
     rows, rest = table(little, tmp_path), table(little, tmp_path, "interrupted")

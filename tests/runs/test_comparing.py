@@ -20,11 +20,6 @@ from caveatlib.stats import machines
 pytestmark = pytest.mark.beside
 
 
-@pytest.fixture(autouse=True)
-def _known(monkeypatch):
-    made.known(monkeypatch)
-
-
 def side(folder):
     """Return the one side of a run."""
     (found,) = runs.sides(made.opened(folder))

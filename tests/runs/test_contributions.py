@@ -24,11 +24,6 @@ ROOT = Path(__file__).parents[2]
 MACHINE = "amd-epyc-7763-4-cpus-16-gib-linux-6-12-cgroup-v2"
 
 
-@pytest.fixture(autouse=True)
-def _known(monkeypatch):
-    made.known(monkeypatch)
-
-
 @pytest.fixture
 def contribute(tmp_path):
     """Return a function that makes a run and lays it where a contribution lies."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from runs import made
+from runs.made import machine
 
 from caveatlib import cli, frames, plots, runs, stats, trials
 from caveatlib.errors import DataError, UsageError
@@ -21,15 +22,6 @@ from caveatlib.support import datapackage
 pytestmark = pytest.mark.beside
 
 CLAIM = "sample-longer"
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch):
-    made.known(monkeypatch)
-
-
-def machine(number: int) -> str:
-    return f"CPU {number}, 4 CPUs, 16 GiB, Linux 6.12, cgroup v2"
 
 
 @pytest.fixture

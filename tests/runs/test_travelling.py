@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 from runs import made
+from runs.made import machine
 
 from caveatlib import claims, experiments, frames, plots, runs, trials
 from caveatlib.experiments import quota, startup
@@ -19,15 +20,6 @@ from caveatlib.runs.contributions import COMMUNITY, OURS
 pytestmark = pytest.mark.beside
 
 CLAIM = "sample-longer"
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch):
-    made.known(monkeypatch)
-
-
-def machine(number: int) -> str:
-    return f"CPU {number}, 4 CPUs, 16 GiB, Linux 6.12, cgroup v2"
 
 
 @pytest.fixture
