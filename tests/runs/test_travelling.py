@@ -1,9 +1,4 @@
-"""Whether ratios hold on other machines: with one machine, with several, with contributions.
-
-Seen to fail: with a ratio that decides nothing counted, an older version of the same machine
-pooled again, a run that may not be compared laid beside the first, and a prediction held
-against a machine that was emulated.
-"""
+"""Whether ratios hold on other machines: with one machine, with several, with contributions."""
 
 import math
 
