@@ -11,16 +11,19 @@ Which requests were lost? Each request gets a ticket with the next number, writt
 all nodes share before it is answered: read back afterwards, it tells what was kept, and whether two
 wrote at once. Engines are started afresh for each session, which is the unit of replication.
 
-What would mislead you: settings decide the times. Health checks here come every second, two must
-fail, and who does not take SIGTERM is killed after a second; Docker's own settings (30 s, three,
-10 s) take minutes. A restart policy waits 0.1 s at first, and twice as long each further time. The
-memory of an engine is that of the first minutes after its start, of which it gives back a part.
-``docker kill`` counts as stopped by hand, so processes are killed from outside. A node is a
-namespace: nodes share a kernel and a disk that do not fail, and what was written and not yet on
-disk is not lost with one. The swarm has one manager, whose node is never hit: without it nobody is
-rescheduled. Its virtual addresses need IPVS and are not used: the client asks all nodes, as a
-perfect balancer would; what one without failover loses is counted as ``missed``. What has not
-come back within the watch may come back later. Kubernetes is not measured.
+What would mislead you: times that are those of the settings (here a health check every second, of
+which two must fail, and a second until a process that does not take SIGTERM is killed, where
+Docker's own settings are 30 s, three and 10 s); a restart policy that waits 0.1 s at first, and
+twice as long each further time; the memory of an engine in the first minutes after its start, of
+which it gives back a part later; ``docker kill``, which counts as stopped by hand, so that
+processes are killed from outside; nodes that are namespaces of one kernel, with a disk that does
+not fail: nothing that was written is lost with a node, so whether the volume has what was
+acknowledged is a control here and no claim; shared storage that a node still reaches when it is
+cut off, as over a network of its own, without which nobody would write there twice; one manager,
+whose node is never hit, and without which nothing is rescheduled; a client that asks all nodes, as
+a perfect balancer would, since Swarm's virtual addresses need IPVS (what one without failover loses
+is counted as ``missed``); a watch that ends, after which a service may still come back; and
+Kubernetes, which is not measured.
 """
 
 from __future__ import annotations

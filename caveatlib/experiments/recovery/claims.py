@@ -3,66 +3,71 @@
 from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
+from caveatlib.experiments.recovery.striking import WATCH_S
 
 NAME = "recovery"
 LEAST = 0.5
 """Least share of trials in which all is back. Six of six are the fewest that can show it."""
 HALF, TENFOLD = 0.5, 10.0
-"""Bars of ours: a restart policy saves at least half of the requests of eight seconds; an engine
-takes at least so many times the memory of a supervisor."""
+"""Thresholds of ours: a restart policy saves at least half of the requests of eight seconds; an
+engine takes at least so many times the memory of a supervisor."""
 
 
 def _part(part: str, text: str, decides: str) -> Claim:
     return Claim(part, text, "derived", decides, NAME)
 
 
-def _back(part: str, text: str) -> Claim:
+def _back(part: str, fault: str, text: str) -> Claim:
     share = f"{LEAST:.0%}".replace("%", " %")
-    return _part(part, text, f"share of trials in which all replicas came back, at least {share}")
+    decides = f"share of trials in which all replicas came back within {WATCH_S[fault]:g} s"
+    return _part(part, text, f"{decides}, at least {share}")
 
 
 REDUNDANCY = from_ledger(
     "C03",
-    decides="derived: it follows from C02, who shares a kernel ends with it, and from C04; here "
-    "redundancy alone decides: seconds in which no replica answered after a node was killed, "
-    "three replicas on three nodes minus one, both kept by Swarm, difference below 0",
+    decides="derived: it follows from C02 (containers end with the kernel that they share) and "
+    "from C04; decided by redundancy alone: seconds in which no replica answered after a node was "
+    "killed, three replicas on three nodes minus one replica, both kept by Swarm, difference "
+    "below 0",
 )
 RELIABILITY = from_ledger(
     "C04",
     decides="whether requests are saved and replicas come back, fault by fault, by the simplest "
-    "keeper that is made for it; whether the shared volume has what was acknowledged, and one "
-    "writer at a time",
+    "keeper that is made for it; whether the shared volume has one writer at a time",
 )
 REQUESTS = _part(
     "C04/requests",
     "a restart policy saves most requests of a service whose process is killed",
-    "requests lost within eight seconds, restart policy over nobody, ratio below "
-    f"{HALF:g} (a bar of ours)",
+    f"requests lost within {WATCH_S['crash']:g} s, restart policy over nobody, ratio below "
+    f"{HALF:g} (ours)",
 )
-HANG = _back("C04/hang", "a health check and a loop that restarts bring back a service that hangs")
-NODE = _back("C04/node", "orchestration brings a service back whose node is killed")
-CUT = _back("C04/cut", "orchestration brings a service back whose node is cut off")
-DATA = _part(
-    "C04/data",
-    "shared storage has all that was acknowledged before a node was killed",
-    "acknowledged tickets that are not on the volume afterwards, at most 0",
+HANG = _back(
+    "C04/hang", "hang", "a health check and a loop that restarts bring back a service that hangs"
 )
+NODE = _back("C04/node", "node", "orchestration brings back a service whose node is killed")
+CUT = _back("C04/cut", "cut", "orchestration brings back a service whose node is cut off")
 WRITERS = _part(
     "C04/writers",
     "shared storage has one writer at a time after a node was cut off",
-    "tickets that two processes wrote for one slot, at most 0",
+    "tickets that two processes wrote for one slot, at most 0, where the node that is cut off "
+    "still reaches the storage and is still asked from within",
 )
 LOOP = from_ledger(
     "C05",
     decides="whether SwarmKit's loop, not Kubernetes's, brings as many replicas back as are "
     "desired, after two of three were killed, and after a node of three was",
 )
-REPLICAS = _back("C05/replicas", "after two of three replicas are killed there are three again")
-NODES = _back("C05/node", "after one of three nodes is killed there are three replicas again")
+REPLICAS = _back(
+    "C05/replicas", "crash", "after two of three replicas are killed there are three again"
+)
+NODES = _back(
+    "C05/node", "node", "after one of three nodes is killed there are three replicas again"
+)
 SIMPLE = from_ledger(
     "C06",
-    decides="for a process that is killed, which both bring back: time until it answers, and "
-    "memory of what keeps it, a bare supervisor beside an engine with a restart policy",
+    decides="for a killed process, which both bring back: time until it answers, and memory of "
+    "the keeper, a bare supervisor against an engine with a restart policy; that an engine also "
+    "isolates is not counted",
 )
 SOONER = _part(
     "C06/time",
@@ -73,5 +78,5 @@ LIGHTER = _part(
     "C06/memory",
     "an engine takes at least ten times the memory of a bare supervisor",
     "memory (resident) of the keeper's processes, engine over runsv, ratio above "
-    f"{TENFOLD:g} (a bar of ours)",
+    f"{TENFOLD:g} (ours)",
 )

@@ -80,7 +80,7 @@ def plot_replicas(timeline: pd.DataFrame, ax=None):
     ax.set_yticks(range(len(arms)), [plots.literal(arm) for arm in arms])
     ax.set_ylim(max(1, len(arms)) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel("Time since the fault (s); dotted: desired; x: watched no longer")
+    ax.set_xlabel("Time since the fault (s); dotted: desired; x: end of the watch")
     plots.finish(ax, title="Replicas that answer, beside those that are desired")
     told = "; ".join(words) or "nothing was measured"
     return plots.say(ax, f"Replicas that answer over time since the fault: {told}.")

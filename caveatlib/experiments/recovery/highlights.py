@@ -29,6 +29,6 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
     if POINT not in known:
         return []
     bars = [Bar(n, value, format_quantity(value, "s"), n == POINT) for n, value in known.items()]
-    sentence = "pass until Swarm has a service answering again whose node is killed."
+    sentence = "pass until a service whose node was killed answers again under Swarm."
     number = format_quantity(known[POINT], "s")
     return [Highlight(RELIABILITY.id, number, sentence, tuple(bars))]

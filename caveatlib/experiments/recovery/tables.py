@@ -79,10 +79,11 @@ def volume(trials: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Sums of `unkept` and `twice`; `still_serving`, in how many trials the old replica went
-        on on its side.
+        on on its side, empty where none was cut off.
     """
     arms = named(shown(trials)).groupby(["fault", "keeper"])
-    return _ordered(arms[["unkept", "twice", "still_serving"]].sum().astype(int))
+    sums = arms[["unkept", "twice", "still_serving"]].sum(min_count=1)
+    return _ordered(sums.astype("Int64"))
 
 
 @per_machine
