@@ -15,12 +15,12 @@ def _part(part: str, text: str, decides: str) -> Claim:
 
 COMPONENTS = from_ledger(
     "C34",
-    decides="whether an application and its sidecar, in two containers that share a network, are "
-    "sealed off and outlive each other, and what that costs",
+    decides="whether a sidecar that shares its application's network, and nothing else, is sealed "
+    "off from it, outlives it and reaches it again, and what that costs",
 )
 SEALED = _part(
     "sealed",
-    "they see neither processes, environment, files nor shared memory of each other",
+    "a sidecar sees neither processes, environment, files nor shared memory of its application",
     "what a probe in the sidecar's container sees of the application, nothing in any trial",
 )
 OUTLIVES = _part(
@@ -30,17 +30,17 @@ OUTLIVES = _part(
 )
 RESTART = _part(
     "restart",
-    "it reaches the application again after that was restarted, or replaced by a new one",
+    "it reaches its application again after that was restarted, or replaced by a new one",
     "whether the sidecar, left alone, is answered afterwards, in every trial",
 )
 PAUSE = _part(
     "pause",
-    "it does so where a third container owns the network that both share",
-    "the same, with a container that does nothing else",
+    "it does so where a third container owns the network that both share, as in Kubernetes",
+    "the same, where a container that does nothing else owns the network",
 )
 COST = _part(
     "cost",
-    f"a round trip between them takes no more than {COSTS:g} times as long as in one container",
+    f"a round trip between the two takes no more than {COSTS:g} times as long as in one container",
     f"median round trip, shared network over one container, ratio below {COSTS:g} (ours)",
 )
 BRIDGE = Claim(

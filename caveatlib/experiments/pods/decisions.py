@@ -57,11 +57,27 @@ def _found(
     return Finding(HOLDS if good else FAILS, line, f"{line} trials.", len(values[columns[0]]))
 
 
-def _always(claim: Claim, arm: Arm, columns: tuple[str, ...], wanted: float, lead: str) -> Fact:
+def _always(
+    claim: Claim, arm: Arm, columns: tuple[str, ...], wanted: float, lead: str, **options
+) -> Fact:
     return Fact(
         claim=claim,
         readings=tuple(Reading(arm.where(), name) for name in columns),
         find=partial(_found, arm=arm, columns=columns, wanted=wanted, lead=lead),
+        **options,
+    )
+
+
+def _ports(here: pd.DataFrame, verdict: Verdict) -> str:
+    """Say what two that listen must agree on: ports."""
+    sees, binds = (
+        claims.values_of(here, SEES_LITTLE.where(), name) for name in ("sees_sockets", "binds")
+    )
+    if sees.empty or binds.empty:
+        return ""
+    return (
+        f"It sees that the application listens in {int(sees.sum())} of {len(sees)} trials, and can "
+        f"listen on the same port in {int(binds.sum())} of {len(binds)}."
     )
 
 
@@ -73,15 +89,18 @@ def _trips(here: pd.DataFrame, design: str, arm: Arm) -> str:
 def _say(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     alone, shared = _trips(here, HOP, ONE), _trips(here, HOP, SHARED)
     said = []
-    for arm, words in ((SEES_LITTLE, "the application's network"), (HELD, "a third one's")):
+    for arm, words in ((SEES_LITTLE, "its network"), (HELD, "that of a third container")):
         lives = claims.values_of(here, arm.where(), "lives_restart")
         if len(lives):
-            said.append(f"in {int(lives.sum())} of {len(lives)} trials where it shares {words}")
+            said.append(f"in {int(lives.sum())} of {len(lives)} trials where both share {words}")
     after = cost = ""
     if said:
-        after = f"After a restart of its application a sidecar serves on {listed(said)}."
+        after = f"A sidecar reaches its application again after a restart {listed(said)}."
     if alone and shared:
-        cost = f"A round trip between the two takes {shared}, in one container {alone}."
+        cost = (
+            f"A round trip between two containers in one network takes {shared}, within one "
+            f"container {alone}."
+        )
     return " ".join(filter(None, (after, cost)))
 
 
@@ -110,29 +129,29 @@ DECISIONS = (
             )
         ),
         labels={
-            "sealed": "see nothing of each other",
+            "sealed": "sees nothing of its application",
             "outlives": "outlives crash and OOM kill",
-            "restart": "serves on after restart and upgrade",
+            "restart": "reaches it after restart and upgrade",
             "pause": "… where a third owns the network",
             "cost": "cheap",
         },
         sum_up=_say,
     ),
-    _always(stated.SEALED, SEES_LITTLE, SIGHTS[:4], 0.0, "A sidecar sees"),
+    _always(stated.SEALED, SEES_LITTLE, SIGHTS[:4], 0.0, "A sidecar sees", qualify=_ports),
     _always(stated.OUTLIVES, SEES_LITTLE, ("lives_crash", "lives_oom"), 1.0, "A sidecar outlives"),
     _always(
         stated.RESTART,
         SEES_LITTLE,
         ("lives_restart", "lives_upgrade"),
         1.0,
-        "In the application's network a sidecar serves on after",
+        "In its application's network a sidecar reaches it again after",
     ),
     _always(
         stated.PAUSE,
         HELD,
         ("lives_restart", "lives_upgrade"),
         1.0,
-        "In a third one's network a sidecar serves on after",
+        "In a third container's network the application is reached after",
     ),
     Effect(
         claim=stated.COST,

@@ -40,7 +40,7 @@ def plot(trials: pd.DataFrame, ax=None):
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.set_xlabel("What the application and its sidecar share, in all trials")
-    plots.finish(ax, title="What a sidecar sees of its application, and survives of it",
+    plots.finish(ax, title="What a sidecar sees of its application, and what it survives",
                  legend_above=True)  # fmt: skip
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)

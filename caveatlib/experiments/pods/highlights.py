@@ -22,7 +22,7 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
         count = int(lives.sum())
         bars.append(Bar(name, count / len(lives), f"{count} of {len(lives)}", arm is SEES_LITTLE))
     sentence = (
-        "sidecars that share their application's network reach it after a restart; of those that "
-        f"share the network of a third container, {bars[1].text}."
+        "sidecars that share their application's network reach it again after a restart; of those "
+        f"that share the network of a third container, {bars[1].text}."
     )
     return [Highlight(COMPONENTS.id, bars[0].text, sentence, tuple(bars))]

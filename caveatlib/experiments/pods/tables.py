@@ -24,10 +24,10 @@ QUESTIONS = {
     "sees_memory": "finds shared memory",
     "sees_sockets": "sees listening sockets",
     "binds": "can have the same port",
-    "lives_crash": "outlives a crash",
+    "lives_crash": "outlives its crash",
     "lives_oom": "outlives its OOM kill",
-    "lives_restart": "serves on after a restart",
-    "lives_upgrade": "serves on after an upgrade",
+    "lives_restart": "reaches it after a restart",
+    "lives_upgrade": "reaches it after an upgrade",
 }
 """Measure -> what is asked of the sidecar, in the order of reading."""
 COSTS = ("p50_s", "p99_s", "cpu_s", "ready_s", "memory_bytes")

@@ -51,7 +51,7 @@ def test_the_matrix_says_who_sees_what(measured):
     assert table.index[0] == "sees processes"
     assert list(table.columns)[:2] == ["one container", "shared network"]
     assert table.loc["reads environment"].to_dict()["shared network"] == 0
-    assert table["network of a third"]["serves on after a restart"] == 1
+    assert table["network of a third"]["reaches it after a restart"] == 1
     told = plots.describe(pods.plot(rows))
     assert "one container, 5 of 10: sees processes" in told
     once = rows.index[rows["lives_crash"] == 1][0]
