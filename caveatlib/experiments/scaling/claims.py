@@ -18,7 +18,7 @@ def _part(claim: str, part: str, text: str, decides: str) -> Claim:
 SCALES = from_ledger(
     "C33",
     decides="whether twice as many replicas serve more of what is done side by side, and no more "
-    "of what waits for one lock",
+    "of what waits for one lock: one application that was made to wait",
 )
 PARALLEL = _part(
     "C33",
@@ -47,13 +47,13 @@ _STARTED, _KILLED = "from its start to its first request served", "from its kill
 ETCD_IN = _soon(
     "etcd-in", f"with a lease of {TTL_S} s in etcd a container is soon in service", _STARTED
 )
-ETCD_OUT = _soon("etcd-out", "when it is killed, requests are soon lost no more", _KILLED)
+ETCD_OUT = _soon("etcd-out", "when it is killed, clients soon send it no more requests", _KILLED)
 DNS_IN = _soon(
     "dns-in",
     f"by Docker's DNS, asked every {TTL_S} s, a container is soon in service",
     _STARTED,
 )
-DNS_OUT = _soon("dns-out", "when it is killed, requests are soon lost no more", _KILLED)
+DNS_OUT = _soon("dns-out", "when it is killed, clients soon send it no more requests", _KILLED)
 REGISTERS = Claim(
     "scaling-registers",
     "a container that registers itself with etcd is in service no more than "

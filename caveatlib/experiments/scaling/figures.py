@@ -15,7 +15,7 @@ def plot(trials: pd.DataFrame, ax=None):
     return plots.lines(
         loaded(trials), "replicas", "throughput_per_s", by="arm", unit="", log=True, doubling=True,
         xlabel="Replicas", ylabel="Requests per second", ax=ax,
-        title="Replicas help what is done side by side, not what waits",
+        title="Requests that so many replicas serve",
     )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def plot_lost(trials: pd.DataFrame, ax=None):
         title="A killed container: for how long requests are still sent to it", ax=ax,
     )  # fmt: skip
     kept = sorted(shown.loc[shown["kept"] == 1, "arm"].unique())
-    return plots.say(ax, f"Never left while watched: {', '.join(kept)}." if kept else "")
+    told = f"Still sent requests at the end of the watch: {', '.join(kept)}." if kept else ""
+    return plots.say(ax, told)
 
 
 @figure_per_machine
