@@ -116,8 +116,12 @@ def doubts(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def configuration() -> pd.DataFrame:
-    """Return what one writes for each keeper by hand."""
-    rows = [(KEEPERS[keeper], text) for keeper, text in CONFIGURATION.items()]
+    """Return what one writes for each keeper by hand, a row per command."""
+    rows = [
+        (KEEPERS[keeper], " ".join(line.split()))
+        for keeper, text in CONFIGURATION.items()
+        for line in text.replace("\\\n", "").splitlines()
+    ]
     return pd.DataFrame(rows, columns=["keeper", "configuration"])
 
 
