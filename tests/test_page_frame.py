@@ -28,6 +28,14 @@ def test_an_interval_is_one_cell_and_the_unit_is_in_the_head():
     assert shown.rows == [["a", "3", "120 [110, 130]", "2"], ["b", "4", "150", "4"]]
 
 
+def test_an_interval_of_a_plain_name_is_one_cell_too():
+    """A parameter with its interval; one with a single end has no interval."""
+    shown = page.show(pd.DataFrame({"share": [0.2], "share_low": [0.19], "share_high": [0.21]}))
+    assert (shown.head, shown.rows) == (["share"], [["0.2 [0.19, 0.21]"]])
+    single = page.show(pd.DataFrame({"x": [0.2], "x_low": [0.19]}))
+    assert single.head == ["x", "x low"]
+
+
 def test_whole_numbers_are_scaled_like_others():
     """78848 bytes are 77 KiB; numbers without a unit keep all their digits."""
     shown = page.show(pd.DataFrame({"stored_bytes": [78848, 2048], "files": [12345, 7]}))

@@ -85,9 +85,9 @@ def show(
     """Return a frame as a table for reading.
 
     A column whose name ends in a unit is scaled to the unit in which it is best read,
-    and that unit stands in its head. Columns ``x_median``, ``x_low`` and ``x_high`` (or
-    ``x``, ``low`` and ``high``) become one, ``155 [150, 160]``; quantiles of a summary are
-    left out. Missing values are empty.
+    and that unit stands in its head. Columns ``x_median`` or ``x``, ``x_low`` and ``x_high``
+    become one, ``155 [150, 160]``, as do ``estimate``, ``low`` and ``high``; quantiles of a
+    summary are left out. Missing values are empty.
 
     Parameters
     ----------
@@ -136,10 +136,9 @@ def _ends(table: pd.DataFrame, column: object) -> tuple[str, ...]:
     name = str(column)
     if name == "estimate":
         ends: tuple[str, str] = ("low", "high")
-    elif name.endswith("_median"):
-        ends = (f"{name.removesuffix('_median')}_low", f"{name.removesuffix('_median')}_high")
     else:
-        return ()
+        plain = name.removesuffix("_median")
+        ends = (f"{plain}_low", f"{plain}_high")
     return ends if set(ends) <= set(table.columns) else ()
 
 
