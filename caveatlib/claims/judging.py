@@ -421,8 +421,8 @@ def _read(decision, rows: Rows, where: dict) -> Verdict:
 
 
 def _from_to(values: pd.Series) -> str:
-    least, most = values.min(), values.max()
-    return _digits(least) if least == most else f"{_digits(least)} to {_digits(most)}"
+    least, most = _digits(values.min()), _digits(values.max())
+    return least if least == most else f"{least} to {most}"
 
 
 def _digits(value: float) -> str:

@@ -89,7 +89,10 @@ def _trips(here: pd.DataFrame, design: str, arm: Arm) -> str:
 def _say(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     alone, shared = _trips(here, HOP, ONE), _trips(here, HOP, SHARED)
     said = []
-    for arm, words in ((SEES_LITTLE, "its network"), (HELD, "that of a third container")):
+    for arm, words in (
+        (SEES_LITTLE, "the application's network"),
+        (HELD, "that of a third container"),
+    ):
         lives = claims.values_of(here, arm.where(), "lives_restart")
         if len(lives):
             said.append(f"in {int(lives.sum())} of {len(lives)} trials where both share {words}")

@@ -105,7 +105,8 @@ def prices(trials: pd.DataFrame) -> pd.DataFrame:
         nodes=[nodes[keeper] for keeper in table.index],
         configuration_lines=[lines[keeper] for keeper in table.index],
     )
-    return table.rename(index=KEEPERS)
+    words = {"keeper_processes": "processes", "keeper_bytes": "memory_bytes"}
+    return table.rename(index=KEEPERS, columns=words | {"keeper_ports": "ports"})
 
 
 @per_machine

@@ -34,7 +34,7 @@ SERIAL = _part(
 )
 AUTOPILOT = from_ledger(
     "C35",
-    decides="whether clients find a container that registers itself, and leave it when it is "
+    decides="whether clients find a container that registers itself, and drop it when it is "
     f"dead, within {WITHIN_S} s (ours) where what they know is good for {TTL_S} s",
 )
 
