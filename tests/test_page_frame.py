@@ -51,7 +51,13 @@ def test_values_far_apart_have_their_own_units():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(2700.0, "2,700"), (1e9, "1,000,000,000"), (0.00123456, "0.00123"), (12.3456, "12.3")],
+    [
+        (2700.0, "2,700"),
+        (1e9, "1,000,000,000"),
+        (0.00123456, "0.00123"),
+        (12.3456, "12.3"),
+        (2.468e-5, "0.0000247"),
+    ],
 )
 def test_no_number_has_an_exponent(value, expected):
     """Significant digits, and thousands with a comma."""

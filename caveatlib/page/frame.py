@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import pandas as pd
 
@@ -198,4 +199,6 @@ def _cells(table: pd.DataFrame, column: object, unit: str, factor: float, digits
 def _number(value: float, digits: int) -> str:
     """Return a number with so many significant digits and never an exponent."""
     shown = f"{value:.{digits}g}"
-    return f"{float(shown):,.0f}" if "e+" in shown or abs(float(shown)) >= 1000 else shown
+    if abs(float(shown)) >= 1000:
+        return f"{float(shown):,.0f}"
+    return f"{Decimal(shown):f}" if "e" in shown else shown
