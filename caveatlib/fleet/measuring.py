@@ -13,6 +13,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,8 @@ from caveatlib.trials import Run
 
 COLUMNS = ["host", "experiment", "machine", "ok", "error", "folder"]
 LONGEST_S = 48 * 3600.0
+FETCH_S = 600.0
+"""How long a package may take from its host; one that was lost with its worker never comes."""
 LOOK_S = 1.0
 """How often is looked whether a host's worker is still there."""
 
@@ -80,8 +83,9 @@ def measure(
         while any(todo.values()) or running:
             for host in [host for host in todo if host not in running]:
                 _begin(client, host, workers[host], todo[host], running, rows, out, plan or Plan())
+            alive = client.nthreads()  # once for all: the answer names every worker there is
             for host, (future, experiment) in list(running.items()):
-                row = _ended(client, host, workers[host], future, experiment, out)
+                row = _ended(host, workers[host] in alive, future, experiment, out)
                 if row is not None:
                     del running[host]
                     rows.append(row)
@@ -115,18 +119,21 @@ def _begin(client, host, worker, todo, running, rows, out, plan: Plan) -> None:
         running[host] = future, experiment
 
 
-def _ended(client, host: str, worker: str, future, experiment, out: Path) -> dict | None:
+def _ended(host: str, alive: bool, future, experiment, out: Path) -> dict | None:
     """Return the row of a measurement that has ended, however it did; None if it has not."""
     folder = out / host / experiment.NAME
     if future.status == "finished":
         try:
-            write_folder(make_folder(folder.parent) / folder.name, future.result())
+            content = future.result(timeout=FETCH_S)
+            write_folder(make_folder(folder.parent) / folder.name, content)
             return _row(host, experiment, folder)
+        except (TimeoutError, CancelledError):
+            return _failed(host, experiment, "The host's worker ended before its package came.")
         except CaveatError as error:
             return _failed(host, experiment, error)
     if future.status == "error":
         return _failed(host, experiment, future.exception())
-    if future.status in ("cancelled", "lost") or worker not in client.nthreads():
+    if future.status in ("cancelled", "lost") or not alive:
         future.cancel()
         return _failed(host, experiment, "The host's worker ended while it measured.")
     return None

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from caveatlib.fleet.connecting import hosts
 from caveatlib.images import surveying as steps
 from caveatlib.images.limits import DEFAULTS, Limits
-from caveatlib.images.surveying import Finished, Planned, Reference, Survey
+from caveatlib.images.surveying import Finished, Planned, Survey, Tally
 
 AT_ONCE = 500
 """Images in the cluster at a time: some 2,000 tasks, of which a scheduler handles as many in a
@@ -59,43 +61,49 @@ def survey(
 
     hosts(client)  # of the same version, or none is asked
     references = steps.expand(sources, limits)
-    found: dict[Reference, Finished] = {}
-    with tqdm(total=len(references), desc="images", disable=not progress) as bar:
-        planned = _planned(client, references, platform, limits)
-        uses = Counter(key for image in planned for key in image.layer_keys())
-        for reference, finished in _finished(client, planned, uses, limits):
-            found[reference] = finished
+    tally, uses = Tally(), Counter()
+    with (
+        tempfile.TemporaryFile(prefix="caveatlib-survey-") as planned,
+        tqdm(total=len(references), desc="images", disable=not progress) as bar,
+    ):
+        for image in _planned(client, references, platform, limits):
+            uses.update(image.layer_keys())
+            pickle.dump(image, planned, pickle.HIGHEST_PROTOCOL)
+        planned.seek(0)
+        images = (pickle.load(planned) for _ in references)
+        for number, found in _finished(client, images, uses, limits):
+            tally.add(number, found)
             bar.update()
-    return steps.together([found[reference] for reference in references])
+    return tally.survey()
 
 
-def _planned(client, references, platform, limits) -> list[Planned]:
-    """Return the images by their documents, in their order."""
-    planned: list[Planned] = []
+def _planned(client, references, platform, limits) -> Iterator[Planned]:
+    """Yield the images by their documents, in their order."""
+    from distributed import as_completed
+
     for start in range(0, len(references), AT_ONCE):
         part = references[start : start + AT_ONCE]
         futures = [client.submit(steps.plan, r, platform, limits, pure=False) for r in part]
+        # Results come many at a time: asked for one by one each would be a round trip.
+        found = dict(as_completed(futures, with_results=True, raise_errors=False))
         for reference, future in zip(part, futures, strict=True):
-            error = future.exception()
-            planned.append(
-                future.result() if error is None else Planned(reference, error=_told(error))
-            )
-    return planned
+            one = found[future]
+            yield one if isinstance(one, Planned) else Planned(reference, error=_told(one))
 
 
 def _finished(
-    client, planned: list[Planned], uses: Counter, limits: Limits
-) -> Iterator[tuple[Reference, Finished]]:
-    """Yield each image as it is read, in whatever order."""
+    client, images: Iterator[Planned], uses: Counter, limits: Limits
+) -> Iterator[tuple[int, Finished]]:
+    """Yield each image as it is read with its number, in whatever order."""
     from distributed import as_completed
 
     layers: dict[str, object] = {}
-    waiting: dict[object, Planned] = {}
-    left = iter(planned)
-    done = as_completed([])
+    waiting: dict[object, tuple[int, Planned]] = {}
+    left = enumerate(images)
+    done = as_completed([], with_results=True, raise_errors=False)
 
     def submit() -> bool:
-        image = next(left, None)
+        number, image = next(left, (0, None))
         if image is None:
             return False
         scans = []
@@ -105,27 +113,25 @@ def _finished(
                 layers[key] = client.submit(steps.scan, image, part, limits, key=name)
             scans.append(layers[key])
         future = client.submit(steps.finish, image, scans, pure=False)
-        waiting[future] = image
+        waiting[future] = number, image
         done.add(future)
         return True
 
     for _ in range(AT_ONCE):
         if not submit():
             break
-    for future in done:
-        image = waiting.pop(future)
-        error = future.exception()
-        yield (
-            image.reference,
-            future.result() if error is None else steps.failed_row(image.reference, _told(error)),
-        )
+    for future, one in done:
+        number, image = waiting.pop(future)
+        lost = not isinstance(one, Finished)
+        yield number, steps.failed_row(image.reference, _told(one)) if lost else one
         for key in image.layer_keys():
             uses[key] -= 1
             if not uses[key]:
-                del layers[key]  # no worker needs to keep it any longer
+                del uses[key], layers[key]  # no worker needs to keep it any longer
         submit()
 
 
-def _told(error: BaseException) -> str:
+def _told(result: object) -> str:
     """Return why a task has no result: an error of ours, or a worker that was lost too often."""
+    error = result[1] if isinstance(result, tuple) else result
     return f"{type(error).__name__}: {error}"

@@ -131,19 +131,20 @@ def survey(
     planned = [plan(reference, platform, limits) for reference in expand(sources, limits)]
     uses = Counter(key for image in planned for key in image.layer_keys())
     kept: dict[str, Scan | str] = {}
-    found = []
-    for image in tqdm(planned, desc="images", disable=not progress):
+    tally = Tally()
+    bar = tqdm(planned, desc="images", disable=not progress)
+    for number, image in enumerate(bar):
         scans = []
         for key, part in zip(image.layer_keys(), image.parts, strict=True):
             if key not in kept:
                 kept[key] = scan(image, part, limits)
             scans.append(kept[key])
-        found.append(finish(image, scans))
+        tally.add(number, finish(image, scans))
         for key in image.layer_keys():
             uses[key] -= 1
             if not uses[key]:
                 del kept[key]
-    return together(found)
+    return tally.survey()
 
 
 def expand(sources: Sequence[str | os.PathLike], limits: Limits = DEFAULTS) -> list[Reference]:
@@ -226,33 +227,58 @@ def failed_row(reference: Reference, error: object) -> Finished:
     return Finished({"reference": str(reference), "ok": False, "error": told})
 
 
-def together(found: Sequence[Finished]) -> Survey:
-    """Put what is known of each image into the frames of a survey."""
-    columns = [*HEAD, *frames.columns(tables.Summary)]
-    images = pd.DataFrame([one.row for one in found], columns=columns)
-    for name, dtype in frames.empty(tables.Summary).dtypes.items():
-        if dtype.kind == "i":
-            images[name] = images[name].astype("Int64")
-    layers = [one.layers.drop_duplicates("diff_id") for one in found if one.layers is not None]
-    packages = [one.packages.drop_duplicates() for one in found if one.packages is not None]
-    return Survey(images, _layers(layers), _packages(packages))
+class Tally:
+    """Images as they are read, in whatever order, and what they share.
+
+    Of an image only its row is kept; of layers and packages what is distinct. The frames of a
+    million images side by side would need tens of gigabytes.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict] = {}
+        self._layers: dict[str, _Layer] = {}
+        self._packages: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, number: int, found: Finished) -> None:
+        """Count an image; its number is its place among the rows."""
+        self._rows[number] = found.row
+        if found.layers is not None:
+            distinct = found.layers.drop_duplicates("diff_id")
+            for place, (diff_id, *sizes) in enumerate(distinct.itertuples(index=False, name=None)):
+                one = _Layer((number, place), *sizes)
+                known = self._layers.get(diff_id)
+                self._layers[diff_id] = one if known is None else known.seen_again(one)
+        if found.packages is not None:
+            distinct = found.packages.drop_duplicates()
+            self._packages.update(distinct.itertuples(index=False, name=None))
+
+    def survey(self) -> Survey:
+        """Return the frames; the same whatever the order in which images came."""
+        columns = [*HEAD, *frames.columns(tables.Summary)]
+        rows = [self._rows[number] for number in sorted(self._rows)]
+        images = pd.DataFrame(rows, columns=columns)
+        for name, dtype in frames.empty(tables.Summary).dtypes.items():
+            if dtype.kind == "i":
+                images[name] = images[name].astype("Int64")
+        layers = sorted(self._layers.items(), key=lambda item: (-item[1].images, item[1].first))
+        packages = sorted(self._packages.items(), key=lambda item: (-item[1], item[0]))
+        return Survey(
+            images,
+            pd.DataFrame([(diff_id, *one[1:]) for diff_id, one in layers], columns=LAYERS),
+            pd.DataFrame([(*package, count) for package, count in packages], columns=PACKAGES),
+        )
 
 
-def _layers(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    if not parts:
-        return pd.DataFrame(columns=LAYERS)
-    every = pd.concat(parts, ignore_index=True).groupby("diff_id", sort=False)
-    found = every.agg(
-        size_bytes=("size_bytes", "first"),
-        compressed_bytes=("compressed_bytes", "min"),
-        images=("size_bytes", "size"),
-    ).reset_index()
-    return found.sort_values("images", ascending=False, kind="stable", ignore_index=True)
+class _Layer(NamedTuple):
+    """A distinct layer: where it came first, its sizes, and in how many images it is."""
 
+    first: tuple[int, int]
+    size_bytes: int
+    compressed_bytes: int
+    images: int = 1
 
-def _packages(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    if not parts:
-        return pd.DataFrame(columns=PACKAGES)
-    every = pd.concat(parts, ignore_index=True)
-    found = every.groupby(PACKAGES[:3]).size().rename("images").reset_index()
-    return found.sort_values("images", ascending=False, kind="stable", ignore_index=True)
+    def seen_again(self, other: _Layer) -> _Layer:
+        """Return it with another image; an image may have it packed smaller, or come first."""
+        first, size = min((one.first, one.size_bytes) for one in (self, other))
+        compressed = min(self.compressed_bytes, other.compressed_bytes)
+        return _Layer(first, size, compressed, self.images + other.images)

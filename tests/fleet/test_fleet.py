@@ -1,9 +1,11 @@
 """Many hosts: two worker processes that stand for two hosts, on addresses of this machine.
 
 Seen to fail: with both workers taken for one host's two, a lost worker waited for, a task
-that begins a second time, and a package that is there measured again.
+that begins a second time, a package that is there measured again, two experiments handed to a
+host at once, a lost package waited for, and the scheduler asked once for each host.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -13,14 +15,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import imagebuild as build
 import pytest
+from experiments.sample import sample
+from runs import made
 
 from caveatlib import cli, images, trials
 from caveatlib.errors import MeasurementError, Unavailable, UsageError
 from caveatlib.experiments import startup
 from caveatlib.fleet import connecting, measuring, surveying
+from caveatlib.measuring.experiment import complete
 from caveatlib.measuring.plan import Plan
 
 pytestmark = pytest.mark.beside
@@ -259,3 +265,135 @@ def test_the_command_surveys(cluster, many, monkeypatch, capsys, tmp_path):
             assert "zzz.tar: " in told.err
     assert "is there already" in told.err
     assert len(Path("s/images.csv").read_text().splitlines()) == 32
+
+
+# --- fakes on a LocalCluster -------------------------------------------------
+
+
+@pytest.fixture
+def local(monkeypatch):
+    """Return a client of two worker processes that stand for two hosts, and their addresses."""
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as found,
+    ):
+        found.wait_for_workers(2, timeout=60)
+        workers = {f"host-{i}": worker for i, worker in enumerate(sorted(found.nthreads()))}
+        monkeypatch.setattr(measuring, "hosts", lambda _: workers)
+        yield found, workers
+
+
+def faked(package: dict[str, bytes], *, seconds: float):
+    """Return what stands for measuring on a host: it notes when it ran, and hands a package on."""
+
+    def measure_here(name: str, plan: dict, token: str) -> dict[str, bytes]:
+        begun = time.monotonic()
+        time.sleep(seconds)
+        with (Path(plan["places"][0]) / f"{os.getpid()}").open("a") as log:
+            log.write(f"{name} {begun} {time.monotonic()}\n")
+        return package
+
+    return measure_here
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Return the files of a run of the sample experiment."""
+    return {file.name: file.read_bytes() for file in made.run(tmp_path / "made").iterdir()}
+
+
+def ran(folder: Path) -> dict[str, list[tuple[str, float, float]]]:
+    """Return of each worker what ran on it, from when to when."""
+    return {
+        path.name: [
+            (name, float(begun), float(ended))
+            for name, begun, ended in map(str.split, path.read_text().splitlines())
+        ]
+        for path in folder.iterdir()
+    }
+
+
+def test_each_host_measures_one_at_a_time(local, package, monkeypatch, tmp_path):
+    """Two experiments on two hosts: in their order on each, and on both at once."""
+    client, workers = local
+    (tmp_path / "log").mkdir()
+    monkeypatch.setattr(measuring, "measure_here", faked(package, seconds=1))
+    again = SimpleNamespace(**{**vars(sample), "NAME": "again"})
+    plan = Plan(places=[str(tmp_path / "log")])
+    rows = measuring.measure(client, [sample, again], out=tmp_path / "out", plan=plan)
+    assert list(zip(rows["host"], rows["experiment"], strict=True)).count(("host-0", "sample")) == 1
+    found = ran(tmp_path / "log")
+    assert len(found) == 2
+    for times in found.values():
+        assert [name for name, _, _ in times] == ["sample", "again"]
+        assert times[0][2] <= times[1][1]
+    (one, other) = ((times[0][1], times[0][2]) for times in found.values())
+    assert max(one[0], other[0]) < min(one[1], other[1]), "not at the same time"
+    good = rows.set_index(["host", "experiment"])
+    assert good.loc[("host-1", "sample"), "ok"]
+    assert good.loc[("host-1", "again"), "error"]  # the package is of another experiment
+    assert not (tmp_path / "out" / "host-0" / "sample" / "journal.jsonl").exists()
+
+
+def test_a_worker_killed_in_the_middle_is_told_once(local, package, monkeypatch, tmp_path):
+    """Its nanny starts another, which measures nothing by itself; the other host is not touched."""
+    client, workers = local
+    (tmp_path / "log").mkdir()
+    monkeypatch.setattr(measuring, "measure_here", faked(package, seconds=5))
+    pids = client.run(os.getpid)
+    killer = threading.Timer(2, os.kill, (pids[workers["host-0"]], signal.SIGKILL))
+    killer.start()
+    plan = Plan(places=[str(tmp_path / "log")])
+    rows = measuring.measure(client, [sample], out=tmp_path / "out", plan=plan).set_index("host")
+    assert not rows.loc["host-0", "ok"]
+    assert "worker" in rows.loc["host-0", "error"]
+    assert rows.loc["host-1", "ok"]
+    assert [len(times) for times in ran(tmp_path / "log").values()] == [1]
+
+
+def test_a_package_that_never_comes_is_a_row(tmp_path):
+    """The worker was lost after it had measured and before its package was fetched."""
+    for error in (TimeoutError(), concurrent.futures.CancelledError()):
+        future = SimpleNamespace(status="finished", result=_raising(error))
+        row = measuring._ended("host-0", True, future, complete(sample), tmp_path)
+        assert row["error"] == "The host's worker ended before its package came."
+        assert not list(tmp_path.iterdir())
+
+
+def _raising(error):
+    def result(timeout):
+        assert timeout < 3600
+        raise error
+
+    return result
+
+
+def test_a_changed_byte_is_a_row(local, package, monkeypatch, tmp_path):
+    """What came back damaged is said to be, also when it is asked for again: it stays to look at."""
+    client, _ = local
+    (tmp_path / "log").mkdir()
+    broken = package | {"trials.csv": package["trials.csv"][:-2] + b"9\n"}
+    monkeypatch.setattr(measuring, "measure_here", faked(broken, seconds=0))
+    plan = Plan(places=[str(tmp_path / "log")])
+    for _ in range(2):
+        rows = measuring.measure(client, [sample], out=tmp_path / "out", plan=plan)
+        assert not rows["ok"].any()
+        assert rows["error"].str.contains("checksum").all()
+    assert [len(times) for times in ran(tmp_path / "log").values()] == [1, 1]
+
+
+def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_path):
+    """However many there are: a question for each would take longer than what it is about."""
+    names = [f"host-{i}" for i in range(100)]
+    monkeypatch.setattr(measuring, "hosts", lambda _: {name: name for name in names})
+    monkeypatch.setattr(measuring, "_wait", lambda running: None)
+    asked = []
+    client = SimpleNamespace(
+        nthreads=lambda: asked.append(1) or dict.fromkeys(names, 1),
+        submit=lambda *_, **__: SimpleNamespace(status="finished", result=lambda timeout: package),
+        cancel=lambda futures, force: None,
+    )
+    rows = measuring.measure(client, [sample], out=tmp_path / "out")
+    assert rows["ok"].all()
+    assert len(rows) == 100
+    assert len(asked) == 1

@@ -1,10 +1,15 @@
 """Many images: each as it reads alone, each distinct layer read once, failures as rows.
 
 Seen to fail: with a layer's key without its source for archives whose names are no digests,
-with layers kept by path, with a failed layer's error swallowed.
+with layers kept by path, with a failed layer's error swallowed, with layers counted in the
+order in which images come.
 """
 
+import itertools
+import pickle
+
 import imagebuild as build
+import pandas as pd
 import pytest
 
 from caveatlib import images
@@ -94,3 +99,59 @@ def test_sources_that_are_none(tmp_path):
     assert surveying.expand(["registry://a.invalid/x", "registry://a.invalid/x"]) == [
         surveying.Reference("registry://a.invalid/x")
     ]
+
+
+def _finished(name, layers, packages):
+    """Return what is kept of an image with these layers: digest, size, size as stored."""
+    columns = ["diff_id", "size_bytes", "compressed_bytes"]
+    return surveying.Finished(
+        {"reference": name, "ok": True, "error": ""},
+        pd.DataFrame(layers, columns=columns),
+        pd.DataFrame(packages, columns=["manager", "name", "version"]),
+    )
+
+
+COUNTED = [
+    _finished("a", [("one", 10, 5), ("two", 20, 9), ("one", 10, 5)], [("dpkg", "x", "1")] * 2),
+    _finished("b", [("two", 20, 7), ("three", 30, 3)], [("dpkg", "x", "1"), ("apk", "x", "1")]),
+    surveying.Finished({"reference": "c", "ok": False, "error": "gone"}),
+    _finished("d", [("three", 30, 4), ("two", 20, 8)], [("dpkg", "x", "2")]),
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(len(COUNTED)))))
+def test_the_order_in_which_images_come_changes_nothing(order):
+    """A layer counts once per image, at its smallest; ties stand as the images do."""
+    tally = surveying.Tally()
+    for number in order:
+        tally.add(number, COUNTED[number])
+    found = tally.survey()
+    assert list(found.images["reference"]) == ["a", "b", "c", "d"]
+    assert found.layers.to_dict("split")["data"] == [
+        ["two", 20, 7, 3],
+        ["three", 30, 3, 2],
+        ["one", 10, 5, 1],
+    ]
+    assert found.packages.to_dict("split")["data"] == [
+        ["dpkg", "x", "1", 2],
+        ["apk", "x", "1", 1],
+        ["dpkg", "x", "2", 1],
+    ]
+
+
+def test_no_image_is_three_empty_tables():
+    """With their columns."""
+    found = surveying.Tally().survey()
+    assert [len(t) for t in (found.images, found.layers, found.packages)] == [0, 0, 0]
+    assert list(found.layers.columns) == surveying.LAYERS
+
+
+def test_a_tally_grows_with_what_is_distinct():
+    """A thousand images of the same layers and packages are kept as rows, not as frames."""
+    packages = [("dpkg", f"p{i}", "1") for i in range(300)]
+    one = _finished("x", [("one", 10, 5)], packages)
+    tally = surveying.Tally()
+    for number in range(1000):
+        tally.add(number, one)
+    assert len(tally.survey().packages) == 300
+    assert len(pickle.dumps(tally)) < 100_000  # the frames of all of them are 10 MB
