@@ -14,15 +14,17 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 from caveatlib.fleet.connecting import hosts
 from caveatlib.images import surveying as steps
 from caveatlib.images.limits import DEFAULTS, Limits
 from caveatlib.images.surveying import Finished, Planned, Survey, Tally
+from caveatlib.support.paths import storage_error
 
 AT_ONCE = 500
-"""Images in the cluster at a time: some 2,000 tasks, of which a scheduler handles as many in a
-second."""
+"""Images in the cluster at a time, at least: enough that workers do not wait for a client that is
+at work, and few enough that the scheduler does not hold a million of them."""
 
 
 def survey(
@@ -56,6 +58,8 @@ def survey(
     Unavailable, DeadlineExceeded
         If there is no worker, or one has another version of caveatlib; if a registry does
         not list its images.
+    StorageError
+        If there is no room for the images'"'"' documents in the folder for temporary files.
     """
     from tqdm.auto import tqdm
 
@@ -68,7 +72,7 @@ def survey(
     ):
         for image in _planned(client, references, platform, limits):
             uses.update(image.layer_keys())
-            pickle.dump(image, planned, pickle.HIGHEST_PROTOCOL)
+            _keep(image, planned)
         planned.seek(0)
         images = (pickle.load(planned) for _ in references)
         for number, found in _finished(client, images, uses, limits):
@@ -77,12 +81,27 @@ def survey(
     return tally.survey()
 
 
+def _keep(image: Planned, file: IO[bytes]) -> None:
+    """Write an image down until it is its turn; a million of them have no room in memory."""
+    try:
+        pickle.dump(image, file, pickle.HIGHEST_PROTOCOL)
+        file.flush()
+    except OSError as error:
+        raise storage_error("write to", tempfile.gettempdir(), error) from None
+
+
+def _at_once(client) -> int:
+    """Return how many images are in the cluster at a time: two for each thread of a large one."""
+    return max(AT_ONCE, 2 * sum(client.nthreads().values()))
+
+
 def _planned(client, references, platform, limits) -> Iterator[Planned]:
     """Yield the images by their documents, in their order."""
     from distributed import as_completed
 
-    for start in range(0, len(references), AT_ONCE):
-        part = references[start : start + AT_ONCE]
+    step = _at_once(client)
+    for start in range(0, len(references), step):
+        part = references[start : start + step]
         futures = [client.submit(steps.plan, r, platform, limits, pure=False) for r in part]
         # Results come many at a time: asked for one by one each would be a round trip.
         found = dict(as_completed(futures, with_results=True, raise_errors=False))
@@ -117,7 +136,7 @@ def _finished(
         done.add(future)
         return True
 
-    for _ in range(AT_ONCE):
+    for _ in range(_at_once(client)):
         if not submit():
             break
     for future, one in done:

@@ -3,8 +3,8 @@
 The images share layers as those of a company do: a few bases, some frameworks on each, one
 layer of their own. They lie in Debian's docker-registry on loopback, whose access log tells
 how often each layer was fetched. Read in this process, by a cluster of one worker process and
-of two; a sample by syft, one image after the other, as its users do. Then what a task costs
-the scheduler, and what follows from it for a million images.
+of two; a sample by syft, one image after the other, as its users do. It looks for packages of
+languages, too, so the ratio says what a survey costs, not whose reader is faster.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -27,12 +28,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from distributed import Client, LocalCluster
 
 from caveatlib import fleet, images
 
-BASES, FRAMEWORKS, SAMPLE, TASKS = 5, 8, 50, 10_000
+BASES, FRAMEWORKS, SAMPLE = 5, 8, 50
 FILES = {"base": (2_000, 8_000), "framework": (500, 6_000), "own": (20, 4_000)}
 """Kind of layer -> its number of files, and their mean size in bytes."""
 OCI = "application/vnd.oci.image."
@@ -103,8 +103,8 @@ class Storage:
         return {"mediaType": f"{OCI}{kind}", "digest": f"sha256:{digest}", "size": size}
 
 
-def fill(folder: Path, count: int) -> int:
-    """Make so many images; return the bytes of their distinct layers as stored."""
+def fill(folder: Path, count: int) -> dict[str, int]:
+    """Make so many images; return the distinct layers: digest -> bytes as stored."""
     storage, known = Storage(folder), {}
 
     def kept(kind: str, number: int) -> tuple[str, int, str]:
@@ -118,7 +118,7 @@ def fill(folder: Path, count: int) -> int:
         framework = base * FRAMEWORKS + number // BASES % FRAMEWORKS
         parts = [kept("base", base), kept("framework", framework), kept("own", number)]
         storage.image(f"team{number % 20}/app{number}", parts)
-    return sum(size for _, size, _ in known.values())
+    return {f"sha256:{digest}": size for digest, size, _ in known.values()}
 
 
 @contextlib.contextmanager
@@ -158,47 +158,50 @@ def fetched(log: Path, since: int) -> Counter:
 
 
 def peak(client: Client) -> float:
-    """Return the largest resident memory of a worker now, in MiB."""
-    sizes = client.run(lambda: psutil.Process().memory_info().rss)
-    return max(sizes.values()) / 2**20
+    """Return the most memory that a worker has had resident, in MiB."""
+    sizes = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return max(sizes.values()) / 2**10
+
+
+def surveyed(source: str, workers: int) -> tuple[images.Survey, float, str]:
+    """Survey a source, without workers in this process; return seconds and memory besides."""
+    if not workers:
+        start = time.monotonic()
+        return images.survey([source], progress=False), time.monotonic() - start, ""
+    with (
+        LocalCluster(workers, threads_per_worker=1, dashboard_address=None) as local,
+        Client(local) as client,
+    ):
+        start = time.monotonic()
+        found = fleet.survey(client, [source], progress=False)
+        took = time.monotonic() - start
+        return found, took, f", {peak(client):.0f} MiB at most in a worker"
 
 
 def main(count: int) -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory(prefix="caveatlib-survey-") as temporary:
-        folder = Path(temporary) / "data"
+        folder, log = Path(temporary) / "data", Path(temporary) / "log"
         stored = fill(folder, count)
-        print(f"{count} images, distinct layers of {stored / 1e6:.0f} MB as stored")
+        size = sum(stored.values())
+        print(f"{count} images, {len(stored)} distinct layers of {size / 1e6:.0f} MB as stored")
         with registry(folder) as where:
-            source, log, took = f"registry://{where}", Path(temporary) / "log", {}
+            took = {}
             for name, workers in (("this process", 0), ("1 worker", 1), ("2 workers", 2)):
-                since, memory = log.stat().st_size, ""
-                if workers:
-                    with (
-                        LocalCluster(
-                            workers, threads_per_worker=1, dashboard_address=None
-                        ) as local,
-                        Client(local) as client,
-                    ):
-                        start = time.monotonic()
-                        found = fleet.survey(client, [source], progress=False)
-                        took[name] = time.monotonic() - start
-                        memory = f", {peak(client):.0f} MiB in the larger worker"
-                else:
-                    start = time.monotonic()
-                    found = images.survey([source], progress=False)
-                    took[name] = time.monotonic() - start
+                since = log.stat().st_size
+                found, took[name], memory = surveyed(f"registry://{where}", workers)
                 assert found.images["ok"].all()
-                layers = found.layers
-                times = fetched(log, since)
+                assert len(found.images) == count
+                assert len(found.layers) == len(stored)
+                times = {digest: n for digest, n in fetched(log, since).items() if digest in stored}
+                read = sum(stored[digest] * n for digest, n in times.items())
                 print(
                     f"{name:<13} {took[name]:6.1f} s, {took[name] / took['this process']:.2f} of "
-                    f"this process; {len(layers)} distinct layers, blobs fetched more than once: "
-                    f"{sum(n > 1 for d, n in times.items())}{memory}"
+                    f"this process; {read / size:.3f} of the layers' bytes read, "
+                    f"{sum(n > 1 for n in times.values())} layers more than once{memory}"
                 )
             print(f"two workers over one: {took['1 worker'] / took['2 workers']:.2f} times as fast")
             by_syft(where, count, took["this process"] / count)
-    overhead()
 
 
 def by_syft(where: str, count: int, ours_s: float) -> None:
@@ -221,23 +224,6 @@ def by_syft(where: str, count: int, ours_s: float) -> None:
         return
     each = (time.monotonic() - start) / len(sample)
     print(f"syft: {each:.2f} s an image, {each / ours_s:.0f} times this process's {ours_s:.3f} s")
-
-
-def overhead() -> None:
-    """Print what a task costs the scheduler, and the model of a large survey."""
-    with (
-        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as local,
-        Client(local) as client,
-    ):
-        start = time.monotonic()
-        client.gather(client.map(int, range(TASKS), pure=False))
-        each = (time.monotonic() - start) / TASKS
-    print(
-        f"a task that does nothing: {each * 1e3:.2f} ms of scheduler and client. An image costs "
-        "two and each distinct layer one: a million images with a million layers of their own are "
-        f"{3e6 * each / 3600:.1f} h of scheduling, so that more than "
-        f"{1 / (3 * each):.0f} images per second need more than one scheduler."
-    )
 
 
 if __name__ == "__main__":

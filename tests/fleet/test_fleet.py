@@ -369,10 +369,10 @@ def _raising(error):
 
 
 def test_a_changed_byte_is_a_row(local, package, monkeypatch, tmp_path):
-    """What came back damaged is said to be, also when it is asked for again: it stays to look at."""
+    """It is told, also when it is asked for again: the package stays to be looked at."""
     client, _ = local
     (tmp_path / "log").mkdir()
-    broken = package | {"trials.csv": package["trials.csv"][:-2] + b"9\n"}
+    broken = package | {"trials.csv": package["trials.csv"][:-2] + b"x\n"}
     monkeypatch.setattr(measuring, "measure_here", faked(broken, seconds=0))
     plan = Plan(places=[str(tmp_path / "log")])
     for _ in range(2):
