@@ -74,3 +74,20 @@ def name_of(worker: str) -> str:
 def version() -> str:
     """Return the version of caveatlib where this runs."""
     return __version__
+
+
+def answering(client) -> set[str]:
+    """Return the addresses of the workers that the scheduler knows now.
+
+    Raises
+    ------
+    Unavailable
+        If the scheduler does not answer any more.
+    """
+    try:
+        return set(client.nthreads())
+    except OSError:
+        raise Unavailable(
+            "The scheduler of Dask has stopped answering. What came back is kept. Must run again "
+            "before the rest is asked for."
+        ) from None

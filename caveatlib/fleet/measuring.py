@@ -21,7 +21,7 @@ from types import ModuleType
 import pandas as pd
 
 from caveatlib.errors import CaveatError, MeasurementError
-from caveatlib.fleet.connecting import hosts
+from caveatlib.fleet.connecting import answering, hosts
 from caveatlib.measuring.experiment import Experiment, complete
 from caveatlib.measuring.plan import Plan
 from caveatlib.support import datapackage, programs
@@ -69,7 +69,8 @@ def measure(
     Raises
     ------
     Unavailable
-        If there is no worker, or one has another version of caveatlib.
+        If there is no worker, or one has another version of caveatlib; if the scheduler ends.
+        What came back until then is kept, and not measured again when asked again.
     StorageError
         If a package cannot be written here.
     """
@@ -83,7 +84,7 @@ def measure(
         while any(todo.values()) or running:
             for host in [host for host in todo if host not in running]:
                 _begin(client, host, workers[host], todo[host], running, rows, out, plan or Plan())
-            alive = client.nthreads()  # once for all: the answer names every worker there is
+            alive = answering(client)  # once for all: it names every worker there is
             for host, (future, experiment) in list(running.items()):
                 row = _ended(host, workers[host] in alive, future, experiment, out)
                 if row is not None:
@@ -92,7 +93,8 @@ def measure(
                     say(f"{host}, {row['experiment']}: {row['error'] or row['machine']}")
             _wait(running)
     finally:
-        client.cancel([future for future, _ in running.values()], force=True)
+        with contextlib.suppress(OSError):  # a scheduler that is gone has nothing to cancel
+            client.cancel([future for future, _ in running.values()], force=True)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -143,7 +145,7 @@ def _wait(running: dict[str, tuple]) -> None:
     from distributed import wait
 
     if running:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, CancelledError):
             futures = [future for future, _ in running.values()]
             wait(futures, timeout=LOOK_S, return_when="FIRST_COMPLETED")
 

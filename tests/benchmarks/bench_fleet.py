@@ -1,4 +1,4 @@
-"""What a cluster costs beside the work: ``python tests/benchmarks/bench_fleet.py [IMAGES [HOSTS]]``.
+"""What a cluster costs beside the work: ``bench_fleet.py [IMAGES [HOSTS]]``.
 
 Images and hosts are simulated: the tasks are those of `fleet.survey` and `fleet.measure`, with
 nothing in them, so that what is left is scheduler, client and the way between them. The ratios

@@ -31,6 +31,7 @@ from caveatlib.measuring.plan import Plan
 
 pytestmark = pytest.mark.beside
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
 ADDRESSES = ("127.0.0.2", "127.0.0.3")
@@ -40,18 +41,18 @@ SLOW = Plan(places=["process"], sessions=6, seed=1)
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Return a scheduler's address and the workers' processes by the names of their hosts."""
+    """Return a scheduler's address, its workers' processes by their hosts' names, and its own."""
     address = _free()
     scheduler = ("scheduler", "--host", address, "--no-dashboard")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_started(tmp_path / "scheduler", *scheduler))
+        running = stack.enter_context(_started(tmp_path / "scheduler", *scheduler))
         workers = {
             connecting.name_of(f"tcp://{host}:1"): stack.enter_context(
                 _worker(tmp_path / host, address, host)
             )
             for host in ADDRESSES
         }
-        yield address, workers
+        yield address, workers, running
 
 
 def _worker(folder: Path, scheduler: str, host: str):
@@ -134,6 +135,25 @@ def test_a_host_that_dies_is_a_row_with_a_reason(client, cluster, tmp_path):
     assert again["ok"].all()
     assert (out / alive / "startup" / "trials.csv").read_bytes() == first
     assert (out / dead / "startup" / "trials.csv").is_file()
+
+
+def test_a_scheduler_that_ends_is_one_line(client, cluster, tmp_path):
+    """What came back is kept, and there is a reason, not a traceback of Dask's."""
+    caught, out = [], tmp_path / "out"
+
+    def measure():
+        with pytest.raises(Unavailable, match="has stopped answering") as told:
+            measuring.measure(client, [startup], out=out, plan=SLOW)
+        caught.append(told.value)
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        task = threading.Thread(target=measure)
+        task.start()
+        journals = "caveatlib-fleet-run-*/startup/journal.jsonl"
+        _until(lambda: list((tmp_path / ADDRESSES[0]).glob(journals)))
+        cluster[2].send_signal(signal.SIGKILL)
+        task.join(120)
+    assert len(caught) == 1
 
 
 def _until(holds, seconds=90):
