@@ -88,6 +88,5 @@ def answering(client) -> set[str]:
         return set(client.nthreads())
     except OSError:
         raise Unavailable(
-            "The scheduler of Dask has stopped answering. What came back is kept. Must run again "
-            "before the rest is asked for."
+            "The scheduler of Dask has stopped answering. Must run until everything has come back."
         ) from None

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from caveatlib.fleet.connecting import hosts
+from caveatlib.fleet.connecting import answering, hosts
 from caveatlib.images import surveying as steps
 from caveatlib.images.limits import DEFAULTS, Limits
 from caveatlib.images.surveying import Finished, Planned, Survey, Tally
@@ -56,10 +56,10 @@ def survey(
     UsageError
         If a source is none.
     Unavailable, DeadlineExceeded
-        If there is no worker, or one has another version of caveatlib; if a registry does
-        not list its images.
+        If there is no worker, or one has another version of caveatlib; if the scheduler ends;
+        if a registry does not list its images.
     StorageError
-        If there is no room for the images'"'"' documents in the folder for temporary files.
+        If there is no room for the images' documents in the folder for temporary files.
     """
     from tqdm.auto import tqdm
 
@@ -107,7 +107,7 @@ def _planned(client, references, platform, limits) -> Iterator[Planned]:
         found = dict(as_completed(futures, with_results=True, raise_errors=False))
         for reference, future in zip(part, futures, strict=True):
             one = found[future]
-            yield one if isinstance(one, Planned) else Planned(reference, error=_told(one))
+            yield one if isinstance(one, Planned) else Planned(reference, error=_told(client, one))
 
 
 def _finished(
@@ -142,7 +142,7 @@ def _finished(
     for future, one in done:
         number, image = waiting.pop(future)
         lost = not isinstance(one, Finished)
-        yield number, steps.failed_row(image.reference, _told(one)) if lost else one
+        yield number, steps.failed_row(image.reference, _told(client, one)) if lost else one
         for key in image.layer_keys():
             uses[key] -= 1
             if not uses[key]:
@@ -150,7 +150,14 @@ def _finished(
         submit()
 
 
-def _told(result: object) -> str:
-    """Return why a task has no result: an error of ours, or a worker that was lost too often."""
+def _told(client, result: object) -> str:
+    """Return why a task has no result: an error of ours, or a worker that was lost too often.
+
+    Raises
+    ------
+    Unavailable
+        If it is the scheduler that was lost: then no image that is left will be read.
+    """
+    answering(client)
     error = result[1] if isinstance(result, tuple) else result
     return f"{type(error).__name__}: {error}"

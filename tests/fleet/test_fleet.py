@@ -7,6 +7,7 @@ host at once, a lost package waited for, and the scheduler asked once for each h
 
 import concurrent.futures
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -23,9 +24,10 @@ from experiments.sample import sample
 from runs import made
 
 from caveatlib import cli, images, trials
-from caveatlib.errors import MeasurementError, Unavailable, UsageError
+from caveatlib.errors import MeasurementError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import startup
 from caveatlib.fleet import connecting, measuring, surveying
+from caveatlib.images import surveying as steps
 from caveatlib.measuring.experiment import complete
 from caveatlib.measuring.plan import Plan
 
@@ -417,3 +419,34 @@ def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_pat
     assert rows["ok"].all()
     assert len(rows) == 100
     assert len(asked) == 1
+
+
+def test_a_scheduler_that_ends_ends_a_survey_in_one_line(client, cluster, many, monkeypatch):
+    """Not in a row for each image that is left."""
+    monkeypatch.setattr(surveying, "AT_ONCE", 5)
+    read = surveying._finished
+
+    def losing(*arguments):
+        for number, one in enumerate(read(*arguments)):
+            if number == 3:
+                cluster[2].send_signal(signal.SIGKILL)
+            yield one
+
+    monkeypatch.setattr(surveying, "_finished", losing)
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        pytest.raises(Unavailable, match="has stopped answering"),
+    ):
+        surveying.survey(client, [many], progress=False)
+
+
+def test_no_room_for_the_documents():
+    """A full disk is an error with the folder's name, as everywhere."""
+
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = SimpleNamespace(write=lambda data: len(data), flush=full)
+    image = surveying.Planned(steps.Reference("x"))
+    with pytest.raises(StorageError, match="No space left on device"):
+        surveying._keep(image, file)
