@@ -337,7 +337,7 @@ def ran(folder: Path) -> dict[str, list[tuple[str, float, float]]]:
 
 def test_each_host_measures_one_at_a_time(local, package, monkeypatch, tmp_path):
     """Two experiments on two hosts: in their order on each, and on both at once."""
-    client, workers = local
+    client, _ = local
     (tmp_path / "log").mkdir()
     monkeypatch.setattr(measuring, "measure_here", faked(package, seconds=1))
     again = SimpleNamespace(**{**vars(sample), "NAME": "again"})
