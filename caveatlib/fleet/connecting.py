@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from urllib.parse import urlsplit
 
 from caveatlib import __version__
@@ -46,15 +49,17 @@ def hosts(client) -> dict[str, str]:
     Raises
     ------
     Unavailable
-        If the cluster has no worker, or one lacks caveatlib or has another version of it.
+        If the cluster has no worker, or one lacks caveatlib or has another version of it; if its
+        scheduler does not answer.
     """
-    workers = sorted(client.nthreads())
+    workers = sorted(answering(client))
     if not workers:
         raise Unavailable("The cluster has no worker. Start one on each host: dask worker ADDRESS")
     found: dict[str, str] = {}
     for worker in workers:
         found.setdefault(name_of(worker), worker)
-    versions = client.run(version, workers=list(found.values()), on_error="return")
+    with connected(client):
+        versions = client.run(version, workers=list(found.values()), on_error="return")
     for name, worker in found.items():
         here = versions.get(worker)
         if here != __version__:
@@ -76,17 +81,42 @@ def version() -> str:
     return __version__
 
 
-def answering(client) -> set[str]:
-    """Return the addresses of the workers that the scheduler knows now.
+@contextlib.contextmanager
+def connected(client, futures: Sequence = ()) -> Iterator[None]:
+    """Ask a scheduler for something, or raise in one line that it was lost.
+
+    A client that loses its scheduler cancels all of its futures at once. For as long as its
+    timeout it looks for another at the same address, which would know nothing of them: nothing
+    that was begun comes back, so that there is nothing to wait for.
+
+    Raises
+    ------
+    Unavailable
+        If the connection is lost, or was and one of these futures with it.
+    """
+    from distributed.client import ClosedClientError
+
+    def look() -> None:
+        if client.status != "running" or any(future.cancelled() for future in futures):
+            raise CancelledError
+
+    try:
+        look()
+        yield
+        look()
+    except (OSError, CancelledError, ClosedClientError):
+        raise Unavailable(
+            "The scheduler of Dask has stopped answering. Must run until everything has come back."
+        ) from None
+
+
+def answering(client) -> dict[str, int]:
+    """Return the workers that the scheduler knows now: address -> threads.
 
     Raises
     ------
     Unavailable
         If the scheduler does not answer any more.
     """
-    try:
-        return set(client.nthreads())
-    except OSError:
-        raise Unavailable(
-            "The scheduler of Dask has stopped answering. Must run until everything has come back."
-        ) from None
+    with connected(client):
+        return client.nthreads()

@@ -20,8 +20,8 @@ from types import ModuleType
 
 import pandas as pd
 
-from caveatlib.errors import CaveatError, MeasurementError
-from caveatlib.fleet.connecting import answering, hosts
+from caveatlib.errors import CaveatError, MeasurementError, Unavailable
+from caveatlib.fleet.connecting import answering, connected, hosts
 from caveatlib.measuring.experiment import Experiment, complete
 from caveatlib.measuring.plan import Plan
 from caveatlib.support import datapackage, programs
@@ -93,7 +93,7 @@ def measure(
                     say(f"{host}, {row['experiment']}: {row['error'] or row['machine']}")
             _wait(running)
     finally:
-        with contextlib.suppress(OSError):  # a scheduler that is gone has nothing to cancel
+        with contextlib.suppress(Unavailable), connected(client):  # or nothing is left to cancel
             client.cancel([future for future, _ in running.values()], force=True)
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -107,17 +107,18 @@ def _begin(client, host, worker, todo, running, rows, out, plan: Plan) -> None:
             rows.append(_row(host, experiment, folder))
             continue
         token = secrets.token_hex(8)
-        future = client.submit(
-            measure_here,
-            experiment.NAME,
-            asdict(plan),
-            token,
-            key=f"caveatlib-{experiment.NAME}-{token}",
-            workers=[worker],
-            allow_other_workers=False,
-            retries=0,
-            pure=False,
-        )
+        with connected(client):
+            future = client.submit(
+                measure_here,
+                experiment.NAME,
+                asdict(plan),
+                token,
+                key=f"caveatlib-{experiment.NAME}-{token}",
+                workers=[worker],
+                allow_other_workers=False,
+                retries=0,
+                pure=False,
+            )
         running[host] = future, experiment
 
 
@@ -129,10 +130,10 @@ def _ended(host: str, alive: bool, future, experiment, out: Path) -> dict | None
             content = future.result(timeout=FETCH_S)
             write_folder(make_folder(folder.parent) / folder.name, content)
             return _row(host, experiment, folder)
-        except (TimeoutError, CancelledError):
-            return _failed(host, experiment, "The host's worker ended before its package came.")
         except CaveatError as error:
             return _failed(host, experiment, error)
+        except (OSError, CancelledError):
+            return _failed(host, experiment, "The host's worker ended before its package came.")
     if future.status == "error":
         return _failed(host, experiment, future.exception())
     if future.status in ("cancelled", "lost") or not alive:

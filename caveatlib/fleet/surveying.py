@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from caveatlib.fleet.connecting import answering, hosts
+from caveatlib.fleet.connecting import answering, connected, hosts
 from caveatlib.images import surveying as steps
 from caveatlib.images.limits import DEFAULTS, Limits
 from caveatlib.images.surveying import Finished, Planned, Survey, Tally
@@ -92,7 +92,7 @@ def _keep(image: Planned, file: IO[bytes]) -> None:
 
 def _at_once(client) -> int:
     """Return how many images are in the cluster at a time: two for each thread of a large one."""
-    return max(AT_ONCE, 2 * sum(client.nthreads().values()))
+    return max(AT_ONCE, 2 * sum(answering(client).values()))
 
 
 def _planned(client, references, platform, limits) -> Iterator[Planned]:
@@ -102,12 +102,12 @@ def _planned(client, references, platform, limits) -> Iterator[Planned]:
     step = _at_once(client)
     for start in range(0, len(references), step):
         part = references[start : start + step]
-        futures = [client.submit(steps.plan, r, platform, limits, pure=False) for r in part]
-        # Results come many at a time: asked for one by one each would be a round trip.
-        found = dict(as_completed(futures, with_results=True, raise_errors=False))
+        with connected(client):
+            futures = [client.submit(steps.plan, r, platform, limits, pure=False) for r in part]
+        found = dict(_results(client, as_completed(futures, loop=client.loop)))
         for reference, future in zip(part, futures, strict=True):
             one = found[future]
-            yield one if isinstance(one, Planned) else Planned(reference, error=_told(client, one))
+            yield one if isinstance(one, Planned) else Planned(reference, error=_told(one))
 
 
 def _finished(
@@ -119,19 +119,20 @@ def _finished(
     layers: dict[str, object] = {}
     waiting: dict[object, tuple[int, Planned]] = {}
     left = enumerate(images)
-    done = as_completed([], with_results=True, raise_errors=False)
+    done = as_completed([], loop=client.loop)
 
     def submit() -> bool:
         number, image = next(left, (0, None))
         if image is None:
             return False
         scans = []
-        for key, part in zip(image.layer_keys(), image.parts, strict=True):
-            if key not in layers:
-                name = f"caveatlib-layer-{hashlib.sha256(key.encode()).hexdigest()}"
-                layers[key] = client.submit(steps.scan, image, part, limits, key=name)
-            scans.append(layers[key])
-        future = client.submit(steps.finish, image, scans, pure=False)
+        with connected(client):
+            for key, part in zip(image.layer_keys(), image.parts, strict=True):
+                if key not in layers:
+                    name = f"caveatlib-layer-{hashlib.sha256(key.encode()).hexdigest()}"
+                    layers[key] = client.submit(steps.scan, image, part, limits, key=name)
+                scans.append(layers[key])
+            future = client.submit(steps.finish, image, scans, pure=False)
         waiting[future] = number, image
         done.add(future)
         return True
@@ -139,10 +140,10 @@ def _finished(
     for _ in range(_at_once(client)):
         if not submit():
             break
-    for future, one in done:
+    for future, one in _results(client, done):
         number, image = waiting.pop(future)
         lost = not isinstance(one, Finished)
-        yield number, steps.failed_row(image.reference, _told(client, one)) if lost else one
+        yield number, steps.failed_row(image.reference, _told(one)) if lost else one
         for key in image.layer_keys():
             uses[key] -= 1
             if not uses[key]:
@@ -150,14 +151,24 @@ def _finished(
         submit()
 
 
-def _told(client, result: object) -> str:
-    """Return why a task has no result: an error of ours, or a worker that was lost too often.
+def _results(client, ended) -> Iterator[tuple[object, object]]:
+    """Yield each task that ends with its result, or with the exception that it ended with.
+
+    Those that have ended are asked for together: one by one each would be a round trip. Not by
+    `as_completed` itself, which waits without end for a result that it fails to fetch.
 
     Raises
     ------
     Unavailable
-        If it is the scheduler that was lost: then no image that is left will be read.
+        If the scheduler was lost: no image that is left will be read.
     """
-    answering(client)
-    error = result[1] if isinstance(result, tuple) else result
+    for batch in ended.batches():
+        with connected(client, batch):
+            found = client.gather(dict(enumerate(batch)), errors="skip")
+        for number, future in enumerate(batch):
+            yield future, future.exception() if found[number] is None else found[number]
+
+
+def _told(error: object) -> str:
+    """Return why a task has no result: an error of ours, or a worker that was lost too often."""
     return f"{type(error).__name__}: {error}"
