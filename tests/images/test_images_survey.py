@@ -1,8 +1,7 @@
 """Many images: each as it reads alone, each distinct layer read once, failures as rows.
 
 Seen to fail: with a layer's key without its source for archives whose names are no digests,
-with layers kept by path, with a failed layer's error swallowed, with layers counted in the
-order in which images come.
+with layers kept by path, with a failed layer's error swallowed.
 """
 
 import itertools
