@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import claims, plots, stats
+from caveatlib import claims, plots
 from caveatlib.experiments.entropy.decisions import CONTROLS, DECISIONS, KNOWN, NAME
 from caveatlib.experiments.entropy.workloads import (
     ARTEFACTS,
@@ -43,7 +43,6 @@ __all__ = [
     "calibrate",
     "calls",
     "check_row",
-    "doubts",
     "plot",
     "trial",
 ]
@@ -78,13 +77,6 @@ def _arms(trials: pd.DataFrame) -> pd.DataFrame:
 def calls(trials: pd.DataFrame) -> pd.DataFrame:
     """Return medians of `SHOWN` by arm."""
     return _arms(trials).groupby("arm")[list(SHOWN)].median().rename_axis("victim")
-
-
-@tables.per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the times of calls in containers doubtful, a sentence per row."""
-    rows = _arms(trials[trials["design"] == "neighbours"])
-    return pd.DataFrame({"doubt": stats.quality(rows, "call_p99_s", by="arm")}, dtype=object)
 
 
 @tables.figure_per_machine

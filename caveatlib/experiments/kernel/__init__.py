@@ -31,7 +31,7 @@ from caveatlib.experiments.kernel.figures import plot
 from caveatlib.experiments.kernel.highlights import highlights
 from caveatlib.experiments.kernel.places import ARTEFACTS, PLACES
 from caveatlib.experiments.kernel.schema import Trials, check, check_row
-from caveatlib.experiments.kernel.tables import crossed, details, doubts
+from caveatlib.experiments.kernel.tables import crossed, details
 from caveatlib.experiments.kernel.workloads import trial
 
 __all__ = [
@@ -49,7 +49,6 @@ __all__ = [
     "check_row",
     "crossed",
     "details",
-    "doubts",
     "highlights",
     "plot",
     "trial",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import stats
 from caveatlib.experiments.kernel.claims import HAPPENS
 from caveatlib.experiments.kernel.schema import NEIGHBOURS
 from caveatlib.experiments.kit.tables import per_machine
@@ -57,13 +56,6 @@ def crossed(trials: pd.DataFrame) -> pd.DataFrame:
     table.insert(0, "trials", groups.size().astype(int))
     order = pd.MultiIndex.from_product([FAULTS.values(), ARRANGEMENTS.values()])
     return table.reindex([key for key in order if key in table.index])
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the start of the tenants beside a panic doubtful, a sentence per row."""
-    rows = trials[trials["design"] == "panic"]
-    return pd.DataFrame({"doubt": stats.quality(rows, "ready_s", by="place")}, dtype=object)
 
 
 DETAILS = (

@@ -25,7 +25,7 @@ from caveatlib.experiments.limits.highlights import highlights
 from caveatlib.experiments.limits.neighbours import BEAT, HOG
 from caveatlib.experiments.limits.places import PLACES
 from caveatlib.experiments.limits.schema import TABLES, Trials, check, check_row
-from caveatlib.experiments.limits.tables import doubts, harm, timeline
+from caveatlib.experiments.limits.tables import harm, timeline
 from caveatlib.places.base import TrialResult
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "calibrate",
     "check",
     "check_row",
-    "doubts",
     "harm",
     "highlights",
     "plot",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 
 NAMES = {
@@ -43,13 +42,6 @@ def harm(trials: pd.DataFrame) -> pd.DataFrame:
         .join(arms[medians].median())
         .rename_axis("neighbour")
     )
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the latency beside who computes doubtful, a sentence per row."""
-    rows = named(trials[trials["design"] == "compute"])
-    return pd.DataFrame({"doubt": stats.quality(rows, "p90_s", by="arm")}, dtype=object)
 
 
 def timeline(beats: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,7 @@ from caveatlib.experiments.recovery.figures import plot, plot_replicas
 from caveatlib.experiments.recovery.highlights import highlights
 from caveatlib.experiments.recovery.places import ARTEFACTS, PLACES
 from caveatlib.experiments.recovery.schema import TABLES, Trials, check, check_row
-from caveatlib.experiments.recovery.tables import configuration, doubts, phases, prices, volume
+from caveatlib.experiments.recovery.tables import configuration, phases, prices, volume
 from caveatlib.experiments.recovery.workloads import trial
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "check",
     "check_row",
     "configuration",
-    "doubts",
     "highlights",
     "phases",
     "plot",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.recovery.configuration import CONFIGURATION
 from caveatlib.experiments.recovery.schema import PHASES
@@ -107,13 +106,6 @@ def prices(trials: pd.DataFrame) -> pd.DataFrame:
     )
     words = {"keeper_processes": "processes", "keeper_bytes": "memory_bytes"}
     return table.rename(index=KEEPERS, columns=words | {"keeper_ports": "ports"})
-
-
-@per_machine
-def doubts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what makes the times after a kill doubtful, a sentence per row."""
-    rows = trials[trials["design"] == "crash"]
-    return pd.DataFrame({"doubt": stats.quality(rows, "answered_s", by="keeper")}, dtype=object)
 
 
 def configuration() -> pd.DataFrame:
