@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from numbers import Real
 
 import numpy as np
@@ -35,6 +35,7 @@ ONE_RUN = "One run: by how much another would differ is not known, and in no int
 UNITS = {"_bit_per_s": "bit/s", "_bytes": "B", "_s": "s"}
 """Ending of a column's name -> its unit."""
 _ORDER = ["run", "session", "block", "position"]
+_LEAN = [*_ORDER, "design", "ok", "error", "busy_per_cpu", "stolen_share", "lasted_s"]
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,15 @@ def about(
     pandas.DataFrame
         `machine`, `claim` and `doubt`, a sentence each, in the order of the verdicts.
     """
-    reads = _reads(decisions)
+    reads, complete = _reads(decisions), _complete(facts)
     rows: list[tuple[str, str, str]] = []
     for machine, here in stats.by_machine(trials):
-        told = _OnOneMachine(here, decisions, conditions)
-        for verdict in verdicts:
-            if verdict.machine != machine or verdict.verdict == NOT_MEASURED:
-                continue
-            said = told.about(reads[verdict.claim], _of(calibration, machine), facts)
-            rows += [(machine, verdict.claim, doubt) for doubt in said]
+        drawn = [v.claim for v in verdicts if v.machine == machine and v.verdict != NOT_MEASURED]
+        if not drawn:
+            continue
+        told = _OnOneMachine(here, decisions, conditions, _off(calibration, machine), complete)
+        rows += [(machine, claim, doubt) for claim in drawn for doubt in told.about(reads[claim])]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
-
-
-def _of(table: pd.DataFrame | None, machine: str) -> pd.DataFrame | None:
-    return None if table is None else table[table["machine"] == machine]
 
 
 def _reads(decisions: Sequence[Decision]) -> dict[str, _Read]:
@@ -126,42 +122,84 @@ def _filters(effect: Effect | Equality) -> tuple[Mapping[str, object], ...]:
     return tuple(w for c in compared for w in (c.arm, c.baseline) if w is not None)
 
 
-class _OnOneMachine:
-    """The trials of one machine with names of their arms, and what was computed of them."""
+class _Filtered:
+    """Which trials filters name; a column is compared with a value once."""
 
-    def __init__(self, here: Rows, decisions: Sequence[Decision], conditions: Sequence[str]):
-        self.whole = here
+    def __init__(self, trials: Rows):
+        self._trials = trials
+        self._equal: dict[tuple[str, object], np.ndarray] = {}
+
+    def by(self, filters: Sequence[Mapping[str, object]]) -> np.ndarray:
+        """Return which trials any of them names, by those of its columns that trials have."""
+        found = np.zeros(len(self._trials), dtype=bool)
+        for where in filters:
+            here = [self._where(*item) for item in where.items() if item[0] in self._trials]
+            if here:
+                found |= np.logical_and.reduce(here)
+        return found
+
+    def _where(self, column: str, value: object) -> np.ndarray:
+        if (column, value) not in self._equal:
+            self._equal[column, value] = stats.match(self._trials, {column: value}).to_numpy()
+        return self._equal[column, value]
+
+
+class _OnOneMachine:
+    """The trials of one machine with names of their arms, and what was computed of them.
+
+    Verdicts share arms, so what is said of the same trials is made once; arrays stand beside the
+    table, since most of what is asked is asked of each arm of each verdict.
+    """
+
+    def __init__(
+        self,
+        here: Rows,
+        decisions: Sequence[Decision],
+        conditions: Sequence[str],
+        off: Sequence[Mapping],
+        complete: Mapping[str, str] | None,
+    ):
+        self.whole, self.off, self.complete = here, off, complete
         tried = here[here["ok"] | ~here["error"].str.startswith(UNAVAILABLE)]
         self.arm = ["place", *(name for name in conditions if name in tried)]
         self.once = _same_arm_once(tried, decisions)
         once = _named(self.once, self.arm)
         self.tried = tried.assign(_arm=_named(tried, self.arm), _once=once)
+        self.lean = self.tried[[*(name for name in _LEAN if name in tried), "_arm", "_once"]]
+        self.names, self.names_once = _Filtered(self.tried), _Filtered(self.once)
+        self.ok = tried["ok"].to_numpy(dtype=bool)
+        self.design = tried["design"].to_numpy(dtype=object)
+        self.session = tried.groupby(["run", "session"]).ngroup().to_numpy()
+        self.arms = self.tried["_arm"].to_numpy(dtype=object)
+        self.group = self.tried.groupby(["design", "_arm"], sort=True).ngroup().to_numpy()
+        self.order = tried[_ORDER].reset_index(drop=True).sort_values(_ORDER).index.to_numpy()
         self._known: dict[object, list[str]] = {}
         self._tables: dict[tuple, pd.DataFrame] = {}
+        self._columns: dict[str, np.ndarray] = {}
+        self._doubted: dict[tuple[str, bytes], list] = {}
 
-    def about(
-        self, read: _Read, calibration: pd.DataFrame | None, facts: pd.DataFrame | None
-    ) -> list[str]:
+    def about(self, read: _Read) -> list[str]:
         """Return the sentences about one verdict, those that weigh most first."""
-        mask = _any_of(self.tried, read.filters)
-        rows = self.tried[mask]
-        if not len(rows):
+        mask = self.names.by(read.filters)
+        if not mask.any():
             return []
+        rows, these = self.lean[mask], mask.tobytes()
         measures = dict.fromkeys(m for effect in read.effects for m in self._timed(effect))
         stated = {effect.contrast.measure for effect in read.effects} | set(measures)
-        said = _controls(calibration, stated, read.nulls)
-        said += _failures(rows)
+        said = _controls(self.off, stated, read.nulls)
+        said += self._once_only(("failed", these), lambda: _failures(rows))
         for measure in measures:
             said += self._missing(rows, measure)
-        said += stats.machine_doubts(rows, "The machine")
+        make = partial(stats.machine_doubts, rows, "The machine")
+        said += self._once_only(("machine", these), make)
         for measure in measures:
             said += self._order(rows, measure, read.filters)
-            good = rows[rows["ok"] & rows[measure].notna()]
-            said += stats.drift(good, "The machine", measure, "_arm")
-            said += _values(good, measure)
+            make = partial(self._measured, mask, measure)
+            said += self._once_only(("measured", measure, these), make)
         for effect in read.effects:
-            said += self._runs(effect)
-        return list(dict.fromkeys([*said, *_one_run(rows), *_plans(rows, facts)]))
+            said += self._once_only(("runs", id(effect)), partial(self._runs, effect))
+        said += self._once_only(("run", these), lambda: [*_one_run(rows), *self._plans(rows)])
+        return list(dict.fromkeys(said))
 
     def _once_only(self, key: tuple, make: Callable[[], list[str]]) -> list[str]:
         if key not in self._known:
@@ -179,7 +217,7 @@ class _OnOneMachine:
         """Change each measure a little and see whether what is compared changes."""
         assert effect.table is not None
         here, compared = self.whole, effect.contrast.measure
-        known = here[_any_of(here, _filters(effect)) & here["ok"]].notna().any()
+        known = here[_Filtered(here).by(_filters(effect)) & here["ok"]].notna().any()
         passed_over = {*frames.columns(frames.Trials), *self.arm}
         before, found = self._derived(effect.table)[compared], []
         for name in map(str, here.select_dtypes("number").columns):
@@ -199,8 +237,17 @@ class _OnOneMachine:
             self._tables[derive, changed] = derive(here)
         return self._tables[derive, changed]
 
+    def _column(self, measure: str) -> np.ndarray:
+        """Return a measure of all trials that were tried."""
+        if measure not in self._columns:
+            column = self.tried[measure].to_numpy(dtype=float, na_value=np.nan)
+            self._columns[measure] = column
+        return self._columns[measure]
+
     def _missing(self, rows: Rows, measure: str) -> list[str]:
         """Say whether failures hang on slowness, of the arms of a verdict."""
+        if rows["ok"].all():
+            return []
         said: list[str] = []
         for design, part in rows[~rows["ok"]].groupby("design", sort=True):
             make = partial(self._made, stats.failure_doubts, str(design), measure, "_arm")
@@ -222,14 +269,64 @@ class _OnOneMachine:
         return said
 
     def _made(self, doubts: Callable, design: str, measure: str, arm: str) -> list[str]:
-        return doubts(self.tried[self.tried["design"] == design], measure, arm)
+        return doubts(self._lean(self.design == design, measure), measure, arm)
+
+    def _lean(self, mask: np.ndarray, measure: str) -> Rows:
+        """Return trials with what the order, failures and a measure of them are read from."""
+        return self.lean.assign(**{measure: self.tried[measure]})[mask]
 
     def _ageing(self, design: str, measure: str, where: Mapping[str, object]) -> list[str]:
-        group = (self.tried["design"] == design) & _any_of(self.once, [where])
-        if group.sum() < stats.order.FEWEST * stats.MIN_PAIRS:
+        group = (self.design == design) & self.names_once.by([where])
+        # as `stats.ageing` would find, without a table: few sessions have an arm so often
+        if (np.bincount(self.session[group]) >= stats.order.FEWEST).sum() < stats.MIN_PAIRS:
             return []
         name = _name_of(self.once[group], [*where])
-        return stats.ageing_doubts(self.tried[group], measure, "_once", name)
+        return stats.ageing_doubts(self._lean(group, measure), measure, "_once", name)
+
+    def _measured(self, mask: np.ndarray, measure: str) -> list[str]:
+        """Say what is doubtful about the values of trials: drift, and each arm by itself."""
+        good = mask & self.ok & ~np.isnan(self._column(measure))
+        said = stats.drift(self._lean(good, measure), "The machine", measure, "_arm")
+        return said + self._values(good, measure)
+
+    def _values(self, good: np.ndarray, measure: str) -> list[str]:
+        """Say what is doubtful about the values of each arm, each kind once, by the worst arm."""
+        at = self.order[good[self.order]]
+        at = at[np.argsort(self.group[at], kind="stable")]
+        arms = np.split(at, np.flatnonzero(np.diff(self.group[at])) + 1) if len(at) else []
+        found: dict[str, list] = {}
+        for rows in arms:
+            arm = self.arms[rows[0]]
+            for doubt in self._value_doubts(self._column(measure)[rows], measure):
+                found.setdefault(doubt.kind, []).append((doubt.size, arm, doubt.text))
+        said = []
+        for kind, each in found.items():
+            _, arm, text = max(each)
+            most = "" if len(each) == 1 else "most "
+            lead = f"In {len(each)} of {counted(len(arms), 'arm')} {KINDS[kind]}, {most}in "
+            said.append(f"{lead if len(arms) > 1 else ''}{arm}: {text}")
+        return said
+
+    def _value_doubts(self, values: np.ndarray, measure: str) -> list:
+        key = measure, values.tobytes()
+        if key not in self._doubted:
+            self._doubted[key] = stats.value_doubts(values, measure)
+        return self._doubted[key]
+
+    def _plans(self, rows: Rows) -> list[str]:
+        """Say which runs ended before their plan, or do not tell what it was."""
+        complete = self.complete
+        if complete is None:
+            return []
+        runs = sorted(rows["run"].unique())
+        said = [
+            f"Run {run} ended before its plan: {complete[run].removeprefix('no: ')}."
+            for run in runs
+            if complete.get(run, "yes") != "yes"
+        ]
+        if any(run not in complete for run in runs):
+            said.append("How many sessions were planned was not recorded.")
+        return said
 
     def _runs(self, effect: Effect | Equality) -> list[str]:
         """Say if runs disagree: no interval holds what differs between them."""
@@ -260,8 +357,8 @@ class _OnOneMachine:
 
 def _same_arm_once(trials: Rows, decisions: Sequence[Decision]) -> Rows:
     """Return the trials with the second of each A/A control named as the first."""
-    nulls = [d.null for d in decisions if isinstance(d, Effect) and d.null is not None]
-    for null in nulls:
+    nulls = (d.null for d in decisions if isinstance(d, Effect) and d.null is not None)
+    for null in {id(null): null for null in nulls}.values():  # effects share them
         again = {k: v for k, v in null.arm.items() if k in trials}
         first = {k: v for k, v in (null.baseline or {}).items() if k in trials}
         rows = stats.match(trials, again) if again else pd.Series(False, index=trials.index)
@@ -276,7 +373,7 @@ def _named(trials: Rows, arm: Sequence[str]) -> pd.Series:
     names: dict[object, str] = {}
     for _, rows in trials.groupby("design", sort=False):
         differ = [c for c in arm if rows[c].nunique(dropna=False) > 1] or list(arm[:1])
-        parts = [rows[column].map(partial(_told, column)) for column in differ]
+        parts = [rows[column].map(cache(partial(_told, column))) for column in differ]
         told = (", ".join(filter(None, of)) for of in zip(*parts, strict=True))
         names |= zip(rows.index, told, strict=True)
     return pd.Series([names[i] for i in trials.index], index=trials.index, dtype=object)
@@ -301,23 +398,20 @@ def _told(column: str, value: object) -> str:
     return f"{column} {float(value):g}"
 
 
-def _any_of(trials: Rows, filters: Sequence[Mapping[str, object]]) -> pd.Series:
-    """Return which trials any of the filters names, by those of its columns that trials have."""
-    found = pd.Series(False, index=trials.index)
-    for where in filters:
-        here = {name: value for name, value in where.items() if name in trials}
-        if here:
-            found |= stats.match(trials, here)
-    return found
-
-
-def _controls(table: pd.DataFrame | None, measures: set[str], own: frozenset[str]) -> list[str]:
-    """Say which controls of the same measures do not pass; a verdict's own A/A stands with it."""
-    if table is None:
+def _off(calibration: pd.DataFrame | None, machine: str) -> list[dict]:
+    """Return the cases of the calibration that do not pass on a machine."""
+    if calibration is None:
         return []
-    off = table[table["measure"].isin(measures) & table["passes"].isin(["no", "undecided"])]
+    off = calibration["passes"].isin(["no", "undecided"]) & (calibration["machine"] == machine)
+    return [{str(k): v for k, v in row.items()} for row in calibration[off].to_dict("records")]
+
+
+def _controls(off: Sequence[Mapping], measures: set[str], own: frozenset[str]) -> list[str]:
+    """Say which controls of the same measures do not pass; a verdict's own A/A stands with it."""
     said = []
-    for row in off[~off["check"].isin(own)].to_dict("records"):
+    for row in off:
+        if row["measure"] not in measures or row["check"] in own:
+            continue
         true = row["tolerance"] if row["tolerance"][:1].isdigit() else "1"
         size = f"{row['estimate']:.4g}"
         if not np.isnan(row["low"]):
@@ -338,38 +432,13 @@ def _failures(rows: Rows) -> list[str]:
     return [f"{len(failed)} of {len(rows)} trials of what is compared failed: {'; '.join(named)}."]
 
 
-def _values(good: Rows, measure: str) -> list[str]:
-    """Say what is doubtful about the values of each arm, each kind once, by the worst arm."""
-    found: dict[str, list] = {}
-    arms = good.sort_values(_ORDER).groupby(["design", "_arm"], sort=True)
-    for (_, arm), rows in arms:
-        for doubt in stats.value_doubts(rows[measure].to_numpy(dtype=float), measure):
-            found.setdefault(doubt.kind, []).append((doubt.size, arm, doubt.text))
-    said = []
-    for kind, each in found.items():
-        _, arm, text = max(each)
-        most = "" if len(each) == 1 else "most "
-        lead = f"In {len(each)} of {counted(arms.ngroups, 'arm')} {KINDS[kind]}, {most}in "
-        said.append(f"{lead if arms.ngroups > 1 else ''}{arm}: {text}")
-    return said
-
-
 def _one_run(rows: Rows) -> list[str]:
     return [ONE_RUN] if rows.loc[rows["ok"], "run"].nunique() == 1 else []
 
 
-def _plans(rows: Rows, facts: pd.DataFrame | None) -> list[str]:
-    """Say which runs ended before their plan, or do not tell what it was."""
+def _complete(facts: pd.DataFrame | None) -> dict[str, str] | None:
+    """Return of each run whether it was measured as planned, or why not; None without facts."""
     if facts is None:
-        return []
+        return None
     told = facts[(facts["place"] == "") & (facts["name"] == "complete")]
-    complete = dict(zip(told["run"], told["value"], strict=True))
-    runs = sorted(rows["run"].unique())
-    said = [
-        f"Run {run} ended before its plan: {complete[run].removeprefix('no: ')}."
-        for run in runs
-        if complete.get(run, "yes") != "yes"
-    ]
-    if any(run not in complete for run in runs):
-        said.append("How many sessions were planned was not recorded.")
-    return said
+    return dict(zip(told["run"], told["value"], strict=True))

@@ -177,7 +177,7 @@ def machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
 
 def drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
     """Say if later sessions read more, or less, than earlier ones, whatever the group."""
-    sessions, change, p = trend(rows, measure, by)
+    sessions, change, p = trend(rows, measure, by, least=DRIFT)
     if abs(change) < DRIFT or not p < DRIFT_P:
         return []
     return [
@@ -195,8 +195,8 @@ class Trend(NamedTuple):
     change : float
         By how much the later half of the sessions reads more than the earlier, a share.
     p : float
-        Of Kendall's tau of session and value; NaN of too few sessions, or of values of
-        which one is not above zero.
+        Of Kendall's tau of session and value; NaN of too few sessions, of values of which one
+        is not above zero, or where it was not tested.
     """
 
     sessions: int
@@ -204,22 +204,35 @@ class Trend(NamedTuple):
     p: float
 
 
-def trend(rows: pd.DataFrame, measure: str, by: str) -> Trend:
+def trend(rows: pd.DataFrame, measure: str, by: str, *, least: float = 0.0) -> Trend:
     """Return how one machine's values change from session to session.
 
     Each value is taken over its group's median, and each session by the median of these.
-    Pairs within a session are not touched by it; medians over all sessions are.
+    Pairs within a session are not touched by it; medians over all sessions are. A change below
+    `least` is not tested.
     """
-    values = rows[measure].astype(float)
-    relative = values / values.groupby(rows[by]).transform("median")
-    sessions = relative.groupby([rows["run"], rows["session"]]).median().to_numpy()
-    if len(sessions) < MIN_PAIRS or not (values > 0).all():
-        return Trend(len(sessions), 0.0, math.nan)
-    from scipy.stats import kendalltau
-
-    half = len(sessions) // 2
+    values = rows[measure].to_numpy(dtype=float, na_value=np.nan)
+    of = rows.groupby(["run", "session"]).ngroup().to_numpy()
+    count = len(np.unique(of))
+    if count < MIN_PAIRS or not (values > 0).all():
+        return Trend(count, 0.0, math.nan)
+    arms, _ = pd.factorize(rows[by], use_na_sentinel=False)
+    sessions = _medians(values / _medians(values, arms)[arms], of)
+    half = count // 2
     change = float(np.median(sessions[-half:]) / np.median(sessions[:half]) - 1)
-    return Trend(len(sessions), change, float(kendalltau(range(len(sessions)), sessions).pvalue))
+    if abs(change) < least:
+        return Trend(count, change, math.nan)
+    from scipy.stats import kendalltau  # which takes long
+
+    return Trend(count, change, float(kendalltau(range(count), sessions).pvalue))
+
+
+def _medians(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return the median of each group; groups are numbered from 0 on, and none is empty."""
+    order = np.lexsort((values, group))
+    ordered, starts = values[order], np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.diff(starts, append=len(values))
+    return (ordered[starts + (sizes - 1) // 2] + ordered[starts + sizes // 2]) / 2
 
 
 def value_doubts(
@@ -273,15 +286,13 @@ def clock_step(values: np.ndarray) -> float:
     values = np.asarray(values, dtype=float)
     if len(values) < MIN_PAIRS or np.ptp(values) == 0:
         return 0.0
-    for step in _STEPS:
-        counts = values / step
-        whole = np.round(counts)
-        if whole.any() and np.all(np.abs(counts - whole) < 1e-6):
-            return step
-    return 0.0
+    counts = values / _STEPS[:, None]
+    whole = np.round(counts)
+    fits = whole.any(axis=1) & (np.abs(counts - whole) < 1e-6).all(axis=1)
+    return float(_STEPS[fits.argmax()]) if fits.any() else 0.0
 
 
-_STEPS = sorted((k * 10.0**-e for e in range(5) for k in (1, 2, 4, 5)), reverse=True)
+_STEPS = np.array(sorted((k * 10.0**-e for e in range(5) for k in (1, 2, 4, 5)), reverse=True))
 
 
 def _describe(values: np.ndarray, sessions: np.ndarray | None, level: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ import pandas as pd
 from caveatlib.stats.contrasts import MIN_PAIRS
 from caveatlib.stats.ranks import hodges_lehmann, signed_rank_p
 
-PERMUTATIONS = 999
+PERMUTATIONS, AT_ONCE = 999, 111
+"""How many there are, and how many of them are made before it is looked whether all are needed."""
 CARRY_P = 0.03
 """How rare an effect of the arm before must be by chance to be called one, over all arms that
 come before. In simulation at most 5 % of runs without one are called so, whichever the noise."""
@@ -94,16 +96,20 @@ def carry_over(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> 
     .. [1] D. Freedman and D. Lane (1983), A nonstochastic interpretation of reported
        significance levels, Journal of Business & Economic Statistics 1(4), 292-298.
     """
+    return _carry_over(trials, measure, arm, give_up=1.0)
+
+
+def _carry_over(
+    trials: pd.DataFrame, measure: str, arm: str | Sequence[str], *, give_up: float
+) -> CarryOver | None:
+    """Test as `carry_over`; None as soon as it is certain that p is larger than `give_up`."""
     rows = _positive(_after_whom(trials, arm), measure)
-    if rows.groupby(_BLOCK).ngroups < MIN_PAIRS:
+    block = rows.groupby(_BLOCK).ngroup().to_numpy(dtype=np.intp)  # rows are sorted by it
+    if len(np.unique(block)) < MIN_PAIRS:
         return None
-    block = rows.groupby(_BLOCK).ngroup().to_numpy()  # rows are sorted by it
-    arms, before = rows["_arm"].to_numpy(), rows["_before"].to_numpy()
-    names = pd.unique(before[rows["_before"].notna()])
-    first = rows["_before"].isna().to_numpy()[:, None]
-    usual = _basis(_centred(np.hstack([arms[:, None] == pd.unique(arms), first]), block))
-    follows = _centred(before[:, None] == names, block)
-    follows -= usual @ (usual.T @ follows)
+    arms, _ = pd.factorize(rows["_arm"])
+    before, names = pd.factorize(rows["_before"])
+    usual, follows = _model(block.tobytes(), arms.tobytes(), before.tobytes())
     length = np.sqrt((follows**2).sum(axis=0))
     told = length > 1e-6 * math.sqrt(len(rows))  # else it is a matter of arm, block or first
     off = _centred(np.log(rows[[measure]].to_numpy(dtype=float)), block)[:, 0]
@@ -112,15 +118,34 @@ def carry_over(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> 
         return None
     names, length = names[told], length[told]
     unit = follows[:, told] / length
-    rng = np.random.default_rng(len(rows))
-    shuffled = off[np.argsort(block + rng.random((PERMUTATIONS, len(rows))), axis=1)]
-    # of a permutation, too, counts only what arms leave: residuals vary less than errors
-    left = (off**2).sum() - ((shuffled @ usual) ** 2).sum(axis=1)
-    chance = ((shuffled @ unit) ** 2).max(axis=1) / left
     share = (off @ unit) ** 2 / (off**2).sum()
     most = int(share.argmax())
-    p = (1 + np.sum(chance >= share[most] * (1 - 1e-9))) / (1 + PERMUTATIONS)
-    return CarryOver(str(names[most]), math.exp(off @ unit[:, most] / length[most]), float(p))
+    rng, as_much = np.random.default_rng(len(rows)), 0
+    for begun in range(0, PERMUTATIONS, AT_ONCE):
+        count = min(AT_ONCE, PERMUTATIONS - begun)
+        shuffled = off[np.argsort(block + rng.random((count, len(rows))), axis=1)]
+        # of a permutation, too, counts only what arms leave: residuals vary less than errors
+        left = (off**2).sum() - ((shuffled @ usual) ** 2).sum(axis=1)
+        chance = ((shuffled @ unit) ** 2).max(axis=1) / left
+        as_much += int(np.sum(chance >= share[most] * (1 - 1e-9)))
+        p = (1 + as_much) / (1 + PERMUTATIONS)
+        if p > give_up:
+            return None
+    return CarryOver(str(names[most]), math.exp(off @ unit[:, most] / length[most]), p)
+
+
+@lru_cache(maxsize=4)
+def _model(block: bytes, arm: bytes, before: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return a basis of what arms, blocks and being first explain, and the rest of who came before.
+
+    Parameters are the numbers of each trial's block, arm and arm before (-1: none), as bytes:
+    measures that the same trials have share a model.
+    """
+    blocks, arms, befores = (np.frombuffer(of, dtype=np.intp) for of in (block, arm, before))
+    own = arms[:, None] == np.arange(arms.max() + 1)
+    usual = _basis(_centred(np.hstack([own, befores[:, None] < 0]), blocks))
+    follows = _centred(befores[:, None] == np.arange(befores.max() + 1), blocks)
+    return usual, follows - usual @ (usual.T @ follows)
 
 
 def ageing(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> Ageing | None:
@@ -144,12 +169,13 @@ def ageing(trials: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> Agei
         return None
     rows = _positive(_in_order(trials, arm), measure)
     logs = rows[measure].astype(float).transform(np.log)
-    rows = rows.assign(_off=logs - logs.groupby(rows["_arm"]).transform("median"))
+    off = (logs - logs.groupby(rows["_arm"]).transform("median")).to_numpy()
+    session = rows.groupby(_SESSION).ngroup().to_numpy()  # rows are sorted by it
     changes = []
-    for _, session in rows.groupby(_SESSION):
-        off, third = session["_off"].to_numpy(), len(session) // 3
+    for own in np.split(off, np.flatnonzero(np.diff(session)) + 1):
+        third = len(own) // 3
         if third >= 2:
-            changes.append(np.median(off[-third:]) - np.median(off[:third]))
+            changes.append(np.median(own[-third:]) - np.median(own[:third]))
     if len(changes) < MIN_PAIRS:
         return None
     change = float(hodges_lehmann(changes)[0])
@@ -191,8 +217,8 @@ def order_doubts(
 
 def carry_over_doubts(design: pd.DataFrame, measure: str, arm: str | Sequence[str]) -> list[str]:
     """Say of one design if a trial's value depends on which arm ran before, see `carry_over`."""
-    left = carry_over(design, measure, arm)
-    if not left or left.p > CARRY_P:
+    left = _carry_over(design, measure, arm, give_up=CARRY_P)
+    if not left:
         return []
     return [
         f"Trials after {left.after}: {measure} is {_more(left.ratio)} than after the others "
@@ -230,9 +256,9 @@ def _in_order(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
 def _after_whom(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
     """Return the trials in their order, with `_arm` and `_before`, the arm right before it."""
     rows = _in_order(trials, arm)
-    earlier = rows.groupby(_BLOCK)[["_arm", "position"]].shift()
-    follows = earlier["position"] == rows["position"] - 1
-    return rows.assign(_before=earlier["_arm"].where(follows))
+    block = rows.groupby(_BLOCK).ngroup()  # rows are sorted by it
+    follows = (block.diff() == 0) & (rows["position"].diff() == 1)
+    return rows.assign(_before=rows["_arm"].shift().where(follows))
 
 
 def _positive(rows: pd.DataFrame, measure: str) -> pd.DataFrame:

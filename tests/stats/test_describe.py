@@ -10,6 +10,7 @@ from two_arms import noisy, trials
 
 from caveatlib import stats
 from caveatlib.errors import UsageError
+from caveatlib.stats import describe
 
 pytestmark = pytest.mark.beside
 
@@ -186,6 +187,16 @@ def test_drift_between_sessions_is_said():
 def test_no_drift_is_no_sentence(factors):
     """Neither order alone nor distance alone is a drift."""
     assert not any("drifted" in said for said in stats.quality(_sessions(factors), "x_s"))
+
+
+def test_medians_of_groups_are_those_of_pandas():
+    """To the last bit, of odd and even groups, with ties, in whatever order they stand."""
+    rng = np.random.default_rng(12)
+    for _ in range(50):
+        values = rng.lognormal(0, 1, 40).round(int(rng.integers(1, 16)))
+        group = pd.factorize(rng.integers(0, 9, 40))[0]
+        expected = pd.Series(values).groupby(group).median()
+        assert list(describe._medians(values, group)) == list(expected)
 
 
 def test_drift_is_rarely_seen_where_there_is_none():

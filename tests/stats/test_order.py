@@ -106,6 +106,21 @@ def test_carry_over_is_rarely_imagined(names, blocks, bars):
     assert imagined <= 0.05 + MONTE_CARLO
 
 
+def test_carry_over_is_said_exactly_where_all_permutations_find_it():
+    """The sentence stops permuting once too many do as much; the rest would not have changed it."""
+    rng, said = np.random.default_rng(5), []
+    for over in (1.0, 1.05, 1.1, 1.3):
+        for _ in range(30):
+            rows = carried(rng, 15, over, names="abcd")
+            p = stats.carry_over(rows, "x_s", "place").p
+            found = stats.carry_over_doubts(rows, "x_s", "place")
+            assert [f"(permutation p = {p:.3g})" in doubt for doubt in found] == [True] * (
+                p <= CARRY_P
+            )
+            said += found
+    assert 25 <= len(said) <= 90
+
+
 def test_where_carry_over_cannot_be_told():
     """Two arms, few blocks, values without noise, no rows: nothing is said."""
     rng = np.random.default_rng(3)
