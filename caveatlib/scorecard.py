@@ -185,14 +185,14 @@ def controls() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per positive control and A/A control, as `kit.calibration.calibrate`, with
+        One row per positive control and A/A control, as `claims.calibration.calibrate`, with
         a column `experiment` before; those that do not pass come first.
     """
     found = []
     for experiment in map(complete, ALL):
         measured = _read(experiment, "recorded")
         if measured is not None:
-            read = experiment.calibrate(measured.trials)
+            read = measured.calibration()
             found.append(read.assign(experiment=experiment.NAME))
     table = pd.concat(found, ignore_index=True)
     table = table.sort_values("passes", kind="stable")

@@ -125,6 +125,10 @@ class Run:
         """Return the verdicts that these trials allow."""
         return claims.Verdicts(self.experiment.verdicts(self.trials))
 
+    def calibration(self) -> pd.DataFrame:
+        """Return what these trials read where the truth is known, and of the same arm twice."""
+        return self.experiment.calibrate(self.trials)
+
     def doubts(self) -> pd.DataFrame:
         """Return what could mislead about the verdicts: a sentence each, and which it touches.
 

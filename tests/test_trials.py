@@ -153,7 +153,7 @@ def test_what_is_no_experiment_says_what_it_lacks(tmp_path, lacks):
 
 
 def test_what_an_experiment_leaves_out_has_a_default(tmp_path):
-    """No claims, guards, tables, summary or length of its own, and it is measured all the same."""
+    """No claims, guards, cases, tables, summary, length of its own: it is measured all the same."""
     little = experiment(lambda place, conditions, *, seed: TrialResult({"took_s": 1.0}))
     for name in ("SESSIONS", "DISK_BYTES", "TABLES", "summarize", "verdicts"):
         delattr(little, name)
@@ -162,7 +162,10 @@ def test_what_an_experiment_leaves_out_has_a_default(tmp_path):
     assert rows["session"].nunique() == 15
     summary = pd.read_csv(tmp_path / "little" / "summary.csv")
     assert list(summary[["place", "size", "n", "took_s_median"]].loc[0]) == ["process", 1, 15, 1.0]
-    assert trials.open(little, source=tmp_path).verdicts() == []
+    opened = trials.open(little, source=tmp_path)
+    assert opened.verdicts() == []
+    assert opened.calibration().empty
+    assert opened.doubts().empty
 
 
 def test_get_refuses_an_unknown_source():

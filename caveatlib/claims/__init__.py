@@ -5,7 +5,7 @@ does not hold if the whole interval lies short of it, and is inconclusive
 otherwise, or if its A/A control fails.
 """
 
-from caveatlib.claims import doubts
+from caveatlib.claims import calibration, doubts
 from caveatlib.claims.judging import (
     Count,
     Decision,
@@ -75,6 +75,7 @@ __all__ = [
     "by_equality",
     "by_fact",
     "by_share",
+    "calibration",
     "card",
     "counted",
     "doubts",

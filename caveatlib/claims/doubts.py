@@ -78,7 +78,7 @@ def about(
     conditions : sequence of str
         Columns that tell arms of one place apart.
     calibration : pandas.DataFrame, optional
-        As `kit.calibration.calibrate` returns it, with the `measure` that each case is of.
+        As `calibration.calibrate` returns it, with the `measure` that each case is of.
     facts : pandas.DataFrame, optional
         Facts of runs and machines, table ``conditions``: what was planned, and whether a run
         is complete.

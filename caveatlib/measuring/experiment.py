@@ -15,6 +15,7 @@ from typing import Protocol, cast
 import pandas as pd
 
 from caveatlib import claims, frames, stats
+from caveatlib.claims import calibration
 from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring import integrity
 from caveatlib.measuring.designs import Design
@@ -60,11 +61,10 @@ class Experiment(Protocol):
         Guards that lay rows of the whole table side by side; default none.
     check_tables : callable
         Guards that lay the trials beside the further tables, by name; default none.
-    KNOWN, CONTROLS : sequence of `experiments.kit.calibration.Known`, of `Control`
+    KNOWN, CONTROLS : sequence of `claims.calibration.Known`, of `Control`
         Cases with a known true value, and the same arm twice; default none.
     calibrate : callable
-        Trials -> what these cases read, as `experiments.kit.calibration.calibrate`;
-        default nothing.
+        Trials -> what these cases read; default `claims.calibration.calibrate` of them.
     summarize : callable
         Trials -> summary; default every measure by place and conditions.
     verdicts : callable
@@ -119,7 +119,6 @@ _DEFAULTS = {
     "check_tables": lambda tables: None,
     "KNOWN": (),
     "CONTROLS": (),
-    "calibrate": lambda trials: pd.DataFrame(),
     "answer": lambda trials: "",
     "highlights": lambda trials: [],
 }
@@ -160,10 +159,12 @@ def complete(experiment: ModuleType | Experiment) -> Experiment:
     stated = given["DESIGNS"]
     designs = stated if callable(stated) else lambda cores: stated
     decisions = given.get("DECISIONS", ())
+    known, controls = given.get("KNOWN", ()), given.get("CONTROLS", ())
     defaults = _DEFAULTS | {
         "CLAIMS": tuple(decision.claim for decision in decisions),
         "summarize": partial(_summary, given["Trials"]),
         "verdicts": partial(claims.judge, decisions=decisions),
+        "calibrate": partial(calibration.calibrate, known=known, controls=controls),
     }
     return cast(Experiment, SimpleNamespace(**defaults | given | {"designs": designs}))
 
@@ -244,15 +245,14 @@ def doubts(
         Table ``conditions`` of the run.
     """
     cases = {case.name: case.contrast.measure for case in (*experiment.KNOWN, *experiment.CONTROLS)}
-    calibration = experiment.calibrate(trials) if cases and len(trials) else None
-    if calibration is not None:
-        calibration = calibration.assign(measure=calibration["check"].map(cases))
+    read = experiment.calibrate(trials)
+    read = read.assign(measure=read["check"].map(cases))
     return claims.doubts.about(
         trials,
         experiment.DECISIONS,
         experiment.verdicts(trials) if verdicts is None else verdicts,
         conditions=frames.conditions(experiment.Trials),
-        calibration=calibration,
+        calibration=read,
         facts=facts,
     )
 

@@ -247,7 +247,7 @@ def _check_private(tables: dict, folder: Path, package: dict) -> None:
 
 def _controls(run: Run) -> str:
     """Say how the harness measured itself: noise limits what is judged, and refuses nothing."""
-    found = run.experiment.calibrate(run.trials)
+    found = run.calibration()
     if found.empty:
         return "Calibration: the experiment has none."
     words = {

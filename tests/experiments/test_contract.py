@@ -81,7 +81,7 @@ def test_every_claim_is_decided_by_what_is_declared(experiment, measured, at_han
 
 def test_calibration_is_of_what_is_declared(experiment, at_hand):
     """Each positive and A/A control is a row; those of the decisions are among them."""
-    table = experiment.calibrate(at_hand(experiment))
+    table = complete(experiment).calibrate(at_hand(experiment))
     assert list(table["check"]) == [case.name for case in (*experiment.KNOWN, *experiment.CONTROLS)]
     declared = [getattr(decision, "null", None) for decision in experiment.DECISIONS]
     controls = [control.contrast for control in experiment.CONTROLS]

@@ -26,7 +26,7 @@ from caveatlib.claims import (
     Share,
     Whole,
 )
-from caveatlib.experiments.kit.calibration import Control, Known
+from caveatlib.claims.calibration import Control, Known
 
 pytestmark = pytest.mark.beside
 BLOCKS = 20

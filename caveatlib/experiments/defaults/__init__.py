@@ -24,7 +24,7 @@ no sleeping CPU is woken; and where a guest is emulated its answers count, not i
 
 from __future__ import annotations
 
-from caveatlib.experiments.defaults.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.defaults.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.defaults.claims import NAME
 from caveatlib.experiments.defaults.decisions import DECISIONS, answer
 from caveatlib.experiments.defaults.designs import DESIGNS
@@ -62,7 +62,6 @@ __all__ = [
     "Trials",
     "answer",
     "beside",
-    "calibrate",
     "check",
     "check_row",
     "costs",

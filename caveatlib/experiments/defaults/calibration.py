@@ -5,14 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from caveatlib import stats
+from caveatlib.claims.calibration import Derive, Known, aa_controls
 from caveatlib.experiments.defaults import designs
 from caveatlib.experiments.defaults.containers import FEW
 from caveatlib.experiments.defaults.decisions import DECISIONS
 from caveatlib.experiments.defaults.designs import CLOSE, FEW_FILES, LINES, LOG, NO_CONTAINER
 from caveatlib.experiments.defaults.facts import EVERY, allowed, at
 from caveatlib.experiments.defaults.operations import read
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Derive, Known, aa_controls
 
 MAY = "may_share"
 
@@ -47,8 +46,3 @@ KNOWN = (
     ),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

@@ -27,7 +27,7 @@ from caveatlib.experiments.entropy.workloads import (
     check_row,
     trial,
 )
-from caveatlib.experiments.kit import calibration, sentences, tables
+from caveatlib.experiments.kit import sentences, tables
 
 __all__ = [
     "ARTEFACTS",
@@ -40,7 +40,6 @@ __all__ = [
     "QUESTION",
     "Trials",
     "answer",
-    "calibrate",
     "calls",
     "check_row",
     "plot",
@@ -52,11 +51,6 @@ SHOWN = (
     *("call_p50_s", "call_p99_s", "call_max_s", "device_p99_s", "waits", "first_refused"),
     *("pool_bits", "drained_bit_per_s"),
 )
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @sentences.per_machine

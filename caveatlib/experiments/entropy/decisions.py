@@ -6,6 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, Claim, Count, Effect, Fact, Finding, Reading, Whole
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.entropy.workloads import (
     COMPUTED,
     COMPUTED_AGAIN,
@@ -16,7 +17,6 @@ from caveatlib.experiments.entropy.workloads import (
     QUIET,
     QUIET_AGAIN,
 )
-from caveatlib.experiments.kit.calibration import Known, aa_controls
 from caveatlib.support.quantities import format_quantity
 
 NAME = "entropy"

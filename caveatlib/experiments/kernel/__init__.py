@@ -23,7 +23,7 @@ to 0.1 s, since what is on its way through the serial line is lost.
 
 from __future__ import annotations
 
-from caveatlib.experiments.kernel.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.kernel.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.kernel.claims import CLAIMS
 from caveatlib.experiments.kernel.decisions import DECISIONS, answer
 from caveatlib.experiments.kernel.designs import DESIGNS
@@ -44,7 +44,6 @@ __all__ = [
     "PLACES",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "crossed",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from caveatlib import stats
+from caveatlib.claims.calibration import Control, Known
 from caveatlib.experiments.kernel.designs import AGAIN, HARMLESS, arm
 from caveatlib.experiments.kernel.schema import NEIGHBOURS
 from caveatlib.experiments.kernel.tables import ARRANGEMENTS
 from caveatlib.experiments.kernel.tenants import TASKS
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Control, Known
 
 COUNTED = {
     "survivors": "neighbours that survive when one exits",
@@ -51,11 +48,3 @@ CONTROLS = (
         ),
     ),
 )
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`.
-
-    One that exits harms nobody, a limit of N tasks gives N, and the same fault twice.
-    """
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

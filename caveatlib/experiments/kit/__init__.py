@@ -1,1 +1,1 @@
-"""What every experiment would write again: calibration, sentences, tables by machine."""
+"""What every experiment would write again: sentences, and tables by machine."""

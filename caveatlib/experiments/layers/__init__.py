@@ -36,7 +36,7 @@ small image.
 from __future__ import annotations
 
 from caveatlib.experiments.layers import workloads as work
-from caveatlib.experiments.layers.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.layers.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.layers.claims import CLAIMS, NAME
 from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.layers.designs import DESIGNS
@@ -67,7 +67,6 @@ __all__ = [
     "TABLES",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "contents",

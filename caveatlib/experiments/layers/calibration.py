@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.layers import generated
 from caveatlib.experiments.layers.decisions import DECISIONS, contrast
 from caveatlib.experiments.layers.designs import LINKS
@@ -45,12 +44,3 @@ KNOWN = (
     ),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`.
-
-    A disk takes what frame headers leave of the link; with the base layer there an eighth
-    of the bytes is moved; a pull takes as long as the same pull.
-    """
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

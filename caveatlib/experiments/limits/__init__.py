@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from caveatlib.experiments.limits import workloads
 from caveatlib.experiments.limits.claims import NAME
-from caveatlib.experiments.limits.decisions import CONTROLS, DECISIONS, KNOWN, answer, calibrate
+from caveatlib.experiments.limits.decisions import CONTROLS, DECISIONS, KNOWN, answer
 from caveatlib.experiments.limits.designs import DESIGNS
 from caveatlib.experiments.limits.figures import plot, plot_latency, plot_timeline
 from caveatlib.experiments.limits.highlights import highlights
@@ -39,7 +39,6 @@ __all__ = [
     "TABLES",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "harm",

@@ -6,8 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, Count, Effect, Fact, Finding, Reading, Whole
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Control, Known, aa_controls
+from caveatlib.claims.calibration import Control, Known, aa_controls
 from caveatlib.experiments.kit.sentences import per_machine
 from caveatlib.experiments.limits.claims import (
     CONTAINED,
@@ -168,11 +167,6 @@ CONTROLS = (
         for name, one in (("alone twice", ALONE_AGAIN), ("an idle neighbour", IDLE))
     ),
 )
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @per_machine

@@ -25,7 +25,6 @@ from caveatlib.experiments.platform.decisions import (
     DECISIONS,
     KNOWN,
     answer,
-    calibrate,
 )
 from caveatlib.experiments.platform.designs import DESIGNS
 from caveatlib.experiments.platform.figures import highlights, plot
@@ -53,7 +52,6 @@ __all__ = [
     "VERDICT_S",
     "Trials",
     "answer",
-    "calibrate",
     "check_row",
     "coverage",
     "highlights",

@@ -17,8 +17,9 @@ from caveatlib.claims import (
     Finding,
     Reading,
     Verdict,
+    calibration,
 )
-from caveatlib.experiments.kit import calibration, sentences
+from caveatlib.experiments.kit import sentences
 from caveatlib.experiments.platform import claims as stated
 from caveatlib.experiments.platform import designs as arms
 from caveatlib.experiments.platform.tables import OTHERS, coverage, made
@@ -107,11 +108,6 @@ KNOWN = tuple(
     for arm, words in ((arms.NATIVE, "kernel"), (arms.LAYER, "gVisor"))
 )
 CONTROLS = calibration.aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @sentences.per_machine

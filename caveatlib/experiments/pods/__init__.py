@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from caveatlib.experiments.pods.arranging import PAIR
 from caveatlib.experiments.pods.claims import NAME
-from caveatlib.experiments.pods.decisions import CONTROLS, DECISIONS, KNOWN, answer, calibrate
+from caveatlib.experiments.pods.decisions import CONTROLS, DECISIONS, KNOWN, answer
 from caveatlib.experiments.pods.designs import DESIGNS
 from caveatlib.experiments.pods.figures import plot, plot_trips
 from caveatlib.experiments.pods.highlights import highlights
@@ -45,7 +45,6 @@ __all__ = [
     "VERDICT_S",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "costs",

@@ -8,8 +8,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, Claim, Effect, Fact, Finding, Reading, Verdict, Whole
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.kit.sentences import listed, per_machine
 from caveatlib.experiments.pods import claims as stated
 from caveatlib.experiments.pods.arranging import DELAY_US
@@ -192,11 +191,6 @@ KNOWN = (
     ),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @per_machine

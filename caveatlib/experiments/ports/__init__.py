@@ -31,7 +31,7 @@ network card would be the bottleneck long before any of them.
 from __future__ import annotations
 
 from caveatlib.experiments.ports import workloads
-from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.ports.claims import CLAIMS, NAME
 from caveatlib.experiments.ports.decisions import DECISIONS, LABELS, answer, verdicts
 from caveatlib.experiments.ports.designs import DESIGNS
@@ -71,7 +71,6 @@ __all__ = [
     "Reports",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "check_tables",

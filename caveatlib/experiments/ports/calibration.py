@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Control, Known, aa_controls
+from caveatlib.claims.calibration import Control, Known, aa_controls
 from caveatlib.experiments.ports.decisions import DECISIONS
 from caveatlib.experiments.ports.designs import (
     HAIRPIN,
@@ -36,12 +33,3 @@ CONTROLS = (
     ),
     *map(_bare, FLOWS),
 )
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`.
-
-    A second engine with the proxy over the first on every path and in every case that is
-    judged, a path that no setting touches, and two engines without the proxy.
-    """
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

@@ -30,7 +30,7 @@ weight counts among containers only; and machines where CPU time is stolen.
 from __future__ import annotations
 
 from caveatlib.experiments.quota import workloads
-from caveatlib.experiments.quota.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.quota.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.quota.claims import CLAIMS
 from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.quota.designs import DESIGNS
@@ -59,7 +59,6 @@ __all__ = [
     "Trials",
     "answer",
     "arms",
-    "calibrate",
     "check",
     "check_row",
     "highlights",

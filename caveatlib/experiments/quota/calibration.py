@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from caveatlib import stats
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.quota.decisions import DECISIONS, FULL
 
 USED_WITHIN = 0.05
@@ -27,12 +24,3 @@ KNOWN = (
     ),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`.
-
-    The share of a quota that full load uses, and that steady requests use which
-    want half of it, each to 5 %; and the same bursts twice, with a limit and without.
-    """
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

@@ -29,7 +29,7 @@ Kubernetes, which is not measured.
 from __future__ import annotations
 
 from caveatlib.experiments.recovery.claims import NAME
-from caveatlib.experiments.recovery.decisions import CONTROLS, DECISIONS, KNOWN, answer, calibrate
+from caveatlib.experiments.recovery.decisions import CONTROLS, DECISIONS, KNOWN, answer
 from caveatlib.experiments.recovery.designs import DESIGNS
 from caveatlib.experiments.recovery.figures import plot, plot_replicas
 from caveatlib.experiments.recovery.highlights import highlights
@@ -49,7 +49,6 @@ __all__ = [
     "TABLES",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "configuration",

@@ -6,8 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import Claim, Count, Effect, Share, Verdict, Whole
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.kit.sentences import listed, per_machine
 from caveatlib.experiments.recovery.claims import (
     CUT,
@@ -260,14 +259,6 @@ KNOWN = (
     ),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`.
-
-    Who has no keeper does not come back; a pause of known length is read as such.
-    """
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @per_machine

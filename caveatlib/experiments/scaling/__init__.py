@@ -31,7 +31,6 @@ from caveatlib.experiments.scaling.decisions import (
     DECISIONS,
     KNOWN,
     answer,
-    calibrate,
 )
 from caveatlib.experiments.scaling.designs import DESIGNS
 from caveatlib.experiments.scaling.figures import plot, plot_lost, plot_served
@@ -61,7 +60,6 @@ __all__ = [
     "VERDICT_S",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "explains",

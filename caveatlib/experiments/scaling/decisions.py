@@ -8,8 +8,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import Claim, Count, Effect, Verdict, Whole
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.kit.sentences import per_machine
 from caveatlib.experiments.scaling import claims as stated
 from caveatlib.experiments.scaling import fitting
@@ -227,11 +226,6 @@ KNOWN = (
     ),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @per_machine

@@ -42,7 +42,7 @@ there, up to twice too long. Now the end of the call wakes us.
 from __future__ import annotations
 
 from caveatlib.experiments.startup import counting, workloads
-from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.startup.claims import CLAIMS
 from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.startup.designs import DESIGNS
@@ -88,7 +88,6 @@ __all__ = [
     "beside_others",
     "bootable",
     "builds",
-    "calibrate",
     "check",
     "check_row",
     "highlights",

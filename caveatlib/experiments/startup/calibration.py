@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.startup.decisions import DECISIONS, contrast
 from caveatlib.experiments.startup.workloads import SLEEP_S
 
@@ -51,12 +48,3 @@ SAME_SEED = Known(
 )
 KNOWN = (*TIMED, SAME_SEED)
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`.
-
-    Sleeps that were added, each to 10 ms; the same seed's counts twice, to the digit; and the same
-    start, stop and builds twice.
-    """
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

@@ -28,7 +28,6 @@ from caveatlib.experiments.storage.decisions import (
     DECISIONS,
     KNOWN,
     answer,
-    calibrate,
 )
 from caveatlib.experiments.storage.designs import DESIGNS
 from caveatlib.experiments.storage.figures import plot, plot_steps
@@ -53,7 +52,6 @@ __all__ = [
     "VERDICT_S",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "check_tables",

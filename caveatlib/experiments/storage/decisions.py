@@ -6,8 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, Effect, Fact, Finding, Reading, Verdict
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.kit.sentences import per_machine
 from caveatlib.experiments.storage import claims as stated
 from caveatlib.experiments.storage.designs import (
@@ -174,11 +173,6 @@ KNOWN = (
     _known("images that ten containers of vfs take", "space_images", where(VFS), LAYERS),
 )
 CONTROLS = aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @per_machine

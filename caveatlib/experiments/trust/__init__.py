@@ -26,7 +26,7 @@ nothing by construction.
 
 from __future__ import annotations
 
-from caveatlib.experiments.trust.calibration import CONTROLS, KNOWN, calibrate
+from caveatlib.experiments.trust.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.trust.claims import CLAIMS, NAME
 from caveatlib.experiments.trust.decisions import DECISIONS, answer
 from caveatlib.experiments.trust.designs import DESIGNS
@@ -51,7 +51,6 @@ __all__ = [
     "ages",
     "answer",
     "answers",
-    "calibrate",
     "check_row",
     "hidden",
     "highlights",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from caveatlib import stats
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Derive, Known
+from caveatlib.claims.calibration import Derive, Known
 from caveatlib.experiments.trust.designs import FETCHING, SKOPEO, VERIFYING, fetched
 from caveatlib.experiments.trust.facts import aged
 from caveatlib.experiments.trust.tampering import TAG, UNCHANGED
@@ -45,8 +44,3 @@ KNOWN = (
 )
 CONTROLS = ()
 """No claim turns on a time, so nothing is measured twice to see how far it moves."""
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)

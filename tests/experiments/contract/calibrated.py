@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from experiments.contract.judging import derived, scaled
 
-from caveatlib.experiments.kit.calibration import Control, Known, calibrate
+from caveatlib.claims.calibration import Control, Known, calibrate
 
 
 def miscalibrated(rows: pd.DataFrame, case: Known | Control) -> list[str]:

@@ -11,7 +11,7 @@ from experiments.contract.judging import derived, scaled
 
 from caveatlib import claims
 from caveatlib.claims import FAILS, HOLDS
-from caveatlib.experiments.kit.calibration import Control, Known
+from caveatlib.claims.calibration import Control, Known
 
 
 def mutants(rows: pd.DataFrame, decision: claims.Decision) -> Iterator[tuple[str, object]]:

@@ -15,6 +15,7 @@ from experiments.sample import sample
 
 from caveatlib import experiments, frames, trials
 from caveatlib.experiments import ALL
+from caveatlib.measuring.experiment import complete
 
 EXPERIMENTS = (*ALL, sample)
 RECORDED = (*experiments.recorded(), sample)
@@ -66,7 +67,8 @@ def readers(experiment) -> dict[str, Callable[[pd.DataFrame], object]]:
     keyword arguments, a function that returns them for given trials, or None for a function that
     another one calls with all that it is given.
     """
-    return _functions(experiment, _modules(experiment), TRIALS)
+    calibrate = {"calibrate": complete(experiment).calibrate}
+    return _functions(experiment, _modules(experiment), TRIALS) | calibrate
 
 
 def readers_here(experiment) -> dict[str, Callable[[pd.DataFrame], object]]:

@@ -273,7 +273,7 @@ def test_ties_are_told(trials):
 
 def test_calibration(trials):
     """The link, the base layer and the A/A controls are laid beside their truth."""
-    table = layers.calibrate(trials).set_index("check")
+    table = complete(layers).calibrate(trials).set_index("check")
     assert len(table) == 5
     base = table.loc["bytes moved with the base layer there, over all of them"]
     assert (base["truth"], base["passes"]) == (0.125, "yes")
@@ -283,20 +283,20 @@ def test_calibration(trials):
         assert (again["n"], again["passes"]) == (SESSIONS, "yes")
     twice = trials["replicate"].eq(1)
     noisy = trials.assign(moved_s=trials["moved_s"].where(~twice, trials["moved_s"] * 1.2))
-    noisy = layers.calibrate(noisy).set_index("check")
+    noisy = complete(layers).calibrate(noisy).set_index("check")
     assert noisy.loc["the same pull twice, no limit", "passes"] == "no"
     assert "A/A control fails: 1.21x" in noisy.loc["the same pull twice, no limit", "note"]
 
 
 def test_nothing_passes_without_moves(trials):
     """Without a single move no case of the calibration passes, and none fails."""
-    table = layers.calibrate(trials[trials["design"] != "moving"])
+    table = complete(layers).calibrate(trials[trials["design"] != "moving"])
     assert set(table["passes"]) == {"not measured"}
 
 
 def test_the_recorded_disk_takes_what_the_link_takes():
     """Recorded: a disk at 100 Mbit/s reads the goodput of its frames, and base there an eighth."""
-    table = layers.calibrate(recorded()).set_index("check")
+    table = complete(layers).calibrate(recorded()).set_index("check")
     assert table["passes"].iloc[:2].tolist() == ["yes", "yes"]
 
 

@@ -298,17 +298,17 @@ def test_cpu_bound_throughput_is_said(cores):
 
 def test_calibration():
     """Each judged path is measured twice, and one path meets no proxy: all should read 1."""
-    table = ports.calibrate(trials()).set_index("check")
+    table = complete(ports).calibrate(trials()).set_index("check")
     reno = sum(case.congestion == "reno" for case in CASES)
     assert len(table) == 2 * len(PAIRED) + reno + 1 + len(FLOWS)
     assert set(table["passes"]) == {"yes"}
     frame = trials()
     again = (frame["place"] == AGAIN) & (frame["path"] == "self")
     frame.loc[again, "cpu_s_per_gb"] *= 1.1
-    off = ports.calibrate(frame).set_index("check")
+    off = complete(ports).calibrate(frame).set_index("check")
     assert list(off.index[off["passes"] == "no"]) == ["self, with the proxy twice: CPU per byte"]
     assert off["note"].str.contains(r"control fails: 1\.1").sum() == 1
-    few = ports.calibrate(trials(sessions=3))
+    few = complete(ports).calibrate(trials(sessions=3))
     assert set(few["passes"]) == {"not measured"}
 
 
@@ -735,7 +735,7 @@ def failed(frame):
 
 
 TABLES = (ports.summarize, ports.reachability, ports.effects, ports.sizes, ports.congestion,
-          ports.prices, ports.calibrate)  # fmt: skip
+          ports.prices, complete(ports).calibrate)  # fmt: skip
 FIGURES = (ports.plot, ports.plot_effects, ports.plot_sizes)
 PARTS = {
     "the proxy": lambda frame: frame[frame["place"] == PROXY],

@@ -329,21 +329,21 @@ def test_calibration(runs):
     once &= (runs["load"] == 0.5) & (runs["period_s"] == 0.1)
     calm = runs.copy()
     calm.loc[again, "p90_s"] = runs.loc[once, "p90_s"].to_numpy()  # nine noisy pairs are too few
-    table = quota.calibrate(calm)
+    table = complete(quota).calibrate(calm)
     assert list(table["truth"]) == [1.0, 0.5, 1.0, 1.0, 1.0]
     assert list(table["passes"]) == ["yes", "undecided", "yes", "not measured", "yes"]
     assert set(table["note"].iloc[[0, 2, 4]]) == {""}  # of the weights there are two blocks
-    leak = quota.calibrate(calm.assign(used_ratio=calm["used_ratio"] * 1.06))
+    leak = complete(quota).calibrate(calm.assign(used_ratio=calm["used_ratio"] * 1.06))
     assert list(leak["passes"]) == ["no", "no", "yes", "not measured", "yes"]
     free = (runs["pattern"] == schema.UNLIMITED) & (runs["replicate"] == 1)
     for control, where in (("without a limit", free), ("with the limit", again)):
         noisy = calm.assign(p90_s=calm["p90_s"].where(~where, calm["p90_s"] * 1.2))
-        off = quota.calibrate(noisy).query("passes == 'no'")
+        off = complete(quota).calibrate(noisy).query("passes == 'no'")
         assert list(off["check"]) == [f"the same bursts again, {control}"]
         assert "A/A control fails: 1.20x" in off["note"].iloc[0]
     noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
     assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
-    gone = quota.calibrate(calm[calm["design"] != "weights"])
+    gone = complete(quota).calibrate(calm[calm["design"] != "weights"])
     assert list(gone["passes"]) == ["yes", "not measured", "yes", "not measured", "yes"]
     assert gone["note"].iloc[1].startswith("Nothing to compare")
 
@@ -455,7 +455,7 @@ def test_everything_works_on_part_of_the_trials(runs):
         assert len(verdicts) == len(quota.DECISIONS) * (machines if len(part) else 0), name
         assert all(v.because and len(v.headline) <= 120 for v in verdicts), name
         assert quota.answer(part).endswith("."), name
-        assert len(quota.calibrate(part)) == 5 * (machines if len(part) else 0), name
+        assert len(complete(quota).calibrate(part)) == 5 * (machines if len(part) else 0), name
         for table in (quota.limit_effect, quota.sizes, quota.summarize, quota.tools):
             assert ("machine" in table(part).index.names) == (machines > 1), name
         residuals = model.residuals(part, simulated)

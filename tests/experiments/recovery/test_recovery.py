@@ -26,6 +26,7 @@ from caveatlib.experiments.recovery.asking import RATE, Answer, Asking
 from caveatlib.experiments.recovery.keepers import Price
 from caveatlib.experiments.recovery.service import SERVE, Service, replicas
 from caveatlib.experiments.recovery.striking import Watched
+from caveatlib.measuring.experiment import complete
 from caveatlib.places import compiled
 from caveatlib.support import processes
 
@@ -166,10 +167,10 @@ def test_where_the_old_one_ends_the_caveat_goes(measured):
 def test_a_keeper_that_does_nothing_recovers_nothing(measured):
     """The positive control sees one that is brought back though nobody keeps it."""
     rows = measured(recovery)
-    passes = recovery.calibrate(rows).set_index("check")["passes"]
+    passes = complete(recovery).calibrate(rows).set_index("check")["passes"]
     assert set(passes) == {"yes"}
     rows.loc[stats.match(rows, designs.ALONE.where()) & (rows["session"] == 3), "lacking"] = 0.0
-    again = recovery.calibrate(rows).set_index("check")["passes"]
+    again = complete(recovery).calibrate(rows).set_index("check")["passes"]
     assert again[again != "yes"].to_dict() == {recovery.KNOWN[0].name: "no"}
 
 

@@ -16,8 +16,8 @@ import time
 import pandas as pd
 
 from caveatlib import claims, frames, plots, stats
-from caveatlib.claims import FAILS, HOLDS, Claim, Effect, Fact, Finding, Reading
-from caveatlib.experiments.kit import calibration, sentences, tables
+from caveatlib.claims import FAILS, HOLDS, Claim, Effect, Fact, Finding, Reading, calibration
+from caveatlib.experiments.kit import sentences, tables
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.places import standard
 from caveatlib.places.base import TrialResult, Workload
@@ -90,11 +90,6 @@ DECISIONS = (
 ADDED = stats.Contrast("a longer pause", "took_s", LONG.where(), BARE.where(), kind="difference")
 KNOWN = (calibration.Known(name="0.1 s more", contrast=ADDED, truth=0.1, within=0.1),)
 CONTROLS = calibration.aa_controls(DECISIONS)
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @sentences.per_machine

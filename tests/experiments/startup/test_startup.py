@@ -153,7 +153,7 @@ def test_the_session_is_the_unit():
     again = rows.assign(block=rows["block"] + SESSIONS)
     twice = pd.concat([rows, again], ignore_index=True)
     assert set(startup.like_with_like(twice)["n"]) == {SESSIONS}
-    table = startup.calibrate(twice)
+    table = complete(startup).calibrate(twice)
     assert set(table.loc[(table["truth"] == 1) & (table["n"] > 0), "n"]) == {SESSIONS}
     assert {v.n for v in startup.verdicts(twice) if v.n} == {SESSIONS}
     columns = [f"first_output_s_{end}" for end in ("low", "high")]
@@ -173,7 +173,7 @@ def test_builds_say_what_was_made():
 
 def passes(rows):
     """Return which cases of the calibration pass, by name."""
-    return startup.calibrate(rows).set_index("check")["passes"].to_dict()
+    return complete(startup).calibrate(rows).set_index("check")["passes"].to_dict()
 
 
 def test_calibration_holds_controls_to_their_tolerance():

@@ -8,6 +8,7 @@ from caveatlib.experiments import trust
 from caveatlib.experiments.trust import designs, tampering
 from caveatlib.experiments.trust.claims import PARTS
 from caveatlib.experiments.trust.tampering import DIGEST, MOVED, NOTHING, TAG
+from caveatlib.measuring.experiment import complete
 
 pytestmark = pytest.mark.beside
 
@@ -39,9 +40,9 @@ def test_tampered_and_untouched_exchanged(measured):
     turned = {"nothing": "layer", "layer": "nothing"}
     after = rows.assign(part=rows["part"].replace(turned))
     assert judged(after)[PARTS["layer"].id].verdict == OPEN
-    table = trust.calibrate(after).set_index("check")["passes"]
+    table = complete(trust).calibrate(after).set_index("check")["passes"]
     assert list(table[:2]) == ["no", "no"]
-    assert set(trust.calibrate(rows)["passes"]) == {"yes"}
+    assert set(complete(trust).calibrate(rows)["passes"]) == {"yes"}
 
 
 def test_planted_and_clean_exchanged(measured):

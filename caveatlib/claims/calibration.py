@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from caveatlib import stats
-from caveatlib.claims import Decision, Effect
+from caveatlib.claims.judging import Decision, Effect
 
 COLUMNS = [
     "check",
