@@ -1,10 +1,11 @@
 """What a cluster costs beside the work: ``bench_fleet.py [IMAGES [HOSTS]]``.
 
 Images and hosts are simulated: the tasks are those of `fleet.survey` and `fleet.measure`, with
-nothing in them, so that what is left is scheduler, client and the way between them. The ratios
-are to as many tasks that Dask's own `Client.map` hands out, in the same run, and of many to few:
-what grows faster than its number breaks first. ``1000000 1000`` simulates all of what the cost
-model in `caveatlib.fleet` speaks of; the first number takes hours.
+nothing in them, so that what is left is scheduler, client and the way between them. Workers share
+the CPUs of this machine with these, so that a task costs no more than is said. The ratios are to
+as many tasks that Dask's own `Client.map` hands out, in the same run, and of many to few: what
+grows faster than its number breaks first. ``1000000 1000`` simulates all of what the cost model
+in `caveatlib.fleet` speaks of; the first number takes hours.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ from caveatlib.images.surveying import Finished, Planned, Reference, Tally
 
 LAYERS = 3
 """Of an image: two that many have, and one of its own."""
+TASKS = 3
+"""Of an image: its documents, the layer of its own, and itself."""
+READING_S = (0.02, 0.2, 2.0)
+"""What a worker may need for an image and its own layer."""
 PACKAGES = 200
 """Of an image; one in a hundred images has a version of its own."""
 SHARED = 40
@@ -108,7 +113,7 @@ def survey(count: int) -> tuple[float, float, float]:
             assert len(found.images) == count
             assert len(found.layers) == 5 + SHARED + count
             start = time.monotonic()
-            tasks = 3 * count + 5 + SHARED
+            tasks = TASKS * count + 5 + SHARED
             for begun in range(0, tasks, 2000):
                 client.gather(client.map(int, range(min(2000, tasks - begun)), pure=False))
             return took, kept, time.monotonic() - start
@@ -168,14 +173,19 @@ def main(images: int, hosts: int) -> None:
         each[count] = took / count
         print(
             f"{count:>9,} images: {took / count * 1e3:.2f} ms an image, {took / bare:.1f} times "
-            f"that of {LAYERS} bare tasks; {kept / count / 1e3:.1f} kB an image in client and "
+            f"that of {TASKS} bare tasks; {kept / count / 1e3:.1f} kB an image in client and "
             "scheduler"
         )
     many, few = each[max(each)], each[min(each)]
     print(f"{'':>9} many over few, an image: {many / few:.2f} times")
     took, kept = tallied(count := 4 * images)
     print(f"{count:>9,} images counted: {took / count * 1e3:.2f} ms, {kept / count / 1e3:.1f} kB")
-    print(f"{'':>9} a million images: {1e6 * many / 3600:.1f} h of scheduling")
+    print(
+        f"{'':>9} {many / TASKS * 1e3:.2f} ms a task: {1e6 * many / 3600:.1f} h of scheduling for a "
+        "million images, each with a layer of its own"
+    )
+    for reading_s in READING_S:
+        print(f"{'':>9} {reading_s / many:.0f} workers at most, if an image takes {reading_s:g} s")
     with tempfile.TemporaryDirectory() as folder:
         package = {file.name: file.read_bytes() for file in made.run(Path(folder)).iterdir()}
         each = {}
@@ -190,5 +200,7 @@ def main(images: int, hosts: int) -> None:
 
 
 if __name__ == "__main__":
+    from bench_fleet import main as by_name  # as workers import it, who get it by its name
+
     given = [int(word) for word in sys.argv[1:]]
-    main(*{0: (4_000, 200), 1: (*given, 200), 2: given}[len(given)])
+    by_name(*{0: (4_000, 200), 1: (*given, 200), 2: given}[len(given)])
