@@ -181,8 +181,8 @@ def main(images: int, hosts: int) -> None:
     took, kept = tallied(count := 4 * images)
     print(f"{count:>9,} images counted: {took / count * 1e3:.2f} ms, {kept / count / 1e3:.1f} kB")
     print(
-        f"{'':>9} {many / TASKS * 1e3:.2f} ms a task: {1e6 * many / 3600:.1f} h of scheduling for a "
-        "million images, each with a layer of its own"
+        f"{'':>9} {many / TASKS * 1e3:.2f} ms a task; a million images, each with a layer of its "
+        f"own: {1e6 * many / 3600:.1f} h of scheduling"
     )
     for reading_s in READING_S:
         print(f"{'':>9} {reading_s / many:.0f} workers at most, if an image takes {reading_s:g} s")
