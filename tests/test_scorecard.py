@@ -28,9 +28,9 @@ def verdict(claim="C23", machine="a", kind=claims.HOLDS, **changes):
 
 def rows(*machines):
     """Return trials that a count can be read from."""
-    row = {"run": "2026-11-01T00:00:00Z", "session": 0, "design": "d", "block": 0, "source": "live",
-           "ok": True, "error": "", "place": "p", "tasks": 3.0, "busy_per_cpu": 1.5,
-           "stolen_share": 0.0}  # fmt: skip
+    row = {"run": "2026-11-01T00:00:00Z", "session": 0, "design": "d", "block": 0, "position": 0,
+           "source": "live", "ok": True, "error": "", "place": "p", "tasks": 3.0,
+           "busy_per_cpu": 1.5, "stolen_share": 0.0}  # fmt: skip
     return pd.DataFrame([row | {"machine": m} for m in machines], columns=[*row, "machine"])
 
 
