@@ -15,7 +15,7 @@ ROUNDS = 15
 
 def default_view() -> cfs.Simulation:
     """One trial of the experiment: 200 requests in bursts, sampled every 10 ms."""
-    due = schedule("bursts", rate_per_s=100, requests=200, burst=40, seed=1)
+    due = schedule(rate_per_s=100, requests=200, burst=40, seed=1)
     return cfs.simulate(due, quota_cpus=1.0, cores=2, threads=4, sample_every_s=0.01)
 
 
@@ -28,7 +28,7 @@ def what_if() -> cfs.Simulation:
 
 def what_if_bursts() -> cfs.Simulation:
     """The same machine with 6400 requests in bursts of 64."""
-    due = schedule("bursts", rate_per_s=200, requests=6400, burst=64, seed=1)
+    due = schedule(rate_per_s=200, requests=6400, burst=64, seed=1)
     return cfs.simulate(due, quota_cpus=2.0, cores=64, threads=64, sample_every_s=0.01)
 
 

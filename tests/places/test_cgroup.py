@@ -263,7 +263,7 @@ def test_full_load_uses_the_quota(groups, period_us, bars):
 @pytest.mark.engine
 def test_below_the_quota_is_never_throttled(groups):
     """One worker that steadily wants half of its quota is throttled in no period."""
-    due = schedule("steady", rate_per_s=50, requests=75, seed=1)
+    due = schedule(rate_per_s=50, requests=75, seed=1)
     with cgroup.temporary(quota_us=50_000, weight=10_000) as group:
         done = LimitedGroup(group).serve(due, cost_s=0.005, workers=1)
     assert done.used.nr_periods >= 10

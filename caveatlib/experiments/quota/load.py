@@ -17,17 +17,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caveatlib.errors import DeadlineExceeded, MeasurementError, UsageError
+from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.experiments.quota.crew import Crew, ahead, started
 from caveatlib.instruments import cpu
 from caveatlib.places.cgroups.cgroup import Group, Stat
 from caveatlib.support.arguments import check_number
 
-PATTERNS = ("steady", "bursts")
 COST_TOLERANCE = 0.05
 """A request whose burnt CPU time is further off than this is off cost."""
 OFF_COST_SHARE = 0.01
 FOREVER_S = 1e9
+SETTLE_S, CONTEND_SETTLE_S = 0.3, 0.1
+"""How long workers burn before they are counted: against a quota, and against each other."""
 
 
 @dataclass(frozen=True)
@@ -72,35 +73,29 @@ class Load:
         return self.ended_s - self.scheduled_s
 
 
-def schedule(
-    pattern: str, *, rate_per_s: float, requests: int, burst: int = 1, seed: int = 0
-) -> np.ndarray:
+def schedule(*, rate_per_s: float, requests: int, burst: int = 1, seed: int = 0) -> np.ndarray:
     """Return when requests are due, in seconds from zero on, ascending.
 
-    Steady requests come one by one at even distances, bursts come `burst` at
-    once; every distance is shifted at random by up to a tenth either way, so
-    that a load never marches in step with the kernel's periods.
+    They come one by one, or `burst` at once, at even distances; every distance is
+    shifted at random by up to a tenth either way, so that a load never marches in
+    step with the kernel's periods.
 
     Parameters
     ----------
-    pattern : {"steady", "bursts"}
     rate_per_s : float
         Mean rate of single requests, > 0.
     requests : int
     burst : int, optional
-        Requests that are due at once, for bursts.
+        Requests that are due at once.
     seed : int
     """
-    if pattern not in PATTERNS:
-        raise UsageError(f"Unknown pattern {pattern!r}. Must be one of {', '.join(PATTERNS)}.")
     check_number("rate_per_s", rate_per_s, above=0)
     check_number("number of requests", requests, least=1, whole=True)
     check_number("burst", burst, least=1, whole=True)
-    size = burst if pattern == "bursts" else 1
-    count = math.ceil(requests / size)
+    count = math.ceil(requests / burst)
     shift = np.random.default_rng(seed).uniform(-0.1, 0.1, count)
-    starts = (np.arange(count) + 0.5 + shift) * size / rate_per_s
-    return np.repeat(starts, size)[:requests]
+    starts = (np.arange(count) + 0.5 + shift) * burst / rate_per_s
+    return np.repeat(starts, burst)[:requests]
 
 
 class LimitedGroup:
@@ -170,7 +165,7 @@ class LimitedGroup:
                         f"{grace_s:g} s after the last was due."
                     )
                 watch.until(watch.now() + 0.02, lambda: len(crew.answers) == len(due))
-            used, window, cpu_s, others_s = watch.stop()
+            came_to = watch.stop()
         table = np.array(sorted(crew.answers), dtype=float)
         spent = table[:, 3]
         off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
@@ -179,34 +174,21 @@ class LimitedGroup:
                 f"{off * 100:.0f} % of requests burnt other than {cost_s:g} s of CPU time."
             )
         starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
-        return Load(
-            due, starts, ends, spent, used, window, watch.samples, cpu_s, lag, others_s
-        )  # fmt: skip
+        return Load(due, starts, ends, spent, generator_lag_s=lag, **came_to)
 
-    def saturate(
-        self,
-        *,
-        workers: int,
-        duration_s: float,
-        settle_s: float = 0.3,
-        sample_every_s: float = 0.0,
-    ) -> Load:
+    def saturate(self, *, workers: int, duration_s: float) -> Load:
         """Keep workers burning without a pause, and count over a window after they settled."""
         none = np.array([])
         with started(self.group, workers) as crew, ahead():
             for number in range(workers):
                 crew.send(number, FOREVER_S)
-            time.sleep(settle_s)
-            watch = _Watch(self.group, crew, sample_every_s)
+            time.sleep(SETTLE_S)
+            watch = _Watch(self.group, crew)
             watch.until(duration_s)
-            used, window, cpu_s, others_s = watch.stop()
-        return Load(
-            none, none, none, none, used, window, watch.samples, cpu_s, 0.0, others_s
-        )  # fmt: skip
+            came_to = watch.stop()
+        return Load(none, none, none, none, generator_lag_s=0.0, **came_to)
 
-    def contend(
-        self, other: LimitedGroup, *, duration_s: float, settle_s: float = 0.1
-    ) -> tuple[Stat, Stat]:
+    def contend(self, other: LimitedGroup, *, duration_s: float) -> tuple[Stat, Stat]:
         """Let a process here compete with one in another group for one core; count both."""
         core = max(os.sched_getaffinity(0))
         groups = (self.group, other.group)
@@ -214,7 +196,7 @@ class LimitedGroup:
             for crew in (one, two):
                 os.sched_setaffinity(crew.processes[0].pid, {core})
                 crew.send(0, FOREVER_S)
-            time.sleep(settle_s)
+            time.sleep(CONTEND_SETTLE_S)
             before = [group.stat() for group in groups]
             time.sleep(duration_s)
             mine, theirs = (g.stat().since(b) for g, b in zip(groups, before, strict=True))
@@ -224,7 +206,7 @@ class LimitedGroup:
 class _Watch:
     """The clock of one load: waits, collects answers, takes samples."""
 
-    def __init__(self, group: Group, crew: Crew, every_s: float):
+    def __init__(self, group: Group, crew: Crew, every_s: float = 0.0):
         self.group, self.crew, self.every = group, crew, every_s
         self.samples: list[tuple[float, Stat]] = []
         self._cpu = time.thread_time()
@@ -244,11 +226,14 @@ class _Watch:
                 continue
             self.crew.collect(max(0.0, min(at, self._next) - now))
 
-    def stop(self) -> tuple[Stat, float, float, float]:
-        """Return what the group used, how long, and CPU time of the generator and of others."""
+    def stop(self) -> dict:
+        """Return what the load came to while it was watched, as `Load` names it."""
         used = self.group.stat().since(self.begun)
         busy_s = cpu.busy_s(stolen=True) - self._busy
-        samples = [(t, stat.since(self.begun)) for t, stat in self.samples]
-        self.samples[:] = samples
-        others_s = max(0.0, busy_s - used.usage_s)
-        return used, self.now(), time.thread_time() - self._cpu, others_s
+        return {
+            "used": used,
+            "window_s": self.now(),
+            "samples": [(t, stat.since(self.begun)) for t, stat in self.samples],
+            "generator_cpu_s": time.thread_time() - self._cpu,
+            "neighbours_s": max(0.0, busy_s - used.usage_s),
+        }

@@ -8,6 +8,7 @@ what the model leaves out on purpose is named.
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,12 @@ from caveatlib import frames
 from caveatlib.errors import UsageError
 from caveatlib.experiments.quota import cfs
 from caveatlib.experiments.quota.designs import arm
-from caveatlib.experiments.quota.load import Load
+from caveatlib.experiments.quota.load import SETTLE_S, Load
 from caveatlib.experiments.quota.schema import CONDITIONS, UNLIMITED, Trials
 from caveatlib.experiments.quota.tables import loads
 from caveatlib.experiments.quota.workloads import COST_S, FULL_S, arrivals, measures_of
 from caveatlib.places.cgroups.cgroup import Stat
 
-MODELLED = ("full", "steady", "bursts", UNLIMITED, "beside-busy")
 COMPARED = ("used_ratio", "throttled_share", "throttled_s", "p50_s", "p90_s")
 CLOSE = 0.1
 """Relative residual up to which the model explains a measure."""
@@ -44,8 +44,8 @@ NOT_MODELLED = {
 """What the model leaves out, by name."""
 
 
-def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TICK_S, seed: int = 0):
-    """Simulate every arm of a load that the trials have, but for the sweep over sizes of bursts.
+def simulate(trials: pd.DataFrame, *, repeats: int = 10) -> pd.DataFrame:
+    """Simulate every arm of a load (`tables.loads`) that the trials have.
 
     Parameters
     ----------
@@ -53,17 +53,13 @@ def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TIC
         Of one machine or several.
     repeats : int, optional
         Simulated trials per arm, each with arrivals of its own.
-    tick_s : float, optional
-        One over the kernel's HZ, in seconds.
-    seed : int, optional
 
     Returns
     -------
     pandas.DataFrame
         Rows of `quota.Trials` with source ``"simulated"``, place ``"model"``.
     """
-    shown = trials[trials["pattern"].isin(MODELLED) & (trials["burst"] == "")]
-    arms = shown[["machine", "cores", *CONDITIONS]].drop_duplicates(ignore_index=True)
+    arms = loads(trials)[["machine", "cores", *CONDITIONS]].drop_duplicates(ignore_index=True)
     rows = []
     numbers = arms.groupby("machine").cumcount()
     for number, each in zip(numbers, arms.to_dict("records"), strict=True):
@@ -71,7 +67,7 @@ def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TIC
             arm("model", **{k: v for k, v in each.items() if k != "machine"}).conditions
         )
         for block in range(repeats):
-            measures = _simulated(conditions, tick_s, seed=seed * 1000 + block)
+            measures = _simulated(conditions, seed=block)
             where = {"session": 0, "design": "model", "block": block, "position": number}
             row = {"run": "", "source": "simulated", "machine": each["machine"], "place": "model"}
             rows.append(
@@ -80,11 +76,11 @@ def simulate(trials: pd.DataFrame, *, repeats: int = 10, tick_s: float = cfs.TIC
     return frames.from_rows(rows, Trials)
 
 
-def _simulated(conditions: dict, tick_s: float, *, seed: int) -> dict:
+def _simulated(conditions: dict, *, seed: int) -> dict:
     """Simulate one trial and return its measures, by the code that makes the measured ones."""
     full = conditions["pattern"] == "full"
     due = np.array([]) if full else arrivals(conditions, seed=seed)
-    settle_s = 0.3 if full else 0.0
+    settle_s = SETTLE_S if full else 0.0
     done = cfs.simulate(
         due,
         quota_cpus=math.inf if conditions["pattern"] == UNLIMITED else conditions["quota_cpus"],
@@ -95,22 +91,20 @@ def _simulated(conditions: dict, tick_s: float, *, seed: int) -> dict:
         cost_s=COST_S,
         duration_s=settle_s + FULL_S if full else None,
         sample_every_s=settle_s,
-        tick_s=tick_s,
         seed=seed,
     )
-    end, begin = done.timeline.iloc[-1], done.timeline.iloc[1 if full else 0]
-    counters = ["nr_periods", "nr_throttled", "throttled_s", "usage_s"]
-    used = Stat(*(end[counters] - (begin[counters] if full else 0)))
-    table = done.requests
-    spent = np.full(len(due), COST_S)
+    counters = [field.name for field in fields(Stat)]
+    used = Stat(*done.totals[counters])
+    if full:
+        used = used.since(Stat(*done.timeline[counters].iloc[1]))
     load = Load(
-        *(table[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s")),
-        spent,
-        used,
-        end["t_s"] - (settle_s if full else 0.0),
-        [],
-        math.nan,
-        math.nan,
+        *(done.requests[n].to_numpy() for n in ("scheduled_s", "started_s", "ended_s")),
+        request_cpu_s=np.full(len(due), COST_S),
+        used=used,
+        window_s=done.totals["t_s"] - settle_s,
+        samples=[],
+        generator_cpu_s=math.nan,
+        generator_lag_s=math.nan,
     )
     return measures_of(load, conditions)
 
@@ -165,11 +159,10 @@ def burst(
     timeline: pd.DataFrame,
     requests: pd.DataFrame,
     *,
-    pattern: str = "bursts",
     period_s: float = 0.1,
     number: int = 0,
 ) -> pd.DataFrame:
-    """Return one burst of the first sampled trial of a pattern, measured and simulated.
+    """Return one burst of the first sampled trial of bursts, measured and simulated.
 
     Where in the kernel's period a burst begins cannot be seen from outside: of
     `PHASES` simulated phases the one nearest to the measurement is taken.
@@ -178,8 +171,7 @@ def burst(
     ----------
     timeline, requests : pandas.DataFrame
         The tables ``timeline`` and ``requests``.
-    pattern : str
-    period_s : float
+    period_s : float, optional
     number : int, optional
         Which burst, from 0.
 
@@ -194,7 +186,7 @@ def burst(
     UsageError
         If the trial has fewer bursts.
     """
-    sampled = timeline[(timeline["pattern"] == pattern) & (timeline["period_s"] == period_s)]
+    sampled = timeline[(timeline["pattern"] == "bursts") & (timeline["period_s"] == period_s)]
     if sampled.empty:
         return pd.DataFrame(columns=BURST, dtype=float)
     first = sampled.iloc[0]

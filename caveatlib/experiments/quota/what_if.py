@@ -46,7 +46,7 @@ def simulate(
         ``throttled_share``, the share of the active periods that were throttled.
     """
     rate = load * quota_cpus / COST_S
-    due = schedule("bursts", rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
+    due = schedule(rate_per_s=rate, requests=8 * threads, burst=threads, seed=seed)
     quota = quota_cpus if limited else math.inf
     done = cfs.simulate(
         due, quota_cpus=quota, period_s=period_s, cores=cores, threads=threads, seed=seed

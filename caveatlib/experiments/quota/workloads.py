@@ -95,11 +95,11 @@ def requests_of(conditions: Mapping) -> int:
 
 def arrivals(conditions: Mapping, *, seed: int) -> np.ndarray:
     """Return when the requests of a trial are due, in seconds; see `load.schedule`."""
+    in_bursts = conditions["pattern"] in ("bursts", UNLIMITED)
     return schedule(
-        "bursts" if conditions["pattern"] in ("bursts", UNLIMITED) else "steady",
         rate_per_s=conditions["load"] * conditions["quota_cpus"] / COST_S,
         requests=requests_of(conditions),
-        burst=burst_of(conditions),
+        burst=burst_of(conditions) if in_bursts else 1,
         seed=seed,
     )
 

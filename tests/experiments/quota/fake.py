@@ -20,11 +20,10 @@ from places.fake import spec
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.quota import cfs, designs, model, workloads
 from caveatlib.experiments.quota.cpu_counts import TOOLS, Answer
-from caveatlib.experiments.quota.load import Load
+from caveatlib.experiments.quota.load import SETTLE_S, Load
 from caveatlib.places.cgroups.cgroup import Stat
 
 CORES = 2
-SETTLE_S = 0.3
 READINGS = count(1)
 """Of all places and sessions: a clock reads no two alike."""
 
@@ -144,11 +143,11 @@ def patched() -> Iterator[None]:
     real = model._simulated
 
     @cache
-    def once(conditions, tick_s, seed):
-        return real(dict(conditions), tick_s, seed=seed)
+    def once(conditions, seed):
+        return real(dict(conditions), seed=seed)
 
-    def simulated(conditions, tick_s, *, seed):
-        return once(tuple(conditions.items()), tick_s, seed)
+    def simulated(conditions, *, seed):
+        return once(tuple(conditions.items()), seed)
 
     with ExitStack() as stack:
         for module, name, stand_in in (

@@ -28,7 +28,7 @@ def test_full_load_uses_the_quota(quota, period):
 
 def test_below_the_quota_is_never_throttled():
     """One thread that steadily wants half of its quota is throttled in no period."""
-    due = schedule("steady", rate_per_s=50, requests=200, seed=1)
+    due = schedule(rate_per_s=50, requests=200, seed=1)
     done = cfs.simulate(due, quota_cpus=0.5, cores=2, threads=1)
     assert done.totals["nr_throttled"] == 0
     assert done.requests["latency_s"].max() == pytest.approx(0.005, abs=1e-6)
@@ -62,7 +62,7 @@ def test_a_burst_stands_still_until_the_next_period():
 
 def test_a_longer_period_serves_a_burst_earlier():
     """With the same quota a period of 100 ms answers a burst before one of 10 ms does."""
-    due = schedule("bursts", rate_per_s=100, requests=200, burst=40, seed=1)
+    due = schedule(rate_per_s=100, requests=200, burst=40, seed=1)
     ended = {}
     for period in (0.01, 0.1):
         done = cfs.simulate(due, quota_cpus=1.0, period_s=period, cores=2, threads=4, seed=1)
@@ -101,7 +101,7 @@ def test_run_time_is_neither_made_nor_lost():
 
 def test_same_seed_same_frames():
     """A simulation repeats itself to the last digit, and another seed differs."""
-    due = schedule("bursts", rate_per_s=50, requests=100, burst=20, seed=2)
+    due = schedule(rate_per_s=50, requests=100, burst=20, seed=2)
     options = {"quota_cpus": 0.5, "cores": 2, "threads": 4, "sample_every_s": 0.01}
     one, two, other = (cfs.simulate(due, seed=s, **options) for s in (7, 7, 8))
     assert one.requests.equals(two.requests)
@@ -122,7 +122,7 @@ def test_same_seed_same_frames():
 )
 def test_invariants(quota, period, cores, threads, busy, burst, seed):
     """No request ends early, all work is done once, and no one gets more than is there."""
-    due = schedule("bursts", rate_per_s=60, requests=60, burst=burst, seed=seed)
+    due = schedule(rate_per_s=60, requests=60, burst=burst, seed=seed)
     done = cfs.simulate(
         due,
         quota_cpus=quota,

@@ -30,7 +30,7 @@ class NoGroup:
 
 def test_steady_schedule():
     """Steady requests come one by one at the wanted rate, never far from their place."""
-    due = load.schedule("steady", rate_per_s=100, requests=500, seed=1)
+    due = load.schedule(rate_per_s=100, requests=500, seed=1)
     assert len(due) == 500
     assert due[-1] == pytest.approx(5, abs=0.02)
     assert 0.008 - 1e-9 <= np.diff(due).min() < 0.0099
@@ -39,7 +39,7 @@ def test_steady_schedule():
 
 def test_burst_schedule():
     """Bursts hold so many requests at one instant and keep the mean rate."""
-    due = load.schedule("bursts", rate_per_s=100, requests=90, burst=20, seed=1)
+    due = load.schedule(rate_per_s=100, requests=90, burst=20, seed=1)
     times, sizes = np.unique(due, return_counts=True)
     assert list(sizes) == [20, 20, 20, 20, 10]
     assert np.diff(times).mean() == pytest.approx(0.2, rel=0.15)
@@ -47,27 +47,22 @@ def test_burst_schedule():
 
 def test_schedule_follows_its_seed():
     """The same seed gives the same schedule, another one does not."""
-    one, two, other = (
-        load.schedule("steady", rate_per_s=10, requests=20, seed=s) for s in (1, 1, 2)
-    )
+    one, two, other = (load.schedule(rate_per_s=10, requests=20, seed=s) for s in (1, 1, 2))
     assert (one == two).all()
     assert (one != other).any()
 
 
-@pytest.mark.parametrize(
-    ("pattern", "rate", "rule"),
-    [("poisson", 1, "Must be one of steady, bursts"), ("steady", 0, "> 0")],
-)
-def test_impossible_schedule(pattern, rate, rule):
-    """An unknown pattern or an impossible rate is refused."""
+@pytest.mark.parametrize(("rate", "burst", "rule"), [(0, 1, "> 0"), (1, 0, ">= 1")])
+def test_impossible_schedule(rate, burst, rule):
+    """An impossible rate or size of bursts is refused."""
     with pytest.raises(UsageError, match=rule):
-        load.schedule(pattern, rate_per_s=rate, requests=10)
+        load.schedule(rate_per_s=rate, requests=10, burst=burst)
 
 
 def test_requests_cost_what_they_should():
     """Each request burns its CPU time, counts from its schedule and is answered once."""
     group = NoGroup()
-    due = load.schedule("steady", rate_per_s=60, requests=40, seed=3)
+    due = load.schedule(rate_per_s=60, requests=40, seed=3)
     done = load.LimitedGroup(group).serve(due, cost_s=0.004, workers=2, sample_every_s=0.1)
     assert len(group.joined) == 2
     assert np.median(done.request_cpu_s) == pytest.approx(0.004, rel=0.02)
