@@ -1,8 +1,8 @@
-"""Sentences made from numbers: lists, counts, and one answer per machine."""
+"""Sentences made from numbers: lists, ranges, and one answer per machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 
 import pandas as pd
@@ -15,6 +15,15 @@ def listed(parts: Sequence[str], word: str = "and") -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} {word} {parts[-1]}"
+
+
+def ranged(values: Collection[float], digits: str) -> str:
+    """Return the least and the most of some values, ``"1.5 to 2.9"``; once where they read alike.
+
+    `digits` says how each is written, as in ``format(value, ".1f")``; empty for nothing.
+    """
+    ends = [end(values) for end in (min, max)] if values else []
+    return " to ".join(dict.fromkeys(format(value, digits) for value in ends))
 
 
 def per_machine(answer: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame], str]:

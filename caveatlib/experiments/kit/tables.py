@@ -1,4 +1,4 @@
-"""Tables and figures by machine: none can pool two machines.
+"""Tables and figures by machine, none of which can pool two; what judged effects look like.
 
 A table or figure function is given the trials of one machine; the wrappers here apply
 it machine by machine.
@@ -6,12 +6,12 @@ it machine by machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 
 import pandas as pd
 
-from caveatlib import plots, stats
+from caveatlib import claims, plots, stats
 from caveatlib.errors import UsageError
 
 
@@ -26,6 +26,35 @@ def per_machine(table: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFram
         return pd.concat(parts, names=["machine"])
 
     return whole
+
+
+def judged_effects(
+    verdicts: Iterable[claims.Verdict], rows: Mapping[str, claims.Claim]
+) -> pd.DataFrame:
+    """Return ratios that claims are about, as they were judged, for `plots.effects` to draw.
+
+    Parameters
+    ----------
+    verdicts : iterable of claims.Verdict
+        Of one machine.
+    rows : mapping
+        What a claim is called in the figure -> the claim.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by name, without those of which nothing was measured: `estimate`, its adjusted
+        interval `low` to `high`, and that of the A/A control around 1, `band_low` to `band_high`.
+    """
+    judged = {v.claim: v for v in verdicts}
+    found = {name: judged.get(claim.id) for name, claim in rows.items()}
+    table = {
+        name: (v.effect, v.low, v.high, v.band_low / v.threshold, v.band_high / v.threshold)
+        for name, v in found.items()
+        if v and v.n
+    }
+    columns = ["estimate", "low", "high", "band_low", "band_high"]
+    return pd.DataFrame.from_dict(table, orient="index", columns=columns)
 
 
 def figure_per_machine(draw: Callable) -> Callable:
