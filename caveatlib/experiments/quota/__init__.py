@@ -31,29 +31,22 @@ from __future__ import annotations
 
 from caveatlib.experiments.quota import workloads
 from caveatlib.experiments.quota.calibration import CONTROLS, KNOWN
-from caveatlib.experiments.quota.claims import CLAIMS
-from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.quota.claims import NAME
+from caveatlib.experiments.quota.decisions import DECISIONS, answer
 from caveatlib.experiments.quota.designs import DESIGNS
 from caveatlib.experiments.quota.figures import plot, plot_burst, plot_sizes
 from caveatlib.experiments.quota.highlights import highlights
 from caveatlib.experiments.quota.places import PLACES
 from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
-from caveatlib.experiments.quota.tables import (
-    arms,
-    limit_effect,
-    loads,
-    sizes,
-    summarize,
-    tools,
-)
+from caveatlib.experiments.quota.tables import arms, summarize, tools
 from caveatlib.places.base import TrialResult
 
 __all__ = [
-    "CLAIMS",
     "CONTROLS",
     "DECISIONS",
     "DESIGNS",
     "KNOWN",
+    "NAME",
     "PLACES",
     "TABLES",
     "Trials",
@@ -62,19 +55,14 @@ __all__ = [
     "check",
     "check_row",
     "highlights",
-    "limit_effect",
-    "loads",
     "plot",
     "plot_burst",
     "plot_sizes",
-    "sizes",
     "summarize",
     "tools",
     "trial",
-    "verdicts",
 ]
 
-NAME = "quota"
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
 SESSIONS = 15
 """Sessions by default: what has one block in each gets fifteen pairs."""

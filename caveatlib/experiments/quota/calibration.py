@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from caveatlib import stats
 from caveatlib.claims.calibration import Known, aa_controls
-from caveatlib.experiments.quota.decisions import DECISIONS, FULL
+from caveatlib.experiments.quota.decisions import DECISIONS
+from caveatlib.experiments.quota.designs import FULL
 
 USED_WITHIN = 0.05
 KNOWN = (

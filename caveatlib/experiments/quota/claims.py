@@ -119,19 +119,3 @@ PERIOD_BUSY = Claim(
     f"{_SHORTER}; the A/A control is of bursts, not of requests beside a busy thread",
     NAME,
 )
-CLAIMS = (
-    CONTROL,
-    LONG,
-    SHORT,
-    DOCKER,
-    DOUBLE,
-    TENFOLD,
-    MAGIC,
-    *SEEING.values(),
-    THROTTLING,
-    LATENCY,
-    SIZES,
-    *SIZED.values(),
-    PERIOD_BURSTS,
-    PERIOD_BUSY,
-)

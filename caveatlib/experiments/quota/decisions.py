@@ -17,7 +17,7 @@ from caveatlib.claims import (
     Verdict,
     Whole,
 )
-from caveatlib.experiments.kit.sentences import listed, per_machine
+from caveatlib.experiments.kit.sentences import listed, per_machine, ranged
 from caveatlib.experiments.quota.claims import (
     CONTROL,
     DOCKER,
@@ -35,15 +35,18 @@ from caveatlib.experiments.quota.claims import (
     TENFOLD,
     THROTTLING,
 )
-from caveatlib.experiments.quota.designs import LITTLE_LOAD, SIZE_TWICE
-from caveatlib.experiments.quota.schema import UNLIMITED
-from caveatlib.experiments.quota.tables import (
-    FREE_AGAIN,
+from caveatlib.experiments.quota.designs import (
+    BUSY,
+    FREE,
+    FULL,
+    HALF_LOADED,
+    IDLE,
     LIMITED,
-    WITH_OVER_WITHOUT,
-    size_effect,
+    LITTLE_LOAD,
+    SIZE_TWICE,
     sized,
 )
+from caveatlib.experiments.quota.schema import UNLIMITED
 from caveatlib.experiments.quota.tool_facts import FACTS
 from caveatlib.experiments.quota.workloads import COST_S, burst_of
 
@@ -51,16 +54,14 @@ WORDS = ("Slower", "Faster")
 UNDECIDED = ", undecided"
 LITTLE = 0.5
 """A service that used more of its quota than this was not far below it."""
-IN_CLAIMS = {"design": "claims", "place": "cgroup"}
-FULL = IN_CLAIMS | {"pattern": "full", "period_s": 0.1}
-IDLE = IN_CLAIMS | {"pattern": "bursts", "load": LITTLE_LOAD}
-HALF_LOADED = IN_CLAIMS | {"pattern": "bursts", "load": 0.5}
-BUSY = IN_CLAIMS | {"pattern": "beside-busy"}
 BURSTS_AGAIN = stats.Contrast(
     "the same bursts again, with the limit",
     "p90_s",
     HALF_LOADED | {"period_s": 0.1, "replicate": 1},
     HALF_LOADED | {"period_s": 0.1, "replicate": 0},
+)
+FREE_AGAIN = stats.Contrast(
+    "the same bursts again, without a limit", "p90_s", FREE | {"replicate": 1}, FREE
 )
 SIZE_AGAIN = stats.Contrast(
     f"the same bursts of {SIZE_TWICE} budgets again, without a limit",
@@ -129,8 +130,7 @@ def _of_control(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     )
     said = [verdict.sentence for verdict in weights]
     if quotas:
-        ends = [f(verdict.effect for verdict in quotas) for f in (min, max)]
-        size = " to ".join(dict.fromkeys(f"{share * 100:.1f}" for share in ends))
+        size = ranged([verdict.effect * 100 for verdict in quotas], ".1f")
         doubt = UNDECIDED if OPEN in {verdict.verdict for verdict in quotas} else ""
         said.insert(0, f"Under full load, groups used {size} % of their quotas{doubt}.")
     left = [name.removeprefix("C08/") for name in parts if name not in measured]
@@ -169,13 +169,16 @@ def _not_far_below(here: pd.DataFrame) -> str:
     return f"{used * 100:.0f} % of the quota was used: not far below it." if used > LITTLE else ""
 
 
-def _nearly_all(here: pd.DataFrame) -> str:
-    used = _median(here, LIMITED, "used_ratio")
-    return _too_much(used) if used > NEARLY_ALL else ""
+def _nearly_used_up(where: Mapping[str, object]) -> Callable[[pd.DataFrame], str]:
+    """Return what refuses to compare trials that used nearly all of their limit."""
 
+    def unfair(here: pd.DataFrame) -> str:
+        used = _median(here, where, "used_ratio")
+        if used > NEARLY_ALL:
+            return f"{used * 100:.0f} % of the limit was used: nearly all of it."
+        return ""
 
-def _too_much(used: float) -> str:
-    return f"{used * 100:.0f} % of the limit was used: nearly all of it."
+    return unfair
 
 
 def _under(where: Mapping[str, object]) -> Callable[[pd.DataFrame, Verdict], str]:
@@ -203,45 +206,43 @@ def _under(where: Mapping[str, object]) -> Callable[[pd.DataFrame, Verdict], str
 def _size(size: str, claim: claims.Claim) -> Effect:
     """Return the decision about bursts of a size."""
     limited = sized(size, "bursts")
-
-    def unfair(here: pd.DataFrame) -> str:
-        used = _median(here, limited, "used_ratio")
-        return _too_much(used) if used > NEARLY_ALL else ""
-
     return Effect(
         claim=claim,
-        contrast=size_effect(size, threshold=LONGER),
+        contrast=stats.Contrast(
+            f"bursts of {size} budgets",
+            "p90_s",
+            limited,
+            sized(size, UNLIMITED, replicate=0),
+            threshold=LONGER,
+        ),
         direction="greater",
         words=WORDS,
         null=SIZE_AGAIN,
-        unfair=unfair,
+        unfair=_nearly_used_up(limited),
         qualify=_under(limited),
         label=f"Bursts of {size} budgets with the limit against without",
     )
 
 
 def _of_sizes(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
-    """Say which bursts wait for a limit that is half used, and which do not."""
+    """Say which bursts wait for a limit that is half used, and which do not; "" of none at all."""
     sides: dict[str, list[str]] = {HOLDS: [], FAILS: [], OPEN: []}
     for size, claim in SIZED.items():
         sides.get(parts[claim.id].verdict, []).append(size)
-    effects = [parts[SIZED[size].id].effect for size in sides[HOLDS]] or [1.0]
-    longer = " to ".join(dict.fromkeys(f"{end(effects):.2g}" for end in (min, max)))
+    effects = [parts[SIZED[size].id].effect for size in sides[HOLDS]]
     words = {
-        HOLDS: f"wait {longer} times as long",
+        HOLDS: f"wait {ranged(effects, '.2g')} times as long",
         FAILS: f"do not wait {(LONGER - 1) * 100:.0f} % longer",
         OPEN: "are undecided",
     }
     bursts = "bursts of {} times what it allows in a period {}"
     said = [bursts.format(listed(side), words[word]) for word, side in sides.items() if side]
+    if not said:
+        return ""
     first, *others = said
     return " ".join(
-        [f"With a limit that is half used, {first}.", *(f"B{each[1:]}." for each in others)]
+        [f"With a limit that is half used, {first}.", *(f"{each.capitalize()}." for each in others)]
     )
-
-
-def _sizes_aloud(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
-    return "" if parts[SIZES.id].verdict == NOT_MEASURED else _of_sizes(here, parts)
 
 
 def _shorter(claim: claims.Claim, where: dict, who: str) -> Effect:
@@ -284,12 +285,12 @@ DECISIONS = (
     ),
     Effect(
         claim=LATENCY,
-        contrast=WITH_OVER_WITHOUT,
+        contrast=stats.Contrast("bursts with the limit over without", "p90_s", LIMITED, FREE),
         direction="greater",
         words=WORDS,
         null=FREE_AGAIN,
         needs=[{"pattern": UNLIMITED}, LIMITED],
-        unfair=_nearly_all,
+        unfair=_nearly_used_up(LIMITED),
         say=_aloud(_of_limit),
         qualify=_under(LIMITED),
         label="Bursts of twice the budget, with the limit against without",
@@ -298,7 +299,7 @@ DECISIONS = (
         claim=SIZES,
         parts=tuple(d.claim.id for d in SIZE_PARTS),
         tell=_of_sizes,
-        sum_up=_sizes_aloud,
+        sum_up=_of_sizes,
         labels={size: f"{size} budgets" for size in SIZED},
     ),
     *SIZE_PARTS,
@@ -309,14 +310,9 @@ DECISIONS = (
 ANSWERED = (CONTROL, THROTTLING, LATENCY, SIZES, PERIOD_BURSTS, PERIOD_BUSY, MAGIC)
 
 
-def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claims, machine by machine."""
-    return claims.judge(trials, DECISIONS)
-
-
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Say in a few sentences what the trials of each machine show."""
     wanted = {claim.id for claim in ANSWERED}
-    told = [v for v in verdicts(trials) if v.claim in wanted and v.verdict != NOT_MEASURED]
-    return " ".join(verdict.sentence for verdict in told)
+    found = [v for v in claims.judge(trials, DECISIONS) if v.claim in wanted]
+    return " ".join(v.sentence for v in found if v.verdict != NOT_MEASURED)

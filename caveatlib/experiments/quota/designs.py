@@ -1,8 +1,8 @@
-"""What `quota` compares: arms that fit a machine, in designs."""
+"""What `quota` compares: arms that fit a machine, in designs, and the filters of their trials."""
 
 from __future__ import annotations
 
-import os
+from functools import partial
 
 from caveatlib.experiments.quota.claims import WORKERS
 from caveatlib.experiments.quota.cpu_counts import installed
@@ -19,8 +19,19 @@ CLAIMED = 12
 """Sessions with blocks of what most claims are decided by: 48 blocks are enough."""
 CORE_QUOTAS, CORE_PERIODS, CORE_WORKERS = (0.25, 0.5, 1.0, 2.0), (0.01, 0.1), (1, 4)
 WEIGHTS = (2.0, 10.0)
-GRID_VARIABLE = "CAVEATLIB_QUOTA_GRID"
-"""Set to 1, this environment variable adds the large grid to the designs."""
+
+IN_CLAIMS = {"design": "claims", "place": "cgroup"}
+FULL = IN_CLAIMS | {"pattern": "full", "period_s": 0.1}
+IDLE = IN_CLAIMS | {"pattern": "bursts", "load": LITTLE_LOAD}
+HALF_LOADED = IN_CLAIMS | {"pattern": "bursts", "load": 0.5}
+BUSY = IN_CLAIMS | {"pattern": "beside-busy"}
+LIMITED = {"design": "limit", "place": "cgroup", "pattern": "bursts"}
+FREE = {"design": "limit", "place": "cgroup", "pattern": UNLIMITED, "replicate": 0}
+
+
+def sized(size: str, pattern: str, **conditions: object) -> dict:
+    """Return the filter of the trials with bursts of a size, with a limit or without."""
+    return {"design": "sizes", "place": "cgroup", "pattern": pattern, "burst": size} | conditions
 
 
 def usual_quota(cores: int) -> float:
@@ -51,13 +62,9 @@ def designs_for(cores: int) -> tuple[Design, ...]:
 
     ``claims`` decides most claims, ``limit`` has the same bursts with a limit and
     without, ``sizes`` the same for bursts of other sizes; ``tools`` and ``once`` (a
-    timeline) are done once; the others wait under a time budget. The large grid is
-    added if the environment variable `GRID_VARIABLE` is 1.
+    timeline) are done once; the others wait under a time budget.
     """
-
-    def arms(place="cgroup", **conditions):
-        return arm(place, cores=cores, **conditions)
-
+    arms = partial(arm, cores=cores)
     usual, small = usual_quota(cores), usual_quota(cores) / 2
     core = [
         {"quota_cpus": quota, "period_s": period, "workers": workers}
@@ -93,7 +100,7 @@ def designs_for(cores: int) -> tuple[Design, ...]:
     weights = tuple(arms(pattern="weights", weight_ratio=r, load=0.0) for r in WEIGHTS)
     by_load = tuple(arms(pattern=p, load=x) for p in ("steady", "bursts") for x in (0.2, 0.5, 0.8))
     known = arms(pattern="steady", workers=1)
-    found = (
+    return (
         Design("tools", asked["cgroup"], block_s=5, sessions=1),  # soon done, and decides C07
         Design("claims", decisive, 22, blocks_per_session=4, sessions=CLAIMED, lead_in=True),
         Design("limit", limit, block_s=_block_s(limit), lead_in=True),
@@ -107,15 +114,6 @@ def designs_for(cores: int) -> tuple[Design, ...]:
         _design("core-docker", core, arms, place="docker", every=8),
         _design("timeline", core, arms, sampled_s=SAMPLE_S, every=1, sessions=1),
     )
-    if os.environ.get(GRID_VARIABLE) != "1":
-        return found
-    grid = tuple(
-        arms(pattern=p, load=x, **each)
-        for p in ("steady", "bursts")
-        for x in (0.2, 0.5, 0.8)
-        for each in core
-    )
-    return (*found, Design("grid", grid, block_s=_block_s(grid), every=4))
 
 
 DESIGNS = designs_for

@@ -5,26 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from caveatlib import plots, stats
-from caveatlib.experiments.kit.tables import figure_per_machine
+from caveatlib import claims, plots, stats
+from caveatlib.experiments.kit.tables import figure_per_machine, judged_effects
 from caveatlib.experiments.quota.claims import LONGER, SIZED
-from caveatlib.experiments.quota.decisions import verdicts
-from caveatlib.experiments.quota.schema import UNLIMITED
+from caveatlib.experiments.quota.decisions import DECISIONS
+from caveatlib.experiments.quota.designs import BUSY, FREE, HALF_LOADED, LIMITED
 
 PAIRS = {
-    "bursts, with the limit": {"design": "limit", "pattern": "bursts"},
-    "bursts, without": {"design": "limit", "pattern": UNLIMITED, "replicate": 0},
-    "bursts, periods of 100 ms": {
-        "design": "claims", "pattern": "bursts", "period_s": 0.1, "load": 0.5, "replicate": 0,
-    },
-    "bursts, periods of 10 ms": {"design": "claims", "pattern": "bursts", "period_s": 0.01},
-    "beside a busy thread, 100 ms": {
-        "design": "claims", "pattern": "beside-busy", "period_s": 0.1,
-    },
-    "beside a busy thread, 10 ms": {
-        "design": "claims", "pattern": "beside-busy", "period_s": 0.01,
-    },
-}  # fmt: skip
+    "bursts, with the limit": LIMITED,
+    "bursts, without": FREE,
+    "bursts, periods of 100 ms": HALF_LOADED | {"period_s": 0.1, "replicate": 0},
+    "bursts, periods of 10 ms": HALF_LOADED | {"period_s": 0.01},
+    "beside a busy thread, 100 ms": BUSY | {"period_s": 0.1},
+    "beside a busy thread, 10 ms": BUSY | {"period_s": 0.01},
+}
 """Row -> the trials of it, the two of a pair below each other; the first of each is the usual."""
 FLAT = 0.05
 """A step of CPU time below this share of the steepest one is flat."""
@@ -71,17 +65,12 @@ def plot_burst(shown: pd.DataFrame, ax=None):
 def _mark_flat(ax, measured: pd.DataFrame):
     """Write "throttled" under the longest flat step of a measured burst, if there is one."""
     steps = np.diff(measured["usage_s"])
-    flat = np.append(steps < FLAT * steps.max(), False) if len(steps) else np.array([], dtype=bool)
-    best, begin = (0, 0), None
-    for i, is_flat in enumerate(flat):
-        if is_flat and begin is None:
-            begin = i
-        elif not is_flat and begin is not None:
-            best, begin = max(best, (i - begin, begin)), None
-    length, first = best
-    if length < 2:
+    flat = steps < FLAT * steps.max(initial=0.0)
+    edges = np.flatnonzero(np.diff(flat, prepend=False, append=False))
+    runs = sorted(edges.reshape(-1, 2).tolist(), key=np.ptp)
+    if not runs or np.ptp(runs[-1]) < 2:
         return ax
-    ends = measured["t_ms"].to_numpy()[[first, first + length]]
+    ends = measured["t_ms"].to_numpy()[runs[-1]]
     ax.axvspan(*ends, color="#8A8F98", alpha=0.2, lw=0)
     ax.text(ends.mean(), 0, "throttled", ha="center", va="bottom", fontsize="small")
     return plots.say(ax, f"Throttled from {ends[0]:g} to {ends[1]:g} ms.")
@@ -93,16 +82,9 @@ def plot_sizes(trials: pd.DataFrame, ax=None):
 
     The intervals are those by which the verdicts are drawn, over that of the A/A control.
     """
-    judged = {v.claim: v for v in verdicts(trials)}
-    found = {size: judged.get(claim.id) for size, claim in SIZED.items()}
-    rows = {
-        f"{size} budgets": (v.effect, v.low, v.high, v.band_low / LONGER, v.band_high / LONGER)
-        for size, v in found.items()
-        if v and v.n
-    }
-    columns = ["estimate", "low", "high", "band_low", "band_high"]
+    rows = {f"{size} budgets": claim for size, claim in SIZED.items()}
     return plots.effects(
-        pd.DataFrame.from_dict(rows, orient="index", columns=columns),
+        judged_effects(claims.judge(trials, DECISIONS), rows),
         label="ratio of the p90, adjusted intervals",
         threshold=LONGER,
         title="Bursts by size: latency with the limit over without",

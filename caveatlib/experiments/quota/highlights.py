@@ -9,7 +9,8 @@ from caveatlib.experiments.kit.highlights import Bar, Highlight
 from caveatlib.experiments.kit.sentences import listed
 from caveatlib.experiments.quota.claims import MAGIC, THROTTLING
 from caveatlib.experiments.quota.decisions import DECISIONS
-from caveatlib.experiments.quota.tables import tools
+from caveatlib.experiments.quota.designs import IDLE
+from caveatlib.experiments.quota.tool_facts import telling
 
 
 def highlights(here: pd.DataFrame) -> list[Highlight]:
@@ -19,12 +20,10 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
 
 def _blind(here: pd.DataFrame) -> list[Highlight]:
     """Tell how many programs ignore the limit; one with several functions counts once."""
-    asked = tools(here)
-    asked = asked[asked["cores"] > asked["quota_cpus"].apply(lambda q: -(-q // 1))]
+    asked = telling(here)
     if asked.empty:
         return []
-    program = (asked["tool"].str.split().str[0] + " " + asked["tool_version"]).rename("program")
-    by = asked.groupby(program)
+    by = asked.groupby("program")
     sees, says = by["sees_it"].all(), by["cpus_seen"].max()
     seeing = sorted(sees.index[sees])
     count = f"{(~sees).sum()} of {len(sees)}"
@@ -42,12 +41,11 @@ def _blind(here: pd.DataFrame) -> list[Highlight]:
 
 
 def _throttled(here: pd.DataFrame) -> list[Highlight]:
-    decision = next(d for d in DECISIONS if d.claim is THROTTLING)
     judged = {v.claim: v for v in claims.judge(here, DECISIONS)}
     found = judged.get(THROTTLING.id)
     if found is None or not found.n:
         return []
-    used = claims.values_of(here, decision.contrast.arm, "used_ratio").median()
+    used = claims.values_of(here, IDLE, "used_ratio").median()
     bars = (
         Bar("quota used", used, f"{used:.0%}"),
         Bar("throttled", found.effect, f"{found.effect:.0%}", True),

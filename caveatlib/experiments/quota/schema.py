@@ -116,15 +116,15 @@ class Requests(_OfArm):
 
 TABLES = {"timeline": Timeline, "requests": Requests}
 
-
 _USED = ("used_s", "window_s")
 _SERVED = (*_USED, "requests", "p50_s", "p90_s")
+_LIMITED = ("used_ratio", "throttled_share")
 NEEDS = {
-    "full": (*_USED, "used_ratio", "throttled_share"),
-    "steady": (*_SERVED, "used_ratio", "throttled_share"),
-    "bursts": (*_SERVED, "used_ratio", "throttled_share"),
+    "full": (*_USED, *_LIMITED),
+    "steady": (*_SERVED, *_LIMITED),
+    "bursts": (*_SERVED, *_LIMITED),
     UNLIMITED: _SERVED,
-    "beside-busy": (*_SERVED, "used_ratio", "throttled_share"),
+    "beside-busy": (*_SERVED, *_LIMITED),
     "weights": ("share_ratio",),
     "tool": ("cpus_seen",),
 }

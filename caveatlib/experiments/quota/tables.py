@@ -7,31 +7,13 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
-from caveatlib.experiments.quota.schema import BURSTS, CONDITIONS, UNLIMITED
-
-LIMITED = {"design": "limit", "place": "cgroup", "pattern": "bursts"}
-FREE = {"design": "limit", "place": "cgroup", "pattern": UNLIMITED, "replicate": 0}
-WITH_OVER_WITHOUT = stats.Contrast("bursts with the limit over without", "p90_s", LIMITED, FREE)
-FREE_AGAIN = stats.Contrast(
-    "the same bursts again, without a limit", "p90_s", FREE | {"replicate": 1}, FREE
-)
-
-
-def sized(size: str, pattern: str, **conditions: object) -> dict:
-    """Return the filter of the trials with bursts of a size, with a limit or without."""
-    return {"design": "sizes", "place": "cgroup", "pattern": pattern, "burst": size} | conditions
-
-
-def size_effect(size: str, **options) -> stats.Contrast:
-    """Return the comparison of such bursts with the limit and without."""
-    arms = sized(size, "bursts"), sized(size, UNLIMITED, replicate=0)
-    return stats.Contrast(f"bursts of {size} budgets", "p90_s", *arms, **options)
+from caveatlib.experiments.quota.schema import CONDITIONS, UNLIMITED
 
 
 def loads(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the trials of loads alone, with an `arm` that names their conditions.
 
-    Without those that sweep the size of bursts, see `sizes`.
+    Without those that sweep the size of bursts.
     """
     shown = trials[~trials["pattern"].isin(("tool", "weights")) & (trials["burst"] == "")]
     return shown.assign(arm=[_label(row) for row in shown.to_dict("records")])
@@ -58,35 +40,6 @@ def arms(trials: pd.DataFrame) -> pd.DataFrame:
     rows = loads(trials)
     rows = rows[rows["design"].isin(["claims", "limit"]) & (rows["replicate"] == 0)]
     return stats.summarize(rows, ["used_ratio", "throttled_share", "p50_s", "p90_s"], by="arm")
-
-
-@per_machine
-def limit_effect(trials: pd.DataFrame) -> pd.DataFrame:
-    """Compare the p90 of the same bursts with the limit and without, and without it twice.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `stats.contrasts`, indexed by what is compared.
-    """
-    return stats.contrasts(trials, [WITH_OVER_WITHOUT, FREE_AGAIN]).set_index("name")
-
-
-@per_machine
-def sizes(trials: pd.DataFrame) -> pd.DataFrame:
-    """Compare bursts by size: p90 of latency with the limit over without.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by `burst`, the CPU time of a burst over what the quota allows in a period: blocks
-        `n`; `throttled_share`, the median with the limit; the ratio with its plain interval.
-    """
-    rows = stats.jointly([(trials, size_effect(size)) for size in BURSTS])
-    table = pd.DataFrame(rows)[["n", "estimate", "low", "high"]]
-    here = [trials[trials["ok"] & stats.match(trials, sized(size, "bursts"))] for size in BURSTS]
-    table.insert(1, "throttled_share", [part["throttled_share"].median() for part in here])
-    return table.set_index(pd.Index(BURSTS, name="burst"))
 
 
 @per_machine

@@ -24,14 +24,21 @@ from caveatlib.experiments.quota.claims import MAGIC, SEEING
 from caveatlib.experiments.quota.tables import tools
 
 
-def _telling(asked: pd.DataFrame) -> pd.DataFrame:
-    """Return the answers of tools where one that sees the quota would say less than all CPUs."""
-    return asked[asked["cores"] > np.ceil(asked["quota_cpus"])]
+def telling(here: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers of `tools` where one that sees the quota would say less than all CPUs.
+
+    Each with the `program` that gave it, in its version: three functions of Python are one
+    program, wherever they were asked.
+    """
+    asked = tools(here)
+    asked = asked[asked["cores"] > np.ceil(asked["quota_cpus"])]
+    name = asked["tool"].str.split().str[0]
+    return asked.assign(program=name + " " + asked["tool_version"])
 
 
 def _too_few(here: pd.DataFrame) -> str:
     asked = tools(here)
-    if asked.empty or len(_telling(asked)):
+    if asked.empty or len(telling(here)):
         return ""
     return (
         f"On {asked['cores'].max()} CPU a tool reports the same whether it sees a quota of "
@@ -50,18 +57,12 @@ def _word(sees: pd.Series) -> str:
 
 
 def _sides(here: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return programs with their functions, by whether they see the limit: yes, no, or in part.
-
-    A program is one in one version, whichever of its functions were asked, and
-    wherever: three functions of Python are one program.
-    """
+    """Return programs with their functions, by whether they see the limit: yes, in part, or no."""
     sides: dict[str, dict[str, str]] = {HOLDS: {}, MIXED: {}, FAILS: {}}
-    telling = _telling(tools(here))
-    program = telling["tool"].str.split().str[0]
-    for (name, version), answers in telling.groupby([program, telling["tool_version"]]):
-        functions = sorted({t.removeprefix(name).strip() for t in answers["tool"]} - {""})
+    for program, answers in telling(here).groupby("program"):
+        functions = sorted({tool.partition(" ")[2] for tool in answers["tool"]} - {""})
         told = f" ({', '.join(functions)})" if functions else ""
-        sides[_word(answers["sees_it"])][f"{name} {version}"] = told
+        sides[_word(answers["sees_it"])][program] = told
     return sides
 
 
@@ -103,7 +104,7 @@ def _tool(tool: str, claim: Claim) -> Fact:
     """Return the decision whether a tool sees its limit; versions or places may differ."""
 
     def find(here: pd.DataFrame) -> Finding:
-        mine = _telling(tools(here[here["tool"] == tool]))
+        mine = telling(here[here["tool"] == tool])
         said = [
             f"{tool} {version} reports {seen:.0f} of {cores} CPUs under a quota of {quota:g} "
             f"CPU{_on(here)} ({', '.join(answers['place'])})"

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from experiments.quota.fake import FakeLimitedPlace
 
-from caveatlib import frames, plots
+from caveatlib import claims, frames, plots
 from caveatlib.errors import DataError, MeasurementError, UsageError
 from caveatlib.experiments import quota
 from caveatlib.experiments.quota import cpu_counts, model, schema, workloads
-from caveatlib.experiments.quota.designs import GRID_VARIABLE, arm
+from caveatlib.experiments.quota.designs import arm
 from caveatlib.experiments.quota.load import Load
 from caveatlib.measuring.experiment import check_trials, complete
 from caveatlib.places.cgroups.cgroup import Stat
@@ -71,7 +71,7 @@ def runs():
 
 
 def _by_claim(trials):
-    return {verdict.claim: verdict for verdict in quota.verdicts(trials)}
+    return {verdict.claim: verdict for verdict in claims.judge(trials, quota.DECISIONS)}
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
@@ -92,13 +92,6 @@ def test_core_design():
     """The core design has 12 arms on two cores, 16 where a quota of two fits."""
     assert len(_design("core").arms) == 12
     assert len(_design("core", cores=4).arms) == 16
-
-
-def test_grid_on_request(monkeypatch):
-    """The large grid comes in by its environment variable alone."""
-    assert "grid" not in [d.name for d in quota.DESIGNS(2)]
-    monkeypatch.setenv(GRID_VARIABLE, "1")
-    assert len(_design("grid").arms) == 72
 
 
 def test_all_verdicts_within_three_minutes():
@@ -253,9 +246,6 @@ def test_large_bursts_wait_and_small_ones_do_not(swept):
         "Bursts of 80 requests of 5 ms: 4 times what the quota allows in a period of 100 ms; "
         "4 workers on 2 cores, a quota of 1 CPU."
     )
-    table = quota.sizes(swept)
-    assert list(table.index) == list(schema.BURSTS)
-    assert table.loc["0.25", "throttled_share"] < 0.05 < table.loc["4", "throttled_share"]
     assert "4 budgets" in plots.describe(quota.plot_sizes(swept))
     assert quota.summarize(swept).empty
 
@@ -308,7 +298,7 @@ def test_answer(runs):
 def test_undecided_sentences_have_a_subject(runs):
     """A sentence that is undecided reads as one: never "Throttled in Undecided: 0.37"."""
     few = runs[runs["block"] < 5]
-    for verdict in quota.verdicts(few):
+    for verdict in claims.judge(few, quota.DECISIONS):
         for text in (verdict.headline, verdict.because, verdict.sentence):
             assert not re.search(r"\S Undecided", text), text
     found = _by_claim(few)
@@ -341,8 +331,6 @@ def test_calibration(runs):
         off = complete(quota).calibrate(noisy).query("passes == 'no'")
         assert list(off["check"]) == [f"the same bursts again, {control}"]
         assert "A/A control fails: 1.20x" in off["note"].iloc[0]
-    noisy = calm.assign(p90_s=calm["p90_s"].where(~free, calm["p90_s"] * 1.2))
-    assert quota.limit_effect(noisy)["estimate"].iloc[1] == pytest.approx(1.2, rel=0.01)
     gone = complete(quota).calibrate(calm[calm["design"] != "weights"])
     assert list(gone["passes"]) == ["yes", "not measured", "yes", "not measured", "yes"]
     assert gone["note"].iloc[1].startswith("Nothing to compare")
@@ -412,13 +400,12 @@ def test_nothing_could_run():
         for design in quota.DESIGNS(2)
         for i, arm in enumerate(design.arms)
     ]
-    found = quota.verdicts(frames.from_rows(rows, quota.Trials))
-    assert {v.verdict for v in found} == {"not measured here"}
-    told = {v.claim: v.because for v in found}
+    found = _by_claim(frames.from_rows(rows, quota.Trials))
+    assert {v.verdict for v in found.values()} == {"not measured here"}
     asked = {f"C07/{tool}" for tool in cpu_counts.installed()}
-    for claim, because in told.items():
+    for claim, verdict in found.items():
         where = "run as root" if claim in asked or "/" not in claim else "run as root|not asked"
-        assert re.search(where, because), claim
+        assert re.search(where, verdict.because), claim
 
 
 def test_only_the_places_wanted(runs):
@@ -451,12 +438,12 @@ def test_everything_works_on_part_of_the_trials(runs):
     simulated = model.simulate(runs, repeats=1)
     for name, part in _parts(runs).items():
         machines = max(1, part["machine"].nunique())
-        verdicts = quota.verdicts(part)
+        verdicts = claims.judge(part, quota.DECISIONS)
         assert len(verdicts) == len(quota.DECISIONS) * (machines if len(part) else 0), name
         assert all(v.because and len(v.headline) <= 120 for v in verdicts), name
         assert quota.answer(part).endswith("."), name
         assert len(complete(quota).calibrate(part)) == 5 * (machines if len(part) else 0), name
-        for table in (quota.limit_effect, quota.sizes, quota.summarize, quota.tools):
+        for table in (quota.arms, quota.summarize, quota.tools):
             assert ("machine" in table(part).index.names) == (machines > 1), name
         residuals = model.residuals(part, simulated)
         assert set(residuals["machine"]) <= set(part["machine"]), name
@@ -567,7 +554,7 @@ def test_a_tool_that_failed():
 
 def test_every_claim_is_judged_without_tools(runs):
     """Where no tool was asked each has a verdict all the same."""
-    assert set(_by_claim(runs)) == {c.id for c in quota.CLAIMS}
+    assert set(_by_claim(runs)) == {decision.claim.id for decision in quota.DECISIONS}
     assert _by_claim(runs)["C07/nproc"].because.startswith("No nproc: not asked for")
 
 
