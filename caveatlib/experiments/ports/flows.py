@@ -8,6 +8,7 @@ from typing import NamedTuple
 FIXED_BIT_PER_S = 2e9
 """Far below what any path carries here: full speed is 6 to 70 Gbit/s. There CPU per byte and
 throughput are two numbers; where the CPUs are busy, the one is the other inverted."""
+GB = 1e9
 
 
 class Flow(NamedTuple):

@@ -12,6 +12,7 @@ from caveatlib import frames
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments.ports.flows import (
     FLOWS,
+    GB,
     LOADS,
     MACHINE_CPU,
     PROCESSES_CPU,
@@ -21,7 +22,6 @@ from caveatlib.experiments.ports.flows import (
     Flow,
 )
 from caveatlib.experiments.ports.pinning import FREE, PLACEMENTS
-from caveatlib.experiments.ports.traffic import GB
 from caveatlib.instruments import iperf3
 from caveatlib.stats import guards
 
@@ -168,7 +168,7 @@ def _needed(load: str) -> tuple[str, ...]:
 
 NEEDS = {load: _needed(load) for load in LOADS}
 """Load -> the measures without which the trial of a path that connects has failed."""
-PRICED = ("processes", "pss_bytes", "start_s", "stop_s")
+_PRICE = ("processes", "pss_bytes", "start_s", "stop_s")
 _COSTS = (MACHINE_CPU, PROCESSES_CPU)
 
 
@@ -183,7 +183,7 @@ def check_row(row: guards.Row) -> None:
         process has, quantiles out of order, or a zero where nothing takes no time.
     """
     if row["load"] == "price":
-        guards.needs(row, PRICED)
+        guards.needs(row, _PRICE)
     else:
         guards.needs(row, ["reachable", *(NEEDS[str(row["load"])] if row["reachable"] else ())])
     costs = [of.columns[f] for of in FLOWS.values() for f in _COSTS if f in of.columns]

@@ -21,6 +21,8 @@ from pathlib import Path as File
 from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.instruments import echo, iperf3, published
 from caveatlib.places import netns
+from caveatlib.places.engines.engine import Engine
+from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.support import processes, programs
 
 IPERF_PORT, ECHO_PORT, UNHEARD_PORT = 5201, 5202, 5203
@@ -92,7 +94,7 @@ class Site:
         Port -> who listens on it; they end with the engine.
     """
 
-    engine: object
+    engine: Engine
     pids: dict[str, int]
     addresses: dict[str, str]
     servers: dict[int, subprocess.Popen] = field(default_factory=dict)
@@ -126,8 +128,6 @@ def site(*, userland_proxy: bool = True) -> Iterator[Site]:
     Unavailable
         If no private engine can run here, or iperf3 or ip is missing.
     """
-    from caveatlib.places.engines.private_engine import private_engine
-
     servers: dict[int, subprocess.Popen] = {}
     try:
         with private_engine(userland_proxy=userland_proxy) as engine:
@@ -139,7 +139,7 @@ def site(*, userland_proxy: bool = True) -> Iterator[Site]:
             programs.end(server)
 
 
-def furnish(engine) -> Site:
+def furnish(engine: Engine) -> Site:
     """Start the containers, the outside link and the servers in an engine.
 
     All of it lives in the engine's namespaces and ends with them.
@@ -147,11 +147,11 @@ def furnish(engine) -> Site:
     ports = (IPERF_PORT, ECHO_PORT, UNHEARD_PORT)
     pids = {
         "host": engine.pid,
-        "server": sleeper(engine, ports=ports)[1],
-        "neighbour": sleeper(engine)[1],
-        "stranger": sleeper(engine, network=engine.create_network())[1],
-        "outsider": sleeper(engine, network="none")[1],
-        "host-network": sleeper(engine, network="host")[1],
+        "server": sleeper(engine, ports=ports),
+        "neighbour": sleeper(engine),
+        "stranger": sleeper(engine, network=engine.create_network()),
+        "outsider": sleeper(engine, network="none"),
+        "host-network": sleeper(engine, network="host"),
     }
     _link_outside(pids["host"], pids["outsider"])
     addresses = {
@@ -167,22 +167,21 @@ def furnish(engine) -> Site:
     return here
 
 
-def sleeper(engine, *, ports: Sequence[int] = (), network: str = "bridge") -> tuple[str, int]:
-    """Start a container that does nothing, published ports keeping their numbers.
+def sleeper(engine: Engine, *, ports: Sequence[int] = (), network: str = "bridge") -> int:
+    """Start a container that does nothing, its ports published by their own numbers.
 
     Returns
     -------
-    container : str
-    pid : int
+    int
         Its first process, as the host counts it.
     """
     host = {"port_bindings": {p: p for p in ports}, "network_mode": network}
     container = engine.create(["sleep", "86400"], host=host)
     engine.start(container)
-    return container, _host_pid(engine, container)
+    return _host_pid(engine, container)
 
 
-def _host_pid(engine, container: str) -> int:
+def _host_pid(engine: Engine, container: str) -> int:
     """Return the host's id of a container's first process; the engine knows another."""
     inner = str(engine.inspect(container)["State"]["Pid"])
     depth = len(_nested_ids(engine.pid)) - 1

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import select
 import statistics
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.experiments.ports import pinning
+from caveatlib.experiments.ports.flows import GB
 from caveatlib.experiments.ports.site import (
     CONNECT_TIMEOUT_S,
     ECHO_PORT,
@@ -23,8 +24,8 @@ from caveatlib.experiments.ports.site import (
 from caveatlib.instruments import cpu, echo, iperf3, published
 from caveatlib.places import netns
 from caveatlib.support import programs
+from caveatlib.support.processes import readable
 
-GB = 1e9
 STREAM_S = 1
 RATE_TOLERANCE = 0.05
 ROUND_TRIPS_S = 1.0
@@ -240,40 +241,33 @@ def price(here: Site, count: int) -> dict:
     }
 
 
-class _probing:
-    """A probe at a path's client: the process, still alive, and what it printed."""
-
-    def __init__(self, here: Site, path: str, kind: str, port: int, *, seconds: float):
-        address, offset = target(here, path)
-        command = echo.probe_command(kind, address, port + offset, seconds=seconds)
-        self._argv = netns.argv_in(here.pids[PATHS[path].client], command)
-        self._kind = kind
-        self._timeout_s = seconds + 10
-
-    def __enter__(self) -> tuple[subprocess.Popen, dict]:
-        self._child = subprocess.Popen(
-            self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        try:
-            if self._kind != "peer":
-                self._child.stdin.close()
-            return self._child, self._first_line()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def _first_line(self) -> dict:
-        if not select.select([self._child.stdout], [], [], self._timeout_s)[0]:
-            raise DeadlineExceeded(f"Probe {self._kind!r} wrote nothing in {self._timeout_s:g} s.")
-        line = self._child.stdout.readline()
-        if not line:
-            raise MeasurementError(f"Probe {self._kind!r} ended without output.")
-        return json.loads(line)
-
-    def __exit__(self, *_):
+@contextmanager
+def _probing(
+    here: Site, path: str, kind: str, port: int, *, seconds: float
+) -> Iterator[tuple[subprocess.Popen, dict]]:
+    """Run a probe at a path's client; yield it, still alive, with what it printed."""
+    address, offset = target(here, path)
+    command = echo.probe_command(kind, address, port + offset, seconds=seconds)
+    child = subprocess.Popen(
+        netns.argv_in(here.pids[PATHS[path].client], command),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        if kind != "peer":
+            child.stdin.close()
+        yield child, _first_line(child, kind, timeout_s=seconds + 10)
+    finally:
         with suppress(OSError):
-            self._child.stdin.close()
-        programs.has_ended(self._child, 2)
-        programs.end(self._child)
-        self._child.stdout.close()
+            child.stdin.close()
+        programs.has_ended(child, 2)
+        programs.end(child)
+        child.stdout.close()
+
+
+def _first_line(child: subprocess.Popen, kind: str, *, timeout_s: float) -> dict:
+    if not readable(child.stdout.fileno(), timeout_s):
+        raise DeadlineExceeded(f"Probe {kind!r} wrote nothing in {timeout_s:g} s.")
+    line = child.stdout.readline()
+    if not line:
+        raise MeasurementError(f"Probe {kind!r} ended without output.")
+    return json.loads(line)
