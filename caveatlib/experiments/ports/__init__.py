@@ -32,20 +32,13 @@ from __future__ import annotations
 
 from caveatlib.experiments.ports import workloads
 from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN
-from caveatlib.experiments.ports.claims import CLAIMS, NAME
-from caveatlib.experiments.ports.decisions import DECISIONS, LABELS, answer, verdicts
+from caveatlib.experiments.ports.claims import NAME
+from caveatlib.experiments.ports.decisions import DECISIONS, LABELS, answer
 from caveatlib.experiments.ports.designs import DESIGNS
 from caveatlib.experiments.ports.figures import plot, plot_effects, plot_sizes
 from caveatlib.experiments.ports.highlights import highlights
 from caveatlib.experiments.ports.places import PLACES
-from caveatlib.experiments.ports.schema import (
-    TABLES,
-    Reports,
-    Trials,
-    check,
-    check_row,
-    check_tables,
-)
+from caveatlib.experiments.ports.schema import TABLES, Trials, check, check_row, check_tables
 from caveatlib.experiments.ports.site import Site
 from caveatlib.experiments.ports.tables import (
     congestion,
@@ -53,13 +46,11 @@ from caveatlib.experiments.ports.tables import (
     paths,
     prices,
     reachability,
-    sizes,
     summarize,
 )
 from caveatlib.places.base import TrialResult
 
 __all__ = [
-    "CLAIMS",
     "CONTROLS",
     "DECISIONS",
     "DESIGNS",
@@ -68,7 +59,6 @@ __all__ = [
     "NAME",
     "PLACES",
     "TABLES",
-    "Reports",
     "Trials",
     "answer",
     "check",
@@ -83,10 +73,8 @@ __all__ = [
     "plot_sizes",
     "prices",
     "reachability",
-    "sizes",
     "summarize",
     "trial",
-    "verdicts",
 ]
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"

@@ -15,7 +15,7 @@ from caveatlib.experiments.ports.flows import FLOWS
 from caveatlib.experiments.ports.pinning import PLACEMENTS
 
 NAME = "ports"
-CONTROLS = {"reno": "reno", "default": "the machine's own congestion control"}
+_CONGESTION = {"reno": "reno", "default": "the machine's own congestion control"}
 """Congestion control that is asked for, in words."""
 _ASPECTS = {
     "reachable": (
@@ -48,9 +48,9 @@ def named(case: Case) -> str:
     return "-".join(case)
 
 
-def in_words(case: Case) -> str:
+def _in_words(case: Case) -> str:
     """Return what is the same in both arms of a case, besides its path."""
-    placement, control = PLACEMENTS[case.placement], CONTROLS[case.congestion]
+    placement, control = PLACEMENTS[case.placement], _CONGESTION[case.congestion]
     return f"{placement}, {control}, {FLOWS[case.flow].words}"
 
 
@@ -58,10 +58,10 @@ def _sized(case: Case) -> Claim:
     borrowed = "" if case.congestion == "reno" else "; its A/A control is that of reno"
     return Claim(
         f"C17/{named(case)}/cpu",
-        f"{case.path}: less CPU per byte without the proxy; {in_words(case)}",
+        f"{case.path}: less CPU per byte without the proxy; {_in_words(case)}",
         "derived",
         "CPU seconds of client, server and docker-proxy per 1e9 bytes, median of three readings "
-        f"a session, {in_words(case)}, ratio below 1{borrowed}",
+        f"a session, {_in_words(case)}, ratio below 1{borrowed}",
         NAME,
     )
 
@@ -95,4 +95,3 @@ EARLY = Claim(
     "connections to a published port without a listener",
     NAME,
 )
-CLAIMS = (WHOLE, *PARTS.values(), *SIZED.values(), MEMORY, EARLY)

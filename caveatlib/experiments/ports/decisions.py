@@ -8,7 +8,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Effect, Fact, Finding, Reading, Whole
-from caveatlib.experiments.kit.sentences import per_machine
+from caveatlib.experiments.kit.sentences import per_machine, ranged
 from caveatlib.experiments.ports.claims import EARLY, MEMORY, PARTS, SIZED, WHOLE, named
 from caveatlib.experiments.ports.designs import (
     AGAIN,
@@ -33,33 +33,27 @@ from caveatlib.experiments.ports.sentences import (
     few_cores,
     less_cpu,
     only_own,
-    ranged,
     tell,
 )
-from caveatlib.experiments.ports.site import PATHS
 from caveatlib.experiments.ports.tables import joined
 from caveatlib.support.quantities import format_quantity
 
 WORDS = ("More without the proxy", "Less without the proxy")
-LABELS = (
-    {name: path.meaning for name, path in PATHS.items() if path.published}
-    | {
-        "reachable": "connects",
-        "address": "client's address",
-        "throughput": "throughput",
-        "cpu": "CPU per byte",
-        "loopback": "localhost, IPv4",
-        "loopback-ipv6": "localhost, IPv6",
-        "gateway": "the bridge's address",
-        "own-address": "the host's own address",
-        "hairpin": "a neighbour container",
-        "self": "the container itself",
-        "other-network": "a container of another network",
-        "outside": "a machine outside",
-        "memory": "memory of docker-proxy",
-    }
-    | {named(case): case_label(case) for case in CASES}
-)
+LABELS = {
+    "reachable": "connects",
+    "address": "client's address",
+    "throughput": "throughput",
+    "cpu": "CPU per byte",
+    "loopback": "localhost, IPv4",
+    "loopback-ipv6": "localhost, IPv6",
+    "gateway": "the bridge's address",
+    "own-address": "the host's own address",
+    "hairpin": "a neighbour container",
+    "self": "the container itself",
+    "other-network": "a container of another network",
+    "outside": "a machine outside",
+    "memory": "memory of docker-proxy",
+} | {named(case): case_label(case) for case in CASES}
 SEEN = {
     "own": "the client's own address",
     "loopback": "a loopback address",
@@ -252,7 +246,7 @@ def _sum_up(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     if less:
         count = sum(v.verdict == HOLDS for v in cpu)
         of = f"{count} of {len(cpu)} paths need" if count else "a service needs"
-        size = ranged(less.values())
+        size = ranged(less.values(), ".1f")
         why = _hangs(less) if " to " in size else ""
         said.append(f"Without docker-proxy {of} {size} times less CPU per byte{why}.")
     if parts[MEMORY.id].verdict == HOLDS:
@@ -275,18 +269,11 @@ DECISIONS = (
     *_PARTS,
     Fact(claim=EARLY, readings=_UNHEARD, find=_early),
 )
-
-
-def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claim path by path and as a whole, machine by machine, the whole first.
-
-    Intervals are adjusted together: CPU per byte on every paired path and in every pinned
-    case, memory, and throughput where there are cores enough.
-    """
-    return claims.judge(trials, DECISIONS)
+"""Intervals are adjusted together: CPU per byte on every paired path and in every pinned case,
+memory, and throughput where there are cores enough."""
 
 
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Return what the trials of each machine show as a whole."""
-    return verdicts(trials)[0].because
+    return claims.judge(trials, DECISIONS)[0].because

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from caveatlib import claims, plots
-from caveatlib.experiments.kit.tables import figure_per_machine
+from caveatlib.experiments.kit.tables import figure_per_machine, judged_effects
 from caveatlib.experiments.ports.claims import PARTS, SIZED
-from caveatlib.experiments.ports.decisions import LABELS, verdicts
+from caveatlib.experiments.ports.decisions import DECISIONS, LABELS
 from caveatlib.experiments.ports.designs import HAIRPIN, PAIRED, PROXY
 from caveatlib.experiments.ports.sentences import case_label
 from caveatlib.experiments.ports.site import PATHS
@@ -54,16 +54,8 @@ def plot_sizes(trials: pd.DataFrame, ax=None):
 
 
 def _drawn(trials: pd.DataFrame, rows: Mapping[str, claims.Claim], title: str, ax):
-    judged = {v.claim: v for v in verdicts(trials)}
-    found = {name: judged.get(claim.id) for name, claim in rows.items()}
-    shown = {
-        name: (v.effect, v.low, v.high, v.band_low, v.band_high)
-        for name, v in found.items()
-        if v and v.n
-    }
-    columns = ["estimate", "low", "high", "band_low", "band_high"]
     return plots.effects(
-        pd.DataFrame.from_dict(shown, orient="index", columns=columns),
+        judged_effects(claims.judge(trials, DECISIONS), rows),
         label="ratio, adjusted intervals",
         sides=("cheaper without the proxy", "dearer"),
         title=title,

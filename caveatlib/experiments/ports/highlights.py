@@ -6,6 +6,7 @@ import pandas as pd
 
 from caveatlib import claims
 from caveatlib.experiments.kit.highlights import Bar, Highlight
+from caveatlib.experiments.kit.sentences import ranged
 from caveatlib.experiments.ports.claims import PARTS, WHOLE
 from caveatlib.experiments.ports.decisions import DECISIONS, LABELS
 from caveatlib.experiments.ports.designs import (
@@ -16,7 +17,7 @@ from caveatlib.experiments.ports.designs import (
     PUBLISHED,
     where,
 )
-from caveatlib.experiments.ports.sentences import less_cpu, ranged
+from caveatlib.experiments.ports.sentences import less_cpu
 from caveatlib.support.quantities import format_quantity
 
 
@@ -32,7 +33,7 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
     less = less_cpu(here, judged)
     path = next((path for path in paths if path in less), paths[0])
     if less:
-        size = ranged(less.values()).replace(" to ", "–")
+        size = ranged(less.values(), ".1f").replace(" to ", "–")
         hangs = ", by path, connections and congestion control" if len(less) > 1 else ""
         words = f"less CPU per byte without docker-proxy{hangs}"
     else:

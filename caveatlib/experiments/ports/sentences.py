@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Verdict
-from caveatlib.experiments.kit.sentences import listed
+from caveatlib.experiments.kit.sentences import listed, ranged
 from caveatlib.experiments.ports.claims import MEMORY, PARTS, SIZED
 from caveatlib.experiments.ports.designs import (
     HAIRPIN,
@@ -68,10 +68,14 @@ def few_cores(here: pd.DataFrame) -> float:
 def controlled(here: pd.DataFrame, path: str, aspect: str) -> str:
     """Say which congestion control was used, and what the effect was in other trials of it."""
     said = [f"Congestion control: {_algorithm(here, 'reno')}."]
-    for how, effect in _otherwise(here, path, aspect).items():
-        size = f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'}"
-        said.append(f"With {how}: {size} (not judged).")
+    others = _otherwise(here, path, aspect)
+    said += [f"With {how}: {_times(effect)} (not judged)." for how, effect in others.items()]
     return " ".join(said)
+
+
+def _times(effect: float) -> str:
+    """Return ``"1.50x less"`` of a ratio below 1, ``"1.50x more"`` of another."""
+    return f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'}"
 
 
 def _otherwise(here: pd.DataFrame, path: str, aspect: str) -> dict[str, float]:
@@ -127,26 +131,20 @@ def less_cpu(here: pd.DataFrame, parts: Mapping[str, Verdict]) -> dict[str | tup
     connections or another congestion control, which nobody judges.
     """
     sizes: dict[str | tuple, float] = {}
-    for path, verdict in _measured(parts, "cpu").items():
+    for path, verdict in _on_paths(parts, "cpu").items():
         if verdict.verdict == HOLDS:
             others = _otherwise(here, path, "cpu")
             sizes |= {path: 1 / verdict.effect}
             sizes |= {(path, how): 1 / effect for how, effect in others.items() if effect < 1}
-    judged = {case: parts[claim.id] for case, claim in SIZED.items()}
-    return sizes | {case: 1 / v.effect for case, v in judged.items() if v.verdict == HOLDS}
-
-
-def ranged(sizes: Iterable[float]) -> str:
-    """Return ``"1.5 to 2.9"``; one number where the ends are alike."""
-    found = list(sizes)
-    return " to ".join(dict.fromkeys(f"{end(found):.1f}" for end in (min, max)))
+    judged = _in_cases(parts).items()
+    return sizes | {case: 1 / v.effect for case, v in judged if v.verdict == HOLDS}
 
 
 def _changes(here: pd.DataFrame, parts: dict[str, Verdict]) -> list[tuple[bool, str, str]]:
     """Return what changes without the proxy: whether for the better, in brief, in full."""
     found = []
     for aspect, words in CHANGES.items():
-        judged = _measured(parts, aspect)
+        judged = _on_paths(parts, aspect)
         for word, what in zip((HOLDS, FAILS), words, strict=True):
             effects = {path: v.effect for path, v in judged.items() if v.verdict == word}
             if aspect == "address" and word == HOLDS:  # most of these see the same either way
@@ -155,7 +153,7 @@ def _changes(here: pd.DataFrame, parts: dict[str, Verdict]) -> list[tuple[bool, 
             if what and effects:
                 wide = less_cpu(here, parts) if (aspect, word) == ("cpu", HOLDS) else {}
                 found.append((word == HOLDS, *_sized(what, effects, len(judged), wide.values())))
-            if aspect == "cpu" and (told := _in_cases(parts, word, what)):
+            if aspect == "cpu" and (told := _cases_told(parts, word, what)):
                 found.append((word == HOLDS, *told))
     memory = parts[MEMORY.id]
     if memory.verdict in (HOLDS, FAILS):
@@ -173,36 +171,38 @@ def _sized(
     `wide` has further sizes, which the range in brief is to hold as well.
     """
     times = {path: max(e, 1 / e) for path, e in effects.items() if not math.isnan(e)}
-    all_of_them = [*times.values(), *wide]
-    ends = dict.fromkeys(f"{end(all_of_them):.2g}" for end in (min, max) if all_of_them)
-    size = f" ({' to '.join(ends)}x)" if ends else ""
+    size = ranged([*times.values(), *wide], ".2g")
+    size = f" ({size}x)" if size else ""
     sized = [f"{path} ({times[path]:.2g}x)" if path in times else path for path in effects]
     return f"{what} on {len(effects)} of {of} paths{size}", f"{what} on {listed(sized)}"
 
 
-def _in_cases(parts: Mapping[str, Verdict], word: str, what: str) -> tuple[str, str] | None:
+def _cases_told(parts: Mapping[str, Verdict], word: str, what: str) -> tuple[str, str] | None:
     """Return in how many pinned cases a verdict was drawn, in brief and with the ends named."""
-    judged = {case: parts[claim.id] for case, claim in SIZED.items()}
-    tried = [case for case, v in judged.items() if v.verdict != NOT_MEASURED]
+    judged = _in_cases(parts)
     sizes = {c: max(v.effect, 1 / v.effect) for c, v in judged.items() if v.verdict == word}
     if not sizes:
         return None
-    ends = [end(sizes, key=sizes.__getitem__) for end in (min, max)]
-    brief, named = (
-        " to ".join(dict.fromkeys(told))
-        for told in (
-            [f"{sizes[case]:.2g}x" for case in ends],
-            [f"{sizes[case]:.2g}x, {case_label(case)}" for case in ends],
-        )
-    )
-    of = f"{what} in {len(sizes)} of {len(tried)} pinned cases"
+    ends = dict.fromkeys(end(sizes, key=sizes.__getitem__) for end in (min, max))
+    brief = " to ".join(dict.fromkeys(f"{sizes[case]:.2g}x" for case in ends))
+    named = " to ".join(f"{sizes[case]:.2g}x, {case_label(case)}" for case in ends)
+    of = f"{what} in {len(sizes)} of {len(judged)} pinned cases"
     return f"{of} ({brief})", f"{of} ({named})"
 
 
-def _measured(parts: Mapping[str, Verdict], aspect: str) -> dict[str, Verdict]:
+def _on_paths(parts: Mapping[str, Verdict], aspect: str) -> dict[str, Verdict]:
     """Return the verdicts on an aspect by path, where it was measured."""
-    found = {path: parts[claim.id] for (path, a), claim in PARTS.items() if a == aspect}
-    return {path: v for path, v in found.items() if v.verdict != NOT_MEASURED}
+    return _measured(parts, {path: c for (path, a), c in PARTS.items() if a == aspect})
+
+
+def _in_cases(parts: Mapping[str, Verdict]) -> dict[Case, Verdict]:
+    """Return the verdicts on pinned cases, those that were measured."""
+    return _measured(parts, SIZED)
+
+
+def _measured(parts: Mapping[str, Verdict], of: Mapping) -> dict:
+    found = {key: parts[claim.id] for key, claim in of.items()}
+    return {key: v for key, v in found.items() if v.verdict != NOT_MEASURED}
 
 
 def tell(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
@@ -213,12 +213,11 @@ def tell(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     told = [f"Without the proxy: {brief or 'nothing is found to change'}."]
     for lead, side in zip(("Better", "Worse"), sides, strict=True):
         told += [f"{lead}: {'; '.join(full for _, _, full in side)}."] if side else []
-    cpu = _measured(parts, "cpu")
+    cpu = _on_paths(parts, "cpu")
     if undecided := [path for path, v in cpu.items() if v.verdict == OPEN]:
         told.append(f"CPU per byte is undecided on {listed(undecided)}.")
-    undecided_cases = sum(parts[claim.id].verdict == OPEN for claim in SIZED.values())
-    if undecided_cases:
-        count = claims.counted(undecided_cases, "pinned case")
+    if cases := sum(v.verdict == OPEN for v in _in_cases(parts).values()):
+        count = claims.counted(cases, "pinned case")
         told.append(f"CPU per byte is undecided in {count}.")
     if cores := few_cores(here):
         told.append(f"Throughput is not judged on {cores:.0f} cores.")
@@ -234,6 +233,5 @@ def _by_what_is_other(here: pd.DataFrame, cpu: Mapping[str, Verdict]) -> dict[st
     found: dict[str, list[str]] = {}
     for path in (path for path, v in cpu.items() if v.verdict != OPEN):
         for how, effect in _otherwise(here, path, "cpu").items():
-            size = f"{max(effect, 1 / effect):.2f}x {'less' if effect < 1 else 'more'} on {path}"
-            found.setdefault(how, []).append(size)
+            found.setdefault(how, []).append(f"{_times(effect)} on {path}")
     return found

@@ -8,15 +8,12 @@ from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.ports.designs import (
     AGAIN,
-    CASES,
     HAIRPIN,
     HAIRPIN_AGAIN,
     PAIRED,
     PROXY,
-    compared,
     contrast,
 )
-from caveatlib.experiments.ports.flows import FLOWS, MACHINE_CPU, PROCESSES_CPU, RATE
 from caveatlib.experiments.ports.site import PATHS
 
 SETTINGS = {
@@ -137,29 +134,6 @@ def effects(trials: pd.DataFrame) -> pd.DataFrame:
     rows = stats.jointly([(trials, contrast(path, "cpu_s_per_gb")) for path in PAIRED])
     columns = ["n", "estimate", "low", "high"]
     return pd.DataFrame(rows).set_index("name")[columns].rename_axis("path")
-
-
-@per_machine
-def sizes(trials: pd.DataFrame) -> pd.DataFrame:
-    """Compare the pinned cases one by one: without the proxy over with it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by path, placement, congestion control asked for and flow: sessions `n`; the
-        ratio of the CPU time of client, server and docker-proxy per byte with its plain
-        interval; `whole_machine` and `throughput`, the ratios of the CPU time of the whole machine
-        and of the rate (NaN where only a part of the CPUs is used, and where there is nothing).
-    """
-    rows = stats.jointly([(trials, compared(case, figure=PROCESSES_CPU)) for case in CASES])
-    table = pd.DataFrame(rows)[["n", "estimate", "low", "high"]]
-    for name, figure in (("whole_machine", MACHINE_CPU), ("throughput", RATE)):
-        tried = [c for c in CASES if figure in FLOWS[c.flow].columns]
-        found = stats.jointly([(trials, compared(case, figure=figure)) for case in tried])
-        of = {case: row["estimate"] for case, row in zip(tried, found, strict=True)}
-        table[name] = [of.get(case, float("nan")) for case in CASES]
-    names = ["path", "placement", "congestion", "flow"]
-    return table.set_index(pd.MultiIndex.from_tuples(map(tuple, CASES), names=names))
 
 
 @per_machine

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from experiments.ports import fake
 
-from caveatlib import frames, plots
+from caveatlib import claims, frames, plots
 from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN
 from caveatlib.claims.model import LONGEST_HEADLINE
 from caveatlib.errors import DataError, MeasurementError, Unavailable
 from caveatlib.experiments import ports
 from caveatlib.experiments.ports import decisions, pinning, site, tables, traffic, workloads
-from caveatlib.experiments.ports.claims import SIZED
+from caveatlib.experiments.ports.claims import SIZED, WHOLE
 from caveatlib.experiments.ports.designs import (
     AGAIN,
     CASES,
@@ -121,7 +121,7 @@ def _figures():
 
 
 def judged(frame) -> dict:
-    return {v.claim: v for v in ports.verdicts(frame)}
+    return {v.claim: v for v in claims.judge(frame, ports.DECISIONS)}
 
 
 def test_every_path_is_tried_under_both_settings():
@@ -275,8 +275,7 @@ def test_every_size_names_its_congestion_control():
 def test_the_whole_says_what_decides_it():
     """The card of the whole is as complete as those of its parts."""
     whole = judged(trials())["C17"]
-    claim = next(c for c in ports.CLAIMS if c.id == "C17")
-    assert (whole.decides, whole.kind, whole.quote) == (claim.decides, claim.kind, claim.text)
+    assert (whole.decides, whole.kind, whole.quote) == (WHOLE.decides, WHOLE.kind, WHOLE.text)
     assert "reno" in whole.decides
 
 
@@ -285,7 +284,7 @@ def test_cpu_bound_throughput_is_said(cores):
     """Where client and server used up the cores, the throughput card says so, and no other."""
     frame = trials(cores=cores).assign(cpu_bound=0.0)
     words = "Client and server alone used 95% of the cores in"
-    assert not any(words in v.because for v in ports.verdicts(frame))
+    assert not any(words in v.because for v in judged(frame).values())
     on = (frame["path"] == "loopback") & (frame["place"] == PROXY) & (frame["design"] == "paths")
     frame.loc[on & (frame["session"] < 3), "cpu_bound"] = 1.0
     found = judged(frame)
@@ -387,14 +386,13 @@ def test_nothing_could_run():
     assert found["C17"].because == f"No {HAIRPIN}: private-engine: no dockerd."
 
 
-def test_verdicts_and_claims_match():
-    """Every verdict belongs to a claim, every claim has a verdict, and texts are stable."""
-    found = ports.verdicts(trials(cores=8))
-    assert sorted(v.claim for v in found) == sorted(c.id for c in ports.CLAIMS)
-    for verdict in found:
+def test_headlines_are_whole_and_texts_stable():
+    """No headline is cut, and the same trials are told in the same words."""
+    found = judged(trials(cores=8))
+    for verdict in found.values():
         assert len(verdict.headline) <= LONGEST_HEADLINE
         assert not verdict.headline.endswith("…"), "cut"
-    assert [repr(v) for v in found] == [repr(v) for v in ports.verdicts(trials(cores=8))]
+    assert repr(found) == repr(judged(trials(cores=8)))
 
 
 def test_every_path_has_words():
@@ -505,7 +503,7 @@ def test_trial_fills_its_columns(stubs):
     assert set(outcome.measures) <= set(frames.columns(ports.Trials))
     row = {"run": "r", "design": "paths", "block": 0, "place": PROXY}
     reports = [row | r for r in outcome.tables["iperf3"]]
-    assert list(frames.from_rows(reports, ports.Reports)["streams"]) == [1, 4]
+    assert list(frames.from_rows(reports, ports.TABLES["iperf3"])["streams"]) == [1, 4]
 
 
 def test_trial_without_a_connection_is_no_failure(stubs):
@@ -544,7 +542,7 @@ def test_a_pinned_trial_has_each_flow_in_its_columns(stubs, monkeypatch):
     assert [outcome.measures[name] for name in COSTS[1:]] == [0.19] * 3
     assert "round_trip_p50_s" not in outcome.measures
     row = {"run": "r", "design": "pinned", "block": 0, "place": PROXY}
-    reports = frames.from_rows([row | r for r in outcome.tables["iperf3"]], ports.Reports)
+    reports = frames.from_rows([row | r for r in outcome.tables["iperf3"]], ports.TABLES["iperf3"])
     assert list(reports["rate"]) == ["", "", "fixed"]
     assert set(reports["placement"]) == {pinning.APART}
 
@@ -562,7 +560,7 @@ def tables_of_one_trial(monkeypatch):
     reports = [row | report for report in outcome.tables["iperf3"]]
     return {
         "trials": frames.from_rows([trial], ports.Trials),
-        "iperf3": frames.from_rows(reports, ports.Reports),
+        "iperf3": frames.from_rows(reports, ports.TABLES["iperf3"]),
     }
 
 
@@ -628,11 +626,12 @@ def test_sizes_that_differ_are_a_range():
     assert "on which CPUs it runs" in whole.sentence
     (highlight,) = ports.highlights(frame)
     assert re.fullmatch(r"(1\.9|2\.0)–3\.[34]×", highlight.number)
-    table = ports.sizes(frame)
-    assert len(table) == len(CASES)
-    assert table.xs("four", level="flow")["estimate"].to_numpy() == pytest.approx(0.3, rel=0.02)
-    assert table.xs("one", level="flow")["whole_machine"].to_numpy() == pytest.approx(0.5, rel=0.02)
-    assert table.xs("fixed", level="flow")["whole_machine"].isna().all()
+    for case in CASES:
+        verdict = found[SIZED[case].id]
+        factor = 0.6 if case.flow == "four" else 1.0
+        assert verdict.effect == pytest.approx(0.5 * factor, rel=0.02)
+        beside = re.search(r"whole machine: 0\.(49|50|51)x \(not judged\)", verdict.because)
+        assert bool(beside) == (case.flow == "one")
 
 
 def test_sizes_that_nobody_judges_widen_the_range():
@@ -734,8 +733,8 @@ def failed(frame):
     return frames.validate(frame, ports.Trials)
 
 
-TABLES = (ports.summarize, ports.reachability, ports.effects, ports.sizes, ports.congestion,
-          ports.prices, complete(ports).calibrate)  # fmt: skip
+TABLES = (ports.summarize, ports.reachability, ports.effects, ports.congestion, ports.prices,
+          complete(ports).calibrate)  # fmt: skip
 FIGURES = (ports.plot, ports.plot_effects, ports.plot_sizes)
 PARTS = {
     "the proxy": lambda frame: frame[frame["place"] == PROXY],
