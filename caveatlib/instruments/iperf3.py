@@ -65,6 +65,11 @@ class Report:
     server_cpu: float
     congestion: str
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds that client and server used."""
+        return (self.client_cpu + self.server_cpu) * self.duration_s
+
     def cpu_bound(self, cores: int) -> bool:
         """Whether client and server together use at least 95 % of the cores."""
         return self.client_cpu + self.server_cpu >= CPU_BOUND_SHARE * cores

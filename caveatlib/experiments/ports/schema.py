@@ -274,8 +274,7 @@ def _check_report(row: pd.Series, flow: Flow, text: str, where: str) -> None:
                 f"the {report.received_bytes} bytes of its report. Must be whole ticks; was it "
                 "per GiB?"
             )
-    ends_s = (report.client_cpu + report.server_cpu) * report.duration_s
-    reported = ends_s / gigabytes + row[flow.columns[PROXY_CPU]]
+    reported = report.cpu_s / gigabytes + row[flow.columns[PROXY_CPU]]
     if not math.isnan(row[own]) and not math.isclose(row[own], reported, rel_tol=1e-6):
         raise DataError(
             f"Value {row[own]:g} of {own!r} {where} is not what iperf3 reported of both ends, and "

@@ -160,7 +160,6 @@ def throughput(
             f"{RATE_TOLERANCE:.0%}: the path carries no more, or other work took the CPU."
         )
     gigabytes = report.received_bytes / GB
-    ends_s = (report.client_cpu + report.server_cpu) * report.duration_s
     return {
         "rate_bit_per_s": report.rate_bit_per_s,
         "retransmits": report.retransmits,
@@ -169,7 +168,7 @@ def throughput(
         "cpu_bound": int(report.cpu_bound(cores)),
         "cpu_s_per_gb": machine / gigabytes,
         "proxy_cpu_s_per_gb": proxy / gigabytes,
-        "processes_cpu_s_per_gb": (ends_s + proxy) / gigabytes,
+        "processes_cpu_s_per_gb": (report.cpu_s + proxy) / gigabytes,
         "algorithm": report.congestion,
         "iperf_version": report.version,
     }, iperf3.strip(text)
