@@ -15,7 +15,7 @@ EXPERIMENTS = {path.parent.name for path in Path(__file__).parent.glob("experime
 LONG = (
     "experiments",
     "fleet",
-    "images/test_images_read",
+    "images/test_images_mutants",
     "measuring/test_loop",
     "test_cli",
     "test_page",
