@@ -22,7 +22,7 @@ def ranged(values: Collection[float], digits: str) -> str:
 
     `digits` says how each is written, as in ``format(value, ".1f")``; empty for nothing.
     """
-    ends = [end(values) for end in (min, max)] if values else []
+    ends = [min(values), max(values)] if values else []
     return " to ".join(dict.fromkeys(format(value, digits) for value in ends))
 
 

@@ -120,7 +120,7 @@ def _address(path: str) -> Fact:
     return Fact(claim=PARTS[path, "address"], readings=tuple(readings), find=find)
 
 
-def again(path: str, aspect: str) -> stats.Contrast:
+def _again(path: str, aspect: str) -> stats.Contrast:
     """Return the A/A control of a path: the second engine with the proxy over the first."""
     name = f"{path}, with the proxy twice: {LABELS[aspect]}"
     return contrast(path, MEASURES[aspect], arm=AGAIN, name=name)
@@ -133,7 +133,7 @@ def _cpu(path: str) -> Effect:
         contrast=contrast(path, MEASURES["cpu"]),
         direction="less",
         words=WORDS,
-        null=again(path, "cpu"),
+        null=_again(path, "cpu"),
         qualify=lambda here, verdict: controlled(here, path, "cpu"),
     )
 
@@ -176,7 +176,7 @@ def _throughput(path: str) -> Effect:
         contrast=rates,
         direction="greater",
         words=WORDS,
-        null=again(path, "throughput"),
+        null=_again(path, "throughput"),
         unfair=unfair,
         qualify=qualified,
     )

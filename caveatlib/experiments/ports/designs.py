@@ -71,13 +71,19 @@ def _arm(
     return Arm(place, conditions | {"placement": placement})
 
 
+_TRIED = tuple(
+    (place, path)
+    for place in (PROXY, HAIRPIN)
+    for path in PATHS
+    if (place, path) != (HAIRPIN, "host-network")  # no engine's matter
+)
+
+
 def _path_arms() -> tuple[Arm, ...]:
     """Return every path under either setting, and the A/A control where a claim is judged."""
     arms = [
         _arm(place, path, "reno", "throughput" if PATHS[path].loaded else "none")
-        for place in (PROXY, HAIRPIN)
-        for path in PATHS
-        if (place, path) != (HAIRPIN, "host-network")  # no engine's matter
+        for place, path in _TRIED
     ]
     return (*arms, *(_arm(AGAIN, path, "reno", "throughput") for path in PAIRED))
 
@@ -103,10 +109,7 @@ def unproxied(placement: str) -> str:
 
 
 _TIMED = tuple(
-    _arm(place, path, "reno", "latency")
-    for place in (PROXY, HAIRPIN)
-    for path in PATHS
-    if PATHS[path].loaded and (place, path) != (HAIRPIN, "host-network")
+    _arm(place, path, "reno", "latency") for place, path in _TRIED if PATHS[path].loaded
 )
 DESIGNS = (
     Design("paths", _path_arms(), block_s=26, lead_in=True),

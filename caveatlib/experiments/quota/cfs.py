@@ -93,7 +93,6 @@ def simulate(
     busy: int = 0,
     duration_s: float | None = None,
     slice_s: float = SLICE_S,
-    tick_s: float = TICK_S,
     sample_every_s: float = 0.0,
     seed: int = 0,
 ) -> Simulation:
@@ -116,7 +115,7 @@ def simulate(
         Further threads that run without a pause.
     duration_s : float, optional
         When to end; default when every request is served. Needed with no requests.
-    slice_s, tick_s : float, optional
+    slice_s : float, optional
         Of the kernel, in seconds.
     sample_every_s : float, optional
         Distance of the timeline's samples, 0 for the end only.
@@ -135,7 +134,7 @@ def simulate(
     """
     if not quota_cpus > 0:  # infinite: no limit
         raise UsageError(f"Invalid quota_cpus {quota_cpus!r}. Must be > 0.")
-    for name, value in (("cost_s", cost_s), ("slice_s", slice_s), ("tick_s", tick_s)):
+    for name, value in (("cost_s", cost_s), ("slice_s", slice_s)):
         check_number(name, value, above=0)
     check_number("period_s", period_s, least=0.001, most=1)
     check_number("sample_every_s", sample_every_s, least=0)
@@ -147,7 +146,7 @@ def simulate(
         raise UsageError(f"{cores} cores, {threads} + {busy} threads. Must be at least one each.")
     if duration_s is None and not len(due_s):
         raise UsageError("No requests and no duration. One of them must say when it ends.")
-    machine = _Machine(cores, threads, busy, quota_cpus, period_s, slice_s, tick_s, seed)
+    machine = _Machine(cores, threads, busy, quota_cpus, period_s, slice_s, seed)
     end = math.inf if duration_s is None else duration_s
     due = np.asarray(due_s, dtype=float)
     rows, started, ended = machine.run(due, cost_s, end, sample_every_s)
@@ -161,11 +160,11 @@ def simulate(
 class _Machine:
     """Cores with run time, threads with work, one global pool, one period timer."""
 
-    def __init__(self, cores, threads, busy, quota_cpus, period_s, slice_s, tick_s, seed):
+    def __init__(self, cores, threads, busy, quota_cpus, period_s, slice_s, seed):
         self.rng = np.random.default_rng(seed)
         self.quota, self.period = quota_cpus * period_s, period_s
         self.limited = math.isfinite(self.quota)
-        self.slice, self.tick = slice_s, tick_s
+        self.slice = slice_s
         self.pool = self.quota
         self.runtime = np.zeros(cores)
         self.throttled = np.zeros(cores, dtype=bool)
@@ -179,7 +178,7 @@ class _Machine:
         self.timer_on, self.idle, self.slack_at = False, False, math.inf
         # an active kernel's timers know nothing of our zero
         self.next_period = self.rng.uniform(0, period_s)
-        self.next_tick = self.rng.uniform(0, tick_s)
+        self.next_tick = self.rng.uniform(0, TICK_S)
         self.nr_periods = self.nr_throttled = 0
         self.throttled_s = self.usage_s = 0.0
         self.now = 0.0
@@ -324,8 +323,8 @@ class _Machine:
             self._period()
         if self.next_tick <= self.now + _SOON:
             self._ask(np.flatnonzero(self.nr > 0))
-            missed = math.floor((self.now - self.next_tick + _SOON) / self.tick) + 1
-            self.next_tick += missed * self.tick
+            missed = math.floor((self.now - self.next_tick + _SOON) / TICK_S) + 1
+            self.next_tick += missed * TICK_S
 
     def _period(self) -> None:
         self.next_period += self.period

@@ -25,7 +25,6 @@ from caveatlib.experiments.quota.claims import (
     LATENCY,
     LONG,
     LONGER,
-    MAGIC,
     NEARLY_ALL,
     PERIOD_BURSTS,
     PERIOD_BUSY,

@@ -112,14 +112,14 @@ def designs_for(cores: int) -> tuple[Design, ...]:
         _design("core", core, arms, every=5, pattern="bursts"),
         _design("core-steady", core, arms, every=8, pattern="steady"),
         _design("core-docker", core, arms, place="docker", every=8),
-        _design("timeline", core, arms, sampled_s=SAMPLE_S, every=1, sessions=1),
+        _design("timeline", core, arms, sampled_s=SAMPLE_S, sessions=1),
     )
 
 
 DESIGNS = designs_for
 
 
-def _design(name, core, arms, *, every, sessions=None, **conditions) -> Design:
+def _design(name, core, arms, *, every=1, sessions=None, **conditions) -> Design:
     made = tuple(arms(**conditions, **each) for each in core)
     return Design(name, made, _block_s(made), every=every, sessions=sessions, optional=True)
 

@@ -7,7 +7,7 @@ that is shown.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -17,7 +17,6 @@ from unittest.mock import patch
 import numpy as np
 from places.fake import spec
 
-from caveatlib.errors import MeasurementError
 from caveatlib.experiments.quota import cfs, designs, model, workloads
 from caveatlib.experiments.quota.cpu_counts import TOOLS, Answer
 from caveatlib.experiments.quota.load import SETTLE_S, Load
@@ -29,16 +28,15 @@ READINGS = count(1)
 
 
 class FakeLimitedPlace:
-    """A place whose groups simulate; the groups whose numbers are in `fails` cannot be made.
+    """A place whose groups simulate.
 
     With a `leak` of 1.3 a quota lets 1.3 times its CPU time through, and throttles
     in few of the periods.
     """
 
-    def __init__(self, name: str, *, fails: Iterable[int] = (), leak: float = 1.0):
-        self.name, self.fails, self.leak = name, set(fails), leak
+    def __init__(self, name: str, *, leak: float = 1.0):
+        self.name, self.leak = name, leak
         self.created = 0
-        self.alive: set[FakeLimitedGroup] = set()
 
     @contextmanager
     def limited(
@@ -46,14 +44,7 @@ class FakeLimitedPlace:
     ) -> Iterator[FakeLimitedGroup]:
         """Yield a group with these limits."""
         self.created += 1
-        if self.created in self.fails:
-            raise MeasurementError(f"{self.name} was told to fail at creation {self.created}.")
-        group = FakeLimitedGroup(quota_us, period_us, weight, seed=self.created, leak=self.leak)
-        self.alive.add(group)
-        try:
-            yield group
-        finally:
-            self.alive.discard(group)
+        yield FakeLimitedGroup(quota_us, period_us, weight, seed=self.created, leak=self.leak)
 
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""

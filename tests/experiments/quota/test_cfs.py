@@ -159,7 +159,7 @@ def test_invariants(quota, period, cores, threads, busy, burst, seed):
         ({"cores": 0}, "0 cores"),
         ({"threads": 0}, "0 \\+ 0 threads"),
         ({"due_s": (), "duration_s": None}, "No requests and no duration"),
-        ({"tick_s": -1}, "tick_s -1"),
+        ({"slice_s": -1}, "slice_s -1"),
     ],
 )
 def test_out_of_range(options, rule):
