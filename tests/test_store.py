@@ -15,6 +15,7 @@ from stored import MODELS, STARTUP, Trials, module, row, tables, write
 from caveatlib import frames, store
 from caveatlib.errors import DataError, StorageError, UsageError
 from caveatlib.support import datapackage
+from caveatlib.support.paths import make_folder
 
 pytestmark = pytest.mark.beside
 

@@ -108,9 +108,7 @@ def unproxied(placement: str) -> str:
     return TOGETHER if placement == APART else placement
 
 
-_TIMED = tuple(
-    _arm(place, path, "reno", "latency") for place, path in _TRIED if PATHS[path].loaded
-)
+_TIMED = tuple(_arm(place, path, "reno", "latency") for place, path in _TRIED if PATHS[path].loaded)
 DESIGNS = (
     Design("paths", _path_arms(), block_s=26, lead_in=True),
     Design("latency", _TIMED, block_s=22, every=5, optional=True),
