@@ -92,7 +92,7 @@ def test_a_shorter_slice_strands_less():
 
 def test_run_time_is_neither_made_nor_lost():
     """What a core returns when it becomes idle, it no longer has."""
-    machine = cfs._Machine(1, 1, 0, 1.0, 0.1, cfs.SLICE_S, cfs.TICK_S, seed=1)
+    machine = cfs._Machine(1, 1, 0, 1.0, 0.1, cfs.SLICE_S, seed=1)
     machine.next_period = 0.1
     machine.run(np.array([0.001]), 0.0015, math.inf, 0.0)
     assert machine.runtime[0] == pytest.approx(cfs.KEEP_S)
