@@ -143,7 +143,7 @@ import sys
 sys.modules["dask"] = None  # pandera imports it where it is installed, and it imports psutil
 from caveatlib import trials
 from caveatlib.experiments import quota
-assert len(trials.open(quota, source="recorded").verdicts())
+assert len(quota.verdicts(trials.get(quota, source="recorded")))
 print(*sorted({"docker", "matplotlib", "psutil", "requests"} & sys.modules.keys()))
 """
 

@@ -8,7 +8,7 @@ import pytest
 from experiments.quota.fake import FakeLimitedPlace
 from experiments.quota.made_up import named_design
 
-from caveatlib import claims, frames, plots
+from caveatlib import frames, plots
 from caveatlib.errors import UsageError
 from caveatlib.experiments import quota
 from caveatlib.experiments.quota import model, schema
@@ -63,7 +63,7 @@ def test_everything_works_on_part_of_the_trials(runs):
     simulated = model.simulate(runs, repeats=1)
     for name, part in _parts(runs).items():
         machines = max(1, part["machine"].nunique())
-        verdicts = claims.judge(part, quota.DECISIONS)
+        verdicts = quota.verdicts(part)
         assert len(verdicts) == len(quota.DECISIONS) * (machines if len(part) else 0), name
         assert all(v.because and len(v.headline) <= 120 for v in verdicts), name
         assert quota.answer(part).endswith("."), name
