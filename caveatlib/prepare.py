@@ -2,16 +2,19 @@
 
 ``python -m caveatlib.prepare`` is the last step of ``make system``. What is
 already there is left alone, so a second call needs no network and does nothing.
+What others publish is prepared only if it is asked for by name, or how names begin:
+``python -m caveatlib.prepare published``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from caveatlib.errors import CaveatError
+from caveatlib.errors import CaveatError, UsageError
 from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete
 from caveatlib.places import cache
@@ -21,6 +24,8 @@ from caveatlib.support.privacy import scrub
 ARTEFACTS = tuple(dict.fromkeys(a for e in ALL for a in complete(e).ARTEFACTS))
 """What the experiments name, each once. An experiment names what its artefacts are made of, too,
 and before them; so these are in an order in which they can be made."""
+ON_REQUEST = tuple(dict.fromkeys(a for e in ALL for a in complete(e).ON_REQUEST))
+"""Likewise what they can do without, and `run` leaves out unless it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Step:
         Why it cannot be prepared here; empty if it can, or is there.
     download_bytes, disk_bytes : int
         About what it will take; 0 if it is ready or cannot be.
+    source : str
+        What downloads it.
     """
 
     name: str
@@ -44,6 +51,7 @@ class Step:
     problem: str
     download_bytes: int
     disk_bytes: int
+    source: str = ""
 
 
 def plan(artefacts: Sequence[cache.Artefact] | None = None) -> list[Step]:
@@ -57,6 +65,22 @@ def missing(artefacts: Sequence[cache.Artefact]) -> list[cache.Artefact]:
     return [artefact for artefact, step in steps if not step.ready and not step.problem]
 
 
+def named(names: Sequence[str]) -> tuple[cache.Artefact, ...]:
+    """Return the artefacts whose names these are, or begin like this, as they can be made.
+
+    Raises
+    ------
+    UsageError
+        If there is none of a name.
+    """
+    known = (*ARTEFACTS, *ON_REQUEST)
+    for name in names:
+        if not any(artefact.name.startswith(name) for artefact in known):
+            listed = ", ".join(artefact.name for artefact in known)
+            raise UsageError(f"Unknown artefact {name!r}. Must be, or begin, one of {listed}.")
+    return tuple(artefact for artefact in known if artefact.name.startswith(tuple(names)))
+
+
 def run(
     progress: Callable[[str], None] = print,
     artefacts: Sequence[cache.Artefact] | None = None,
@@ -68,7 +92,7 @@ def run(
     progress : callable
         Given one line at a time.
     artefacts : sequence of cache.Artefact, optional
-        Only these, e.g. one experiment's; default all.
+        Only these, e.g. one experiment's; default all but those on request.
 
     Returns
     -------
@@ -79,9 +103,12 @@ def run(
     steps = plan(wanted)
     todo = [s for s in steps if not s.ready and not s.problem]
     if todo:
-        download_mb = sum(s.download_bytes for s in todo) / 1e6
+        downloads: Counter[str] = Counter()
+        for step in todo:
+            downloads[step.source] += step.download_bytes
+        costs = [f"about {n / 1e6:.0f} MB with {source}" for source, n in downloads.items() if n]
         disk_mb = sum(s.disk_bytes for s in todo) / 1e6
-        source = f"about {download_mb:.0f} MB with apt" if download_mb else "nothing"
+        source = " and ".join(costs) or "nothing"
         progress(f"Downloads {source} and takes up to {disk_mb:.0f} MB of disk.")
     failed = {}
     for artefact, step in zip(wanted, steps, strict=True):
@@ -103,6 +130,16 @@ def run(
     return failed
 
 
+def main(names: Sequence[str]) -> int:
+    """Prepare what is named, or else what needs no request; return the status to exit with."""
+    try:
+        wanted = named(names) if names else None
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 1 if run(artefacts=wanted) else 0
+
+
 def _find_accelerator(progress: Callable[[str], None], failed: dict[str, str]) -> None:
     """Boot the probing guests now rather than in front of an audience."""
     if failed.keys() & {guest.KERNEL.name, guest.INITRAMFS.name}:
@@ -120,12 +157,12 @@ def _step(artefact: cache.Artefact) -> Step:
     try:
         ready = cache.path(artefact).is_dir()
         if not ready and artefact.needs_root and os.geteuid() != 0:
-            problem = f"needs root to make. Run `{cache.PREPARE}` once."
+            problem = f"needs root to make. Run `{artefact.fix}` once."
     except CaveatError as error:
         problem = scrub(error)
     costs = (0, 0) if ready or problem else (artefact.download_bytes, artefact.disk_bytes)
-    return Step(artefact.name, artefact.meaning, ready, problem, *costs)
+    return Step(artefact.name, artefact.meaning, ready, problem, *costs, artefact.source)
 
 
 if __name__ == "__main__":
-    sys.exit(1 if run() else 0)
+    sys.exit(main(sys.argv[1:]))

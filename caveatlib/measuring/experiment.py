@@ -51,6 +51,8 @@ class Experiment(Protocol):
         Further tables, name -> model; default none.
     ARTEFACTS : sequence of cache.Artefact
         What must be prepared once, each after what it is made of; default nothing.
+    ON_REQUEST : sequence of cache.Artefact
+        Likewise what is prepared only if somebody asks for it; default nothing.
     DECISIONS : sequence of claims.Decision
         What decides each claim; default nothing.
     CLAIMS : sequence of claims.Claim
@@ -87,6 +89,7 @@ class Experiment(Protocol):
     DISK_BYTES: int
     TABLES: Mapping[str, type[frames.Table]]
     ARTEFACTS: Sequence[Artefact]
+    ON_REQUEST: Sequence[Artefact]
     DECISIONS: Sequence[claims.Decision]
     CLAIMS: Sequence[claims.Claim]
     check_row: Callable[[Mapping[str, object]], None]
@@ -113,6 +116,7 @@ _DEFAULTS = {
     "DISK_BYTES": DISK_BYTES,
     "TABLES": {},
     "ARTEFACTS": (),
+    "ON_REQUEST": (),
     "DECISIONS": (),
     "check_row": lambda row: None,
     "check": lambda trials: None,

@@ -27,6 +27,11 @@ PREPARE = "sudo make system" if os.geteuid() else "make system"
 """The command whose last step fills the cache; sudo is not on every machine."""
 
 
+def on_request(name: str) -> str:
+    """Return the command that prepares an artefact which `make system` leaves out."""
+    return f"python -m caveatlib.prepare {name}"
+
+
 @dataclass(frozen=True)
 class Artefact:
     """Something that takes a while to make and is kept.
@@ -47,6 +52,10 @@ class Artefact:
         About what it costs, disk while it is made; 0 downloaded means that it
         is made from what is already on this machine, within a second.
     needs_root : bool
+    source : str
+        What downloads it.
+    fix : str
+        The command that prepares it.
     """
 
     name: str
@@ -56,6 +65,8 @@ class Artefact:
     download_bytes: int = 0
     disk_bytes: int = 0
     needs_root: bool = False
+    source: str = "apt"
+    fix: str = PREPARE
 
 
 def folder() -> Path:
@@ -92,7 +103,7 @@ def find(artefact: Artefact) -> Path:
     """
     place = path(artefact)
     if not place.is_dir():
-        raise Unavailable(f"{artefact.meaning} is not prepared. Run `{PREPARE}` once.")
+        raise Unavailable(f"{artefact.meaning} is not prepared. Run `{artefact.fix}` once.")
     return place
 
 
@@ -112,7 +123,7 @@ def ensure(artefact: Artefact) -> Path:
     if place.is_dir():
         return place
     if artefact.needs_root and os.geteuid() != 0:
-        raise Unavailable(f"{artefact.meaning} needs root to make. Run `{PREPARE}` once.")
+        raise Unavailable(f"{artefact.meaning} needs root to make. Run `{artefact.fix}` once.")
     try:
         with _locked(artefact.name):
             if not place.is_dir():

@@ -307,3 +307,30 @@ def test_several_disks(guest, tmp_path):
     (tmp_path / "data.raw").unlink()
     with pytest.raises(Unavailable, match=r"'data\.raw' is missing"):
         qemu.Guest(machine, IDLE)
+
+
+TELLING = """#!/bin/sh
+for argument; do
+    case $argument in
+        if=none*file=/proc/self/fd/*) disk=${argument##*file=} ;;
+        /proc/self/fd/*) initrd=$argument ;;
+    esac
+done
+echo "tar: $(tar -xOf $disk trial/workload.sh)"
+echo "initrd: $(cat $initrd)"
+"""
+
+
+def test_another_system_gets_the_trial_on_a_disk(guest, tmp_path):
+    """Its own initial RAM file system stays as it is; the trial comes as a tar, the last disk."""
+    machine = fake_qemu.machine(tmp_path, TELLING)
+    (tmp_path / "disk.raw").write_bytes(b"")
+    machine = dataclasses.replace(machine, disk=tmp_path / "disk.raw", own_system=True)
+    before = set(os.listdir("/proc/self/fd"))
+    instance = qemu.Guest(machine, Workload("echo the trial"))
+    try:
+        instance.start()
+        await_lines(instance.output, ["tar: echo the trial", "initrd: files"], 5)
+    finally:
+        instance.remove()
+    assert set(os.listdir("/proc/self/fd")) <= before

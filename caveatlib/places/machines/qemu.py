@@ -9,12 +9,15 @@ serial line are anonymous files in memory.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
 import subprocess
+import tarfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
 
@@ -28,6 +31,8 @@ from caveatlib.support.processes import readable
 
 PROGRAM = "qemu-system-x86_64"
 REMOVE_S = 10
+DESCRIPTORS = Path("/proc/self/fd")
+"""Where a disk lies that is a file in memory."""
 WAITLESS = (
     "no_timer_check rcupdate.rcu_expedited=1 i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd"
 )
@@ -110,6 +115,9 @@ class Machine:
         Whether the guest boots as without `WAITLESS`.
     counting : Counting, optional
         How its instructions are counted; needs the emulator.
+    own_system : bool
+        Whether it boots an initial RAM file system and a root that are not ours. Then a trial's
+        files come on a further disk, which is a tar.
     """
 
     kernel: Path
@@ -127,6 +135,7 @@ class Machine:
     words: str = ""
     waiting: bool = False
     counting: Counting | None = None
+    own_system: bool = False
 
 
 def program() -> str:
@@ -175,7 +184,8 @@ def command(machine: Machine, initramfs_fd: int, log_fd: int, forward: str = "")
         line += ["-device", device]
     for name, disk, form in _disks(machine):
         # Relative, so that no message of QEMU holds somebody's folder.
-        file = os.path.relpath(disk, machine.kernel.parent)
+        named = disk.is_relative_to(DESCRIPTORS)
+        file = disk if named else os.path.relpath(disk, machine.kernel.parent)
         line += ["-drive", f"if=none,id={name},format={form},snapshot=on,file={file}"]
         line += ["-device", f"virtio-blk-{bus},drive={name}"]
     if forward:
@@ -219,7 +229,15 @@ class Guest:
     def _prepare(self, machine: Machine, workload: Workload) -> None:
         forward = f"tcp:127.0.0.1:{self._port}-10.0.2.15:{workload.port}" if self._port else ""
         archives = [a.read_bytes() for a in machine.archives]
-        initramfs = self._memory_file(*archives, _trial(machine, workload))
+        inherited = []
+        if machine.own_system:
+            inherited.append(self._memory_file(_tar(_trial(machine, workload))))
+            disk = DESCRIPTORS / str(inherited[0])
+            machine = replace(machine, more_disks=(*machine.more_disks, disk))
+        else:
+            archives.append(cpio.archive(_trial(machine, workload)))
+        initramfs = self._memory_file(*archives)
+        inherited.append(initramfs)
         self._log, self._messages = self._memory_file(), self._memory_file()
         self.output, written = self._pipe()
         life_read, self._life = self._pipe()
@@ -234,11 +252,11 @@ class Guest:
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=self._messages,
-            pass_fds=(*theirs, initramfs, self._log),
+            pass_fds=(*theirs, *inherited, self._log),
             start_new_session=True,
         )
         # Kept open here, the output would never end.
-        for file in (*theirs, written, initramfs):
+        for file in (*theirs, written, *inherited):
             self._close(file)
 
     def start(self) -> None:
@@ -340,7 +358,8 @@ class Guest:
             os.close(file)
 
 
-def _trial(machine: Machine, workload: Workload) -> bytes:
+def _trial(machine: Machine, workload: Workload) -> dict[str, tuple[int, bytes]]:
+    """Return the files of a trial, by path: mode and content."""
     entries = {
         "trial/workload.sh": (cpio.REGULAR, workload.script.encode()),
         "trial/runner": (cpio.EXECUTABLE, guest.RUNNER.encode()),
@@ -352,7 +371,17 @@ def _trial(machine: Machine, workload: Workload) -> bytes:
         entries["trial/network"] = (cpio.REGULAR, b"")
     if machine.disk is not None:
         entries["trial/disk"] = (cpio.REGULAR, b"")
-    return cpio.archive(entries)
+    return entries
+
+
+def _tar(entries: Mapping[str, tuple[int, bytes]]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, (mode, content) in entries.items():
+            entry = tarfile.TarInfo(path)
+            entry.mode, entry.size = mode & 0o777, len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
 
 
 def _content(file: int) -> bytes:
