@@ -23,6 +23,9 @@ from caveatlib.claims.model import (
 from caveatlib.errors import UsageError
 from caveatlib.support.quantities import scale
 
+SIGNIFICANT, MOST_DIGITS = 4, 9
+"""Digits that tell an interval, where they tell its ends apart; and the most after the point."""
+
 
 def by_effect(
     claim: Claim,
@@ -367,14 +370,33 @@ def _rounded(row: dict, unit: str, marks=()) -> tuple[str, str, str]:
     )
     if math.isnan(low):
         return f"{estimate:.3g}{mark}", "", ""
-    width = (high - low) / 2 or abs(estimate) / 100
-    digits = max(0, min(9, -math.floor(math.log10(width)))) if width else 0
+    digits = _digits(estimate, low, high)
     # a bound that is not the threshold must not be rounded to it
     for bound in (low, high):
         for edge in (row["threshold"] / factor, *marks):
-            while digits < 9 and bound != edge and round(bound, digits) == round(edge, digits):
-                digits += 1
+            digits = _apart(bound, edge, digits)
     return f"{estimate:,.{digits}f}{mark}", f"{low:,.{digits}f}", f"{high:,.{digits}f}"
+
+
+def _digits(estimate: float, low: float, high: float) -> int:
+    """Return how many digits after the point an interval is worth.
+
+    No more than make `SIGNIFICANT` of the larger end, unless both ends would print alike.
+    """
+    width, largest = (high - low) / 2 or abs(estimate) / 100, max(abs(low), abs(high))
+    digits = -math.floor(math.log10(width)) if width else 0
+    if largest:
+        digits = min(digits, SIGNIFICANT - 1 - math.floor(math.log10(largest)))
+    return _apart(low, high, max(0, min(MOST_DIGITS, digits)))
+
+
+def _apart(one: float, other: float, digits: int) -> int:
+    """Return so many digits, or more where two numbers that differ would print alike."""
+    if math.isclose(one, other):
+        return digits
+    while digits < MOST_DIGITS and round(one, digits) == round(other, digits):
+        digits += 1
+    return digits
 
 
 def _value(value: float, unit: str) -> str:

@@ -286,6 +286,23 @@ def test_a_bound_is_never_rounded_to_the_threshold():
     assert "CI 1.004 to " in decide(row(1.1, 1.004, 1.2)).because
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((1.337707, 1.337700, 1.337714), "1.33771x (95 % CI 1.33770 to 1.33771, "),
+        ((0.99947, 0.99936, 0.99954), "0.9995x (95 % CI 0.9994 to 0.9995, "),
+        ((1.0, 0.9997, 1.0001), "1.0000x (95 % CI 0.9997 to 1.0001, "),
+        ((98123.4, 98100.2, 98190.1), "98,123x (95 % CI 98,100 to 98,190, "),
+        ((20.0, 20.0, 20.0), "20.0x (95 % CI 20.0 to 20.0, "),
+        ((2.2, 2.2, 2.2 + 1e-12), "2.200x (95 % CI 2.200 to 2.200, "),
+    ],
+)
+def test_a_narrow_interval_is_told_in_four_digits(found, said):
+    """More are told only where both ends would print alike, and then no more than needed."""
+    because = decide(row(*found, threshold=1.1)).because
+    assert said in because, because
+
+
 def test_swapped_arms_flip_the_verdict_and_its_words():
     """Exchanging two arms in the data flips verdict and sentence; with no effect they go."""
     rng = np.random.default_rng(0)
