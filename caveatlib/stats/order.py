@@ -126,7 +126,7 @@ def _carry_over(
         shuffled = off[np.argsort(block + rng.random((count, len(rows))), axis=1)]
         # of a permutation, too, counts only what arms leave: residuals vary less than errors
         left = (off**2).sum() - ((shuffled @ usual) ** 2).sum(axis=1)
-        chance = ((shuffled @ unit) ** 2).max(axis=1) / left
+        chance = _share(((shuffled @ unit) ** 2).max(axis=1), left, (off**2).sum())
         as_much += int(np.sum(chance >= share[most] * (1 - 1e-9)))
         p = (1 + as_much) / (1 + PERMUTATIONS)
         if p > give_up:
@@ -264,6 +264,16 @@ def _after_whom(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:
 def _positive(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
     values = rows[measure].astype(float)
     return rows[rows["ok"].astype(bool) & (values > 0)]
+
+
+def _share(follows: np.ndarray, left: np.ndarray, whole: float) -> np.ndarray:
+    """Return which share of what arms leave over is explained by an arm before.
+
+    Where arms leave nothing, of `whole` before them, it is all of it: that permutation counts as
+    one that does as much.
+    """
+    some = left > 1e-9 * whole
+    return np.where(some, follows / np.where(some, left, 1.0), 1.0)
 
 
 def _centred(columns: np.ndarray, block: np.ndarray) -> np.ndarray:

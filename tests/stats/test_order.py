@@ -13,7 +13,7 @@ import pytest
 from caveatlib import stats
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring.orders import order
-from caveatlib.stats.order import AGEING_P, CARRY_P, _after_whom
+from caveatlib.stats.order import AGEING_P, CARRY_P, _after_whom, _share
 
 pytestmark = pytest.mark.beside
 
@@ -307,3 +307,27 @@ def test_what_could_not_be_tried_is_no_failure():
     broken = gone.assign(error=np.where(b, "boom", ""))
     assert stats.failure_doubts(broken, "x_s", "place") == []  # nothing of it is left to be pulled
     assert stats.failure_doubts(rows.iloc[:0], "x_s", "place") == []
+
+
+SLOWED = ("a", "b", "a", "b", "c", "c")
+"""In each block of `one_slow` the arm that is slow: each in two, and twice it is the first."""
+
+
+def one_slow():
+    """A run of three arms in which nothing is uneven but one trial in each block, in turn."""
+    names = ("abc", "bca", "cab", "abc", "abc", "bac")
+    ran = np.array([["abc".index(name) for name in each] for each in names])
+    slow = np.array(
+        [[name == slowed for name in each] for each, slowed in zip(names, SLOWED, strict=True)]
+    )
+    return frame(ran, np.where(slow, 2.0, 1.0), list("abc"))
+
+
+def test_a_permutation_that_arms_explain_wholly_counts_against_the_finding():
+    """Where the slow trials fall on one arm nothing is left: no division by it, and no small p."""
+    share = _share(np.array([0.2, 0.0, 1e-20]), np.array([0.5, 0.0, -1e-17]), 1.0)
+    assert list(share) == [0.4, 1.0, 1.0]
+    with np.errstate(divide="raise", invalid="raise"):
+        found = stats.carry_over(one_slow(), "x_s", "place")
+    assert found is not None
+    assert found.p > CARRY_P
