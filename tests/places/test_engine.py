@@ -459,6 +459,29 @@ def test_start_that_fails(require, monkeypatch):
                 pass
 
 
+def state_of(base: str, longest: int) -> str:
+    """Return a state folder in which an engine's longest socket has a path of so many bytes."""
+    rest = len(f"/run/01234567/{private_engine.LONGEST_SOCKET}")
+    return f"{base}/{'x' * (longest - rest - len(base) - 1)}"
+
+
+@pytest.mark.engine
+def test_the_longest_socket_decides_how_long_a_state_folder_may_be(require, monkeypatch):
+    """A path of 104 bytes is good; one more is refused by its name before anything is started."""
+    require("private-engine")
+    with tempfile.TemporaryDirectory(prefix="cv-") as base:
+        monkeypatch.setenv("CAVEATLIB_STATE", state_of(base, 104))
+        with private_engine.private_engine() as engine:
+            assert engine.info()
+        monkeypatch.setenv("CAVEATLIB_STATE", state_of(base, 105))
+        monkeypatch.setattr(private_engine.apart, "running", None)  # it is not even tried
+        said = r"/exec/containerd/containerd\.sock\.ttrpc: 105 bytes are too long .* at most 104\."
+        with pytest.raises(UsageError, match=said):
+            with private_engine.private_engine():
+                pass
+        assert not [file for _, _, files in os.walk(base) for file in files]
+
+
 def test_missing_programs(fresh_probes, monkeypatch):
     """Without dockerd the probe says so, and what would mend it."""
     monkeypatch.setattr(programs, "find", lambda name: None)

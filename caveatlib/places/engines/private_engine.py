@@ -27,7 +27,11 @@ from caveatlib.places.engines.engine import Engine
 from caveatlib.support import programs
 
 START_S = 30.0
-MAX_SOCKET_PATH = 107
+SOCKET = "docker.sock"
+LONGEST_SOCKET = "exec/containerd/containerd.sock.ttrpc"
+MAX_SOCKET_PATH = 104
+"""Of the containerd that dockerd starts (1.7, sys/socket_unix.go): with a longer one it ends, and
+dockerd waits for it in vain."""
 DATA, DISK = "docker", "disk"
 """What a lease's folder has of an engine: its data, and the file of the disk that they lie on."""
 T = TypeVar("T")
@@ -104,7 +108,7 @@ def private_engine(
     Unavailable
         If no private engine can be started here, no cap made, or no disk.
     UsageError
-        If a runtime is unknown.
+        If a runtime is unknown, or the state folder too long for sockets in it.
     MeasurementError
         If the engine does not come up.
     """
@@ -114,6 +118,7 @@ def private_engine(
     known = _programs(runtimes)
     leases.sweep()
     with leases.leased() as lease:
+        _check_sockets(lease.run)
         if cap is not None:
             caps.put(lease.cgroup, cap)
         if disk is not None:
@@ -146,7 +151,7 @@ def _fixed(lease: leases.Lease) -> dict:
         "data-root": str(lease.data / DATA),
         "exec-root": str(lease.run / "exec"),
         "pidfile": str(lease.run / "pid"),
-        "hosts": [f"unix://{lease.run}/docker.sock"],
+        "hosts": [_socket(lease)],
         "cgroup-parent": lease.cgroup,
         # systemd's driver would ask the host's systemd, which is hidden.
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
@@ -156,6 +161,21 @@ def _fixed(lease: leases.Lease) -> dict:
         # Docker 29 would use containerd's image store and ignore the storage driver.
         "features": {"containerd-snapshotter": False},
     }
+
+
+def _socket(lease: leases.Lease) -> str:
+    return f"unix://{lease.run / SOCKET}"
+
+
+def _check_sockets(run: Path) -> None:
+    """Refuse a folder below which a socket of the engine would have too long a path."""
+    path = run / LONGEST_SOCKET
+    size = len(os.fsencode(path))
+    if size > MAX_SOCKET_PATH:
+        raise UsageError(
+            f"{path}: {size} bytes are too long for a socket. Must be at most "
+            f"{MAX_SOCKET_PATH}. Set CAVEATLIB_STATE to a shorter folder."
+        )
 
 
 def _subordinate_ids(lease: leases.Lease) -> dict[str, str]:
@@ -191,14 +211,11 @@ def _running(
     bound: Mapping[str, str],
 ) -> Iterator[tuple]:
     """Start the supervisor with the engine; on leaving, end both and wait for it."""
-    path = lease.run / "docker.sock"
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise UsageError(f"{path}: too long for a socket. Set CAVEATLIB_STATE to a shorter folder.")
     argv = [programs.need("dockerd"), "--config-file", str(lease.run / "daemon.json")]
     if disk is not None:
         argv = disks.mounted(disk, lease.data / DISK, lease.data / DATA, argv)
     with apart.running(argv, lease, congestion_control=congestion_control, bound=bound) as process:
-        yield process, f"unix://{path}"
+        yield process, _socket(lease)
 
 
 def _first_process(process: subprocess.Popen, lease: leases.Lease) -> int:
