@@ -1,6 +1,7 @@
 """What a guest boots from."""
 
 import lzma
+import re
 import subprocess
 from pathlib import Path
 
@@ -116,3 +117,57 @@ def test_more_modules_are_of_the_same_kernel(monkeypatch, tmp_path):
     with pytest.raises(Unavailable, match="no module absent"):
         cache.ensure(guest.more_modules("none", ("plain", "absent")))
     assert not list(cache.folder().glob("guest-modules-none-*"))
+
+
+def module(depends: str) -> bytes:
+    """Return what a module says of itself, between code and code."""
+    return b"\x7fELF\0license=GPL\0depends=" + depends.encode() + b"\0retpoline=Y\0code"
+
+
+def test_modules_come_with_what_they_depend_on(monkeypatch, tmp_path):
+    """Each after its own, once, whatever its file's dashes; what has no file is built in."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kernel = cache.path(guest.KERNEL)
+    kernel.mkdir(parents=True)
+    (kernel / "version").write_text("6.1-cloud")
+    files = {
+        "net/ip_vs.ko": module("nf_conn_track,libcrc"),
+        "net/ip_vs_rr.ko": module("ip_vs"),
+        "net/nf-conn_track.ko": module("nf_defrag"),
+        "net/nf_defrag.ko.xz": lzma.compress(module("")),
+        "net/other.ko": module(""),
+    }
+
+    def run(argv, *, cwd=None, **options):
+        if "download" in argv:
+            (cwd / "kernel.deb").touch()
+            return ""
+        for name, content in files.items():
+            path = Path(argv[-1]) / "lib/modules/kernel" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return ""
+
+    monkeypatch.setattr(programs, "run", run)
+    artefact = guest.loadable("two", {"rr": ("ip_vs_rr", "ip_vs"), "one": ("nf_conn_track",)})
+    archive = (cache.ensure(artefact) / "initramfs").read_bytes()
+    texts = re.findall(rb"bin/load-(\w+)\0+#!/bin/sh\n((?:\[ [^\n]*\n)*)", archive)
+    scripts = {
+        command: re.findall(rb"/sys/module/(\w+) \] \|\| insmod /modules/(\S+)\.ko", script)
+        for command, script in texts
+    }
+    loaded = scripts[b"rr"]
+    assert loaded == [
+        (b"nf_defrag", b"nf_defrag"),
+        (b"nf_conn_track", b"nf-conn_track"),
+        (b"ip_vs", b"ip_vs"),
+        (b"ip_vs_rr", b"ip_vs_rr"),
+    ]
+    assert scripts[b"one"] == loaded[:2]
+    assert b"modules/nf_defrag.ko" in archive
+    assert b"modules/other.ko" not in archive
+    with pytest.raises(Unavailable, match="no module ip_vs_sh"):
+        cache.ensure(guest.loadable("three", {"sh": ("ip_vs", "ip_vs_sh")}))
+    del files["net/ip_vs.ko"]
+    with pytest.raises(Unavailable, match=r"no module ip_vs\."):
+        cache.ensure(guest.loadable("four", {"rr": ("ip_vs_rr", "ip_vs")}))

@@ -15,7 +15,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,10 @@ GENERIC_PACKAGE = "linux-image-amd64"
 BUILD_S = 300.0
 MODULES = ("virtio_mmio", "failover", "net_failover", "virtio_net", "virtio_blk")
 """Kernel modules in the order in which they are loaded; virtio over PCI and ext4 are built in."""
+
+LOAD = "[ -e /sys/module/{name} ] || insmod /modules/{file}.ko || exit 1\n"
+DEPENDS = re.compile(rb"\0depends=([\w,-]*)\0")
+"""What a module says of itself, in its section .modinfo."""
 
 # Runs the trial's script as the only thing in the guest. The serial line is its
 # output; a line on it, "TERM" say, is a signal for the script. The last line
@@ -186,8 +190,12 @@ def _modules(tree: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
         # "virtio_net.ko.xz", or "virtio_net.ko" in older packages
         for module in tree.rglob(f"{name}.ko*"):
-            content = module.read_bytes()
-            yield name, lzma.decompress(content) if module.suffix == ".xz" else content
+            yield name, _unpacked_module(module)
+
+
+def _unpacked_module(file: Path) -> bytes:
+    content = file.read_bytes()
+    return lzma.decompress(content) if file.suffix == ".xz" else content
 
 
 def more_modules(name: str, modules: Sequence[str]) -> Artefact:
@@ -221,6 +229,69 @@ def more_modules(name: str, modules: Sequence[str]) -> Artefact:
         download_bytes=35_000_000,
         disk_bytes=90_000_000,
     )
+
+
+def loadable(name: str, modules: Mapping[str, Sequence[str]]) -> Artefact:
+    """Return modules of the guest's kernel and all that these depend on, as an artefact.
+
+    It is an archive as that of `more_modules`. In the guest ``load-COMMAND`` loads those of a
+    command and what they depend on, in order; what is there already is left out.
+
+    Parameters
+    ----------
+    name : str
+        Ends the artefact's name.
+    modules : mapping
+        Command -> names of files without ``.ko``.
+    """
+    wanted = {command: " ".join(names) for command, names in modules.items()}
+
+    def build(out: Path) -> None:
+        cache.find(KERNEL)
+        entries = {}
+        with _unpacked(f"linux-image-{_kernel_version()}") as tree:
+            for command, names in modules.items():
+                found = _with_dependencies(tree, names)
+                lines = [LOAD.format(file=m, name=m.replace("-", "_")) for m in found]
+                script = "".join(["#!/bin/sh\n", *lines]).encode()
+                entries[f"bin/load-{command}"] = (cpio.EXECUTABLE, script)
+                entries |= {f"modules/{m}.ko": (cpio.REGULAR, code) for m, code in found.items()}
+        (out / "initramfs").write_bytes(cpio.archive(entries))
+
+    return Artefact(
+        f"guest-loadable-{name}",
+        f"Modules of the virtual machines' kernel, with what they need ({', '.join(modules)})",
+        lambda: {"kernel": _kernel_version(), "load": LOAD} | wanted,
+        build,
+        download_bytes=35_000_000,
+        disk_bytes=90_000_000,
+    )
+
+
+def _with_dependencies(tree: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Return modules of an unpacked kernel by file name, each after those that it depends on."""
+    found: dict[str, bytes] = {}
+
+    def add(name: str, *, wanted: bool) -> None:
+        # A file may have a dash where the module, and whoever depends on it, has none.
+        pattern = re.sub("[-_]", "[-_]", name)
+        path = next(iter(sorted(tree.rglob(f"{pattern}.ko*"))), None)
+        if path is None:
+            if wanted:
+                raise Unavailable(f"The guest's kernel has no module {name}.")
+            return  # it is built in
+        file = path.name.partition(".ko")[0]
+        if file in found:
+            return
+        content = _unpacked_module(path)
+        for other in DEPENDS.findall(content):
+            for each in filter(None, other.decode().split(",")):
+                add(each, wanted=False)
+        found[file] = content
+
+    for name in names:
+        add(name, wanted=True)
+    return found
 
 
 def _build_initramfs(out: Path) -> None:
