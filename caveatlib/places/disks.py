@@ -76,7 +76,7 @@ def make(disk: Disk, file: Path) -> None:
     StorageError
         If there is no room for it.
     """
-    _format(disk, file)
+    sparse(disk, file)
     try:
         with file.open("r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, disk.size_bytes)
@@ -84,6 +84,22 @@ def make(disk: Disk, file: Path) -> None:
         raise StorageError(
             f"A disk of {disk.size_bytes >> 20} MiB cannot be made: {error.strerror}."
         ) from error
+
+
+def sparse(disk: Disk, file: Path) -> None:
+    """Make a file with a file system in it, which takes as much room as that wrote.
+
+    Raises
+    ------
+    Unavailable
+        If its mkfs is missing.
+    MeasurementError
+        If mkfs refuses.
+    """
+    with file.open("xb") as made:
+        made.truncate(disk.size_bytes)
+    mkfs = programs.need(PROGRAMS[disk.kind])
+    programs.run([mkfs, *_FORMAT[disk.kind], *disk.options, str(file)], timeout_s=FORMAT_S)
 
 
 def mounted(disk: Disk, file: Path, folder: Path, argv: Sequence[str]) -> list[str]:
@@ -104,16 +120,9 @@ def probe(kind: str) -> Capability:
         with leases.leased() as lease:
             disk, file, folder = Disk(kind, PROBE_BYTES), lease.data / "disk", lease.data / "on"
             folder.mkdir()
-            _format(disk, file)
+            sparse(disk, file)
             alone = ["unshare", "--mount", "--propagation", "private"]
             programs.run([*alone, *mounted(disk, file, folder, ["true"])], what=f"mount {kind}")
     except FAILURES as error:
         return privileges.refused(name, scrub(error), needs=["CAP_SYS_ADMIN"])
     return Capability(name, True, f"{kind} can be mounted from a file")
-
-
-def _format(disk: Disk, file: Path) -> None:
-    with file.open("xb") as made:
-        made.truncate(disk.size_bytes)
-    mkfs = programs.need(PROGRAMS[disk.kind])
-    programs.run([mkfs, *_FORMAT[disk.kind], *disk.options, str(file)], timeout_s=FORMAT_S)

@@ -178,3 +178,21 @@ KEPT = Claim(
     "size and number of the log's files after 100 MB; holds if one file has it all",
     NAME,
 )
+SERVED = Claim(
+    "defaults-service-address",
+    "one address for all containers of a service, Swarm's default, needs IPVS of the kernel",
+    "ours",
+    "in guests, whether a connection to the address of a service of IPVS is answered by what is "
+    "behind it, with the module and without; holds if it is with and is not without",
+    NAME,
+)
+SIZED = Claim(
+    "defaults-size",
+    "by default a container may fill the disk; where the disk has project quotas a size limit "
+    "stops it, and nobody else",
+    "ours",
+    "in guests, what can be written through an overlay on XFS: without a limit on its folder, "
+    "with one, beside that, and where project quotas are off; holds if only the limited one is "
+    "stopped, and the limit is refused where they are off",
+    NAME,
+)

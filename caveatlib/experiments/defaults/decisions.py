@@ -10,7 +10,7 @@ import pandas as pd
 from caveatlib import claims, stats
 from caveatlib.claims import DECIDED, FAILS, HOLDS, Effect, Fact, Finding, Reading, Verdict, Whole
 from caveatlib.experiments.defaults import claims as stated
-from caveatlib.experiments.defaults import designs, facts
+from caveatlib.experiments.defaults import designs, facts, in_guests
 from caveatlib.experiments.defaults.claims import COSTS, DEAR, PERCENT, PRICES, Price
 from caveatlib.experiments.defaults.designs import CALLS
 from caveatlib.experiments.kit.sentences import listed, per_machine
@@ -178,13 +178,15 @@ DECISIONS = (
     _fact(stated.ZOMBIES, facts.REAPED, facts.reaped, "zombies"),
     _fact(stated.FOUND, facts.RESOLVED, facts.resolved, "neighbours' names"),
     _fact(stated.KEPT, facts.KEPT, facts.kept, "100 MB of log"),
+    _fact(stated.SERVED, in_guests.SERVED, in_guests.served, "a service's address, in a guest"),
+    _fact(stated.SIZED, in_guests.SIZED, in_guests.sized, "a size limit, in a guest"),
 )
 
 
 @per_machine
 def answer(trials: Rows) -> str:
     """Say what the trials of each machine show."""
-    whole = (stated.PROTECTED, stated.STUDIED)
+    told = (stated.PROTECTED, stated.STUDIED, stated.SERVED, stated.SIZED)
     found = {v.claim: v for v in claims.judge(trials, DECISIONS)}
-    said = [found[claim.id] for claim in whole if claim.id in found]
+    said = [found[claim.id] for claim in told if claim.id in found]
     return " ".join(v.sentence for v in said if v.n)

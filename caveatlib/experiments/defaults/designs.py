@@ -6,10 +6,13 @@ from caveatlib.measuring.designs import Arm, Design
 
 DOCKER, USERNS, APPARMOR_OFF, GUEST = "docker", "docker-userns", "docker-apparmor-off", "guest"
 """An engine; one with user namespaces; one where the kernel has AppArmor; guests that have it."""
+IPVS_GUEST, QUOTA_GUEST = "guest-ipvs", "guest-quotas"
+"""Guests whose kernel has IPVS, or a disk with project quotas."""
 
 PROBE, CALLS, LOG = "probe", "calls", "log"
 NETWORK, CLOSE, REAP, NAMES = "network", "close", "reap", "names"
-TASKS = (PROBE, CALLS, LOG, NETWORK, CLOSE, REAP, NAMES)
+SERVICE, ROOM = "service", "room"
+TASKS = (PROBE, CALLS, LOG, NETWORK, CLOSE, REAP, NAMES, SERVICE, ROOM)
 
 DEFAULTS, PRIVILEGED, NO_CONTAINER = "defaults", "privileged", "no-container"
 WITHOUT_FILTER, WITHOUT_APPARMOR = "without-filter", "without-apparmor"
@@ -20,6 +23,7 @@ ALL_OFF, NO_NEW = "all-off", "no-new-privileges"
 LOCAL_LOG, NO_LOG = "local-log", "no-log"
 HOST_NETWORK, NAMED_NETWORK = "host-network", "named-network"
 PACKAGED_FILES, FEW_FILES, INIT = "packaged-files", "few-files", "init"
+WITHOUT_IPVS, SIZE, WITHOUT_QUOTAS = "without-ipvs", "size", "size-without-quotas"
 
 PROBED = (
     DEFAULTS,
@@ -36,7 +40,8 @@ PROBED = (
 )
 GUEST_PROBED = (DEFAULTS, WITHOUT_APPARMOR, APPARMOR_ONLY, PRIVILEGED, NO_CONTAINER)
 OTHERS = (LOCAL_LOG, NO_LOG, HOST_NETWORK, NAMED_NETWORK, PACKAGED_FILES, FEW_FILES, INIT)
-SETTINGS = tuple(dict.fromkeys((*PROBED, *GUEST_PROBED, *OTHERS)))
+SERVED, ROOMS = (DEFAULTS, WITHOUT_IPVS), (DEFAULTS, SIZE, WITHOUT_QUOTAS)
+SETTINGS = tuple(dict.fromkeys((*PROBED, *GUEST_PROBED, *OTHERS, *SERVED, *ROOMS)))
 MECHANISMS = {
     "seccomp": (DOCKER, WITHOUT_FILTER),
     "capabilities": (DOCKER, ALL_CAPABILITIES),
@@ -47,6 +52,8 @@ MECHANISMS = {
 """Mechanism -> place and setting in which it alone is off."""
 LINES, LOGGED = 50_000, 1_000_000
 """Lines of 100 bytes: of one that is timed, of what fills a disk."""
+LIMIT_BYTES, ASKED_BYTES = 4 << 20, 8 << 20
+"""What a folder may have, where it is limited, and what is then written."""
 
 
 def arm(
@@ -107,6 +114,14 @@ DESIGNS = (
     Design(
         "guest", tuple(arm(PROBE, s, place=GUEST) for s in GUEST_PROBED), block_s=60, every=4,
         sessions=2, optional=True,
+    ),
+    Design(
+        "guest-ipvs", tuple(arm(SERVICE, s, place=IPVS_GUEST) for s in SERVED), block_s=18,
+        every=4, sessions=2, optional=True,
+    ),
+    Design(
+        "guest-quotas", tuple(arm(ROOM, s, place=QUOTA_GUEST) for s in ROOMS), block_s=40,
+        every=4, sessions=2, optional=True,
     ),
 )  # fmt: skip
 """Containers are started afresh for each trial, so a block is the unit of replication; what two

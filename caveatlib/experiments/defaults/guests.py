@@ -27,12 +27,12 @@ from caveatlib.experiments.defaults.designs import (
     PRIVILEGED,
     WITHOUT_APPARMOR,
 )
+from caveatlib.experiments.defaults.kernels import said
 from caveatlib.places import cache
-from caveatlib.places.base import Capability, Workload
+from caveatlib.places.base import Capability
 from caveatlib.places.engines.engine import Engine
 from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.places.machines import cpio, vm
-from caveatlib.places.output import text_before
 from caveatlib.support import programs
 
 PROFILE = "docker-default"
@@ -43,8 +43,6 @@ MOST_BYTES = 16 << 10
 """Longer the template is not."""
 FEATURES = "/usr/share/apparmor-features/features"
 """Of Debian's package of AppArmor, for the kernels of that release."""
-SAID_S = 120.0
-"""For a boot and all attempts, emulated."""
 OF_DOCKER = {
     DEFAULTS: (DEFAULTS, True),
     WITHOUT_APPARMOR: (DEFAULTS, False),
@@ -78,12 +76,7 @@ class Guests:
     def probe(self, setting: str) -> str:
         """Boot a guest and return what the program of `operations` wrote in it."""
         script = LOAD + (BARE if setting == NO_CONTAINER else contained(setting))
-        instance = self.vm.create(Workload(script, programs=(ATTEMPT,)))
-        try:
-            instance.start()
-            return text_before(instance.output, "over", SAID_S)
-        finally:
-            instance.remove()
+        return said(self.vm, script, ATTEMPT)
 
     def says(self) -> dict[str, float]:
         """Return nothing: there is no `docker info`."""

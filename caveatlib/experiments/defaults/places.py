@@ -8,9 +8,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from caveatlib.experiments.defaults import guests
+from caveatlib.experiments.defaults import guests, ipvs, kernels, room
 from caveatlib.experiments.defaults.containers import ATTEMPT, CHORES, Containers
-from caveatlib.experiments.defaults.designs import APPARMOR_OFF, DOCKER, GUEST, USERNS
+from caveatlib.experiments.defaults.designs import (
+    APPARMOR_OFF,
+    DOCKER,
+    GUEST,
+    IPVS_GUEST,
+    QUOTA_GUEST,
+    USERNS,
+)
 from caveatlib.instruments.calls import CALLS
 from caveatlib.places import compiled
 from caveatlib.places.base import Capability
@@ -26,6 +33,10 @@ ARTEFACTS = (
     guests.APPARMOR,
     ATTEMPT,
     CHORES,
+    kernels.MODULES,
+    ipvs.PROGRAM,
+    room.PROGRAM,
+    room.DISK,
 )
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 MOST_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
@@ -70,6 +81,20 @@ def _engine(*probes, **settings) -> Spec:
     )
 
 
+def _asking(kernel, *disks) -> Spec:
+    """Return guests that are asked one thing of their kernel, by a module of that name."""
+    parts = (kernel.PROGRAM, kernel.SCRIPTS, *disks)
+    return Spec(
+        needs=(
+            partial(vm.probe, "microvm"),
+            partial(compiled.probe, kernel.PROGRAM),
+            kernel.probe,
+        ),
+        better_with=(accel.probe,),
+        open=lambda session: session.enter(kernels.asked(*parts)),
+    )
+
+
 PLACES = {
     DOCKER: _engine(),
     USERNS: _engine(probe_user_namespaces, user_namespaces=True),
@@ -84,4 +109,6 @@ PLACES = {
         better_with=(accel.probe,),
         open=lambda session: session.enter(guests.guests()),
     ),
+    IPVS_GUEST: _asking(ipvs),
+    QUOTA_GUEST: _asking(room, room.DISK),
 }

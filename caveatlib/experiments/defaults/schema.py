@@ -8,6 +8,7 @@ from pandera.typing.pandas import Series
 from caveatlib import frames
 from caveatlib.errors import DataError
 from caveatlib.experiments.defaults.designs import (
+    ASKED_BYTES,
     CALLS,
     CLOSE,
     DEFAULTS,
@@ -16,6 +17,8 @@ from caveatlib.experiments.defaults.designs import (
     NETWORK,
     PROBE,
     REAP,
+    ROOM,
+    SERVICE,
     SETTINGS,
     TASKS,
 )
@@ -77,6 +80,33 @@ class Trials(frames.Trials):
         "1 if a neighbour's name was resolved to its address, else 0", le=1
     )
 
+    service_error: Series[float] = frames.measure(
+        "Error number with which the kernel refused a service an address, 0 if it gave one",
+        later=True,
+    )
+    answered_directly: Series[float] = frames.measure(
+        "1 if a connection to the address of what is behind it was answered, else 0",
+        le=1,
+        later=True,
+    )
+    answered: Series[float] = frames.measure(
+        "1 if a connection to the service's address was answered, else 0", le=1, later=True
+    )
+    limit_error: Series[float] = frames.measure(
+        "Error number with which a limit on a folder was refused, 0 if it was not, or none asked "
+        "for",
+        later=True,
+    )
+    written_bytes: Series[float] = frames.measure(
+        f"Of {ASKED_BYTES} bytes, those that were written to that folder", "B", later=True
+    )
+    write_error: Series[float] = frames.measure(
+        "Error number that ended this, 0 if all were written", later=True
+    )
+    beside_bytes: Series[float] = frames.measure(
+        "Then, of as many, to a folder beside it on the same disk", "B", later=True
+    )
+
 
 SEEN = ("seccomp", "user_namespace", "apparmor")
 """Mechanisms that `docker info` names, and that a container sees of itself."""
@@ -88,6 +118,8 @@ NEEDS = {
     CLOSE: ["open_files", "close_all_s"],
     REAP: ["zombies"],
     NAMES: ["resolved"],
+    SERVICE: ["service_error", "answered_directly", "answered"],
+    ROOM: ["limit_error", "written_bytes", "write_error", "beside_bytes"],
 }
 """Task -> the measures without which its trial has failed."""
 POSITIVE = ["first_output_s", "getppid_s", "open_s", "line_s", "round_trip_s", "close_all_s"]
@@ -96,7 +128,7 @@ SHORT, LONG = 1e-8, 1e-2
 
 
 def check_row(row: guards.Row) -> None:
-    """Require what a trial is for, refusals that are as many as said, calls that take no second.
+    """Require what a trial is for, refusals as many as said, calls that take no second, an answer.
 
     Raises
     ------
@@ -120,6 +152,10 @@ def check_row(row: guards.Row) -> None:
     if task == LOG and row["setting"] == DEFAULTS:
         guards.needs(row, ["kept_lines"])
         guards.no_zeros(row, ["log_bytes"])
+    if task == SERVICE:  # else nothing would answer, whatever the service
+        guards.inside(row, ["answered_directly"], least=1, most=1)
+    if task == ROOM:
+        guards.inside(row, ["written_bytes", "beside_bytes"], most=ASKED_BYTES)
 
 
 def check(trials: pd.DataFrame) -> None:

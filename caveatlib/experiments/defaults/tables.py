@@ -6,7 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, frames, stats
 from caveatlib.experiments.defaults import designs, facts
-from caveatlib.experiments.defaults.claims import COSTS, PRICES
+from caveatlib.experiments.defaults.claims import COSTS, IN_GUEST, PRICES, SERVED, SIZED
 from caveatlib.experiments.defaults.decisions import DECISIONS
 from caveatlib.experiments.defaults.designs import (
     CALLS,
@@ -216,3 +216,30 @@ def seen(trials: pd.DataFrame) -> pd.DataFrame:
     rows = trials[(trials["task"] == PROBE) & trials["ok"]]
     columns = [c for c in trials.columns if c.startswith(("seen_", "info_"))]
     return rows.groupby(["place", "setting"])[columns].median()
+
+
+FEATURES = {
+    IN_GUEST: "AppArmor stops something alone",
+    SERVED: "IPVS carries a service's address",
+    SIZED: "project quotas limit a container",
+}
+"""Claim that guests decide -> what of their kernel it is of."""
+ANSWERS = {claims.HOLDS: "yes", claims.FAILS: "no"}
+
+
+@per_machine
+def guest_kernels(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what guests were asked of their kernel, which this machine's may lack.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `feature`: `answer` (``"yes"``, ``"no"``, ``"not measured"``) and `found`.
+    """
+    decisions = [d for d in DECISIONS if d.claim in FEATURES]
+    rows = {
+        FEATURES[decision.claim]: [ANSWERS.get(v.verdict, "not measured"), v.headline]
+        for decision, v in zip(decisions, claims.judge(trials, decisions), strict=False)
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["answer", "found"])
+    return table.rename_axis("feature")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from caveatlib.errors import MeasurementError
+from caveatlib.experiments.defaults import ipvs, room
 from caveatlib.experiments.defaults.designs import (
     CALLS,
     CLOSE,
@@ -14,6 +15,8 @@ from caveatlib.experiments.defaults.designs import (
     NETWORK,
     PROBE,
     REAP,
+    ROOM,
+    SERVICE,
 )
 from caveatlib.experiments.defaults.operations import OPERATIONS, listed
 from caveatlib.instruments import calls
@@ -25,7 +28,7 @@ def trial(place, conditions: dict, *, seed: int) -> TrialResult:
 
     Parameters
     ----------
-    place : Containers or Guests
+    place : Containers, Guests or Asked
     conditions : dict
         ``task``, ``setting``, ``lines``.
     seed : int
@@ -74,4 +77,6 @@ _TASKS: dict[str, Callable] = {
     CLOSE: lambda place, given: place.close_all(given["setting"]),
     REAP: lambda place, given: {"zombies": place.reap(given["setting"])},
     NAMES: lambda place, given: {"resolved": float(place.names(given["setting"]))},
+    SERVICE: lambda place, given: ipvs.read(place.ask(given["setting"])),
+    ROOM: lambda place, given: room.read(place.ask(given["setting"])),
 }

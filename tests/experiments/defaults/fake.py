@@ -57,7 +57,7 @@ def answers(place: str, setting: str) -> dict[str, int]:
 
 
 class FakeContainers:
-    """Stands for `Containers`, and for `Guests`."""
+    """Stands for `Containers`, for `Guests` and for `Asked`."""
 
     def __init__(self, name: str):
         self.name = name
@@ -125,6 +125,16 @@ class FakeContainers:
     def names(self, setting: str) -> bool:
         """Return that only a named network has names."""
         return setting == d.NAMED_NETWORK
+
+    def ask(self, setting: str) -> str:
+        """Return the lines of the programs that guests are asked by."""
+        if self.name == d.IPVS_GUEST:
+            return f"= {errno.ENOPROTOOPT} 1 0\n" if setting == d.WITHOUT_IPVS else "= 0 1 1\n"
+        limit = 0 if setting == d.DEFAULTS else d.LIMIT_BYTES
+        refused = errno.ENOSYS if setting == d.WITHOUT_QUOTAS else 0
+        stopped = limit and not refused
+        written, error = (d.LIMIT_BYTES, errno.ENOSPC) if stopped else (d.ASKED_BYTES, 0)
+        return f"= {limit} {refused}\n= {written} {error}\n= {d.ASKED_BYTES} 0\n"
 
 
 def _uneven(count: int) -> list[float]:

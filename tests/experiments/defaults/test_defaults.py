@@ -7,6 +7,7 @@ in the guest's privileged container, and with nothing told to Docker for `PRIVIL
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -26,18 +27,21 @@ from caveatlib.experiments.defaults import (
     facts,
     figures,
     guests,
+    ipvs,
     operations,
+    room,
     schema,
     tables,
     workloads,
 )
 from caveatlib.experiments.defaults.claims import COSTS, PRICES
 from caveatlib.measuring.experiment import complete
-from caveatlib.places import runc
+from caveatlib.places import compiled, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.places.output import text_before
 from caveatlib.places.spec import opened
+from caveatlib.support import programs
 
 beside = pytest.mark.beside
 SOURCE = Path(containers.__file__).with_name("attempt.c").read_text()
@@ -154,6 +158,20 @@ def test_refusals_survive_writing_and_reading():
         ({"task": "calls", "getppid_s": 2e-7, "open_s": 4.0}, "Value 4 of 'open_s'"),
         ({"task": "log", "log_bytes": 9.0}, "'line_s' is missing"),
         ({"task": "close", "open_files": 9.0, "close_all_s": 0.0}, "Value 0 of 'close_all_s'"),
+        (
+            {"task": "service", "service_error": 0.0, "answered_directly": 0.0, "answered": 0.0},
+            "Value 0 of 'answered_directly'",
+        ),
+        (
+            {
+                "task": "room",
+                "limit_error": 0.0,
+                "written_bytes": 9e6,
+                "write_error": 0.0,
+                "beside_bytes": 0.0,
+            },
+            "Value 9e\\+06 of 'written_bytes'",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_is_refused(changes, said):
@@ -294,7 +312,102 @@ def test_the_profile_is_dockerd_s_own(require):
     assert "deny mount," in text
 
 
+# What guests are asked of their kernel
+
+
+IPVS, QUOTAS = "defaults-service-address", "defaults-size"
+
+
+@beside
+def test_guests_answer_what_their_kernel_has(measured):
+    """Both hold, with the errors by name; a table has them beside AppArmor, yes or no."""
+    rows = measured(defaults)
+    found = judged(rows)
+    assert found[IPVS].verdict == found[QUOTAS].verdict == claims.HOLDS
+    assert found[IPVS].headline.endswith("2 of 2 connections to a service's address were answered,"
+                                         " without 0 of 2")  # fmt: skip
+    assert "refuses the address (ENOPROTOOPT)" in found[IPVS].because
+    assert found[QUOTAS].headline == (
+        "In a guest 8 MiB of 8 MiB could be written by default, 4 MiB under a limit of 4 MiB"
+    )
+    assert "(ENOSPC), then 8 MiB beside it" in found[QUOTAS].because
+    assert "refuses the limit (ENOSYS). There 8 MiB could be written" in found[QUOTAS].because
+    table = tables.guest_kernels(rows)
+    assert list(table["answer"]) == ["no", "yes", "yes"]
+    assert table.iloc[1]["found"] == found[IPVS].headline
+    assert found[IPVS].headline in defaults.answer(rows)
+    before = rows[~rows["task"].isin([designs.SERVICE, designs.ROOM])]
+    assert set(tables.guest_kernels(before)["answer"][1:]) == {"not measured"}
+    assert "service" not in defaults.answer(before)
+
+
+@beside
+@pytest.mark.parametrize(
+    ("claim", "setting", "changes"),
+    [
+        (IPVS, designs.DEFAULTS, {"answered": 0.0}),
+        (IPVS, designs.WITHOUT_IPVS, {"answered": 1.0}),
+        (QUOTAS, designs.DEFAULTS, {"written_bytes": float(designs.LIMIT_BYTES)}),
+        (QUOTAS, designs.SIZE, {"written_bytes": float(designs.ASKED_BYTES)}),
+        (QUOTAS, designs.SIZE, {"written_bytes": 0.0}),
+        (QUOTAS, designs.SIZE, {"beside_bytes": float(designs.LIMIT_BYTES)}),
+        (QUOTAS, designs.WITHOUT_QUOTAS, {"limit_error": 0.0}),
+    ],
+)
+def test_one_guest_that_answers_otherwise_turns_the_verdict(measured, claim, setting, changes):
+    """A disk that was full for all, a limit that stops everybody, an address that is anybody's."""
+    rows = measured(defaults)
+    place = designs.IPVS_GUEST if claim == IPVS else designs.QUOTA_GUEST
+    first = rows.index[(rows["place"] == place) & (rows["setting"] == setting)][0]
+    rows = rows.assign(**{name: rows[name].copy() for name in changes})
+    rows.loc[first, list(changes)] = list(changes.values())
+    after = judged(rows)[claim]
+    assert after.verdict == claims.FAILS
+    assert after.because != judged(measured(defaults))[claim].because
+
+
+@beside
+def test_what_a_guest_s_programs_write_is_read():
+    """As columns; lines of a guest may end in a carriage return. Too few lines are a failure."""
+    said = "SeaBIOS\r\n= 92 1 0\r\n"
+    assert ipvs.read(said) == {"service_error": 92, "answered_directly": 1, "answered": 0}
+    found = room.read("= 4194304 0\n= 4190208 28\n= 8388608 0\n")
+    assert found == {"limit_error": 0, "written_bytes": 4190208, "write_error": 28,
+                     "beside_bytes": 8388608}  # fmt: skip
+    with pytest.raises(MeasurementError, match="heard 1 times, not 3"):
+        room.read("= 4194304 0\n")
+    with pytest.raises(MeasurementError, match="listen: Address in use"):
+        ipvs.read("listen: Address in use\n")
+
+
+@beside
+def test_what_guests_lack_is_told_with_its_remedy(fresh_probes, monkeypatch, tmp_path):
+    """Without the modules of their kernel neither is asked, and the probe names what prepares."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for kernel in (ipvs, room):
+        found = kernel.probe()
+        assert not found.available
+        assert found.reason.endswith("is not prepared.")
+        assert "make system" in found.fix
+
+
 # Real containers
+
+
+def test_the_programs_that_guests_are_asked_by_tell_what_happened(require, tmp_path):
+    """In namespaces of this machine, whatever its kernel has: one answer follows from the other."""
+    require("program ipvs")
+    require("program room")
+    require("namespaces")
+    ask = [str(compiled.path(ipvs.PROGRAM)), "127.0.0.1", "127.0.0.2", str(ipvs.PORT)]
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *ask]
+    found = ipvs.read(programs.run(alone))
+    assert found["answered_directly"] == 1
+    assert found["answered"] == (found["service_error"] == 0)
+    fill = [str(compiled.path(room.PROGRAM)), "fill", str(tmp_path), "100000"]
+    assert programs.run(fill) == "= 100000 0\n"
+    assert (tmp_path / "filled").stat().st_size == 100_000
+    assert programs.run(fill) == f"= 0 {errno.EEXIST}\n"
 
 
 @pytest.mark.engine
@@ -392,13 +505,43 @@ def test_a_guest_has_what_docker_s_profile_stops(require):
     assert [found["seen_apparmor"] for found in said.values()] == [1, 0]
 
 
+@pytest.mark.vm
+@pytest.mark.slow
+def test_a_guest_with_ipvs_answers_at_a_service_s_address(require):
+    """What is behind it answers in any case; at the service's address only with the module."""
+    require("IPVS in a guest")
+    require("program ipvs")
+    with opened({"guest": defaults.PLACES[designs.IPVS_GUEST]}, engine="none") as handles:
+        said = {s: ipvs.read(handles["guest"].ask(s)) for s in designs.SERVED}
+    assert said[designs.DEFAULTS] == {"service_error": 0, "answered_directly": 1, "answered": 1}
+    without = {"service_error": errno.ENOPROTOOPT, "answered_directly": 1, "answered": 0}
+    assert said[designs.WITHOUT_IPVS] == without
+
+
+@pytest.mark.vm
+@pytest.mark.slow
+def test_a_guest_s_project_quota_stops_one_folder(require):
+    """It has its limit and no more, whoever writes beside it all; without a limit nobody stops."""
+    require("project quotas in a guest")
+    require("program room")
+    with opened({"guest": defaults.PLACES[designs.QUOTA_GUEST]}, engine="none") as handles:
+        said = {s: room.read(handles["guest"].ask(s)) for s in designs.ROOMS}
+    limited = said[designs.SIZE]
+    assert designs.LIMIT_BYTES // 2 <= limited["written_bytes"] <= designs.LIMIT_BYTES
+    assert limited["write_error"] in (errno.ENOSPC, errno.EDQUOT)
+    assert said[designs.DEFAULTS]["written_bytes"] == designs.ASKED_BYTES
+    assert {found["beside_bytes"] for found in said.values()} == {designs.ASKED_BYTES}
+    errors = {s: found["limit_error"] > 0 for s, found in said.items()}
+    assert [s for s, refused in errors.items() if refused] == [designs.WITHOUT_QUOTAS]
+
+
 @pytest.mark.engine
 @pytest.mark.slow
 def test_a_live_session_leaves_nothing(require, tmp_path):
     """One session of all but guests: no trial fails that could be tried; nothing is left."""
     require("private-engine")
     with left.state() as state:
-        places = [name for name in defaults.PLACES if name != designs.GUEST]
+        places = [name for name in defaults.PLACES if not name.startswith("guest")]
         trials.measure(defaults, out=tmp_path, sessions=1, places=places, progress=False)
         assert not list(state.rglob("lease.json"))
     rows = trials.get(defaults, source=tmp_path)
