@@ -32,7 +32,7 @@ from caveatlib.experiments.trust.decisions import DECISIONS, answer
 from caveatlib.experiments.trust.designs import DESIGNS
 from caveatlib.experiments.trust.figures import plot, plot_ages
 from caveatlib.experiments.trust.highlights import highlights
-from caveatlib.experiments.trust.places import ARTEFACTS, PLACES
+from caveatlib.experiments.trust.places import ARTEFACTS, ON_REQUEST, PLACES
 from caveatlib.experiments.trust.schema import TABLES, Trials, check_row
 from caveatlib.experiments.trust.tables import ages, answers, hidden, left, matrix, summarize
 from caveatlib.experiments.trust.workloads import trial
@@ -45,6 +45,7 @@ __all__ = [
     "DESIGNS",
     "KNOWN",
     "NAME",
+    "ON_REQUEST",
     "PLACES",
     "TABLES",
     "Trials",

@@ -130,7 +130,8 @@ OTHERS = Claim(
     "images that others publish hold what their packages say",
     "ours",
     "images within reach that hold a list of packages: how many have a file that differs, or a "
-    f"script as /bin/sh; holds if the exact interval of their share ends below {FEW:g} (ours)",
+    f"script as /bin/sh; holds if the exact interval of their share ends below {FEW:g} (ours), "
+    "does not hold if it begins above it; one image, or a few, are no population",
     NAME,
 )
 CLAIMS = (

@@ -20,7 +20,7 @@ from caveatlib.claims import (
     values_of,
 )
 from caveatlib.experiments.kit.sentences import listed
-from caveatlib.experiments.trust import designs
+from caveatlib.experiments.trust import designs, published
 from caveatlib.experiments.trust.claims import FEW, FRESH_DAYS, HALF, QUARTER_DAYS
 from caveatlib.experiments.trust.designs import (
     AGES_S,
@@ -269,10 +269,10 @@ def others(here: pd.DataFrame) -> Finding:
     n, differ = (int(values_of(here, *reading[:2]).max()) for reading in COMPARED)
     if not n:
         line = "No published image within reach has a list of packages"
-        return Finding(NOT_MEASURED, line, f"{line}.", n)
-    line = f"{differ} of {counted(n, 'image')} with a list of packages differ from it"
-    if differ:
-        return Finding(FAILS, line, f"{line}.", n)
-    _, _, high = stats.share(0, n)
-    said = f"{line}; with so few it may be up to {high * 100:.0f} % of all."
-    return Finding(HOLDS if high < FEW else OPEN, line, said, n)
+        fetched = f"{line}; `{published.PYTHON.artefact.fix}` fetches one that has."
+        return Finding(NOT_MEASURED, line, fetched, n)
+    line = f"{differ} of {counted(n, 'published image')} with a list of packages differ from it"
+    _, low, high = stats.share(min(differ, n), n)
+    said = f"{line}: of all it is {low * 100:.0f} to {high * 100:.0f} % (95 % CI)."
+    word = HOLDS if high < FEW else FAILS if low > FEW else OPEN
+    return Finding(word, line, said, n)

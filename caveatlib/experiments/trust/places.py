@@ -94,7 +94,8 @@ def probe_published() -> Capability:
     """Return whether an image that somebody published is on this machine."""
     if next(published.found(), None):
         return Capability("published-images", True, "found")
-    fix = f"make system, or {published.NAMED}=IMAGE{os.pathsep}IMAGE"
+    named = f"{published.NAMED}=IMAGE{os.pathsep}IMAGE"
+    fix = f"make system, {published.PYTHON.artefact.fix}, or {named}"
     return Capability("published-images", False, "none on this machine", fix)
 
 
@@ -139,3 +140,5 @@ PLACES = {
 }
 ARTEFACTS = (debians.ARTEFACT,)
 """What must be prepared."""
+ON_REQUEST = published.ON_REQUEST
+"""What is prepared only if somebody asks for it."""

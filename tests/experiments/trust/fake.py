@@ -24,6 +24,8 @@ from caveatlib.experiments.trust.tampering import (
 )
 from caveatlib.experiments.trust.updates import Read
 
+COMPARABLE, DIFFERING = 40, 20
+"""Published images, and those that differ: enough for a verdict, as none within reach are."""
 _CHECKS = dict.fromkeys(LAYERS, "layer digest") | {CONFIG: "config digest"}
 _MANIFEST = "manifest digest"
 
@@ -105,10 +107,14 @@ class FakePublished:
     def __init__(self, name: str):
         row = {"readable": 1, "layers": 1, "size_bytes": 9, "packages": 3, "differing_files": 0,
                "shell_scripts": 0, "secrets": 0, "setuid_files": 0}  # fmt: skip
-        self._rows = [{"image": "p: a.tar"} | row, {"image": "p: b.tar", "readable": 0}]
+        self._rows = [
+            {"image": f"p: {number}.tar"} | row | {"differing_files": int(number < DIFFERING)}
+            for number in range(COMPARABLE)
+        ]
+        self._rows.append({"image": "p: none.tar", "readable": 0})
 
     def read(self) -> list[dict]:
-        """Return one image, and one file that is none."""
+        """Return the images, and one file that is none."""
         return self._rows
 
     def metadata(self) -> dict[str, str]:

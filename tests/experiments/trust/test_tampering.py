@@ -253,6 +253,7 @@ def test_a_broken_index_is_no_published_image(tmp_path, monkeypatch):
     good.write_bytes(planted.archive(planted.SHELL, planted.AS_BUILT))
     bad.write_bytes(b"no tar")
     monkeypatch.setattr(published, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(published, "CARRIED", ())
     monkeypatch.setenv(published.NAMED, f"{good}:{bad}")
     rows = published.read()
     assert [(row["image"], row["readable"]) for row in rows] == [("named 1", 1), ("named 2", 0)]
