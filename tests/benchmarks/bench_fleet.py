@@ -85,7 +85,7 @@ def finished(image: Planned, scans: list[str]) -> Finished:
 
 def cluster(workers: int, **settings) -> LocalCluster:
     """Return a cluster without a dashboard, of one thread per worker."""
-    return LocalCluster(workers, threads_per_worker=1, dashboard_address=None, **settings)
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, **settings)
 
 
 def resident() -> int:

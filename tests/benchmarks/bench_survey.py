@@ -169,9 +169,11 @@ def surveyed(source: str, workers: int) -> tuple[images.Survey, float, str]:
         start = time.monotonic()
         return images.survey([source], progress=False), time.monotonic() - start, ""
     with (
-        LocalCluster(workers, threads_per_worker=1, dashboard_address=None) as local,
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as local,
         Client(local) as client,
     ):
+        client.wait_for_workers(workers, timeout=60)
+        assert len(client.nthreads()) == workers
         start = time.monotonic()
         found = fleet.survey(client, [source], progress=False)
         took = time.monotonic() - start

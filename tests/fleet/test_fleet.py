@@ -293,7 +293,9 @@ def test_the_command_surveys(cluster, many, monkeypatch, capsys, tmp_path):
 def local(monkeypatch):
     """Return a client of two worker processes that stand for two hosts, and their addresses."""
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
         distributed.Client(cluster) as found,
     ):
         found.wait_for_workers(2, timeout=60)
