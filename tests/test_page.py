@@ -5,9 +5,11 @@ evidence of a claim cut in half.
 """
 
 import base64
+import gzip
 import io
 import json
 import re
+from dataclasses import replace
 
 import browser as browsers
 import pandas as pd
@@ -89,16 +91,52 @@ def test_nothing_keeps_anybody_out(require, written, scheme, width):
     assert (asked, said) == ([written.as_uri()], [])
 
 
+def sheets(running, path) -> int:
+    """Return how many sheets a page is printed on."""
+    shown = running.new_page()
+    shown.goto(path.as_uri())
+    return len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4")))
+
+
 @pytest.mark.browser
-def test_it_prints_on_ten_pages(require, written, bars):
-    """What is folded is left out on paper."""
+def test_it_prints_on_ten_pages(require, entries, written, tmp_path, bars):
+    """What is folded is left out on paper; twice as many claims of our own fit on it, too.
+
+    Seen to fail: with the cards of our own printed.
+    """
     require(browsers.PROGRAM)
+    ours = [entry for entry in entries if entry.section == scorecard.OURS]
+    more = [replace(entry, id=f"{entry.id}-2") for entry in ours]
+    longer = tmp_path / "longer.html"
+    text = page.document([*entries, *more], report.highlights(SOURCES), [])
+    longer.write_text(text, encoding="utf-8")
+    with browsers.browser() as running:
+        now, later = sheets(running, written), sheets(running, longer)
+    bars.append(("page: printed", f"{now} pages", "<= 10"))
+    bars.append((f"page: printed, {len(ours + more)} claims of ours", f"{later} pages", "<= 10"))
+    assert 1 <= now <= later <= 10
+
+
+@pytest.mark.browser
+def test_claims_of_our_own_are_a_table_on_paper(require, entries, written):
+    """Each has a row with its word; on a screen there are cards, and no table."""
+    require(browsers.PROGRAM)
+    ours = [e for e in entries if e.section == scorecard.OURS and e.verdicts]
+    seen = "e => e.map(x => [x.innerText.trim(), x.getBoundingClientRect().height > 0])"
     with browsers.browser() as running:
         shown = running.new_page()
         shown.goto(written.as_uri())
-        pages = len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4")))
-    bars.append(("page: printed", f"{pages} pages", "<= 10"))
-    assert 1 <= pages <= 10
+        screen = [shown.eval_on_selector_all(s, seen) for s in (".paper tbody tr", ".screen .card")]
+        shown.emulate_media(media="print")
+        paper = [shown.eval_on_selector_all(s, seen) for s in (".paper tbody tr", ".screen .card")]
+    assert [{visible for _, visible in part} for part in (*screen, *paper)] == [
+        {False}, {True}, {True}, {False},
+    ]  # fmt: skip
+    told = [row for row, _ in paper[0]]
+    assert len(told) == len(ours)
+    for entry, row in zip(ours, told, strict=True):
+        assert row.startswith(entry.id), row
+        assert entry.word in row, row
 
 
 @pytest.mark.browser
@@ -156,6 +194,19 @@ def test_all_that_stands_behind_an_answer_is_in_one_fold(entries, written):
     assert not any("`" in answer for answer in answers)
 
 
+def test_what_would_mislead_is_whole(entries):
+    """Quotation marks in it are no ends of a trap; commands are code.
+
+    Seen to fail: with the list split after it was escaped.
+    """
+    told = {e.experiment: cards.misleading(e.experiment) for e in entries if e.verdicts}
+    assert all(told.values())
+    traps = [trap for html in told.values() for trap in re.findall("<li>(.*?)</li>", html)]
+    assert len(traps) > 40
+    assert [t for t in traps if re.search(r"&(#x?\w+|\w+)(?![\w;])", t)] == []
+    assert any("<code>" in trap for trap in traps)
+
+
 def test_first_the_findings(entries, written):
     """The first screen has the sentence, the tally, 37 tiles and what is not decided."""
     text = written.read_text(encoding="utf-8")
@@ -192,7 +243,7 @@ def test_the_csv_of_a_card_gives_its_numbers_back(entries, written):
             assert row["estimate"] == pytest.approx(verdict.effect, rel=1e-12), verdict.claim
             checked += 1
     assert checked >= 20
-    stored = json.loads(base64.b64decode(files["C17.json"]))
+    stored = json.loads(gzip.decompress(base64.b64decode(files["C17.json.gz"])))
     assert {v["claim"] for v in stored} >= {"C17", "C17/memory"}
 
 

@@ -135,6 +135,7 @@ def test_verdicts_of_a_run_are_the_pages_cards():
     html = shown._repr_html_()
     assert html.count("<article") == len(shown.entries) > 5
     assert "data:" not in html
+    assert html.count("What would mislead you in") == 1  # below the cards, not in each
     assert all(entry.id in repr(shown) for entry in shown.entries)
 
 

@@ -30,7 +30,7 @@ PAGE = "report/index.html"
 """Where a card is found, unless the page's owner has said where on the web it will be."""
 
 
-def card(entry: Entry, *, data: bool = True, address: str = PAGE) -> str:
+def card(entry: Entry, *, data: bool = True, traps: bool = True, address: str = PAGE) -> str:
     """Return the card of a claim as an HTML article with the claim's id.
 
     Parameters
@@ -38,6 +38,8 @@ def card(entry: Entry, *, data: bool = True, address: str = PAGE) -> str:
     entry : Entry
     data : bool
         Whether it carries the rows that decided it, as files to save.
+    traps : bool
+        Whether it says what would mislead a reader of its experiment, see `misleading`.
     address : str
         Of the page that the card is on.
     """
@@ -50,7 +52,7 @@ def card(entry: Entry, *, data: bool = True, address: str = PAGE) -> str:
             _compared(entry),
             _predicted(entry),
             _not_yet(entry),
-            _fold(entry, data, address),
+            _fold(entry, data, traps, address),
         )
     )
     return (
@@ -91,11 +93,12 @@ def _answers(entry: Entry) -> str:
 
 
 def _compared(entry: Entry) -> str:
-    """Return this run's answer beside the recorded one."""
-    if not entry.recorded or not entry.verdicts:
+    """Return this run's answer beside the recorded one, whichever of them is the card's."""
+    here = entry.undecided or (entry.recorded and entry.verdicts)
+    if not here:
         return ""
-    rows = [["this run", *_brief(v)] for v in entry.verdicts]
-    rows += [["recorded", *_brief(v)] for v in entry.recorded]
+    rows = [["this run", *_brief(v)] for v in here]
+    rows += [["recorded", *_brief(v)] for v in entry.recorded or entry.verdicts]
     head = ["", "verdict", "measured", "machine"]
     return table(head, rows, label=f"{entry.id}: this run against the recorded one")
 
@@ -183,7 +186,7 @@ def interval(v: Verdict) -> str:
     return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
 
 
-def _fold(entry: Entry, data: bool, address: str) -> str:
+def _fold(entry: Entry, data: bool, traps: bool, address: str) -> str:
     """Return all that stands behind the answer, in one fold."""
     topics = ["how, numbers, doubts"] if entry.verdicts else []
     if entry.history:
@@ -191,7 +194,7 @@ def _fold(entry: Entry, data: bool, address: str) -> str:
     if not topics:
         return ""
     summary = ", ".join(topics).capitalize()
-    inner = _how(entry, data, address) + _then(entry)
+    inner = _how(entry, data, traps, address) + _then(entry)
     return f"<details><summary>{summary}</summary>{inner}</details>"
 
 
@@ -205,7 +208,7 @@ def _then(entry: Entry) -> str:
     return inner + f"<p>Sources: {_linked(entry.history.source)}</p>"
 
 
-def _how(entry: Entry, data: bool, address: str) -> str:
+def _how(entry: Entry, data: bool, traps: bool, address: str) -> str:
     if not entry.verdicts:
         return ""
     pieces = [f"<p><b>What decides:</b> {text(entry.tests or '')}.</p>"]
@@ -218,7 +221,7 @@ def _how(entry: Entry, data: bool, address: str) -> str:
         )
     pieces.append(_parts_told(entry))
     pieces.append(_doubts(entry))
-    pieces.append(_misleading(entry.experiment))
+    pieces.append(misleading(entry.experiment) if traps else "")
     pieces.append(_origin(entry))
     pieces.append(_downloads(entry) if data else "")
     pieces.append(f'<p class="paste"><b>To quote:</b> {text(quotable(entry, address))}</p>')
@@ -256,14 +259,14 @@ def _linked(source: str) -> str:
     )
 
 
-def _misleading(name: str) -> str:
+def misleading(name: str) -> str:
     """Return what an experiment's docstring says would mislead a reader, as a list."""
     found = re.search(r"What would mislead you: (.+?)\.?(?:\n\n|\Z)", by_name(name).__doc__, re.S)
     if not found:
         return ""
-    traps = text(" ".join(found[1].split()))
-    coded = re.sub("``(.+?)``", r"<code>\1</code>", traps)
-    items = "".join(f"<li>{trap}</li>" for trap in re.split(r"; (?:and )?", coded))
+    told = re.split(r"; (?:and )?", " ".join(found[1].split()))  # before an escaped letter has one
+    coded = (re.sub("``(.+?)``", r"<code>\1</code>", text(trap)) for trap in told)
+    items = "".join(f"<li>{trap}</li>" for trap in coded)
     return f"<p><b>What would mislead you in <code>{text(name)}</code>:</b></p><ul>{items}</ul>"
 
 
@@ -292,24 +295,24 @@ def _measured_on(entry: Entry) -> str:
 def _downloads(entry: Entry) -> str:
     verdicts = [v.as_dict() for v in entry.verdicts]
     verdicts += [v.as_dict() for part in entry.parts.values() for v in part]
-    as_json = download(
-        json.dumps(verdicts, indent=1),
-        kind="application/json",
-        name=f"{_file_name(entry.id)}.json",
-        words="verdicts as JSON",
-    )
+    as_json = _zipped(json.dumps(verdicts, indent=1), f"{entry.id}.json", "JSON")
     as_csv = [
-        download(
-            gzip.compress(frame.to_csv(index=False, lineterminator="\n").encode(), mtime=0),
-            kind="application/gzip",
-            name=f"{_file_name(name)}.csv.gz",
-            words=name,
-        )
+        _zipped(frame.to_csv(index=False, lineterminator="\n"), f"{name}.csv", name)
         for name, frame in entry.evidence.items()
         if len(frame)
     ]
-    trials = f" · trials as gzipped CSV: {', '.join(as_csv)}" if as_csv else ""
-    return f'<p class="src">{as_json}{trials}</p>'
+    trials = f"; trials as CSV: {', '.join(as_csv)}" if as_csv else ""
+    return f'<p class="src">To save, gzipped: verdicts as {as_json}{trials}</p>'
+
+
+def _zipped(content: str, name: str, words: str) -> str:
+    """Return a link that holds a gzipped file."""
+    return download(
+        gzip.compress(content.encode(), mtime=0),
+        kind="application/gzip",
+        name=f"{_file_name(name)}.gz",
+        words=words,
+    )
 
 
 def _file_name(name: str) -> str:

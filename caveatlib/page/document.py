@@ -61,7 +61,9 @@ def document(
         + _section("findings", "What was found", overview.findings(highlights))
         + _section("forest", "Every judged ratio on one scale", _forest(listed))
         + _section(
-            "cards", "The claims, one by one", overview.by_section(listed, **_where(address))
+            "cards",
+            "The claims, one by one",
+            overview.by_section(listed, paper=True, **_where(address)),
         )
         + _section("yet", "Statements without an experiment", overview.not_yet(listed))
         + _section("notebooks", "The notebooks behind it", _books(books))

@@ -45,20 +45,19 @@ def link_to(name: str) -> str:
     return f'<a href="#{text(name)}">{text(name)}</a>'
 
 
-def download(content: str | bytes, *, kind: str, name: str, words: str) -> str:
+def download(content: bytes, *, kind: str, name: str, words: str) -> str:
     """Return a link that holds its own content.
 
     Parameters
     ----------
-    content : str or bytes
+    content : bytes
     kind : str
-        Media type, ``"application/json"``.
+        Media type, ``"application/gzip"``.
     name : str
         Of the file that is saved.
     words : str
     """
-    raw = content.encode() if isinstance(content, str) else content
-    coded = base64.b64encode(raw).decode()
+    coded = base64.b64encode(content).decode()
     return f'<a download="{text(name)}" href="data:{kind};base64,{coded}">{text(words)}</a>'
 
 

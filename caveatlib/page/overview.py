@@ -7,10 +7,11 @@ from collections.abc import Sequence, Set
 
 from caveatlib import claims, scorecard
 from caveatlib.claims import Effect, Verdict
+from caveatlib.claims.model import first_sentence
 from caveatlib.experiments import by_name
 from caveatlib.experiments.kit.highlights import Highlight
 from caveatlib.page.cards import PAGE, card, interval
-from caveatlib.page.markup import LETTERS, chip, link_to, text
+from caveatlib.page.markup import LETTERS, chip, link_to, prose, table, text
 from caveatlib.page.sheet import NOTEBOOK
 from caveatlib.scorecard import Entry
 
@@ -136,24 +137,47 @@ def bars(highlight: Highlight) -> str:
 
 
 def _finding(highlight: Highlight) -> str:
+    said = " · ".join(filter(None, (highlight.claim, highlight.source)))
     return (
         f'<a class="find" href="#{text(highlight.claim)}"><strong>{text(highlight.number)}</strong>'
         f"<p>{text(highlight.sentence)}</p>"
-        f"{bars(highlight)}<small>{text(highlight.claim)} →</small></a>"
+        f"{bars(highlight)}<small>{text(said)} →</small></a>"
     )
 
 
-def by_section(listed: Sequence[Entry], *, data: bool = True, address: str = PAGE) -> str:
-    """Return all cards that say something, section by section; see `cards.card`."""
+def by_section(
+    listed: Sequence[Entry], *, data: bool = True, address: str = PAGE, paper: bool = False
+) -> str:
+    """Return all cards that say something, section by section; see `cards.card`.
+
+    For `paper` those of our own are a table besides, see `on_paper`: that alone is printed.
+    """
     parts = []
     for section, inside in sections(listed).items():
         told = [entry for entry in inside if entry.word != scorecard.NOT_YET]
         cards = [card(entry, data=data, address=address) for entry in told]
         if cards:
+            alone = " screen" if section == scorecard.OURS and paper else ""
             parts.append(
-                f'<h3 class="sec">{text(section)}</h3><div class="cards">{"".join(cards)}</div>'
+                f'<h3 class="sec">{text(section)}</h3>'
+                f'<div class="cards{alone}">{"".join(cards)}</div>'
             )
-    return "".join(parts)
+    return "".join(parts) + (on_paper(listed) if paper else "")
+
+
+def on_paper(listed: Sequence[Entry]) -> str:
+    """Return the claims of our own as one table, which is printed instead of their cards."""
+    rows = []
+    for entry in listed:
+        if entry.section == scorecard.OURS and entry.verdicts:
+            first = entry.verdicts[0]
+            effect = interval(first) if first.unit == "x" and first.low > 0 else ""
+            said = prose(f"{first_sentence(first.sentence)}.")
+            rows.append([link_to(entry.id), chip(entry.word), effect, said])
+    if not rows:
+        return ""
+    head = ["", "verdict", "ratio", "answer"]
+    return f'<div class="paper">{table(head, rows, label=scorecard.OURS)}</div>'
 
 
 def not_yet(listed: Sequence[Entry]) -> str:

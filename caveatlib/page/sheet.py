@@ -7,26 +7,41 @@ from pathlib import Path
 
 from caveatlib.page.markup import LETTERS
 
-SHEET = re.sub(r"\s+", " ", Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
+_OVERVIEW = re.compile(r"/\* overview \*/.*?/\* all \*/", re.S)
+"""Rules of the first screen and the forest, which no notebook's page has."""
+
+
+def _sheet(rules: str) -> str:
+    """Return rules on one line, without comments and needless spaces."""
+    rules = re.sub(r"/\*.*?\*/", "", rules, flags=re.S)
+    rules = re.sub(r" ?([{};,]) ?|(?<=:) ", r"\1", re.sub(r"\s+", " ", rules))
+    return rules.strip().replace(";}", "}")
+
+
+_RULES = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+SHEET = _sheet(_RULES)
 """All rules stand below the class ``caveats``: a notebook has classes of its own."""
 
-NOTEBOOK = SHEET.replace(".caveats {", ".caveats.caveats.caveats {", 1)
+NOTEBOOK = SHEET.replace(".caveats{", ".caveats.caveats.caveats{", 1)
 """The same with more weight than the rules that JupyterLab has for links and tables."""
 
 _KINDS = tuple(dict.fromkeys(LETTERS.values()))
 FILTER = "".join(
     f".caveats main:has(#f-{k}:checked) :is(.card,.tile):not(.{k}){{opacity:.13}}" for k in _KINDS
 )
-PAGE = (
+_AROUND = (
     ":root{color-scheme:light dark}html{scroll-padding-top:3.2rem;background:#fbfbf9}"
     "body{margin:0}@media(prefers-color-scheme:dark){html{background:#14171b}}"
-    "@media print{:root{color-scheme:light}}" + SHEET + FILTER + ".caveats code{color:var(--fg)}"
+    "@page{margin:10mm}@media print{:root{color-scheme:light;font-size:11px}}"
 )
+_CODE = ".caveats code{color:var(--fg)}"
+PAGE = _AROUND + SHEET + FILTER + _CODE
 BOOK = (
-    ".book{overflow-wrap:anywhere}.book table{width:auto}.book .output_subarea{overflow-x:auto}"
+    _AROUND + _sheet(_OVERVIEW.sub("", _RULES)) + _CODE + ".book{overflow-wrap:anywhere}"
+    ".book table{width:auto}.book .output_subarea{overflow-x:auto}"
     ".book pre{font-size:.85rem;line-height:1.35;overflow-x:auto;padding:.4rem .6rem}"
-    ".book .input pre,.book .highlight pre{background:#8882;border-radius:4px}"
+    ".book .input pre{background:#8882;border-radius:4px}"
     ".book figure{margin:.5rem 0}.book img,.book svg{max-width:100%;height:auto}"
     ".book img{background:#fff}"
 )
-"""What a notebook's own page needs besides."""
+"""All that a notebook's own page needs."""

@@ -36,9 +36,12 @@ class Highlight(NamedTuple):
     sentence : str
         What the number is, to be read after it.
     bars : tuple of Bar
+    source : str
+        Where its trials come from, in words; empty where nobody needs to be told.
     """
 
     claim: str
     number: str
     sentence: str
     bars: tuple[Bar, ...]
+    source: str = ""
