@@ -1,6 +1,7 @@
 """Figures: the data decide what is drawn and said."""
 
 import io
+import re
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -262,3 +263,20 @@ def test_ranges_stand_at_their_values_side_by_side():
     assert [(x, round(y)) for x, y in marks] == [(0.1, 0), (0.2, 0), (1.0, 1)]
     assert marks[0][1] < marks[1][1]
     assert "a: x 100 ms, y 200 ms; b: x 1 s" in plots.describe(ax)
+
+
+def test_a_figure_for_the_page_is_as_small_as_it_can_be(frame):
+    """Dots that are alike have their style once, and those on each other are still darker.
+
+    Seen to fail: with `_styled_once` returning the group as it is.
+    """
+    many = pd.concat([frame.assign(took_s=frame["took_s"] * k) for k in range(1, 20)])
+    drawn = plots.as_svg(plots.dots(many, "took_s", by="place", unit="s", label="Time"))
+    groups = re.findall(r"<g([^>]*)>((?:<use [^>]*/>){5,})</g>", drawn)
+    assert sum(uses.count("<use") for _, uses in groups) == many["took_s"].count()
+    for attributes, uses in groups:
+        assert "style=" not in uses
+        assert "fill-opacity: 0.6" in attributes
+        assert not re.search(r"(?<!-)opacity: ", attributes)
+    assert "rotate(-0" not in drawn
+    assert not re.search(r"<g><\w[^<>]*/></g>", drawn)

@@ -113,16 +113,36 @@ def as_svg(ax: Axes) -> str:
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
     drawn = re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", drawn)
     # What a page of many figures would carry for nothing: hundredths of a point, a list of
-    # fonts on every word, lines between elements.
+    # fonts on every word, lines between elements, turns by nothing, groups of one element, and
+    # the style of each of a hundred dots.
     drawn = re.sub(r'\b(?:d|x|y)="[^"]*"', _in_hundredths, drawn)
-    drawn = re.sub(r"font-family: [^;\"]*;? ?", "", drawn)
+    drawn = re.sub(r"font-family: [^;\"]*;? ?|; text-anchor: start", "", drawn)
+    drawn = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", drawn)
     drawn = re.sub(r">\s+<", "><", drawn)
+    drawn = re.sub(r"<g( [^>]*)?>((?:<use [^>]*/>)+)</g>", _styled_once, drawn)
+    while drawn != (less := re.sub(r"<g>(<\w[^<>]*(?:/>|>[^<]*</text>))</g>", r"\1", drawn)):
+        drawn = less
     label = escape(describe(ax), quote=True)
     return drawn.replace("<svg", f'<svg role="img" aria-label="{label}" font-family="{FONTS}"', 1)
 
 
 def _in_hundredths(attribute: re.Match) -> str:
     return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(attribute[0].split()))
+
+
+def _styled_once(group: re.Match) -> str:
+    """Return a group of dots that are alike with their style at the group.
+
+    There an opacity would be that of all dots together: those that lie on each other would no
+    longer be darker.
+    """
+    attributes, dots = group[1] or "", group[2]
+    style, count = re.search(r'(?: style="([^"]*)")?/>', dots)[1], dots.count("<use ")
+    if count < 2 or "style=" in attributes or not style or dots.count(f' style="{style}"') < count:
+        return group[0]
+    apart = re.sub(r"(?<![\w-])opacity: ([\d.]+)", r"fill-opacity: \1; stroke-opacity: \1", style)
+    bare = dots.replace(f' style="{style}"', "")
+    return f'<g{attributes} style="{apart}">{bare}</g>'
 
 
 def finish(ax: Axes, *, title: str, grid: str = "x", legend_above: bool = False) -> None:
