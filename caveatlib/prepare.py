@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from caveatlib.errors import CaveatError, UsageError
 from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete
-from caveatlib.places import cache
+from caveatlib.places import cache, compiled
 from caveatlib.places.machines import accel, guest
 from caveatlib.support.privacy import scrub
 
@@ -79,6 +79,11 @@ def named(names: Sequence[str]) -> tuple[cache.Artefact, ...]:
             listed = ", ".join(artefact.name for artefact in known)
             raise UsageError(f"Unknown artefact {name!r}. Must be, or begin, one of {listed}.")
     return tuple(artefact for artefact in known if artefact.name.startswith(tuple(names)))
+
+
+def programs(artefacts: Sequence[cache.Artefact]) -> list[cache.Artefact]:
+    """Return which of these are compiled here, within a second each and without a download."""
+    return [artefact for artefact in artefacts if compiled.is_program(artefact)]
 
 
 def run(

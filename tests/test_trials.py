@@ -300,3 +300,14 @@ def test_a_package_says_what_was_planned_and_whether_it_was_measured(tmp_path):
     assert header(tmp_path / "spent") == about | spent
     run(experiment(steady), tmp_path / "budget", budget_s=1e-3)
     assert header(tmp_path / "budget") == about | {"budget_s": "0.001", "complete": "yes"}
+
+
+def test_a_watcher_sees_all_of_a_run_at_its_end(tmp_path):
+    """However short it was: what its last block decides is said, too.
+
+    Seen to fail: with the trials handed on between blocks only.
+    """
+    seen = []
+    little = experiment(steady)
+    run(little, tmp_path, sessions=2, watch=lambda rows: seen.append(len(rows)))
+    assert seen == [len(table(little, tmp_path))]

@@ -45,6 +45,9 @@ class Experiment(Protocol):
         Sessions if nothing is said of sessions or time; default `SESSIONS`.
     VERDICT_S : float
         About how many seconds of measuring until verdicts are possible; default `VERDICT_S`.
+    FIRST_S : float
+        About how many until the first are, by designs that do not wait under a budget; default
+        0: none comes before the others.
     DISK_BYTES : int
         Disk that a run needs; default `DISK_BYTES`.
     TABLES : mapping
@@ -86,6 +89,7 @@ class Experiment(Protocol):
     trial: Callable[..., TrialResult]
     SESSIONS: int
     VERDICT_S: float
+    FIRST_S: float
     DISK_BYTES: int
     TABLES: Mapping[str, type[frames.Table]]
     ARTEFACTS: Sequence[Artefact]
@@ -113,6 +117,7 @@ DISK_BYTES = 50 * 2**20
 _DEFAULTS = {
     "SESSIONS": SESSIONS,
     "VERDICT_S": VERDICT_S,
+    "FIRST_S": 0.0,
     "DISK_BYTES": DISK_BYTES,
     "TABLES": {},
     "ARTEFACTS": (),

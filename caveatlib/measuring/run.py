@@ -147,7 +147,7 @@ def measure(
     progress : bool, optional
         Whether to show a progress bar on stderr.
     watch : callable, optional
-        Is given the trials so far after a block, at most every `WATCH_S` seconds.
+        Is given the trials so far after a block, at most every `WATCH_S` seconds, and at the end.
 
     Returns
     -------
@@ -192,6 +192,8 @@ def measure(
         try:
             with shown(loop, plan, show=progress):
                 loop.run(plan.sessions, plan.budget_s)
+            if watch is not None:
+                watch(finish.from_journal(experiment, journal.path)["trials"])
         except BaseException:
             with contextlib.suppress(Exception):  # what ended the run says more
                 finish.finish(experiment, out)

@@ -29,6 +29,8 @@ from caveatlib.support.privacy import scrub
 
 FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
 COMPILE_S = 60.0
+PREFIX = "program-"
+"""Begins the name of such an artefact."""
 
 
 def program(source: Path, *headers: Path) -> Artefact:
@@ -50,12 +52,17 @@ def program(source: Path, *headers: Path) -> Artefact:
         argv = [gcc, *FLAGS, *folders, "-o", str(out / name), str(source)]
         programs.run(argv, timeout_s=COMPILE_S, what=f"gcc {source.name}")
 
-    return Artefact(f"program-{name}", f"The program {name!r}", recipe, build, disk_bytes=1_000_000)
+    return Artefact(f"{PREFIX}{name}", f"The program {name!r}", recipe, build, disk_bytes=1_000_000)
 
 
 def name(artefact: Artefact) -> str:
     """Return a program's name, under which a workload's script calls it."""
-    return artefact.name.removeprefix("program-")
+    return artefact.name.removeprefix(PREFIX)
+
+
+def is_program(artefact: Artefact) -> bool:
+    """Whether an artefact is such a program, which takes a second to make and no download."""
+    return artefact.name.startswith(PREFIX)
 
 
 def path(artefact: Artefact) -> Path:

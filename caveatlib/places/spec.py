@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -132,6 +132,14 @@ def missing(specs: Mapping[str, Spec], *, engine: str | None) -> dict[str, str]:
             fix = f" ({lacking.fix})" if lacking.fix else ""
             found[name] = f"{lacking.name}: {lacking.reason}{fix}"
     return found
+
+
+def forget(specs: Iterable[Spec]) -> None:
+    """Let the probes of places look again: what they found missing may be prepared by now."""
+    for probe in (probe for spec in specs for probe in spec.probes()):
+        clear = getattr(getattr(probe, "func", probe), "cache_clear", None)
+        if clear is not None and not probe().available:
+            clear()
 
 
 def _needed(spec: Spec, kind: str) -> Iterator[Capability]:

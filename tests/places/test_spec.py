@@ -1,6 +1,7 @@
 """How places are opened: each for itself, an engine once, and what cannot be opened says why."""
 
 import contextlib
+import functools
 import subprocess
 
 import pytest
@@ -145,3 +146,26 @@ def test_what_a_docker_place_needs_depends_on_the_engine(monkeypatch, engine, mi
     engines(monkeypatch, own=there, private=there)
     specs = {f"docker-{name}": standard.docker(name) for name in ("runc", "crun")}
     assert spec.missing(specs, engine=engine) == missing
+
+
+def test_what_was_prepared_is_looked_for_again():
+    """What was missing is asked for anew; what was there stays known.
+
+    Seen to fail: with `forget` doing nothing.
+    """
+    asked, there = [], {"tool": True}
+
+    @functools.cache
+    def probe(name):
+        asked.append(name)
+        return Capability(name, name in there, "")
+
+    specs = {n: Spec(lambda s: None, needs=(functools.partial(probe, n),)) for n in ("tool", "new")}
+    assert list(spec.missing(specs, engine="none")) == ["new"]
+    there["new"] = True
+    assert list(spec.missing(specs, engine="none")) == ["new"]
+    spec.forget(specs.values())
+    assert spec.missing(specs, engine="none") == {}
+    asked.clear()
+    spec.forget(specs.values())
+    assert asked == []
