@@ -80,15 +80,17 @@ def can_measure() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["ability", "available", "reason", "fix"])
 
 
-def prospects(experiment, *, engine: str | None = None) -> list[Prospect]:
+def prospects(experiment, *, engine: str | None = None, waiting: bool = True) -> list[Prospect]:
     """Return, for each claim of an experiment, whether it can be decided on this machine.
 
     A claim needs an arm for each filter that its decision reads. A place that can be
     measured at a price only, e.g. a virtual machine without KVM, decides nothing. Parts are
-    not listed: their claim can be decided if one of them can.
+    not listed: their claim can be decided if one of them can. Without those `waiting`, designs
+    that wait under a time budget decide nothing.
     """
     experiment = complete(experiment)
     designs, missing = trials.arms_here(experiment, engine=engine)
+    designs = tuple(design for design in designs if waiting or not design.optional)
     fair = {name: _poor(spec) for name, spec in experiment.PLACES.items()} | missing
     decisions = {decision.claim.id: decision for decision in experiment.DECISIONS}
     found = {

@@ -50,6 +50,8 @@ QUESTION = "What do Docker's defaults stop, and what do they cost?"
 VERDICT_S = 150
 DISK_BYTES = 800 * 2**20
 """Two engines, and 100 MB logged as JSON."""
+FIRST_S = 35
+"""A session, which says what the defaults refuse."""
 
 __all__ = [
     "ARTEFACTS",
@@ -57,6 +59,7 @@ __all__ = [
     "DECISIONS",
     "DESIGNS",
     "DISK_BYTES",
+    "FIRST_S",
     "KNOWN",
     "NAME",
     "PLACES",

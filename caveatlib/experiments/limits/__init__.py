@@ -52,6 +52,8 @@ __all__ = [
 
 QUESTION = "What does a neighbour that takes everything leave to the others?"
 VERDICT_S = 150
+FIRST_S = 30
+"""Two sessions of the fork bomb, whose tasks and victims are counted."""
 ARTEFACTS = (HOG, BEAT)
 
 

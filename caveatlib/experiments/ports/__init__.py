@@ -85,6 +85,8 @@ VERDICT_S = 800
 """About how many seconds of measuring its verdicts need; those of pinned cases come later."""
 DISK_BYTES = 500 * 2**20
 """The empty data folders of four engines, and a journal."""
+FIRST_S = 80
+"""A session, which says what connects and whose address is seen: facts, and no size."""
 
 
 def trial(place: Site, conditions: dict, *, seed: int) -> TrialResult:

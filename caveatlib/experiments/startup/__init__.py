@@ -116,6 +116,8 @@ VERDICT_S = 180
 """Seven sessions of what is compared first, and one block of each other design."""
 DISK_BYTES = 1000 * 2**20
 """An engine's empty data folder, its image, what is built from, a disk that is built, a journal."""
+FIRST_S = 60
+"""Seven sessions of what is compared first, in one engine each."""
 
 
 def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:

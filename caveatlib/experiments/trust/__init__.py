@@ -70,3 +70,5 @@ VERDICT_S = 100
 """About how many seconds of measuring its verdicts need."""
 DISK_BYTES = 500 * 2**20
 """An engine, registries and what tools write (in the user's cache: a minimal Debian)."""
+FIRST_S = 35
+"""A session: answers, which are the same in the next."""
