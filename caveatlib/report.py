@@ -6,26 +6,31 @@ content security policy that says so to the browser.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import secrets
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import plots, prepare, schedule, scorecard, talk, trials
+from caveatlib import host, plots, prepare, schedule, scorecard, talk, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
 from caveatlib.page import document, pictures
 from caveatlib.page.document import POLICY, Book
 from caveatlib.page.markup import text
-from caveatlib.page.sheet import BOOK, PAGE
+from caveatlib.page.sheet import BOOK, NOTEBOOK
+from caveatlib.places import spec
 from caveatlib.support import shipped
 from caveatlib.support.paths import make_folder, storage_error
 from caveatlib.support.privacy import scrub
@@ -35,6 +40,8 @@ HIGHLIGHTS = 6
 ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 """The line of the answer in a notebook's first cell."""
 CELL_TIMEOUT_S = 600
+AT_ONCE = 4
+"""Notebooks at most that run at the same time, each in a kernel of some 250 MB."""
 HERE = "here"
 """Tag of cells that show the reader's own machine: empty in the files until they are run."""
 PARTS = ("answer", "figure", "reading", "table", "verdicts", "doubts", "appendix")
@@ -80,7 +87,8 @@ def write(
     out : path, optional
     source : {"auto", "live", "recorded"} or path, optional
         ``auto`` measures what decides most claims per second here, see
-        `schedule.shares`, and replays the rest; ``live`` measures every experiment for
+        `schedule.shares`, and replays the rest, claims that so short a run leaves
+        undecided among them; ``live`` measures every experiment for
         its ``VERDICT_S``, and fails where nothing can be measured; a folder is one that
         ``caveatlib measure`` wrote.
     address : str, optional
@@ -114,13 +122,41 @@ def write(
     if not given:
         reasons = _measure(made, out, source, say)
     _judge(made, say)
-    made.entries = scorecard.entries(made.sources)
-    books = [_book(path, out, made, reasons, say) for path in notebooks()]
-    books += [_talk(path, out, say) for path in talks()]
-    page = document(made.entries, highlights(made.sources), books, address=address)
+    made.entries = _entries(made.sources, fill=source == "auto")
+    books, pictured = _shown(made, out, reasons, say)
+    undecided = {entry.id for entry in made.entries if entry.undecided}
+    told = highlights(made.sources, replayed=undecided)
+    page = document(made.entries, told, books, address=address)
     _replace(made.page, page.encode())
-    _previews(made.entries, make_folder(out / "cards"))
+    folder = make_folder(out / "cards")
+    for name, content in pictured.items():
+        _replace(folder / name, content)
     return made
+
+
+def _entries(sources: Mapping[str, str], *, fill: bool) -> list[scorecard.Entry]:
+    """Return the scorecard; if asked for, what a short run leaves undecided is replayed in it."""
+    listed = scorecard.entries(sources)
+    live = {name: "recorded" for name, source in sources.items() if source != "recorded"}
+    return scorecard.filled(listed, scorecard.entries(live)) if fill and live else listed
+
+
+def _shown(
+    made: Report, out: Path, reasons: Mapping[str, str], say: Callable
+) -> tuple[list[Book], dict[str, bytes]]:
+    """Run the notebooks, several at once, and draw a picture of each card meanwhile.
+
+    Nothing is measured any more: nothing of this falls on a trial.
+    """
+    with _kernels() as shared, ThreadPoolExecutor(min(host.cores(), AT_ONCE)) as pool:
+        try:
+            books = pool.map(lambda p: _book(p, out, made, reasons, say, shared), notebooks())
+            talked = pool.map(lambda p: _talk(p, out, say, shared), talks())
+            pictured = _previews(made.entries)
+            return [*books, *talked], pictured
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # those that run come to their end
+            raise
 
 
 def _checked(address: str) -> str:
@@ -132,12 +168,14 @@ def _checked(address: str) -> str:
     return f"{address.rstrip('/')}/" if address else ""
 
 
-def _previews(listed: list[scorecard.Entry], folder: Path) -> None:
-    """Write a picture of each card, for sites that show one beside a link."""
-    for entry in listed:
-        if entry.word != scorecard.NOT_YET:
-            for kind, content in pictures.preview(entry).items():
-                _replace(folder / f"{entry.id}.{kind}", content)
+def _previews(listed: list[scorecard.Entry]) -> dict[str, bytes]:
+    """Return a picture of each card by its name, for sites that show one beside a link."""
+    told = [entry for entry in listed if entry.word != scorecard.NOT_YET]
+    return {
+        f"{entry.id}.{kind}": content
+        for entry in told
+        for kind, content in pictures.preview(entry).items()
+    }
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -168,16 +206,16 @@ def contents():
     return Markdown("\n".join(lines))
 
 
-def execute(path: Path, source: str, *, figures: str = "png"):
+def execute(path: Path, source: str, *, figures: str = "png", shared: Path | None = None):
     """Read a notebook, `run` it on a source of trials, and return it."""
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
-    run(notebook, source, figures=figures)
+    run(notebook, source, figures=figures, shared=shared)
     return notebook
 
 
-def run(notebook, source: str, *, figures: str = "png") -> None:
+def run(notebook, source: str, *, figures: str = "png", shared: Path | None = None) -> None:
     """Run a notebook in a fresh kernel on a source of trials; its outputs are filled in.
 
     Parameters
@@ -187,6 +225,8 @@ def run(notebook, source: str, *, figures: str = "png") -> None:
         A folder by its absolute path: the notebook runs in a folder of its own.
     figures : {"png", "svg"}
         How `plots.show` shows figures, see there.
+    shared : path, optional
+        Of `_kernels`, where several notebooks run.
 
     Raises
     ------
@@ -195,22 +235,33 @@ def run(notebook, source: str, *, figures: str = "png") -> None:
     """
     from nbclient import NotebookClient
 
+    if shared is None:
+        with _kernels() as shared:
+            return run(notebook, source, figures=figures, shared=shared)
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT_S,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            record_timing=False,
+            extra_arguments=["--log-level=ERROR"],  # or each kernel warns of its transport
+        )
+        environment = os.environ | {
+            "CAVEATLIB_SOURCE": source,
+            "IPYTHONDIR": folder,
+            "MPLCONFIGDIR": str(shared),  # fonts are looked for once
+            plots.FORMAT: figures,
+        }
+        asyncio.run(client.async_execute(env=environment))
+
+
+@contextmanager
+def _kernels() -> Iterator[Path]:
+    """Make a folder for what kernels share: their connections, and the list of fonts."""
     with tempfile.TemporaryDirectory(prefix="caveatlib-report-") as folder:
-        with _environment(
-            CAVEATLIB_SOURCE=source,
-            JUPYTER_RUNTIME_DIR=folder,
-            IPYTHONDIR=folder,
-            MPLCONFIGDIR=folder,
-            **{plots.FORMAT: figures},
-        ):
-            NotebookClient(
-                notebook,
-                timeout=CELL_TIMEOUT_S,
-                kernel_name="python3",
-                resources={"metadata": {"path": folder}},
-                record_timing=False,
-                extra_arguments=["--log-level=ERROR"],  # or each kernel warns of its transport
-            ).execute()
+        with _environment(JUPYTER_RUNTIME_DIR=folder):
+            yield Path(folder)
 
 
 def _given(source: str) -> dict[str, str]:
@@ -226,32 +277,42 @@ def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, s
     """Measure what can be measured here; return why the others are replayed, for the reader.
 
     What an experiment lacks is prepared right before it is measured, so that the first
-    verdicts do not wait for the last one's.
+    verdicts do not wait for the last one's; the time that takes is not measured in.
     """
     folder, began = out / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), time.monotonic()
     made.sources, reasons, errors = {e.NAME: "recorded" for e in ALL}, {}, []
     replayed, shares = [experiment.NAME for experiment in recorded()], _shares(source)
-    for experiment, _, _, reason in (share for share in shares if not share.seconds):
-        reasons[experiment.NAME] = scrub(reason).rstrip(".")
-        say(f"{_instead(experiment.NAME, replayed)}: {reason.rstrip('.')}.")
-    for experiment, seconds, places, reason in (share for share in shares if share.seconds):
-        name = experiment.NAME
-        instead = _instead(name, replayed)
+
+    def replay(name: str, reason: str) -> None:
+        reasons[name] = scrub(reason).rstrip(".")
+        say(f"{_instead(name, replayed)}: {reason.rstrip('.')}.")
+
+    for share in (share for share in shares if not share.seconds):
+        replay(share.experiment.NAME, share.reason)
+    for share in (share for share in shares if share.seconds):
+        experiment, name = share.experiment, share.experiment.NAME
         try:
-            prepare.run(say, prepare.missing(complete(experiment).ARTEFACTS))
-            say(f"Measuring {name} for about {seconds:.0f} s.{f' {reason}.' if reason else ''}")
+            _prepare(share, say)
+            seconds = share.seconds
+            if source == "auto":
+                seconds = schedule.left_s(share, time.monotonic() - began)
+            if not seconds:
+                replay(name, f"no time was left for it; `caveatlib measure {name}` measures it")
+                continue
+            more = f" {share.reason}." if share.reason else ""
+            say(f"Measuring {name} for about {seconds:.0f} s.{more}")
             trials.measure(
                 experiment,
                 out=folder,
                 budget_s=seconds,
-                places=places or None,
+                places=share.places or None,
                 watch=schedule.told(experiment, say, began),
             )
             made.sources[name] = str(folder.resolve())
         except CaveatError as error:
             errors.append(str(error))
             reasons[name] = scrub(error).rstrip(".")
-            say(f"{instead}: {error}")
+            say(f"{_instead(name, replayed)}: {error}")
         except Exception as error:  # an error of ours: said, and never replayed in silence
             made.failed[name] = _last_line(error)
             reasons[name] = f"measuring it here failed: {made.failed[name]}"
@@ -259,6 +320,19 @@ def _measure(made: Report, out: Path, source: str, say: Callable) -> dict[str, s
     if source == "live" and len(errors) == len(ALL):
         raise Unavailable(f"Nothing can be measured live here. {errors[0]}")
     return reasons
+
+
+def _prepare(share: schedule.Share, say: Callable) -> None:
+    """Make what an experiment lacks: all of it, or for its first verdicts what needs no download.
+
+    What its places lacked before is looked for again.
+    """
+    experiment = complete(share.experiment)
+    wanted = experiment.ARTEFACTS if share.whole else prepare.programs(experiment.ARTEFACTS)
+    missing = prepare.missing(wanted)
+    prepare.run(say, missing)
+    if missing:
+        spec.forget(experiment.PLACES.values())
 
 
 def _instead(name: str, replayed: list[str]) -> str:
@@ -295,28 +369,47 @@ def _last_line(error: BaseException) -> str:
     return scrub(traceback.format_exception_only(error)[-1])
 
 
-def highlights(sources: dict[str, str] | None = None) -> list:
+def highlights(sources: dict[str, str] | None = None, *, replayed: Collection[str] = ()) -> list:
     """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most.
 
     Parameters
     ----------
     sources : dict, optional
         Experiment -> the source of its trials; default as `trials.source_of`.
+    replayed : collection of str
+        Claims that a run left undecided: their findings are those of the recorded trials.
     """
     if sources is None:
         sources = {e.NAME: trials.source_of(e) or "recorded" for e in ALL}
     told = []
     for experiment in ALL:
         source = sources.get(experiment.NAME)
-        if source and (source != "recorded" or experiment in recorded()):
-            found = trials.get(experiment, source=source)
-            machine = found["machine"].iloc[0] if len(found) else ""
-            told.append(complete(experiment).highlights(found[found["machine"] == machine]))
+        if source is None:
+            continue
+        found = _highlights(experiment, source)
+        if replayed:
+            known = [] if source == "recorded" else _highlights(experiment, "recorded")
+            found = [h for h in found if h.claim not in replayed]
+            found += [h for h in known if h.claim in replayed]
+        told.append(found)
     turns = [h for turn in zip_longest(*told) for h in turn if h is not None]
     return turns[:HIGHLIGHTS]
 
 
-def _book(path: Path, out: Path, made: Report, reasons: dict[str, str], say: Callable) -> Book:
+def _highlights(experiment, source: str) -> list:
+    """Return what an experiment's trials of one source found, on the first of their machines."""
+    if source == "recorded" and experiment not in recorded():
+        return []
+    found = trials.get(experiment, source=source)
+    machine = found["machine"].iloc[0] if len(found) else ""
+    told = complete(experiment).highlights(found[found["machine"] == machine])
+    where = "recorded" if source == "recorded" else "measured here"
+    return [h._replace(source=where) for h in told]
+
+
+def _book(
+    path: Path, out: Path, made: Report, reasons: Mapping[str, str], say: Callable, shared: Path
+) -> Book:
     """Run a notebook, write it beside the page, and say where its numbers come from."""
     import nbformat
 
@@ -327,7 +420,8 @@ def _book(path: Path, out: Path, made: Report, reasons: dict[str, str], say: Cal
     note = _origin(names, live, reasons)
     say(f"Running {path.name}.")
     try:
-        run(notebook, next(iter(live.values()), "recorded"), figures="svg")
+        source = next(iter(live.values()), "recorded")
+        run(notebook, source, figures="svg", shared=shared)
         if live:
             _answer_live(notebook, {name: made.sources.get(name, "recorded") for name in names})
     except Exception as raised:  # a cell's own, a time limit, or a kernel that died
@@ -342,11 +436,11 @@ def _book(path: Path, out: Path, made: Report, reasons: dict[str, str], say: Cal
     return Book(file, title, note, error)
 
 
-def _talk(path: Path, out: Path, say: Callable) -> Book:
+def _talk(path: Path, out: Path, say: Callable, shared: Path) -> Book:
     """Run a talk on recorded trials, whatever was measured, and write its slides."""
     say(f"Running {path.name}.")
     try:
-        notebook = execute(path, "recorded", figures="svg")
+        notebook = execute(path, "recorded", figures="svg", shared=shared)
     except Exception as raised:
         raise DataError(
             f"Notebook {path.name!r} fails on recorded data: {_last_line(raised)}"
@@ -380,7 +474,7 @@ def _notebook_page(title: str, note: str, body: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{PAGE}{BOOK}</style></head>"
+        f"<title>{text(title)}</title><style>{BOOK}</style></head>"
         '<body class="caveats"><header class="top"><a href="index.html"><b>caveatlib</b></a>'
         f'</header><main class="book"><p class="origin">{text(note)}</p>{body}</main>'
         "</body></html>\n"
@@ -425,19 +519,37 @@ def _body(notebook) -> str:
             cell.outputs = []  # a page without scripts has no sliders
     # Widgets would become scripts, which the page has none of: their text stands for them.
     notebook.metadata.pop("widgets", None)
+    drawn: dict[str, str] = {}
     for output in (o for cell in notebook.cells for o in cell.get("outputs", ())):
         data = output.get("data", {})
         data.pop("application/vnd.jupyter.widget-view+json", None)
         if svg := data.pop("image/svg+xml", ""):  # in line, where it has the page's colours
-            data["text/html"] = f"<figure>{svg}</figure>"
+            stand_in = f"svg-{secrets.token_hex(8)}"  # which the exporter need not take apart
+            drawn[stand_in] = svg
+            data["text/html"] = f"<figure>{stand_in}</figure>"
+        elif shown := data.get("text/html"):
+            data["text/html"] = _without_styles("".join(shown))
     exporter = HTMLExporter(
         template_name="basic",
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
+        filters={"highlight_code": _code},
     )
     body = exporter.from_notebook_node(notebook)[0]
+    for stand_in, svg in drawn.items():
+        body = body.replace(stand_in, svg)
     return re.sub(r'href="(\d\d-[\w-]+)\.ipynb"', r'href="\1.html"', body)
+
+
+def _without_styles(shown: str) -> str:
+    """Return what a cell shows without the rules that its page has once, for all cells."""
+    return shown.replace(f"<style>{NOTEBOOK}</style>", "").replace(' style="text-align:left"', "")
+
+
+def _code(source: str, language: str | None = None, metadata: object = None) -> str:
+    """Return code as HTML: the page has one colour for all of it."""
+    return f"<pre>{escape(source)}</pre>"
 
 
 def _need_jupyter() -> None:

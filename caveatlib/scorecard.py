@@ -59,6 +59,8 @@ class Entry:
         Id of each part -> its verdicts, one per machine.
     recorded : tuple of Verdict
         The recorded verdicts, where `verdicts` are another run's.
+    undecided : tuple of Verdict
+        Those of a run that left the claim undecided, where `verdicts` are recorded instead.
     history : ThenAndNow, optional
     prediction : Prediction, optional
         What was expected before any machine had measured it.
@@ -78,6 +80,7 @@ class Entry:
     verdicts: tuple[Verdict, ...] = ()
     parts: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
     recorded: tuple[Verdict, ...] = ()
+    undecided: tuple[Verdict, ...] = ()
     history: ThenAndNow | None = None
     prediction: Prediction | None = None
     decision: Decision | None = None
@@ -124,6 +127,24 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
         found |= {entry.id: entry for entry in _entries(experiment, measured, judged)}
     listed = [_of_ledger(row, found.pop(row["id"], None)) for row in _ledger()]
     return listed + list(found.values())
+
+
+def filled(listed: Sequence[Entry], recorded: Sequence[Entry]) -> list[Entry]:
+    """Return entries in which a claim that a run left undecided has its recorded verdicts.
+
+    They say that they are recorded, and keep those of the run as `Entry.undecided`.
+    """
+    known = {entry.id: entry for entry in recorded}
+    return [
+        replace(known[entry.id], undecided=entry.verdicts)
+        if entry.verdicts and _undecided(entry) and not _undecided(known.get(entry.id, entry))
+        else entry
+        for entry in listed
+    ]
+
+
+def _undecided(entry: Entry) -> bool:
+    return not {verdict.verdict for verdict in entry.verdicts} & set(claims.DECIDED)
 
 
 def of_run(run: trials.Run) -> list[Entry]:

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import browser as browsers
 import nbformat
+import pandas as pd
 import pytest
 from contained import assert_self_contained
 
 from caveatlib import report, schedule, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import ALL
+from caveatlib.experiments.kit.highlights import Highlight
 from caveatlib.measuring.experiment import complete
 
 pytestmark = pytest.mark.beside
@@ -74,7 +76,7 @@ def no_verdicts(monkeypatch):
     """Let no experiment have a verdict: what is tested is the page around them."""
     monkeypatch.setattr(report.scorecard, "entries", lambda source: [])
     monkeypatch.setattr(report.scorecard, "verdicts", lambda source: [])
-    monkeypatch.setattr(report, "highlights", lambda sources: [])
+    monkeypatch.setattr(report, "highlights", lambda sources, **more: [])
 
 
 def notes(page) -> list[str]:
@@ -143,7 +145,7 @@ def test_a_run_that_cannot_be_judged_is_said(tmp_path, books, live, monkeypatch)
 
     monkeypatch.setattr(report.scorecard, "verdicts", verdicts)
     monkeypatch.setattr(report.scorecard, "entries", lambda source: [])
-    monkeypatch.setattr(report, "highlights", lambda sources: [])
+    monkeypatch.setattr(report, "highlights", lambda sources, **more: [])
     made = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
     assert made.failed == {"startup": "KeyError: 'last_output_s_median'"}
     assert "startup" not in made.sources
@@ -246,6 +248,56 @@ def test_the_environment_is_as_before(tmp_path, books, no_verdicts, monkeypatch)
     assert "source is recorded" in (tmp_path / "out" / "01-a.html").read_text(encoding="utf-8")
 
 
+STYLED = """
+from IPython.display import HTML
+from caveatlib.page.sheet import NOTEBOOK
+table = '<table><tr><td style="text-align:left">left</td></tr></table>'
+HTML(f"<style>{NOTEBOOK}</style>{table}")
+"""
+
+
+def test_what_all_cells_share_is_on_a_page_once(tmp_path, books, no_verdicts):
+    """Rules stand in its head, code is letters alone, a figure is as matplotlib drew it.
+
+    Seen to fail: with `_without_styles` and `_code` left out.
+    """
+    book(books / "01-a.ipynb", STYLED, STYLED + "#", PICTURE)
+    report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    text = (tmp_path / "out" / "01-a.html").read_text(encoding="utf-8")
+    assert text.count("<style") == 1
+    assert text.count("<td>left</td>") == 2
+    assert "&lt;style&gt;{NOTEBOOK}" in text
+    assert "<span" not in text
+    (svg,) = re.findall(r"<figure>(.*?)</figure>", text, re.S)
+    assert svg.startswith("<svg role=")
+    assert " viewBox=" in svg
+
+
+MEETS = """
+import time
+from pathlib import Path
+Path(OWN).touch()
+end = time.monotonic() + 60
+while not Path(OTHER).exists():
+    assert time.monotonic() < end, "alone"
+    time.sleep(0.05)
+"""
+
+
+def test_notebooks_run_at_the_same_time(tmp_path, books, no_verdicts, monkeypatch):
+    """Each waits for the other; what they say of themselves comes in the order of reading.
+
+    Seen to fail: with one of them at a time.
+    """
+    monkeypatch.setattr(report.host, "cores", lambda: 2)
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    book(books / "01-a.ipynb", f"OWN, OTHER = {one!r}, {two!r}\n{MEETS}", title="A")
+    book(books / "02-b.ipynb", f"OWN, OTHER = {two!r}, {one!r}\n{MEETS}", title="B")
+    made = report.write(tmp_path / "out", source="recorded", say=lambda _: None)
+    page = made.page.read_text(encoding="utf-8")
+    assert page.index("01-a.html") < page.index("02-b.html")
+
+
 @pytest.mark.browser
 def test_a_page_loads_nothing(require, tmp_path, books, no_verdicts):
     """Pictures are in the page, the policy stands first; a browser asks for nothing."""
@@ -345,3 +397,62 @@ def test_live_measures_until_there_can_be_verdicts(tmp_path, books, no_verdicts,
     made = report.write(tmp_path / "out", source="live", say=lambda _: None)
     assert asked == {e.NAME: complete(e).VERDICT_S for e in ALL}
     assert "recorded" not in made.sources.values()
+
+
+def test_first_verdicts_wait_for_no_download(monkeypatch):
+    """What is compiled is made for them; for all of an experiment, whatever it lacks is.
+
+    Seen to fail: with everything prepared for the first verdicts.
+    """
+    made = []
+    monkeypatch.setattr(report.prepare, "missing", list)
+    monkeypatch.setattr(report.prepare, "run", lambda say, artefacts: made.append(artefacts))
+    monkeypatch.setattr(report.spec, "forget", lambda specs: None)
+    by_name = {e.NAME: e for e in ALL}
+    for name in ("defaults", "limits", "trust"):
+        share = schedule.Share(by_name[name], 30.0, (), "", whole=False)
+        report._prepare(share, lambda _: None)
+        report._prepare(share._replace(whole=True), lambda _: None)
+    first, whole = made[0::2], made[1::2]
+    assert [[a for a in each if a.download_bytes] for each in first] == [[], [], []]
+    assert [len(each) for each in first[1:]] == [2, 0]
+    assert whole == [list(by_name[n].ARTEFACTS) for n in ("defaults", "limits", "trust")]
+
+
+def test_what_a_short_run_leaves_undecided_is_replayed(tmp_path, books, monkeypatch):
+    """Of what the report chose to measure; whoever names a run sees that run alone."""
+    asked = []
+
+    def entries(source):
+        asked.append(dict(source))
+        return []
+
+    monkeypatch.setattr(report.scorecard, "entries", entries)
+    report._entries({"startup": "/run", "quota": "recorded"}, fill=True)
+    assert asked == [{"startup": "/run", "quota": "recorded"}, {"startup": "recorded"}]
+    asked.clear()
+    report._entries({"startup": "/run", "quota": "recorded"}, fill=False)
+    report._entries({"quota": "recorded"}, fill=True)
+    assert len(asked) == 2
+
+
+def test_a_finding_says_where_its_trials_come_from(monkeypatch):
+    """A claim that a run left undecided is told from the recorded trials.
+
+    Seen to fail: with the run's own finding of it.
+    """
+    made = {
+        "/run": [Highlight("C1", "1", "here", ()), Highlight("C2", "2", "here", ())],
+        "recorded": [Highlight("C1", "3", "then", ()), Highlight("C2", "4", "then", ())],
+    }
+    startup = next(e for e in ALL if e.NAME == "startup")
+    monkeypatch.setattr(report, "ALL", (startup,))
+    monkeypatch.setattr(report, "recorded", lambda: [startup])
+    monkeypatch.setattr(trials, "get", lambda e, *, source: pd.DataFrame({"machine": [source]}))
+    told_of = SimpleNamespace(highlights=lambda t: made[t["machine"].iloc[0]])
+    monkeypatch.setattr(report, "complete", lambda e: told_of)
+    told = report.highlights({"startup": "/run"}, replayed={"C2"})
+    assert [(h.claim, h.number, h.source) for h in told] == [
+        ("C1", "1", "measured here"), ("C2", "4", "recorded"),
+    ]  # fmt: skip
+    assert {h.source for h in report.highlights({"startup": "/run"})} == {"measured here"}

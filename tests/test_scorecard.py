@@ -315,3 +315,24 @@ def test_an_effect_without_a_number_is_no_nan(given):
     """Nothing in a line reads nan."""
     entries = given(verdict(effect=math.nan, low=math.nan, high=math.nan))
     assert "nan" not in " ".join(scorecard.lines(scorecard.as_table(entries))).lower().split()
+
+
+def test_what_a_run_left_undecided_is_filled_from_the_recorded(given):
+    """Its card says both; what the run decided stays, and what nobody judged is not filled.
+
+    Seen to fail: with all that the run decided filled, and all that it has no verdict of.
+    """
+    known = given(
+        verdict("C23", source="recorded"), verdict("C24", source="recorded"),
+        verdict("C25", source="recorded"),
+    )  # fmt: skip
+    here = given(verdict("C23", kind=claims.OPEN), verdict("C24", kind=claims.FAILS))
+    found = {e.id: e for e in scorecard.filled(here, known)}
+    assert (found["C23"].word, found["C24"].word) == (claims.HOLDS, claims.FAILS)
+    assert [v.source for v in found["C23"].verdicts] == ["recorded"]
+    assert [v.verdict for v in found["C23"].undecided] == [claims.OPEN]
+    shown = cards.card(replace(found["C23"], experiment="startup"), data=False)
+    assert "this run</th>" in shown
+    assert "inconclusive" in shown
+    assert not found["C24"].undecided
+    assert found["C25"].word == scorecard.NOT_YET
