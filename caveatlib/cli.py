@@ -90,14 +90,16 @@ def doctor(
         return
     for a in found:
         fix = f"  ->  {a.fix}" if a.fix else ""
-        _say(f"{'ok     ' if a.available else 'missing'}  {a.name:<16} {a.reason}{fix}")
+        begin = f"{'ok     ' if a.available else 'missing'}  {a.name:<16} "
+        _say(*_wrapped(f"{a.reason}{fix}", begin))
     for kind in host.surroundings():
         _say("", *_wrapped(kind.means, f"inside {kind.name}: "))
     for experiment in ALL:
         _say("", f"{experiment.NAME}: {experiment.QUESTION}")
         missing = trials.arms_here(experiment)[1]
         for place in experiment.PLACES:
-            _say(f"  {place:<18} {'no: ' + missing[place] if place in missing else 'can run'}")
+            can = f"no: {missing[place]}" if place in missing else "can run"
+            _say(*_wrapped(can, f"  {place:<18} "))
     _say("", *_decidable([p for experiment in ALL for p in host.prospects(experiment)]))
 
 
