@@ -279,4 +279,5 @@ def test_a_figure_for_the_page_is_as_small_as_it_can_be(frame):
         assert "fill-opacity: 0.6" in attributes
         assert not re.search(r"(?<!-)opacity: ", attributes)
     assert "rotate(-0" not in drawn
+    assert re.match(r'<svg [^>]*fill="currentColor"', drawn)  # or its words are black in the dark
     assert not re.search(r"<g><\w[^<>]*/></g>", drawn)

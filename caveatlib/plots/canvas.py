@@ -123,7 +123,9 @@ def as_svg(ax: Axes) -> str:
     while drawn != (less := re.sub(r"<g>(<\w[^<>]*(?:/>|>[^<]*</text>))</g>", r"\1", drawn)):
         drawn = less
     label = escape(describe(ax), quote=True)
-    return drawn.replace("<svg", f'<svg role="img" aria-label="{label}" font-family="{FONTS}"', 1)
+    # Black is not written out: what has no colour of its own has the page's.
+    head = f'<svg role="img" aria-label="{label}" font-family="{FONTS}" fill="currentColor"'
+    return drawn.replace("<svg", head, 1)
 
 
 def _in_hundredths(attribute: re.Match) -> str:
