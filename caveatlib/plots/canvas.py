@@ -113,8 +113,8 @@ def as_svg(ax: Axes) -> str:
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
     drawn = re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", drawn)
     # What a page of many figures would carry for nothing: hundredths of a point, a list of
-    # fonts on every word, lines between elements, turns by nothing, groups of one element, and
-    # the style of each of a hundred dots.
+    # fonts on every word, lines between elements, turns by nothing, groups of one element, the
+    # style of each of a hundred dots, and points amid straight lines.
     drawn = re.sub(r'\b(?:d|x|y)="[^"]*"', _in_hundredths, drawn)
     drawn = re.sub(r"font-family: [^;\"]*;? ?|; text-anchor: start", "", drawn)
     drawn = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", drawn)
@@ -129,7 +129,35 @@ def as_svg(ax: Axes) -> str:
 
 
 def _in_hundredths(attribute: re.Match) -> str:
-    return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(attribute[0].split()))
+    short = re.sub(r"(\.\d\d)\d+", r"\1", " ".join(attribute[0].split()))
+    return (
+        _without_needless(short) if re.fullmatch(r'd="(?:[ML] \S+ \S+ ?|z ?)+"', short) else short
+    )
+
+
+def _without_needless(path: str) -> str:
+    """Return a path of straight lines without the points amid a level or upright one."""
+    kept: list[tuple[str, float, float, str]] = []
+    for found in re.finditer(r"([ML]) (\S+) ([^\s\"]+)|z", path):
+        if not found[1]:
+            kept.append(("z", 0.0, 0.0, "z"))
+            continue
+        point = (found[1], float(found[2]), float(found[3]), found[0])
+        while len(kept) > 1 and kept[-1][0] == point[0] == "L" and _amid(*kept[-2:], point):
+            kept.pop()
+        kept.append(point)
+    return f'd="{" ".join(point[3] for point in kept)}"'
+
+
+def _amid(before: tuple, middle: tuple, after: tuple) -> bool:
+    """Whether a point lies between two others on a level or upright line."""
+    if before[0] == "z":
+        return False
+    return any(
+        before[a] == middle[a] == after[a]
+        and min(before[b], after[b]) <= middle[b] <= max(before[b], after[b])
+        for a, b in ((1, 2), (2, 1))
+    )
 
 
 def _styled_once(group: re.Match) -> str:
