@@ -49,7 +49,7 @@ def namespaces_place() -> Iterator[SpawnPlace]:
     if not ability.available:
         raise Unavailable(f"No namespaces: {ability.reason}. {ability.fix}".rstrip())
     facts = {"shell": "busybox", "unshare": _version()}
-    with opened(_argv, facts=facts, target=_first_process) as place:
+    with opened(_argv, facts=facts, target=first_process) as place:
         yield place
 
 
@@ -62,8 +62,9 @@ def _argv(script: str) -> list[str]:
     ]
 
 
-def _first_process(unshare: int) -> int:
-    # unshare forks the first process of the namespace some instants after it starts.
+def first_process(unshare: int) -> int:
+    """Return the first process in new namespaces, given the one that makes them."""
+    # It is forked some instants after unshare starts.
     what = "No process in the namespaces"
     try:
         return programs.wait_until(lambda: processes.children(unshare), 1, what, pause_s=0.001)[0]

@@ -92,9 +92,12 @@ class SpawnPlace:
         """
         if workload.programs:
             raise UsageError("A workload with programs. Only containers and guests take them.")
-        instance = Spawned(self._argv(workload.script), workload.port, self._target, self._mark)
+        instance = self._prepared(workload)
         self._instances.append(instance)
         return instance
+
+    def _prepared(self, workload: Workload) -> Spawned:
+        return Spawned(self._argv(workload.script), workload.port, self._target, self._mark)
 
     def metadata(self) -> dict[str, str]:
         """Return the versions and settings of this place."""

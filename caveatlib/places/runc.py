@@ -127,10 +127,13 @@ class RuncPlace:
 
     def create(self, workload: Workload) -> Container:
         """Make the bundle and let the runtime create the container."""
-        instance = Container(self._program, self._lease, workload)
+        instance = self._bundled(workload)
         self._instances.append(instance)
         instance.create()
         return instance
+
+    def _bundled(self, workload: Workload) -> Container:
+        return Container(self._program, self._lease, workload)
 
     def metadata(self) -> dict[str, str]:
         """Return the runtime's name and version."""
@@ -143,14 +146,34 @@ class RuncPlace:
 
 
 class Container:
-    """One container of an OCI runtime, its output in a pipe."""
+    """One container of an OCI runtime, its output in a pipe.
 
-    def __init__(self, program: str, lease: leases.Lease, workload: Workload):
+    Parameters
+    ----------
+    program : str
+    lease : Lease
+    workload : Workload
+    root : Path, optional
+        A root file system of its own, which it may write; default the one that all share.
+    within : sequence of str
+        The command that the runtime creates the container by, which stands before its own.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        lease: leases.Lease,
+        workload: Workload,
+        *,
+        root: Path | None = None,
+        within: Sequence[str] = (),
+    ):
         self._port = workload.port
+        self._within = within
         self._bundle = Path(tempfile.mkdtemp(prefix="", dir=lease.data))
         self._name = self._bundle.name
         self._runtime = [program, "--root", str(lease.run / "state")]
-        config = _config(workload.script, f"{lease.cgroup}/{self._name}")
+        config = _config(workload.script, f"{lease.cgroup}/{self._name}", root)
         for each in workload.programs:
             source = str(compiled.path(each))
             config["mounts"].append(_mount(f"/tmp/{compiled.name(each)}", "bind", source=source))
@@ -167,6 +190,7 @@ class Container:
                 *("create", "--bundle", str(self._bundle), "--pid-file", str(pid_file)),
                 self._name,
                 output=self._write_end,
+                within=self._within,
             )
             self._init = Handle(int(pid_file.read_text()))
         except BaseException:
@@ -228,10 +252,10 @@ class Container:
             raise UsageError("A removed container. Create a new one.")
         return self._init
 
-    def _call(self, *arguments: str, output: int | None = None) -> None:
+    def _call(self, *arguments: str, output: int | None = None, within: Sequence[str] = ()) -> None:
         what = f"{self._runtime[0]} {arguments[0]}"
         try:
-            argv = [*self._runtime, *arguments]
+            argv = [*within, *self._runtime, *arguments]
             programs.run(argv, timeout_s=CALL_S, what=what, output=output)
         except MeasurementError as error:
             if output is None:
@@ -249,7 +273,7 @@ def _available(pipe: int) -> bytes:
         return b""
 
 
-def _config(script: str, cgroup: str) -> dict:
+def _config(script: str, cgroup: str, root: Path | None = None) -> dict:
     """Return the OCI runtime configuration of a workload (runtime-spec 1.0.2)."""
     capabilities = ["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"]
     return {
@@ -264,7 +288,7 @@ def _config(script: str, cgroup: str) -> dict:
             "noNewPrivileges": True,
         },
         # Read-only: all containers share the one folder. /tmp is each one's own.
-        "root": {"path": str(rootfs.rootfs()), "readonly": True},
+        "root": {"path": str(root or rootfs.rootfs()), "readonly": root is None},
         "hostname": "caveatlib",
         "mounts": [
             _mount("/proc", "proc"),

@@ -21,6 +21,7 @@ from caveatlib.plots.canvas import (
 from caveatlib.plots.colours import NAMED, PALETTE, colours
 from caveatlib.plots.forests import forest
 from caveatlib.plots.kinds import cumulated, dots, dumbbell, effects, lines, ranges, stacked
+from caveatlib.plots.waterfalls import waterfall
 
 __all__ = [
     "FORMAT",
@@ -45,4 +46,5 @@ __all__ = [
     "shades",
     "show",
     "stacked",
+    "waterfall",
 ]

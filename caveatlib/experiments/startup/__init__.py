@@ -7,6 +7,10 @@ writes has been read, on one host clock. The same busybox workload runs
 everywhere: as a bare process, in fresh namespaces, under an OCI runtime alone,
 and under Docker with several runtimes.
 
+What lies between a process and `docker run` is measured step by step (`parts`): namespaces, control
+groups, an overlay mount, a network, a runtime, the daemon, its client; each place has one thing
+more than the one before, and their differences within a session are the steps.
+
 Every session opens a fresh engine, warms each place up once (these trials are
 kept apart), and runs blocks of each design, each arm once per block in random
 order. Docker's arms share that engine; processes, namespaces, runc and virtual
@@ -71,6 +75,7 @@ from caveatlib.experiments.startup.tables import (
     work,
     work_parts,
 )
+from caveatlib.experiments.startup.waterfall import plot_steps, steps
 from caveatlib.places.base import Place, TrialResult
 
 __all__ = [
@@ -98,8 +103,10 @@ __all__ = [
     "plot_at_once",
     "plot_beside_others",
     "plot_phases",
+    "plot_steps",
     "plot_work",
     "slowdown",
+    "steps",
     "stubborn",
     "summarize",
     "trial",
@@ -112,7 +119,7 @@ __all__ = [
 NAME = "startup"
 QUESTION = "How fast do containers start and stop, and what of that is the container?"
 SESSIONS = 20
-VERDICT_S = 180
+VERDICT_S = 190
 """Seven sessions of what is compared first, and one block of each other design."""
 DISK_BYTES = 1000 * 2**20
 """An engine's empty data folder, its image, what is built from, a disk that is built, a journal."""

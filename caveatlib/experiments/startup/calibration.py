@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from caveatlib.claims.calibration import Known, aa_controls
-from caveatlib.experiments.startup.decisions import DECISIONS, contrast
+from caveatlib.claims.calibration import Control, Known, aa_controls
+from caveatlib.experiments.startup.decisions import DECISIONS, arm, contrast
+from caveatlib.experiments.startup.designs import STEPS
+from caveatlib.experiments.startup.waterfall import AGAIN, SUM, added_up
 from caveatlib.experiments.startup.workloads import SLEEP_S
 
 WITHIN_S = 0.01
@@ -46,5 +48,21 @@ SAME_SEED = Known(
     truth=1.0,
     within=0,
 )
-KNOWN = (*TIMED, SAME_SEED)
-CONTROLS = aa_controls(DECISIONS)
+ADDED_UP = Known(
+    name="steps from a process to docker run, added up, over the whole",
+    contrast=contrast("steps added up", "seconds", {"what": SUM}, {"what": AGAIN}),
+    truth=1.0,
+    within=0.1,
+    table=added_up,
+)
+KNOWN = (*TIMED, SAME_SEED, ADDED_UP)
+AGAIN_BY_HAND = Control(
+    name="docker run started again",
+    contrast=contrast(
+        "docker run started again",
+        "first_output_s",
+        arm("steps", STEPS["client"], 1),
+        arm("steps", STEPS["client"]),
+    ),
+)
+CONTROLS = (*aa_controls(DECISIONS), AGAIN_BY_HAND)

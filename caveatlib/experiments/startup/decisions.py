@@ -32,6 +32,7 @@ from caveatlib.experiments.startup.tables import (
     slowdown,
     where_counted,
 )
+from caveatlib.experiments.startup.waterfall import largest
 from caveatlib.support.quantities import format_quantity
 
 WORDS = ("Slower", "Faster")
@@ -371,6 +372,7 @@ DECISIONS = (
         direction="less",
         words=WORDS,
         null=START_AGAIN,
+        qualify=lambda here, verdict: largest(here),
         say=_say_namespaces,
         label="new namespaces, over Docker",
     ),

@@ -31,6 +31,18 @@ COUNTED = {
     "counted-full-vm": ("process",),
 }
 """Guest whose instructions are counted -> what is started first in it, each in one of its own."""
+STEPS = {
+    "process": "process",
+    "namespaces": "step-namespaces",
+    "control groups": "step-cgroup",
+    "overlay mount": "step-overlay",
+    "network": "step-network",
+    "runtime": "step-runc",
+    "daemon": "docker-runc",
+    "client": "docker-run",
+}
+"""What a start through Docker is made of, in this order -> the place that has it and all before
+it."""
 SEEDS = 10
 """Sessions in which guests are counted: each trial has a seed, which is what is repeated."""
 
@@ -47,6 +59,13 @@ DESIGNS = (
         _arms(["docker-runc"]) + _arms(["docker-runc"], sleep_s=SLEEP_S),
         block_s=1,
         blocks_per_session=3,
+        lead_in=True,
+        optional=True,
+    ),
+    Design(
+        "steps",
+        _arms(STEPS.values()) + _arms(["docker-run"], replicate=1),
+        block_s=2.4,
         lead_in=True,
         optional=True,
     ),
@@ -130,7 +149,7 @@ DESIGNS = (
     ),
 )
 """``start`` is measured first; the others wait under a time budget, and have their turn in this
-order.
+order. ``steps`` needs no warm-up: ``start`` has used the engine before, and all else is made anew.
 
 In `SESSIONS` sessions every design gets 7 blocks or more, of which an interval needs 6, but for
 those that answer without one: ``stubborn``, ``work-again`` and ``initcalls``. A session's engine is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caveatlib.experiments.startup import building, counting
+from caveatlib.experiments.startup import building, counting, parts
 from caveatlib.experiments.startup.designs import CONTAINERS, MACHINES
 from caveatlib.places import standard
 from caveatlib.places.machines import guest
@@ -15,6 +15,7 @@ PLACES = {
     **{kind: standard.machine(kind) for kind in MACHINES},
     **building.PLACES,
     **counting.PLACES,
+    **parts.PLACES,
 }
 ARTEFACTS = (
     guest.KERNEL,
@@ -23,5 +24,6 @@ ARTEFACTS = (
     guest.FULL_DISK,
     guest.GENERIC_KERNEL,
     counting.COUNT,
+    parts.CONTAIN,
 )
 """What must be prepared, each after what it is made of."""

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from places import fake
 from places.fake import FakeMachine, FakePlace, spec
 
-from caveatlib.experiments.startup import building, counting, workloads
+from caveatlib.experiments.startup import building, counting, parts, workloads
 from caveatlib.experiments.startup.designs import MACHINES, QUICK
 from caveatlib.places.machines import accel
 
@@ -87,12 +87,31 @@ class FakeBuilder:
         return {"fake": "yes"}
 
 
+class FakeStep(FakePlace):
+    """A step from a process to `docker run`: each starts a little later than the one before."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.start_s = 0.001 + 0.0004 * (1 + list(parts.PLACES).index(name))
+
+
+def _steady(place, sleep_s: float, real=workloads.once) -> dict:
+    """Start a workload; a step says that it took its own time, whatever the machine is doing."""
+    marks = real(place, sleep_s)
+    if isinstance(place, FakeStep):
+        took = place.start_s * UNEVEN.uniform(0.98, 0.99)
+        outputs = ("first_output_s", "last_output_s", "container_output_s")
+        marks |= dict.fromkeys(outputs, took) | {"created_s": took / 10}
+    return marks
+
+
 REAL_KINDS = dict(accel.KINDS)
 PLACES = {
     **{name: spec(FakePlace, name, _without_memory) for name in QUICK},
     **{kind: spec(FakeMachine, kind, _without_memory, _small) for kind in MACHINES},
     **{name: spec(FakeBuilder, name) for name in building.PLACES},
     **{name: spec(FakeCounted, name) for name in counting.PLACES},
+    **{name: spec(FakeStep, name) for name in parts.PLACES},
 }
 
 
@@ -105,6 +124,7 @@ def patched() -> Iterator[None]:
         for module, name, stand_in in (
             (workloads.cache, "ensure", lambda artefact: empty),
             (workloads, "_pss_bytes", lambda pid: 150_000),
+            (workloads, "once", _steady),
             (accel, "slowdown", lambda place: ratios),
             (fake, "OTHER_S", 0.003),
         ):

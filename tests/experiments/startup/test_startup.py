@@ -178,8 +178,9 @@ def passes(rows):
 
 def test_calibration_holds_controls_to_their_tolerance():
     """An A/A control that is off, a reading beyond 10 ms and a missing one are told apart."""
-    controls = [control.name for control in startup.CONTROLS]
-    sleep, in_a_guest, _ = (known.name for known in startup.KNOWN)
+    named = (c for c in startup.CONTROLS if c.contrast.arm["design"] != "steps")
+    controls = [control.name for control in named]
+    sleep, in_a_guest, *_ = (known.name for known in startup.KNOWN)
     found = passes(made_up())
     assert {found[name] for name in controls} == {"yes"}
     assert found[sleep] == found[in_a_guest] == "not measured"
