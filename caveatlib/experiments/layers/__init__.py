@@ -7,7 +7,9 @@ easily". The same small web application is built into three images: on a full
 Debian, on a minimal Debian, and as a static program on nothing. Each image is
 read without a daemon (contents, packages, files that differ from what packages
 say), and each is run once per session, while the kernel reports which of its
-files are opened from the start of the runtime to the end of the server.
+files are opened from the start of the runtime to the end of the server. The static
+program is also run as a process, in a container and in a guest, which has a kernel of
+its own (`on_kernels`).
 
 Moving is measured with generated images of eight sizes, alike in all but size:
 fresh engines, a new one after every twelve moves (one per session in version 1
@@ -35,6 +37,7 @@ small image.
 
 from __future__ import annotations
 
+from caveatlib.experiments.layers import on_kernels
 from caveatlib.experiments.layers import workloads as work
 from caveatlib.experiments.layers.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.layers.claims import CLAIMS, NAME
@@ -42,6 +45,7 @@ from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
 from caveatlib.experiments.layers.designs import DESIGNS
 from caveatlib.experiments.layers.figures import plot, plot_opened
 from caveatlib.experiments.layers.highlights import highlights
+from caveatlib.experiments.layers.on_kernels import kernels
 from caveatlib.experiments.layers.places import ARTEFACTS, PLACES
 from caveatlib.experiments.layers.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.layers.tables import (
@@ -71,6 +75,7 @@ __all__ = [
     "check_row",
     "contents",
     "highlights",
+    "kernels",
     "moves",
     "opened",
     "plot",
@@ -95,7 +100,7 @@ def trial(place, conditions: dict, *, seed: int) -> TrialResult:
 
     Parameters
     ----------
-    place : WebPlace or Moving
+    place : WebPlace, Moving or Place
     conditions : dict
         ``work``, ``content_bytes``, ``link_bit_per_s``, ``replicate``.
     seed : int
@@ -113,5 +118,7 @@ def trial(place, conditions: dict, *, seed: int) -> TrialResult:
         return TrialResult(work.planted(place.planted()))
     if kind == "opened":
         return work.served(place)
+    if kind == "answer":
+        return TrialResult(on_kernels.answered(place))
     size, rate = conditions["content_bytes"], conditions["link_bit_per_s"]
     return TrialResult(work.moved(place, kind, size, rate))

@@ -91,7 +91,10 @@ OWNED = from_ledger(
     "ship hold",
 )
 STATIC = from_ledger(
-    "C32", decides="a static program on an image with nothing else serves its page"
+    "C32",
+    decides="a static program on an image with nothing else serves its page; so do the same files, "
+    "where that was tried, as a process and as a container of the host, and in a guest with a "
+    "kernel of its own",
 )
 CLAIMS = (
     OLIVES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caveatlib.experiments.layers import generated, moving
+from caveatlib.experiments.layers import generated, moving, on_kernels
 from caveatlib.experiments.layers.workloads import MOVES
 from caveatlib.measuring.designs import Arm, Design
 
@@ -51,5 +51,11 @@ DESIGNS = (
     ),
     Design("opened", tuple(_inside(p, "opened") for p in (FULL, MINIMAL, SCRATCH)), block_s=8),
     Design("moving", _moves(), block_s=130, lead_in=True),
+    Design(
+        "kernels",
+        tuple(_inside(place, "answer") for place in on_kernels.PLACES),
+        block_s=8,
+        optional=True,
+    ),
 )
 """The contents of an image do not vary: they are read once."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from caveatlib.experiments.layers import fanotify, moving, web
+from caveatlib.experiments.layers import fanotify, moving, on_kernels, web
 from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
 from caveatlib.instruments import registry
 from caveatlib.places import debians, rootfs
 from caveatlib.places.base import Probe
 from caveatlib.places.engines import private_engine
+from caveatlib.places.machines import guest
 from caveatlib.places.spec import Spec
 
 
@@ -27,6 +28,7 @@ PLACES = {
         needs=(private_engine.probe, registry.probe),
         open=lambda s: s.enter(moving.moving_place()),
     ),
+    **on_kernels.PLACES,
 }
-ARTEFACTS = (debians.ARTEFACT, moving.STORED)
+ARTEFACTS = (debians.ARTEFACT, moving.STORED, guest.KERNEL, guest.INITRAMFS)
 """What must be prepared."""

@@ -43,6 +43,11 @@ class Trials(frames.Trials):
     shell_olives: Series[float] = frames.measure("Number of these that are /bin/sh")
 
     served: Series[float] = frames.measure("1 if the page came as it is in the image, else 0", le=1)
+    kernel: Series[str] = frames.field(
+        "Release of the kernel that an answer came from, its first two numbers",
+        nullable=True,
+        later=True,
+    )
     opened_files: Series[float] = frames.measure("Number of files of the image that were opened")
     opened_bytes: Series[float] = frames.measure("Sum of the sizes of the files opened", "B")
     opened_file_share: Series[float] = frames.measure("Files opened over all files", le=1)
@@ -82,6 +87,7 @@ NEEDS = {
     "contents": ("size_bytes", "files", "executables", "owned_share"),
     "planted": ("olives", "shell_olives"),
     "opened": ("served", "opened_bytes", "opened_byte_share", "opened_others"),
+    "answer": ("served",),
     **dict.fromkeys(MOVES, ("moved_s", "moved_bytes")),
 }
 """Kind of work -> the measures without which its trial has failed."""

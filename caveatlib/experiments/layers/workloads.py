@@ -7,7 +7,7 @@ from caveatlib.experiments.layers import generated
 from caveatlib.experiments.layers.web import PAGE
 from caveatlib.places.base import TrialResult
 
-INSIDE = ("contents", "opened", "planted")
+INSIDE = ("contents", "opened", "planted", "answer")
 MOVES = ("pull", "pull-even", "pull-base-there", "disk", "disk-gzip")
 SHELL = "/bin/sh"
 PROGRAM = ("/bin/busybox", "/usr/bin/busybox")

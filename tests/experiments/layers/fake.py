@@ -6,12 +6,14 @@ For tests of the experiment `layers`; never makes a number that is shown.
 from __future__ import annotations
 
 import random
+import re
 
 import pandas as pd
-from places.fake import CLOCK, on_clock, spec
+from places.fake import CLOCK, FakePlace, on_clock, spec
 
-from caveatlib.experiments.layers import generated
+from caveatlib.experiments.layers import generated, on_kernels
 from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
+from caveatlib.places import rootfs
 
 # Counts of an image: files, and what is among them.
 _COUNTS = {
@@ -104,7 +106,20 @@ class FakeMoving:
         return {"fake": "yes"}
 
 
+class FakeAnswering(FakePlace):
+    """A place whose workload serves its page at once; a guest has another kernel."""
+
+    def __init__(self, name: str):
+        super().__init__(name, says=self._page)
+
+    def _page(self, workload) -> str:
+        nonce = re.search(r"echo (\w+) begins", workload.script)[1]
+        release = "6.12.90-cloud" if self.name == "guest" else "6.18.44"
+        return f"{nonce} begins\n{release}\n{rootfs.PAGE.decode()}\n{nonce} ends\n"
+
+
 PLACES = {
+    **{name: spec(FakeAnswering, name) for name in on_kernels.PLACES},
     **{name: spec(FakeWeb, name) for name in (FULL, MINIMAL, SCRATCH)},
     REGISTRY: spec(FakeMoving, REGISTRY, on_clock),
 }

@@ -9,13 +9,16 @@ from caveatlib import claims, frames, images, plots
 from caveatlib import trials as trials_module
 from caveatlib.errors import DataError
 from caveatlib.experiments import layers
-from caveatlib.experiments.layers import designs, generated, workloads
+from caveatlib.experiments.layers import designs, generated, on_kernels, workloads
 from caveatlib.measuring.experiment import check_trials, complete
 
 pytestmark = pytest.mark.beside
 
 SESSIONS = 10
-FAKES = {designs.REGISTRY: fake.FakeMoving}
+FAKES = {
+    designs.REGISTRY: fake.FakeMoving,
+    **dict.fromkeys(on_kernels.PLACES, fake.FakeAnswering),
+}
 
 
 def measured(sessions=SESSIONS, machine="m"):
