@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from caveatlib.claims.calibration import Known, aa_controls
+from caveatlib.claims.calibration import Control, Known, aa_controls
 from caveatlib.experiments.layers import generated
-from caveatlib.experiments.layers.decisions import DECISIONS, contrast
+from caveatlib.experiments.layers.decisions import DECISIONS, DISK, contrast
 from caveatlib.experiments.layers.designs import LINKS
 from caveatlib.experiments.layers.tables import GB, moves, way
 from caveatlib.instruments.registry import GOODPUT
@@ -43,4 +43,14 @@ KNOWN = (
         table=moves,
     ),
 )
-CONTROLS = aa_controls(DECISIONS)
+SAME_DISK = tuple(
+    Control(
+        name=f"the same disk twice, {link}",
+        contrast=contrast(
+            f"the same disk twice, {link}", "slope_s_per_gb", way(DISK, rate, 1), way(DISK, rate)
+        ),
+        table=moves,
+    )
+    for link, rate in LINKS.items()
+)
+CONTROLS = (*aa_controls(DECISIONS), *SAME_DISK)

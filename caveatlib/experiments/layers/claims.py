@@ -40,7 +40,8 @@ MOVING = from_ledger(
     "C22",
     decides="seconds per GB of files to pull an image over those to fetch a gzipped disk, ratio "
     "below 1 on every link: for a whole image, however its bytes are spread over the layers, and "
-    "for one whose base layer (seven eighths of it) is there; the disk holds the same files, no "
+    "for one whose base layer (seven eighths of it) is there, against a whole disk and against a "
+    "qcow2 on a base that is there; the disk holds the same files, no "
     "kernel and no operating system, and is unpacked by zlib; both are flushed to the host's disk",
 )
 AGAINST_DISK = {
@@ -54,6 +55,18 @@ AGAINST_DISK = {
     )
     for link in LINKS
     for what, image in PULLED.items()
+}
+ON_BASES = {
+    link: Claim(
+        f"C22/{link}/both",
+        "an image whose base layer is there is moved faster than a disk whose base is there "
+        f"{on_link(link)}",
+        "derived",
+        "seconds per GB of files to pull the image over those to fetch a gzipped qcow2 that holds "
+        f"what is not on its base, ratio below 1; {_CONTROL}",
+        NAME,
+    )
+    for link in LINKS
 }
 NEVER_OPENED = from_ledger(
     "C27",
@@ -101,6 +114,7 @@ CLAIMS = (
     PLANTED,
     MOVING,
     *AGAINST_DISK.values(),
+    *ON_BASES.values(),
     SIZE,
     *GROWS.values(),
     NEVER_OPENED,

@@ -11,7 +11,7 @@ from caveatlib.claims import NOT_MEASURED, OPEN, Effect, Fact, Whole
 from caveatlib.experiments.kit.sentences import listed, per_machine
 from caveatlib.experiments.layers import claims as stated
 from caveatlib.experiments.layers import facts
-from caveatlib.experiments.layers.claims import AGAINST_DISK, GROWS, MOSTLY, PULLED
+from caveatlib.experiments.layers.claims import AGAINST_DISK, GROWS, MOSTLY, ON_BASES, PULLED
 from caveatlib.experiments.layers.designs import LINKS, REGISTRY, on_link
 from caveatlib.experiments.layers.tables import MOVED, moves, opened, prices, way
 from caveatlib.support.quantities import format_quantity
@@ -19,7 +19,7 @@ from caveatlib.support.quantities import format_quantity
 PULLS = {"even": "pull-even", "one": "pull", "base": "pull-base-there"}
 """What is pulled, and the work that does it."""
 SPREAD = {what: MOVED[work].removeprefix("image, ") for what, work in PULLS.items()}
-DISK = "disk-gzip"
+DISK, DISK_ON_BASE = "disk-gzip", "disk-base-there"
 
 
 def contrast(name: str, measure: str, one: dict, other: dict | None, **settings) -> stats.Contrast:
@@ -40,6 +40,21 @@ def _against_disk(link: str, what: str) -> Effect:
     ways = way(PULLS[what], LINKS[link]), way(DISK, LINKS[link])
     return Effect(
         claim=AGAINST_DISK[link, what],
+        label=label,
+        contrast=contrast(label, "slope_s_per_gb", *ways),
+        direction="less",
+        words=("Slower", "Faster"),
+        null=NULLS[link],
+        table=moves,
+        needs=[{"place": REGISTRY} | one for one in ways],
+    )
+
+
+def _on_bases(link: str) -> Effect:
+    label = f"Base there on both sides, {link}"
+    ways = way(PULLS["base"], LINKS[link]), way(DISK_ON_BASE, LINKS[link])
+    return Effect(
+        claim=ON_BASES[link],
         label=label,
         contrast=contrast(label, "slope_s_per_gb", *ways),
         direction="less",
@@ -74,12 +89,41 @@ def _tell_links(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         if any(verdict.verdict != NOT_MEASURED for verdict in found.values()):
             times = [f"{SPREAD[what]} {_times(verdict)}" for what, verdict in found.items()]
             said.append(f"Against a gzipped disk, {link}: {', '.join(times)}.")
+    said += [
+        f"With the base there on both sides, {link}: {_times(part)}."
+        for link in reversed(LINKS)
+        if (part := parts[ON_BASES[link].id]).verdict != NOT_MEASURED
+    ]
+    said += [totals] if (totals := _totals(here)) else []
     medians = prices(here)
     if {"disk", "pull"} <= set(medians.columns):
         ratios = (medians["pull"] / medians["disk"]).dropna()
         unpacked = listed([f"{ratio:.2g}x {on_link(link)}" for link, ratio in ratios.items()])
         said.append(f"One big layer over a disk that is not packed: {unpacked}.")
     return " ".join(said)
+
+
+def _totals(here: pd.DataFrame) -> str:
+    """Tell the other estimand: whole moves of all sizes together, fixed costs included."""
+    rows = moves(here)
+    rows = rows[rows["ok"] & (rows["replicate"] == 0)]
+    medians = rows.groupby(["link_bit_per_s", "work"])["total_s"].median().unstack()
+    if DISK not in medians.columns:
+        return ""
+    told = []
+    for link, rate in LINKS.items():
+        if rate not in medians.index:
+            continue
+        row = medians.loc[rate]
+        ratios = {SPREAD[what]: row.get(work, math.nan) / row[DISK] for what, work in PULLS.items()}
+        each = [f"{name} {ratio:.2g}x" for name, ratio in ratios.items() if ratio > 0]
+        told += [f"{listed(each)} {on_link(link)}"] if each else []
+    if not told:
+        return ""
+    return (
+        "These are ratios by the byte. Whole moves, all sizes together, which have fixed costs "
+        f"besides, over those of a gzipped disk: {'; '.join(told)}."
+    )
 
 
 def _times(part: claims.Verdict) -> str:
@@ -109,7 +153,7 @@ def _priced(medians: pd.DataFrame) -> str:
 
 
 def _effects(link: str) -> list[Effect]:
-    return [*(_against_disk(link, what) for what in PULLS), _grows(link)]
+    return [*(_against_disk(link, what) for what in PULLS), _on_bases(link), _grows(link)]
 
 
 DECISIONS = (
@@ -117,8 +161,8 @@ DECISIONS = (
     Fact(claim=stated.PLANTED, readings=facts.OLIVES, find=facts.planted),
     Whole(
         claim=stated.MOVING,
-        parts=tuple(claim.id for claim in AGAINST_DISK.values()),
-        labels=SPREAD,
+        parts=tuple(claim.id for claim in (*AGAINST_DISK.values(), *ON_BASES.values())),
+        labels=SPREAD | {"both": "base there on both sides"},
         tell=_tell_links,
     ),
     Whole(

@@ -22,7 +22,7 @@ def _inside(place: str, work: str) -> Arm:
 
 
 def _moves() -> tuple[Arm, ...]:
-    ways = [*((work, 0) for work in MOVES), ("pull", 1)]
+    ways = [*((work, 0) for work in MOVES), ("pull", 1), ("disk-gzip", 1)]
     return tuple(
         Arm(
             REGISTRY,
@@ -50,7 +50,7 @@ DESIGNS = (
         sessions=1,
     ),
     Design("opened", tuple(_inside(p, "opened") for p in (FULL, MINIMAL, SCRATCH)), block_s=8),
-    Design("moving", _moves(), block_s=130, lead_in=True),
+    Design("moving", _moves(), block_s=150, lead_in=True),
     Design(
         "kernels",
         tuple(_inside(place, "answer") for place in on_kernels.PLACES),

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -79,7 +80,9 @@ def _build(out: Path) -> None:
                 _finish(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
             generated.tree(size, lease.data / str(size))
             _disk(lease.data / str(size), disks / f"{size}.raw", generated.disk_mib(size))
-            generated.packed(disks / f"{size}.raw")
+            _difference(lease.data / str(size), disks / f"{size}.qcow2", generated.disk_mib(size))
+            for kind in ("raw", "qcow2"):
+                generated.packed(disks / f"{size}.{kind}")
 
 
 def _disk(folder: Path, out: Path, size_mib: int) -> None:
@@ -89,6 +92,40 @@ def _disk(folder: Path, out: Path, size_mib: int) -> None:
     programs.run([mkfs, *options, str(out), f"{size_mib}M"], timeout_s=BUILD_S)
 
 
+def _difference(folder: Path, out: Path, size_mib: int) -> None:
+    """Write what an image has above its base layer into a qcow2 on a disk of that layer.
+
+    The files are written into a copy of that disk, as a running machine writes them, and the
+    qcow2 holds the clusters that differ.
+    """
+    base, both, commands = (out.with_name(f"{out.stem}.{kind}") for kind in ("base", "both", "do"))
+    lower, upper = generated.PARTS
+    only = folder.with_name(f"{folder.name}-{lower}")
+    shutil.copytree(folder / lower, only / lower, copy_function=os.link)
+    _disk(only, base, size_mib)
+    shutil.copyfile(base, both)
+    commands.write_text("\n".join(_writing(folder, upper)) + "\n")
+    image = ["qemu-img", "rebase", "-q", "-F", "raw"]
+    for argv in (
+        ["debugfs", "-w", "-f", str(commands), str(both)],
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(both), "-F", "raw", str(out)],
+        [*image, "-b", str(base), str(out)],
+        [*image, "-u", "-b", base.name, str(out)],  # by a name that does not end with this folder
+    ):
+        programs.run(argv, timeout_s=BUILD_S)
+    both.unlink()
+    commands.unlink()
+
+
+def _writing(folder: Path, part: str) -> Iterator[str]:
+    """Yield the commands that write a part of a folder into a disk, for debugfs."""
+    yield f"mkdir /{part}"
+    for inner in sorted(path for path in (folder / part).iterdir() if path.is_dir()):
+        yield f"mkdir /{part}/{inner.name}"
+        yield f"cd /{part}/{inner.name}"
+        yield from (f"write {file} {file.name}" for file in sorted(inner.iterdir()))
+
+
 def _recipe() -> dict[str, str]:
     return {
         "sizes_mib": " ".join(map(str, SIZES_MIB)),
@@ -96,6 +133,7 @@ def _recipe() -> dict[str, str]:
         "layers": str(generated.DEPTHS),
         "content": f"{generated.HALF} random bytes, each twice",
         "disk": "mkfs.ext4 -b 4096 -m 0",
+        "difference": "debugfs, qcow2 on a disk of the lower layer",
         "registry": REGISTRY,
     }
 
@@ -105,7 +143,7 @@ STORED = cache.Artefact(
     "A registry with generated images, and disks of the same files",
     _recipe,
     _build,
-    disk_bytes=900_000_000,
+    disk_bytes=1_200_000_000,
     needs_root=True,
 )
 
@@ -178,8 +216,18 @@ class Moving:
                     self._engine.call("image", self._engine.api.remove_image, name)
         return found | {"engine_moves": made}
 
-    def fetch(self, size_mib: int, rate_bit_per_s: float, *, packed: bool) -> dict:
+    def fetch(
+        self, size_mib: int, rate_bit_per_s: float, *, packed: bool, base_there: bool = False
+    ) -> dict:
         """Fetch a disk into a file, as it is or packed with gzip.
+
+        Parameters
+        ----------
+        size_mib : int
+        rate_bit_per_s : float
+        packed : bool
+        base_there : bool
+            Whether a disk of the lower layer is there already: then the file is a qcow2 on it.
 
         Returns
         -------
@@ -187,8 +235,8 @@ class Moving:
             As `pull`.
         """
         made = self._next()
-        name = f"{size_mib}.raw"
-        out = self._scratch / "disk.raw"
+        name = f"{size_mib}.{'qcow2' if base_there else 'raw'}"
+        out = self._scratch / name
         unpack = zlib.decompressobj(_GZIP) if packed else None
         try:
             with (

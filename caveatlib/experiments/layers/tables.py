@@ -16,6 +16,7 @@ MOVED = {
     "pull-base-there": "image, base layer there",
     "disk": "disk, not packed",
     "disk-gzip": "disk, gzipped",
+    "disk-base-there": "disk, base there",
 }
 GB = 1e9
 

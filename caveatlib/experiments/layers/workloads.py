@@ -8,7 +8,7 @@ from caveatlib.experiments.layers.web import PAGE
 from caveatlib.places.base import TrialResult
 
 INSIDE = ("contents", "opened", "planted", "answer")
-MOVES = ("pull", "pull-even", "pull-base-there", "disk", "disk-gzip")
+MOVES = ("pull", "pull-even", "pull-base-there", "disk", "disk-gzip", "disk-base-there")
 SHELL = "/bin/sh"
 PROGRAM = ("/bin/busybox", "/usr/bin/busybox")
 """Debian's /bin is a link; on scratch it is a folder."""
@@ -83,6 +83,7 @@ def moved(place, work: str, content_bytes: int, rate_bit_per_s: float) -> dict:
     """Move an image or a disk with this many bytes of files."""
     size = content_bytes // generated.content_bytes(1)
     if work.startswith("disk"):
-        return place.fetch(size, rate_bit_per_s, packed=work == "disk-gzip")
+        there = work == "disk-base-there"
+        return place.fetch(size, rate_bit_per_s, packed=work != "disk", base_there=there)
     kind = "even" if work == "pull-even" else "whole"
     return place.pull(size, rate_bit_per_s, kind=kind, base_there=work == "pull-base-there")

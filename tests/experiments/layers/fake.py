@@ -90,9 +90,12 @@ class FakeMoving:
         unpacking = content * (8e-9 if kind == "even" else 5e-9)
         return self._moved(content / 2, rate_bit_per_s, 0.1 + unpacking)
 
-    def fetch(self, size_mib: int, rate_bit_per_s: float, *, packed: bool) -> dict:
+    def fetch(
+        self, size_mib: int, rate_bit_per_s: float, *, packed: bool, base_there: bool = False
+    ) -> dict:
         """Take 1 s per GB, and the bytes over the link."""
         content = generated.disk_mib(size_mib) << 20
+        content = content // 7 if base_there else content
         return self._moved(content / (2 if packed else 1), rate_bit_per_s, content * 1e-9)
 
     def _moved(self, sent: float, rate: float, other_s: float) -> dict:

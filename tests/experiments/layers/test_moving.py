@@ -72,6 +72,29 @@ def test_the_base_layer_is_not_moved_again(place):
     assert base["moved_bytes"] / nothing["moved_bytes"] == pytest.approx(1 / 8, rel=0.1)
 
 
+def test_a_base_that_is_there_is_not_moved_again(place):
+    """Nor is a disk's: what crosses is an eighth of the files, and ext4's own writes."""
+    found = place.fetch(16, 0, packed=True, base_there=True)
+    assert 1 / 10 < found["moved_bytes"] / generated.content_bytes(16) * 2 < 1 / 5
+    assert not list(place._scratch.glob("*.qcow2"))
+
+
+def test_the_difference_and_its_base_are_the_whole_disk(place, require, tmp_path):
+    """The files of the upper layer come from the qcow2, those of the lower one from its base."""
+    require("qemu-img")
+    disk = tmp_path / "disk.raw"
+    source = place._files / "16.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", source, disk], check=True)
+    subprocess.run(["e2fsck", "-f", "-n", disk], check=True, capture_output=True)
+    for part in generated.PARTS:
+        for path, content in list(generated.files(16, part))[::50]:
+            argv = ["debugfs", "-R", f"cat /{path}", disk]
+            assert subprocess.run(argv, check=True, capture_output=True).stdout == content
+    without = place._files / "16.base"
+    argv = ["debugfs", "-R", "ls /rest", without]
+    assert b"not found" in subprocess.run(argv, check=True, capture_output=True).stderr
+
+
 def test_even_layers_are_as_many_bytes(place):
     """Spread over eight layers the same files take as much of the link."""
     even, whole = (place.pull(16, 0, kind=kind)["moved_bytes"] for kind in ("even", "whole"))
