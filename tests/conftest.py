@@ -8,8 +8,9 @@ import left
 import pytest
 import tried
 
-EXEMPT = frozenset({"kvm", "cgroup-v2"})
-"""Abilities of hardware and kernel, which no installation can mend."""
+EXEMPT = frozenset({"kvm", "cgroup-v2", "published-alpine"})
+"""Abilities of hardware and kernel, which no installation can mend, and what is prepared only on
+request."""
 
 
 def _lacking(reason: str) -> None:

@@ -41,6 +41,9 @@ def test_all_that_experiments_name_is_prepared_in_their_order():
     named = [complete(experiment).ARTEFACTS for experiment in ALL]
     assert set(prepare.ARTEFACTS) == set().union(*named)
     assert len(set(prepare.ARTEFACTS)) == len(prepare.ARTEFACTS) >= 6
+    asked = [complete(experiment).ON_REQUEST for experiment in ALL]
+    assert set(prepare.ON_REQUEST) == set().union(*asked)
+    assert not set(prepare.ON_REQUEST) & set(prepare.ARTEFACTS)
     for artefacts in named:
         assert [a for a in prepare.ARTEFACTS if a in artefacts] == list(artefacts)
 
@@ -88,3 +91,48 @@ def test_without_root(artefacts, monkeypatch):
     assert "make system` once" in prepare.run(said.append)["rooted"]
     assert said[0].startswith("Downloads about 7 MB")
     assert len(artefacts) == 1
+
+
+@pytest.fixture
+def on_request(artefacts, monkeypatch):
+    """Have one thing more that is prepared on request only, by pip."""
+    asked = cache.Artefact(
+        "asked-for", "A thing of others", lambda: {}, artefacts.append, 2_000_000, source="pip"
+    )
+    monkeypatch.setattr(prepare, "ON_REQUEST", (asked,))
+    return artefacts
+
+
+def test_what_is_on_request_is_left_out(on_request, capsys):
+    """The step of `make system` neither makes it nor counts what it costs."""
+    assert prepare.main([]) == 1  # two of three cannot be made
+    told = capsys.readouterr().out
+    assert "A thing of others" not in told
+    assert len(on_request) == 1
+
+
+def test_what_is_asked_for_by_name_is_made(on_request, capsys):
+    """By its name, or how that begins; the cost names what downloads."""
+    assert prepare.main(["asked"]) == 0
+    assert capsys.readouterr().out.startswith("Downloads about 2 MB with pip and takes")
+    assert len(on_request) == 1
+    assert prepare.main(["asked-for", "good"]) == 0
+    assert "A good thing: being made" in capsys.readouterr().out
+    assert len(on_request) == 2
+
+
+def test_an_unknown_name_is_one_line(on_request, capsys):
+    """It names the value and all that there is, and makes nothing."""
+    assert prepare.main(["good", "publishd"]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("Unknown artefact 'publishd'. Must be, or begin, one of good, ")
+    assert "asked-for" in told.err
+    assert told.out == ""
+    assert on_request == []
+
+
+def test_two_sources_are_told_apart(on_request):
+    """What apt and what pip download stand in one line."""
+    said = []
+    prepare.run(said.append, prepare.named(["good", "asked"]))
+    assert said[0].startswith("Downloads about 7 MB with apt and about 2 MB with pip and takes up")

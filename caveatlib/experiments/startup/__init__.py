@@ -24,7 +24,9 @@ with the base there, and each is started or booted to prove it (`building`).
 Where a machine has no KVM, times of its guests are the emulator's. So the work is
 counted as well, in instructions (`counting`): of a boot, and of the first process,
 namespaces and container in a guest. That is the same on every host, and for a seed
-the same to the digit; the seed is what is varied and counts as a repetition.
+the same to the digit; the seed is what is varied and counts as a repetition. Where somebody has
+prepared them, machines that others publish are booted and counted, too, each beside a container
+of its own root file system (`caveatlib.places.machines.published`).
 
 What would mislead you: one ratio of a boot's instructions to a container's, since the
 choice of the pair moves it tenfold and the data by a few per cent (a first container
@@ -58,7 +60,7 @@ from caveatlib.experiments.startup.figures import (
     plot_work,
 )
 from caveatlib.experiments.startup.highlights import highlights
-from caveatlib.experiments.startup.places import ARTEFACTS, PLACES
+from caveatlib.experiments.startup.places import ARTEFACTS, ON_REQUEST, PLACES
 from caveatlib.experiments.startup.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.startup.tables import (
     answers,
@@ -85,6 +87,7 @@ __all__ = [
     "DECISIONS",
     "DESIGNS",
     "KNOWN",
+    "ON_REQUEST",
     "PLACES",
     "TABLES",
     "Trials",
@@ -167,6 +170,7 @@ def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
         "count-process": lambda: counting.counted(place, "process", seed),
         "count-namespaces": lambda: counting.counted(place, "namespaces", seed),
         "count-runc": lambda: counting.counted(place, "runc", seed),
+        "count-system": lambda: counting.counted(place, "system", seed),
         "count-again": lambda: counting.again(place, "runc", seed),
     }[conditions["workload"]]
     return TrialResult(measure() | {"accel": getattr(place, "accel", None)})

@@ -3,7 +3,8 @@
 QEMU's emulator can let a guest's clock be the number of its instructions (``-icount``). Then a
 boot, and a start within it, is a number that is the same on every host, to the last digit where
 the seed is the same. It says how much a guest executes. It does not say how long that takes, and
-nothing that the host does is in it: starting the monitor, backing memory, every exit.
+nothing that the host does is in it: starting the monitor, backing memory, every exit. A guest with
+a disk waits for the host, and what it does meanwhile varies: there a seed is not all.
 
 Each start is the first of its kind in a fresh guest, as its boot is: cold against cold.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from caveatlib.errors import CaveatError, DeadlineExceeded, MeasurementError
 from caveatlib.places import cache, compiled
 from caveatlib.places.base import Capability, Workload
-from caveatlib.places.machines import guest, qemu, vm
+from caveatlib.places.machines import guest, published, qemu, vm
 from caveatlib.places.output import text_to_end
 from caveatlib.places.spec import Spec
 from caveatlib.stats import guards
@@ -52,8 +53,15 @@ KINDS = {
         f"mount -t cgroup2 cgroup2 /sys/fs/cgroup; cp {UP} /bundle/rootfs/script",
         "runc run --no-pivot --bundle /bundle counted",
     ),
+    "system": (
+        "mount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
+        "insmod /modules/virtio_mmio.ko; insmod /modules/virtio_blk.ko\n"
+        f"mount -t ext4 /dev/vda /bundle/rootfs; cp {UP} /bundle/rootfs/script",
+        "runc run --no-pivot --bundle /bundle counted",
+    ),
 }
-"""What is started in the guest: what must be there before, and the command."""
+"""What is started in the guest: what must be there before, and the command. A ``system`` is a
+container of the root file system of a published machine, which lies on a disk."""
 _LIST = f"dmesg | awk '/initcall .* after/ && $(NF-1) >= {LEAST_INITCALL // 1000}'"
 
 # "counted first_start_ns 263512345", among what firmware, kernel and systemd write
@@ -188,9 +196,23 @@ def _opened(kind: str, *, shift: int = 0, **hardware) -> Iterator[Counted]:
     with vm.vm_place(kind) as place:
         if (artefact := hardware.pop("kernel_of", None)) is not None:
             hardware["kernel"] = cache.find(artefact) / "vmlinuz"
-        # One processor, whose clock is the count; hardware would not count.
-        fixed = {"accel": "tcg", "vcpus": 1, "tsc_khz": qemu.COUNTED_TSC_KHZ}
-        yield Counted(replace(place, machine=replace(place.machine, **fixed, **hardware)), shift)
+        if (release := hardware.pop("system_of", None)) is not None:
+            hardware["more_disks"] = (published.checked(release) / published.BOOTED,)
+        yield _fixed(place, shift, hardware)
+
+
+@contextmanager
+def _opened_published(release: published.Release) -> Iterator[Counted]:
+    # What a network brings, and when, does not depend on the seed alone.
+    with published.published_place(release, network=False) as place:
+        yield _fixed(place)
+
+
+def _fixed(place: vm.Vm, shift: int = 0, hardware: Mapping | None = None) -> Counted:
+    """Give guests one processor, whose clock is the count; hardware would not count."""
+    fixed = {"accel": "tcg", "vcpus": 1, "tsc_khz": qemu.COUNTED_TSC_KHZ}
+    machine = replace(place.machine, **fixed, **(hardware or {}))
+    return Counted(replace(place, machine=machine), shift)
 
 
 @functools.cache
@@ -210,6 +232,19 @@ def _spec(kind: str, *more, **hardware) -> Spec:
     )
 
 
+def _published(release: published.Release) -> dict[str, Spec]:
+    """Return a published machine, and a microVM that runs its root file system in a container."""
+    there = partial(published.probe, release.name)
+    boots = Spec(
+        needs=(there, partial(compiled.probe, COUNT)),
+        open=lambda session: session.enter(_opened_published(release)),
+    )
+    return {
+        f"counted-{release.name}": boots,
+        f"counted-runc-{release.name}": _spec("inception", there, system_of=release),
+    }
+
+
 PLACES: Mapping[str, Spec] = {
     "counted": _spec("microvm"),
     "counted-runc": _spec("inception"),
@@ -220,5 +255,7 @@ PLACES: Mapping[str, Spec] = {
     "counted-shift-1": _spec("inception", shift=1),
     "counted-no-erms": _spec("inception", cpu="-erms"),
     "counted-full-vm": _spec("full-vm"),
+    **{name: spec for r in published.RELEASES.values() for name, spec in _published(r).items()},
 }
-"""A microVM; one with runc in it; each with one thing changed; Debian with systemd."""
+"""A microVM; one with runc in it; each with one thing changed; Debian with systemd; machines that
+others publish, and containers of the same."""

@@ -262,7 +262,8 @@ def _tell_building(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
 
 
 def _worked_out(pair: str) -> stats.Contrast:
-    arms = ({"design": "work", "what": what} for what in (pair, f"{pair} container"))
+    design = needed(pair)[0]["design"]
+    arms = ({"design": design, "what": what} for what in (pair, f"{pair} container"))
     return contrast(WORKED[pair].id, "instructions", *arms)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caveatlib.experiments.startup.workloads import SLEEP_S
 from caveatlib.measuring.designs import Arm, Design
+from caveatlib.places.machines.published import RELEASES
 
 CONTAINERS = ("docker-runc", "docker-crun", "docker-runsc")
 QUICK = ("process", "namespaces", "runc", *CONTAINERS)
@@ -43,8 +44,24 @@ STEPS = {
 }
 """What a start through Docker is made of, in this order -> the place that has it and all before
 it."""
+PUBLISHED = tuple(f"published-{name}" for name in RELEASES)
+COUNTED_PUBLISHED = {
+    **{f"counted-{name}": ("process",) for name in RELEASES},
+    **{f"counted-runc-{name}": ("system",) for name in RELEASES},
+}
+"""Likewise machines that others publish, and a container of each one's root file system."""
 SEEDS = 10
 """Sessions in which guests are counted: each trial has a seed, which is what is repeated."""
+
+
+def _counted(guests) -> tuple[Arm, ...]:
+    return tuple(
+        arm
+        for place, kinds in guests.items()
+        for kind in kinds
+        for arm in _arms([place], workload=f"count-{kind}")
+    )
+
 
 DESIGNS = (
     Design(
@@ -123,12 +140,7 @@ DESIGNS = (
     ),
     Design(
         "work",
-        tuple(
-            arm
-            for place, kinds in COUNTED.items()
-            for kind in kinds
-            for arm in _arms([place], workload=f"count-{kind}")
-        ),
+        _counted(COUNTED),
         block_s=270,
         sessions=SEEDS,
         optional=True,
@@ -145,6 +157,14 @@ DESIGNS = (
         _arms(["counted-initcalls"], workload="count-initcalls"),
         block_s=25,
         sessions=1,
+        optional=True,
+    ),
+    Design("published", _arms(PUBLISHED), block_s=45, every=2, optional=True),
+    Design(
+        "published-work",
+        _counted(COUNTED_PUBLISHED),
+        block_s=300,
+        sessions=SEEDS,
         optional=True,
     ),
 )

@@ -24,12 +24,14 @@ WORKLOADS = (
     "count-process",
     "count-namespaces",
     "count-runc",
+    "count-system",
     "count-again",
     "count-initcalls",
 )
 """Applications are built into what starts or boots, from nothing or where the base is there; what
-is counted are instructions of a guest that boots. The client of ``http`` connects from before the
-start, that of ``http-after`` from the return of the start call on."""
+is counted are instructions of a guest that boots; a "system" is a container of all that a published
+machine has on its disk. The client of ``http`` connects from before the start, that of
+``http-after`` from the return of the start call on."""
 
 
 COUNTS = (
@@ -54,6 +56,7 @@ NEEDS = {
     "count-process": COUNTS,
     "count-namespaces": COUNTS,
     "count-runc": COUNTS,
+    "count-system": COUNTS,
     "count-again": (*COUNTS, "same_seed_ratio"),
     "count-initcalls": ("boot_instructions", "unpacking_instructions"),
 }

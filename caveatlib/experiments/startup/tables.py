@@ -6,7 +6,8 @@ import pandas as pd
 
 from caveatlib import literature, stats
 from caveatlib.experiments.kit.tables import per_machine
-from caveatlib.experiments.startup.designs import FROM
+from caveatlib.experiments.startup.designs import COUNTED_PUBLISHED, FROM, PUBLISHED
+from caveatlib.places.machines.published import RELEASES
 
 MACHINES = ("microvm", "full-vm")
 """Virtual machines whose workload is the same as a container's."""
@@ -31,11 +32,12 @@ def starts(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the starts and stops of single workloads, the A/A control left out.
 
     Containers and processes are those of the design "start", virtual machines
-    those of the design "machine".
+    those of the designs "machine" and "published".
     """
     alone = (trials["design"] == "start") & (trials["replicate"] == 0)
     machines = (trials["design"] == "machine") & trials["place"].isin(MACHINES)
-    return trials[alone | machines]
+    published = (trials["design"] == "published") & trials["place"].isin(PUBLISHED)
+    return trials[alone | machines | published]
 
 
 @per_machine
@@ -257,6 +259,10 @@ PAIRED = {
     "generic": (("counted-generic", "count-runc"), True, None),
     "shift-1": (("counted-shift-1", "count-runc"), True, None),
     "no-erms": (("counted-no-erms", "count-runc"), True, None),
+    **{
+        name: ((f"counted-{name}", "count-process"), True, (f"counted-runc-{name}", "count-system"))
+        for name in RELEASES
+    },
 }
 """What is counted of a boot -> the arm whose boot it is, whether unpacking counts, and whose
 first container it is laid against: an arm's, or with None the same guest's."""
@@ -264,7 +270,8 @@ first container it is laid against: an arm's, or with None the same guest's."""
 
 def where_counted(arm: tuple[str, str]) -> dict:
     """Return the filter of an arm of counted guests."""
-    return {"design": "work", "place": arm[0], "workload": arm[1]}
+    design = "published-work" if arm[0] in COUNTED_PUBLISHED else "work"
+    return {"design": design, "place": arm[0], "workload": arm[1]}
 
 
 def needed(pair: str) -> list[dict]:
@@ -303,12 +310,14 @@ BOOTED = {
     "the same, 2 ns an instruction": ("counted-shift-1", "count-runc"),
     "the same, without fast copying": ("counted-no-erms", "count-runc"),
     "full VM": FULL,
+    **{f"published {name.capitalize()}": PAIRED[name][0] for name in RELEASES},
 }
 FIRST = {
     "process": PLAIN,
     "namespaces": ("counted", "count-namespaces"),
     "runc": RUNC,
     "runc, kernel for any hardware": ("counted-generic", "count-runc"),
+    **{f"runc, published {name.capitalize()}": PAIRED[name][2] for name in RELEASES},
 }
 OF_BOOT = {
     "firmware and unpacking": "unpacking_instructions",
@@ -370,9 +379,10 @@ def work_parts(trials: pd.DataFrame) -> pd.DataFrame:
     start, unpacking = "first start", "firmware and unpacking"
     parts = {name: {"start": table.get((name, start))} for name in FIRST if "kernel" not in name}
     parts["microVM"] = {part: table.get(("microVM", part)) for part in (unpacking, TESTS, REST)}
-    full = {part: table.get(("full VM", part)) for part in (unpacking, "whole boot")}
-    if None not in full.values():
-        parts["full VM"] = {unpacking: full[unpacking], REST: full["whole boot"] - full[unpacking]}
+    for name in ("full VM", *(f"published {name.capitalize()}" for name in RELEASES)):
+        full = {part: table.get((name, part)) for part in (unpacking, "whole boot")}
+        if None not in full.values():
+            parts[name] = {unpacking: full[unpacking], REST: full["whole boot"] - full[unpacking]}
     drawn = pd.DataFrame.from_dict(parts, orient="index", dtype=float)
     columns = ["start", unpacking, TESTS, REST]
     return drawn.reindex(columns=columns).dropna(how="all")

@@ -14,7 +14,7 @@ from places import fake
 from places.fake import FakeMachine, FakePlace, spec
 
 from caveatlib.experiments.startup import building, counting, parts, workloads
-from caveatlib.experiments.startup.designs import MACHINES, QUICK
+from caveatlib.experiments.startup.designs import MACHINES, PUBLISHED, QUICK
 from caveatlib.places.machines import accel
 
 
@@ -41,7 +41,9 @@ class FakeCounted:
     def boot(self, script: str, seed: int) -> str:
         """Return what such a guest would have written."""
         rng = random.Random(seed)
-        boot = {"counted-untested": 1.4e9, "counted-full-vm": 9e9}.get(self.name, 2.05e9)
+        boots = {"counted-untested": 1.4e9, "counted-full-vm": 9e9}
+        boots |= {"counted-alpine": 6e9}
+        boot = boots.get(self.name, 2.05e9)
         start = 2.7e8 if "runc run" in script else 2e7 if "unshare" in script else 1e7
         told = {"boot": boot, "boot_idle": 0, "boot_kernel": 0.7e9, "end": boot + 1e9}
         told |= {"end_kernel": 0.7e9}
@@ -108,7 +110,7 @@ def _steady(place, sleep_s: float, real=workloads.once) -> dict:
 REAL_KINDS = dict(accel.KINDS)
 PLACES = {
     **{name: spec(FakePlace, name, _without_memory) for name in QUICK},
-    **{kind: spec(FakeMachine, kind, _without_memory, _small) for kind in MACHINES},
+    **{kind: spec(FakeMachine, kind, _without_memory, _small) for kind in (*MACHINES, *PUBLISHED)},
     **{name: spec(FakeBuilder, name) for name in building.PLACES},
     **{name: spec(FakeCounted, name) for name in counting.PLACES},
     **{name: spec(FakeStep, name) for name in parts.PLACES},
