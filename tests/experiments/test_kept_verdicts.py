@@ -13,7 +13,7 @@ import pytest
 
 from caveatlib import trials
 from caveatlib.experiments import by_name
-from caveatlib.experiments.layers.claims import ON_BASES
+from caveatlib.experiments.layers.claims import ON_BASES, PUBLISHED
 from caveatlib.experiments.ports.claims import SIZED
 
 KEPT = pd.read_csv(Path(__file__).with_name("kept_verdicts.csv"), keep_default_na=False)
@@ -68,7 +68,7 @@ SINCE = {
     "startup": ("startup-work", "C21/"),
     "ports": tuple(claim.id for claim in SIZED.values()),
     "quota": ("quota-sizes",),
-    "layers": tuple(claim.id for claim in ON_BASES.values()),
+    "layers": (PUBLISHED.id, *(claim.id for claim in ON_BASES.values())),
 }
 """Experiment -> how claims begin that were added since, which version 1 measured nothing of."""
 OTHERWISE = {"C21"}

@@ -44,6 +44,15 @@ MOVING = from_ledger(
     "qcow2 on a base that is there; the disk holds the same files, no "
     "kernel and no operating system, and is unpacked by zlib; both are flushed to the host's disk",
 )
+PUBLISHED = Claim(
+    "layers-published",
+    "an image of a distribution is less to move than a virtual machine of it that others publish",
+    "ours",
+    "bytes sent over the link, image below machine, for one published Alpine; the image holds the "
+    "root file system of that machine without kernel, modules and firmware, in one layer packed by "
+    "the engine; the machine is a compressed qcow2, kernel, initial RAM file system",
+    NAME,
+)
 AGAINST_DISK = {
     (link, what): Claim(
         f"C22/{link}/{what}",
@@ -115,6 +124,7 @@ CLAIMS = (
     MOVING,
     *AGAINST_DISK.values(),
     *ON_BASES.values(),
+    PUBLISHED,
     SIZE,
     *GROWS.values(),
     NEVER_OPENED,

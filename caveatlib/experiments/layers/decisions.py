@@ -100,7 +100,8 @@ def _tell_links(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         ratios = (medians["pull"] / medians["disk"]).dropna()
         unpacked = listed([f"{ratio:.2g}x {on_link(link)}" for link, ratio in ratios.items()])
         said.append(f"One big layer over a disk that is not packed: {unpacked}.")
-    return " ".join(said)
+    said.append(facts.tell_published(here))
+    return " ".join(filter(None, said))
 
 
 def _totals(here: pd.DataFrame) -> str:
@@ -171,6 +172,7 @@ DECISIONS = (
         tell=_tell_growth,
     ),
     *(effect for link in LINKS for effect in _effects(link)),
+    Fact(claim=stated.PUBLISHED, readings=facts.PUBLISHED, find=facts.published),
     Fact(claim=stated.NEVER_OPENED, readings=facts.OPENED, find=facts.share_opened),
     Fact(claim=stated.SURFACE, readings=facts.SURFACE, find=facts.surface),
     Fact(claim=stated.OWNED, readings=facts.OWNED, find=facts.owned),

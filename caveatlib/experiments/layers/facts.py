@@ -9,9 +9,11 @@ from caveatlib.claims import FAILS, HOLDS, OPEN, Finding, Reading, counted, valu
 from caveatlib.experiments.kit.sentences import listed
 from caveatlib.experiments.layers import on_kernels
 from caveatlib.experiments.layers.claims import COUNTED, MOSTLY
-from caveatlib.experiments.layers.designs import FULL, MINIMAL, SCRATCH
+from caveatlib.experiments.layers.designs import FULL, MINIMAL, SCRATCH, SYSTEMS
 from caveatlib.experiments.layers.tables import IMAGES
 from caveatlib.frames import UNAVAILABLE
+from caveatlib.stats import guards
+from caveatlib.support.quantities import format_quantity
 
 
 def inside(work: str, place: str) -> dict:
@@ -51,6 +53,57 @@ def only_ours(here: pd.DataFrame) -> str:
     if any(values_of(here, *reading[:2]).empty for reading in OLIVES[:2]):
         return ""
     return f"Images that people publish were not read. Of our own: {planted(here).because}"
+
+
+IMAGE, WHOLE, MACHINE = "pull-container", "pull-whole", "machine"
+PUBLISHED = tuple(
+    Reading(inside(work, place), "moved_bytes", optional=work == WHOLE)
+    for place in SYSTEMS
+    for work in (IMAGE, MACHINE, WHOLE)
+)
+
+
+def _moved_bytes(here: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return what each published machine, and the images of it, send over a link."""
+    found = {
+        place: {
+            work: float(values.median())
+            for work in (IMAGE, WHOLE, MACHINE)
+            if len(values := values_of(here, inside(work, place), "moved_bytes"))
+        }
+        for place in SYSTEMS
+    }
+    return {place: sizes for place, sizes in found.items() if {IMAGE, MACHINE} <= set(sizes)}
+
+
+def published(here: pd.DataFrame) -> Finding:
+    """Find whether an image is less to move than the machine that it is of."""
+    found = _moved_bytes(here)
+    less = [sizes[IMAGE] < sizes[MACHINE] for sizes in found.values()]
+    word = HOLDS if all(less) else FAILS
+    line = "To move, image against machine: " + listed(
+        [
+            f"{SYSTEMS[place]} {format_quantity(sizes[IMAGE], 'B')} against "
+            f"{format_quantity(sizes[MACHINE], 'B')}"
+            for place, sizes in found.items()
+        ]
+    )
+    return Finding(word, line, f"{line}. {tell_published(here)}")
+
+
+def tell_published(here: pd.DataFrame) -> str:
+    """Say what share of a published machine's bytes an image of it is; "" if none was moved."""
+    told = []
+    for place, sizes in _moved_bytes(here).items():
+        shares = {work: guards.ratio(size, sizes[MACHINE]) for work, size in sizes.items()}
+        whole = f" (whole {shares[WHOLE] * 100:.0f} %)" if WHOLE in shares else ""
+        told.append(f"{shares[IMAGE] * 100:.0f} % of {SYSTEMS[place]}'s{whole}")
+    if not told:
+        return ""
+    return (
+        "Beside a virtual machine that others publish, an image of the same root file system "
+        f"without kernel and modules is in bytes {listed(told)}."
+    )
 
 
 OPENED = (Reading(inside("opened", FULL), "opened_byte_share"),)

@@ -26,6 +26,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from caveatlib.errors import EngineError, MeasurementError
 from caveatlib.experiments.layers import generated
@@ -75,9 +76,9 @@ def _build(out: Path) -> None:
     ):
         for size in SIZES_MIB:
             data = generated.archive(size, names(size))
-            _finish(engine, "load", lambda d=data: engine.api.load_image(d))
+            finish(engine, "load", lambda d=data: engine.api.load_image(d))
             for name in names(size).values():
-                _finish(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
+                finish(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
             generated.tree(size, lease.data / str(size))
             _disk(lease.data / str(size), disks / f"{size}.raw", generated.disk_mib(size))
             _difference(lease.data / str(size), disks / f"{size}.qcow2", generated.disk_mib(size))
@@ -270,7 +271,10 @@ class Moving:
 
     def _pull(self, name: str) -> None:
         api = self._engine.api
-        _finish(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
+        finish(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
+
+
+M = TypeVar("M", bound=Moving)
 
 
 @contextmanager
@@ -283,6 +287,13 @@ def moving_place() -> Iterator[Moving]:
         If a program is missing, or no engine can be started.
     """
     stored = cache.ensure(STORED)
+    with beside(Moving, storage=stored / "registry", files=stored / "disks") as place:
+        yield place
+
+
+@contextmanager
+def beside(kind: type[M], *, storage: Path, files: Path) -> Iterator[M]:
+    """Open fresh engines beside a registry with this storage and a server of these files."""
     with leases.leased() as lease, ExitStack() as held:
 
         @contextmanager
@@ -291,14 +302,14 @@ def moving_place() -> Iterator[Moving]:
                 private_engine(insecure_registries=[REGISTRY]) as engine,
                 served_beside(
                     engine.pid,
-                    storage=stored / "registry",
-                    files=stored / "disks",
+                    storage=storage,
+                    files=files,
                     config=lease.run / "registry.json",
                 ) as server,
             ):
                 yield engine, server
 
-        yield Moving(opened, held, stored / "disks", lease.data)
+        yield kind(opened, held, files, lease.data)
 
 
 def _flush(folder: Path) -> None:
@@ -312,7 +323,7 @@ def _flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _finish(engine, what: str, function) -> None:
+def finish(engine, what: str, function) -> None:
     """Call the engine and read its progress to the end."""
     steps = engine.call(what, lambda: list(function()), timeout_s=PULL_S)
     for step in map(answers.as_dict, steps):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from caveatlib.experiments.layers import fanotify, moving, on_kernels, web
+from functools import partial
+
+from caveatlib.experiments.layers import fanotify, moving, on_kernels, published, web
 from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
 from caveatlib.instruments import registry
 from caveatlib.places import debians, rootfs
 from caveatlib.places.base import Probe
 from caveatlib.places.engines import private_engine
 from caveatlib.places.machines import guest
+from caveatlib.places.machines.published import RELEASES, Release
 from caveatlib.places.spec import Spec
 
 
@@ -17,6 +20,14 @@ def _image(kind: str, base: Probe) -> Spec:
     return Spec(
         needs=(private_engine.probe, fanotify.probe, base),
         open=lambda s: s.enter(web.web_place(kind)),
+    )
+
+
+def _published(release: Release) -> Spec:
+    """Return a published machine and images of it, beside an engine."""
+    return Spec(
+        needs=(private_engine.probe, registry.probe, partial(published.probe, release.name)),
+        open=lambda s: s.enter(published.published_place(release)),
     )
 
 
@@ -29,6 +40,9 @@ PLACES = {
         open=lambda s: s.enter(moving.moving_place()),
     ),
     **on_kernels.PLACES,
+    **{f"published-{name}": _published(release) for name, release in RELEASES.items()},
 }
 ARTEFACTS = (debians.ARTEFACT, moving.STORED, guest.KERNEL, guest.INITRAMFS)
 """What must be prepared."""
+ON_REQUEST = (*(release.artefact for release in RELEASES.values()), *published.STORED.values())
+"""Machines that others publish, and images of them."""

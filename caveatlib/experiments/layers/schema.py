@@ -9,7 +9,7 @@ from caveatlib import frames, stats
 from caveatlib.errors import DataError
 from caveatlib.experiments.layers.designs import LINKS, on_link
 from caveatlib.experiments.layers.tables import moves, way
-from caveatlib.experiments.layers.workloads import INSIDE, MOVES
+from caveatlib.experiments.layers.workloads import INSIDE, MOVES, PUBLISHED
 from caveatlib.instruments.registry import BURST_BYTES
 from caveatlib.stats import guards
 
@@ -17,8 +17,10 @@ from caveatlib.stats import guards
 class Trials(frames.Trials):
     """One image read or run, or one image or disk moved."""
 
-    work: Series[str] = frames.field("What is done", isin=(*INSIDE, *MOVES))
-    content_bytes: Series[int] = frames.field("Files that are moved; 0 if none are", "B", ge=0)
+    work: Series[str] = frames.field("What is done", isin=(*INSIDE, *MOVES, *PUBLISHED))
+    content_bytes: Series[int] = frames.field(
+        "Files that are moved; 0 if none are, or those of a published machine", "B", ge=0
+    )
     link_bit_per_s: Series[float] = frames.field(
         "Rate of the link; 0 if it has no limit", "bit/s", ge=0
     )
@@ -63,6 +65,11 @@ class Trials(frames.Trials):
     engine_moves: Series[float] = frames.measure(
         "Moves that the engine had made before", later=True
     )
+    stored_bytes: Series[float] = frames.measure(
+        "Files of what was moved, where it arrived: of an image unpacked, of a machine as it came",
+        "B",
+        later=True,
+    )
 
 
 class Packages(frames.OfTrial):
@@ -89,6 +96,7 @@ NEEDS = {
     "opened": ("served", "opened_bytes", "opened_byte_share", "opened_others"),
     "answer": ("served",),
     **dict.fromkeys(MOVES, ("moved_s", "moved_bytes")),
+    **dict.fromkeys(PUBLISHED, ("moved_s", "moved_bytes", "stored_bytes")),
 }
 """Kind of work -> the measures without which its trial has failed."""
 MOVED_SHARE = 0.01, 20.0
@@ -116,7 +124,7 @@ def check_row(row: guards.Row) -> None:
         A measure is missing, the link had no limit, or the bytes are another trial's.
     """
     guards.needs(row, NEEDS[str(row["work"])])
-    guards.no_zeros(row, ["moved_s", "moved_bytes", "size_bytes", "files"])
+    guards.no_zeros(row, ["moved_s", "moved_bytes", "stored_bytes", "size_bytes", "files"])
     moved_s, moved_bytes = guards.number(row, "moved_s"), guards.number(row, "moved_bytes")
     share = {
         "moved_bytes over content_bytes": guards.ratio(

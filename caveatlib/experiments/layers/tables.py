@@ -7,7 +7,8 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
-from caveatlib.experiments.layers.designs import FULL, LINKS, MINIMAL, SCRATCH
+from caveatlib.experiments.layers.designs import FULL, LINKS, MINIMAL, SCRATCH, SYSTEMS
+from caveatlib.experiments.layers.workloads import PUBLISHED
 
 IMAGES = {FULL: "full Debian", MINIMAL: "minimal Debian", SCRATCH: "scratch"}
 MOVED = {
@@ -93,6 +94,29 @@ def prices(trials: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["ok"] & (rows["replicate"] == 0)]
     medians = rows.groupby([named_links(rows), "work"])["slope_s_per_gb"].median().unstack()
     return medians.reindex([link for link in LINKS if link in medians.index])
+
+
+@per_machine
+def systems(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what it takes to move and to keep published machines, and images of the same.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by distribution and what is moved: `n`, medians of `moved_bytes` and
+        `stored_bytes`, and of the seconds over each link, a column for each.
+    """
+    rows = trials[(trials["design"] == "published") & trials["ok"]]
+    rows = rows.assign(
+        distribution=rows["place"].map(SYSTEMS), moved=rows["work"].map(PUBLISHED).astype(object)
+    )
+    keys = ["distribution", "moved"]
+    table = rows.groupby(keys)[["moved_bytes", "stored_bytes"]].median()
+    table.insert(0, "n", rows.groupby(keys).size())
+    for link, rate in LINKS.items():
+        seconds = rows[rows["link_bit_per_s"] == rate].groupby(keys)["moved_s"].median()
+        table[f"moved_s, {link}"] = seconds.reindex(table.index)
+    return table
 
 
 @per_machine

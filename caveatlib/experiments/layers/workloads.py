@@ -9,6 +9,12 @@ from caveatlib.places.base import TrialResult
 
 INSIDE = ("contents", "opened", "planted", "answer")
 MOVES = ("pull", "pull-even", "pull-base-there", "disk", "disk-gzip", "disk-base-there")
+PUBLISHED = {
+    "pull-whole": "image, the whole root file system",
+    "pull-container": "image, without kernel and modules",
+    "machine": "virtual machine, as published",
+}
+"""How a published machine is moved, or an image of its root file system."""
 SHELL = "/bin/sh"
 PROGRAM = ("/bin/busybox", "/usr/bin/busybox")
 """Debian's /bin is a link; on scratch it is a folder."""
@@ -87,3 +93,10 @@ def moved(place, work: str, content_bytes: int, rate_bit_per_s: float) -> dict:
         return place.fetch(size, rate_bit_per_s, packed=work != "disk", base_there=there)
     kind = "even" if work == "pull-even" else "whole"
     return place.pull(size, rate_bit_per_s, kind=kind, base_there=work == "pull-base-there")
+
+
+def moved_as_published(place, work: str, rate_bit_per_s: float) -> dict:
+    """Move a published machine, or an image of its root file system."""
+    if work == "machine":
+        return place.machine(rate_bit_per_s)
+    return place.system(work.removeprefix("pull-"), rate_bit_per_s)

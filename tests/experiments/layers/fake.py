@@ -12,7 +12,7 @@ import pandas as pd
 from places.fake import CLOCK, FakePlace, on_clock, spec
 
 from caveatlib.experiments.layers import generated, on_kernels
-from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
+from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH, SYSTEMS
 from caveatlib.places import rootfs
 
 # Counts of an image: files, and what is among them.
@@ -121,8 +121,25 @@ class FakeAnswering(FakePlace):
         return f"{nonce} begins\n{release}\n{rootfs.PAGE.decode()}\n{nonce} ends\n"
 
 
+class FakePublished(FakeMoving):
+    """Stands for `published.Published`: packed bytes of two images and of a machine."""
+
+    random = random.Random("published")
+
+    def system(self, kind: str, rate_bit_per_s: float) -> dict:
+        """Take 5 s per GB that is unpacked, and the packed bytes over the link."""
+        packed = 80e6 if kind == "whole" else 20e6
+        found = self._moved(packed, rate_bit_per_s, 0.1 + 2.5 * packed * 5e-9)
+        return found | {"stored_bytes": 2.5 * packed}
+
+    def machine(self, rate_bit_per_s: float) -> dict:
+        """Take 1 s per GB, and the bytes over the link."""
+        return self._moved(86e6, rate_bit_per_s, 86e6 * 1e-9) | {"stored_bytes": 85e6}
+
+
 PLACES = {
     **{name: spec(FakeAnswering, name) for name in on_kernels.PLACES},
     **{name: spec(FakeWeb, name) for name in (FULL, MINIMAL, SCRATCH)},
     REGISTRY: spec(FakeMoving, REGISTRY, on_clock),
+    **{place: spec(FakePublished, place, on_clock) for place in SYSTEMS},
 }

@@ -18,6 +18,7 @@ SESSIONS = 10
 FAKES = {
     designs.REGISTRY: fake.FakeMoving,
     **dict.fromkeys(on_kernels.PLACES, fake.FakeAnswering),
+    **dict.fromkeys(designs.SYSTEMS, fake.FakePublished),
 }
 
 
@@ -424,3 +425,36 @@ def test_sizes_are_exact():
     sizes = {arm.conditions["content_bytes"] for arm in layers.DESIGNS[2].arms}
     assert sizes == {generated.content_bytes(s) for s in (2, 3, 5, 8, 12, 18, 26, 40)}
     assert len(sizes) >= 8
+
+
+def test_published_machines_are_told_beside_images(trials):
+    """An image without kernel and modules is 20 of 86 MB, the whole one 80; C22 says so beside."""
+    found = one(trials, "layers-published")
+    assert found.verdict == claims.HOLDS
+    assert found.headline == "To move, image against machine: Alpine 3.23 19.1 MiB against 82 MiB"
+    said = "modules is in bytes 23 % of Alpine 3.23's (whole 93 %)."
+    assert said in found.because
+    assert said in one(trials, "C22").because
+    table = layers.systems(trials)
+    machine = table.loc[("Alpine 3.23", "virtual machine, as published")]
+    assert machine["moved_bytes"] == 86e6
+    assert machine["stored_bytes"] == 85e6
+    wanted = 86e6 * (8 / 1e8 / 0.957 + 1e-9)
+    assert machine["moved_s, 100 Mbit/s"] == pytest.approx(wanted, rel=0.03)
+
+
+def test_published_machines_decide_by_their_bytes(trials):
+    """An image that is more to move than the machine refutes it."""
+    larger = trials.copy()
+    larger.loc[(trials["work"] == "pull-container") & trials["ok"], "moved_bytes"] *= 10
+    assert one(larger, "layers-published").verdict == claims.FAILS
+
+
+def test_without_published_machines_nothing_is_said_of_them(trials):
+    """Data from before, and machines where none was prepared: C22 is judged as ever."""
+    before = trials[trials["design"] != "published"]
+    assert one(before, "layers-published").verdict == claims.NOT_MEASURED
+    told = one(before, "C22")
+    assert "published" not in told.because
+    assert (told.verdict, told.n) == (one(trials, "C22").verdict, one(trials, "C22").n)
+    assert layers.systems(before).empty
