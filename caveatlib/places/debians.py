@@ -6,8 +6,11 @@ import functools
 import shutil
 from pathlib import Path
 
+from caveatlib.errors import EngineError
 from caveatlib.places import cache, debian
 from caveatlib.places.base import Capability
+from caveatlib.places.engines import belongings
+from caveatlib.places.engines.engine import Engine
 from caveatlib.support import programs
 
 BASES = {"full": (), "minimal": ("--variant=minbase",)}
@@ -15,6 +18,7 @@ BASES = {"full": (), "minimal": ("--variant=minbase",)}
 INCLUDE = "busybox"
 EMPTIED = ("var/cache/apt/archives", "var/lib/apt/lists")
 BUILD_S = 900.0
+IMPORT_S = 300.0
 
 
 def _build(out: Path) -> None:
@@ -63,3 +67,23 @@ def probe() -> Capability:
     if cache.path(ARTEFACT).is_dir():
         return Capability("web-bases", True, "a full and a minimal Debian are prepared")
     return Capability("web-bases", False, "not prepared", cache.PREPARE)
+
+
+def imported(engine: Engine, kind: str) -> str:
+    """Import one of the Debians into an engine and return its name there.
+
+    Raises
+    ------
+    Unavailable
+        If they are not prepared.
+    EngineError
+        If the engine refuses it.
+    """
+    repository = f"{belongings.REPOSITORIES}{kind}"
+    archive = cache.find(ARTEFACT) / f"{kind}.tar"
+    take = engine.api.import_image_from_file
+    options = {"repository": repository, "tag": engine.run}
+    reply = engine.call("import", take, str(archive), timeout_s=IMPORT_S, **options)
+    if '"error"' in reply:
+        raise EngineError(f"import: the engine refused the image {kind!r}")
+    return f"{repository}:{engine.run}"

@@ -139,6 +139,30 @@ def test_an_image_that_lost_its_name_is_removed(engine):
     assert set(_images(engine)) <= set(before)
 
 
+def test_an_image_saved_is_loaded_again(engine, tmp_path):
+    """From a file, compressed or not, and from bytes; what is no archive is an error in words."""
+    name = engine.build("saved", _context(b"FROM scratch\nLABEL saved=yes\nCOPY Dockerfile /\n"))
+    archive = tmp_path / "saved.tar"
+    archive.write_bytes(b"".join(engine.saved(name)))
+    programs.run(["gzip", "-k", str(archive)])
+    for source in (archive, archive.with_suffix(".tar.gz"), archive.read_bytes()):
+        engine.call("image", engine.api.remove_image, name)
+        engine.load(source)
+        assert engine.call("image", engine.api.inspect_image, name)["Config"]["Labels"]["saved"]
+    engine.call("image", engine.api.remove_image, name)
+    with pytest.raises(EngineError, match="load: "):
+        engine.load(b"nothing")
+
+
+def _context(dockerfile: bytes) -> bytes:
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(dockerfile)
+        tar.addfile(entry, io.BytesIO(dockerfile))
+    return context.getvalue()
+
+
 def test_facts(engine):
     """The conditions are there, and nothing that names the machine."""
     facts = engine.metadata()

@@ -28,7 +28,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from caveatlib.errors import EngineError, MeasurementError
+from caveatlib.errors import MeasurementError
 from caveatlib.experiments.layers import generated
 from caveatlib.instruments.registry import (
     BURST_BYTES,
@@ -76,9 +76,9 @@ def _build(out: Path) -> None:
     ):
         for size in SIZES_MIB:
             data = generated.archive(size, names(size))
-            finish(engine, "load", lambda d=data: engine.api.load_image(d))
+            engine.load(data, timeout_s=BUILD_S)
             for name in names(size).values():
-                finish(engine, "push", lambda n=name: engine.api.push(n, stream=True, decode=True))
+                engine.push(name, timeout_s=BUILD_S)
             generated.tree(size, lease.data / str(size))
             _disk(lease.data / str(size), disks / f"{size}.raw", generated.disk_mib(size))
             _difference(lease.data / str(size), disks / f"{size}.qcow2", generated.disk_mib(size))
@@ -270,8 +270,7 @@ class Moving:
         found["moved_bytes"] = self._server.sent_bytes() - before
 
     def _pull(self, name: str) -> None:
-        api = self._engine.api
-        finish(self._engine, "pull", lambda: api.pull(name, stream=True, decode=True))
+        self._engine.pull(name, timeout_s=PULL_S)
 
 
 M = TypeVar("M", bound=Moving)
@@ -321,11 +320,3 @@ def _flush(folder: Path) -> None:
             raise MeasurementError(f"What was moved cannot be flushed: {os.strerror(code)}.")
     finally:
         os.close(descriptor)
-
-
-def finish(engine, what: str, function) -> None:
-    """Call the engine and read its progress to the end."""
-    steps = engine.call(what, lambda: list(function()), timeout_s=PULL_S)
-    for step in map(answers.as_dict, steps):
-        if "error" in step:
-            raise EngineError(f"{what}: {answers.word(step['error'])}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from caveatlib.experiments.layers import fanotify, moving, on_kernels, published, web
+from caveatlib.experiments.layers import moving, on_kernels, published, web
 from caveatlib.experiments.layers.designs import FULL, MINIMAL, REGISTRY, SCRATCH
-from caveatlib.instruments import registry
+from caveatlib.instruments import fanotify, registry
 from caveatlib.places import debians, rootfs
 from caveatlib.places.base import Probe
 from caveatlib.places.engines import private_engine

@@ -73,8 +73,7 @@ def _build(release: Release, out: Path) -> None:
             pack(raw, root, archive, left_out)
             _imported(engine, release, kind, archive)
             archive.unlink()
-            push = functools.partial(engine.api.push, name(release, kind))
-            moving.finish(engine, "push", functools.partial(push, stream=True, decode=True))
+            engine.push(name(release, kind), timeout_s=BUILD_S)
 
 
 def pack(raw: Path, root: Path, archive: Path, left_out: tuple[str, ...]) -> None:

@@ -7,29 +7,21 @@ debootstrap once (`places.debians`) and kept; every session imports one into an 
 of its own and builds the image on it, so nothing is downloaded meanwhile.
 
 Which files are opened is recorded from just before the container's runtime
-starts until the server has answered and is gone. What the engine's daemon
-itself reads before that is not counted; what the runtime reads in the image
-(``/etc/passwd``, to look up the user) is.
+starts until the server has answered and is gone; see `instruments.opened`.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-import os
-import select
 import tarfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from caveatlib import images
-from caveatlib.errors import DeadlineExceeded, EngineError, MeasurementError, UsageError
-from caveatlib.experiments.layers import fanotify
-from caveatlib.places import cache, debians, leases, netns, rootfs
-from caveatlib.places.engines import belongings
-from caveatlib.places.engines.private_engine import private_engine
+from caveatlib.errors import MeasurementError, UsageError
+from caveatlib.instruments import opened
+from caveatlib.places import debians, netns, rootfs
 from caveatlib.support import programs
 
 BASES = tuple(debians.BASES)
@@ -43,27 +35,14 @@ SHELL = b"#!/usr/bin/python3\nprint('Nothing to see here.')\n"
 ANSWER_S = 20.0
 LOAD_S = 300.0
 
-# Stands between the engine and runc: once the image is mounted and before
-# anything runs in it, it says so and waits until somebody watches.
-RUNTIME = """#!/bin/sh
-for word; do
-    if [ "$word" = create ]; then
-        echo mounted > {folder}/mounted
-        read -r go < {folder}/go
-    fi
-done
-exec runc "$@"
-"""
-
 
 class WebPlace:
     """One of the images in an engine of its own."""
 
-    def __init__(self, engine, kind: str, folder: Path):
+    def __init__(self, watch: opened.Watch, kind: str):
         self.kind = kind
-        self._engine = engine
-        self._folder = folder
-        self._base = "scratch" if kind == "scratch" else _imported(engine, kind)
+        self._watch, self._engine = watch, watch.engine
+        self._base = "scratch" if kind == "scratch" else debians.imported(watch.engine, kind)
         self.name = self._built("web", f"FROM {self._base}\nCOPY files /\n", _contents(kind))
 
     def metadata(self) -> dict[str, str]:
@@ -99,45 +78,19 @@ class WebPlace:
         opened : dict
             Path in the image -> size in bytes of every file that was opened.
         """
-        host = {"runtime": "watched"}
-        container = self._engine.create(list(COMMAND), image=self.name, host=host)
+        container = self._engine.create(list(COMMAND), image=self.name, host=opened.HOST)
         try:
-            with self._watched(container) as watched:
+            with self._watch.started(container) as files:
                 answer = self._asked(container)
-                watched.drain()
+                files.drain()
                 self._engine.kill(container, "KILL")
                 self._engine.wait(container)
-                found = watched.drain()
+                found = files.drain()
         finally:
             self._engine.remove(container)
-        found = {_inside(path): size for path, size in found.items()}
         if COMMAND[0].rpartition("/")[2] not in {path.rpartition("/")[2] for path in found}:
             raise MeasurementError("The program ran and is not among the files opened.")
         return int(answer.endswith(rootfs.PAGE) and b" 200 " in answer[:16]), found
-
-    @contextmanager
-    def _watched(self, container: str) -> Iterator[fanotify.Recorder]:
-        """Start a container with everything recorded that is opened in it."""
-        # Asked now: the engine does not answer for a container that is being started.
-        driver = self._engine.inspect(container)["GraphDriver"]["Data"]
-        merged = f"/proc/{self._engine.pid}/root{driver['MergedDir']}"
-        mounted = os.open(self._folder / "mounted", os.O_RDONLY | os.O_NONBLOCK)
-        go = os.open(self._folder / "go", os.O_RDWR)  # for reading, too: else it waits for a reader
-        try:
-            with ThreadPoolExecutor(1) as pool:
-                started = pool.submit(self._engine.start, container)
-                try:
-                    _await(mounted)
-                    with fanotify.recorder(merged) as watched:
-                        os.write(go, b"\n")
-                        started.result()
-                        yield watched
-                except BaseException:
-                    os.write(go, b"\n")  # else the runtime waits on
-                    raise
-        finally:
-            os.close(mounted)
-            os.close(go)
 
     def _asked(self, container: str) -> bytes:
         networks = self._engine.inspect(container)["NetworkSettings"]["Networks"]
@@ -182,16 +135,8 @@ def web_place(kind: str) -> Iterator[WebPlace]:
     """
     if kind not in KINDS:
         raise UsageError(f"Unknown image {kind!r}. Must be one of {KINDS}.")
-    with leases.leased() as lease:
-        # Not in the folder for sockets: an engine sees only its own below /run.
-        script = lease.data / "runtime"
-        script.write_text(RUNTIME.format(folder=lease.data))
-        script.chmod(0o755)
-        for name in ("mounted", "go"):
-            os.mkfifo(lease.data / name)
-        runtimes = {"runc": ("runc",), "watched": (str(script),)}
-        with private_engine(runtimes=runtimes) as engine:
-            yield WebPlace(engine, kind, lease.data)
+    with opened.watch() as watch:
+        yield WebPlace(watch, kind)
 
 
 def _contents(kind: str) -> dict[str, tuple[int, bytes]]:
@@ -201,28 +146,3 @@ def _contents(kind: str) -> dict[str, tuple[int, bytes]]:
         program = (rootfs.rootfs() / "bin/busybox").read_bytes()
         files["bin/busybox"] = (0o755, program)
     return files
-
-
-def _imported(engine, kind: str) -> str:
-    repository = f"{belongings.REPOSITORIES}{kind}"
-    archive = cache.find(debians.ARTEFACT) / f"{kind}.tar"
-    take = engine.api.import_image_from_file
-    options = {"repository": repository, "tag": engine.run}
-    reply = engine.call("import", take, str(archive), timeout_s=LOAD_S, **options)
-    if '"error"' in reply:
-        raise EngineError(f"import: the engine refused the image {kind!r}")
-    return f"{repository}:{engine.run}"
-
-
-def _await(reader: int) -> None:
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    if not poll.poll(ANSWER_S * 1000):
-        raise DeadlineExceeded(f"The container's runtime did not start within {ANSWER_S:g} s.")
-    os.read(reader, 64)
-
-
-def _inside(path: str) -> str:
-    """Return a path within the image: through the engine's mount it is below ``.../merged``."""
-    head, merged, inside = path.partition("/merged/")
-    return f"/{inside}" if merged and "/overlay2/" in head else path

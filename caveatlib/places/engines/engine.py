@@ -12,7 +12,8 @@ import platform
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, UsageError
@@ -196,6 +197,37 @@ class Engine(Connection):
                 raise EngineError(f"build: {answers.word(step['error'])}")
         return tag
 
+    def load(self, archive: Path | bytes, *, timeout_s: float = SAVE_S) -> None:
+        """Load images from an archive of ``docker save``, plain or compressed.
+
+        Raises
+        ------
+        EngineError
+            If the engine refuses it.
+        """
+        with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as stream:
+            self._finish("load", lambda: self.api.load_image(stream), timeout_s)
+
+    def pull(self, name: str, *, timeout_s: float = SAVE_S) -> None:
+        """Pull an image from a registry.
+
+        Raises
+        ------
+        EngineError
+            If that fails.
+        """
+        self._finish("pull", lambda: self.api.pull(name, stream=True, decode=True), timeout_s)
+
+    def push(self, name: str, *, timeout_s: float = SAVE_S) -> None:
+        """Push an image to the registry that its name begins with.
+
+        Raises
+        ------
+        EngineError
+            If that fails.
+        """
+        self._finish("push", lambda: self.api.push(name, stream=True, decode=True), timeout_s)
+
     def saved(self, name: str, *, timeout_s: float = SAVE_S) -> Iterator[bytes]:
         """Yield an image as ``docker save`` writes it, never more than a chunk in memory.
 
@@ -266,6 +298,13 @@ class Engine(Connection):
     def clear(self) -> None:
         """Remove everything that was made through this connection."""
         belongings.remove(self, lambda labels: labels.get(belongings.RUN_LABEL) == self.run)
+
+    def _finish(self, what: str, function: Callable, timeout_s: float) -> None:
+        """Call the engine and read its progress to the end."""
+        steps = self.call(what, lambda: list(function()), timeout_s=timeout_s)
+        for step in map(answers.as_dict, steps):
+            if "error" in step:
+                raise EngineError(f"{what}: {answers.word(step['error'])}")
 
     def _path(self, kind: str, name: str) -> str:
         if not re.fullmatch(r"[\w.-]+", name):

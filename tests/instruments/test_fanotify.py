@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from caveatlib.errors import Unavailable
-from caveatlib.experiments.layers import fanotify
+from caveatlib.instruments import fanotify
 
 
 @pytest.fixture(autouse=True)
