@@ -2,8 +2,8 @@
 
 ``python -m caveatlib.prepare`` is the last step of ``make system``. What is
 already there is left alone, so a second call needs no network and does nothing.
-What others publish is prepared only if it is asked for by name, or how names begin:
-``python -m caveatlib.prepare published``.
+What is large, or others publish, is made on request: ``python -m caveatlib.prepare NAME...``,
+an experiment with all that it has, or artefacts by how their names begin.
 """
 
 from __future__ import annotations
@@ -66,19 +66,33 @@ def missing(artefacts: Sequence[cache.Artefact]) -> list[cache.Artefact]:
 
 
 def named(names: Sequence[str]) -> tuple[cache.Artefact, ...]:
-    """Return the artefacts whose names these are, or begin like this, as they can be made.
+    """Return what is asked for, in an order in which it can be made.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Each an experiment, for all that it names, or how the names of artefacts begin.
 
     Raises
     ------
     UsageError
-        If there is none of a name.
+        If there is nothing of a name.
     """
     known = (*ARTEFACTS, *ON_REQUEST)
+    experiments = {experiment.NAME: experiment for experiment in map(complete, ALL)}
+    wanted: set[cache.Artefact] = set()
     for name in names:
-        if not any(artefact.name.startswith(name) for artefact in known):
+        found = {artefact for artefact in known if name and artefact.name.startswith(name)}
+        if name in experiments:
+            found |= {*experiments[name].ARTEFACTS, *experiments[name].ON_REQUEST}
+        if not found:
             listed = ", ".join(artefact.name for artefact in known)
-            raise UsageError(f"Unknown artefact {name!r}. Must be, or begin, one of {listed}.")
-    return tuple(artefact for artefact in known if artefact.name.startswith(tuple(names)))
+            raise UsageError(
+                f"Nothing to prepare is called {name!r}. Must be an experiment, or be or begin "
+                f"one of {listed}."
+            )
+        wanted |= found
+    return tuple(artefact for artefact in known if artefact in wanted)
 
 
 def programs(artefacts: Sequence[cache.Artefact]) -> list[cache.Artefact]:

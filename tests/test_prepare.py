@@ -125,7 +125,8 @@ def test_an_unknown_name_is_one_line(on_request, capsys):
     """It names the value and all that there is, and makes nothing."""
     assert prepare.main(["good", "publishd"]) == 2
     told = capsys.readouterr()
-    assert told.err.startswith("Unknown artefact 'publishd'. Must be, or begin, one of good, ")
+    assert told.err.startswith("Nothing to prepare is called 'publishd'. Must be an experiment")
+    assert " one of good, " in told.err
     assert "asked-for" in told.err
     assert told.out == ""
     assert on_request == []

@@ -5,6 +5,7 @@ from types import ModuleType
 from caveatlib import store
 from caveatlib.errors import UsageError
 from caveatlib.experiments import (
+    applications,
     defaults,
     entropy,
     kernel,
@@ -23,6 +24,7 @@ from caveatlib.experiments import (
 
 ALL: tuple[ModuleType, ...] = (
     layers,
+    applications,
     startup,
     ports,
     quota,

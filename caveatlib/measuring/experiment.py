@@ -55,7 +55,7 @@ class Experiment(Protocol):
     ARTEFACTS : sequence of cache.Artefact
         What must be prepared once, each after what it is made of; default nothing.
     ON_REQUEST : sequence of cache.Artefact
-        Likewise what is prepared only if somebody asks for it; default nothing.
+        What is prepared only if it is asked for by name, since it is large; default nothing.
     DECISIONS : sequence of claims.Decision
         What decides each claim; default nothing.
     CLAIMS : sequence of claims.Claim

@@ -48,7 +48,14 @@ RENAMED = {
     "C22/unshaped/even": "C22/no limit/even",
     "C22/unshaped/one": "C22/no limit/one",
     "C22/unshaped/base": "C22/no limit/base",
-    "C28/unshaped": "C28/no limit",
+    "C28": "layers-size",
+    "C28/unshaped": "layers-size/no limit",
+    "C28/1 Gbit/s": "layers-size/1 Gbit/s",
+    "C28/100 Mbit/s": "layers-size/100 Mbit/s",
+    # built to hold, so they are claims of ours; the statements are decided by `applications`
+    "C27": "layers-opened",
+    "C29": "layers-surface",
+    "C30": "layers-owned",
 }
 WIDENED = {
     "C22/1 Gbit/s/one",

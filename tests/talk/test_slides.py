@@ -109,7 +109,7 @@ def test_a_figure_says_where_its_numbers_come_from(monkeypatch, kind, words):
 def test_a_table_says_why_it_is_not_live():
     """The reason cannot steer the page."""
     scene = Scene(talk.recorded(layers).run, FALLBACK, "<b>no engine</b>")
-    html = talk.finding("C27", scene)._repr_html_()
+    html = talk.finding("layers-opened", scene)._repr_html_()
     assert "Not live: &lt;b&gt;no engine&lt;/b&gt;" in html
     assert 'class="framed fallback"' in html
     assert "RECORDED on 24 November 2026" in html

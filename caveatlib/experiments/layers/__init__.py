@@ -1,10 +1,10 @@
 """What is inside an image, how much of it is ever opened, and what does it cost to move?
 
-The claims (11 April 2016): "images were often shipped with full Linux
-distributions and countless unnecessary binaries packaged within", which "bloat
-the images, causing slow deployment times"; containers "are moved around
-easily". The same small web application is built into three images: on a full
-Debian, on a minimal Debian, and as a static program on nothing. Each image is
+The claims (11 April 2016): what is unnecessary in images "bloat[s] the images,
+causing slow deployment times"; containers "are moved around easily". The same
+small web application is built into three images: on a full Debian, on a minimal
+Debian, and as a static program on nothing. Built for the purpose, they decide
+claims of ours; what people install is asked by `applications`. Each image is
 read without a daemon (contents, packages, files that differ from what packages
 say), and each is run once per session, while the kernel reports which of its
 files are opened from the start of the runtime to the end of the server. The static

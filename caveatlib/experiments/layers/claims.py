@@ -77,21 +77,26 @@ ON_BASES = {
     )
     for link in LINKS
 }
-NEVER_OPENED = from_ledger(
-    "C27",
+NEVER_OPENED = Claim(
+    "layers-opened",
+    "most of the bytes of a full Debian are in files that a small web server never opens",
+    "ours",
     decides="share of the bytes of one image of our making, a small web server on a full "
-    f"Debian, in files that are opened while it serves one page, below {MOSTLY:g} (ours); images "
-    "that people ship are not read",
+    f"Debian, in files that are opened while it serves one page, below {MOSTLY:g} (ours)",
+    experiment=NAME,
 )
-SIZE = from_ledger(
-    "C28",
+SIZE = Claim(
+    "layers-size",
+    "most of the time of a pull grows with the bytes of the image",
+    "ours",
     decides="share of the time of a pull (of the largest image measured, where it is greatest) "
     f"that grows with its bytes, above {MOSTLY:g} (ours) on every link; how long the container "
     "then takes to start is not measured",
+    experiment=NAME,
 )
 GROWS = {
     link: Claim(
-        f"C28/{link}",
+        f"{SIZE.id}/{link}",
         f"most of the time of a pull grows with the bytes of the image {on_link(link)}",
         "derived",
         "share of the time of a pull, of the largest image measured, that grows with its bytes, "
@@ -100,17 +105,22 @@ GROWS = {
     )
     for link in LINKS
 }
-SURFACE = from_ledger(
-    "C29",
+SURFACE = Claim(
+    "layers-surface",
+    "a web server on a full Debian has more around it than on nothing",
+    "ours",
     decides="the full Debian image has more setuid files, shells, executables and packages than "
     "the one on scratch (counts, not attacks; that scratch has fewer than a Debian is no surprise, "
     "how many fewer is what is shown)",
+    experiment=NAME,
 )
-OWNED = from_ledger(
-    "C30",
+OWNED = Claim(
+    "layers-owned",
+    "packages own most of the bytes of Debians that were made of packages",
+    "ours",
     decides=f"packages own more than {MOSTLY:g} (ours) of the bytes of both Debians, which were "
-    "made of packages: it shows what their databases account for, not what images that people "
-    "ship hold",
+    "made of packages: it shows what their databases account for",
+    experiment=NAME,
 )
 STATIC = from_ledger(
     "C32",

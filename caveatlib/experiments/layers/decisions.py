@@ -181,7 +181,7 @@ DECISIONS = (
 
 
 def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claims, machine by machine; C22 and C28 as a whole and part by part."""
+    """Judge the claims, machine by machine; C22 and the size as a whole and part by part."""
     return claims.judge(trials, DECISIONS)
 
 

@@ -75,13 +75,13 @@ def parts(trials, claim, spread=""):
 
 def test_bytes_make_most_of_a_pull(trials):
     """Of 0.1 s and 5 s per GB over 42 MB two thirds grow with the bytes; of 1 s and 5 s few do."""
-    found = parts(trials, "C28")
+    found = parts(trials, "layers-size")
     assert [v.verdict for v in found] == [claims.HOLDS] * 3
     assert found[0].effect == pytest.approx(0.042 * 5 / (0.1 + 0.042 * 5), abs=0.03)
-    assert one(trials, "C28").verdict == claims.HOLDS
+    assert one(trials, "layers-size").verdict == claims.HOLDS
     fixed = trials.assign(moved_s=trials["moved_s"] + trials["work"].eq("pull") * 20)
-    assert [v.verdict for v in parts(fixed, "C28")] == [claims.FAILS] * 3
-    assert one(fixed, "C28").verdict == claims.FAILS
+    assert [v.verdict for v in parts(fixed, "layers-size")] == [claims.FAILS] * 3
+    assert one(fixed, "layers-size").verdict == claims.FAILS
 
 
 def test_no_more_than_all_of_the_time_grows(trials):
@@ -190,14 +190,15 @@ def test_a_session_that_lacks_a_size_is_no_session(trials):
     broken.loc[row, "ok"], broken.loc[row, "error"] = False, "It broke."
     table = layers.summarize(broken)
     assert table.loc[("image, one big layer", "no limit"), ["n", "failed"]].tolist() == [10, 1]
-    assert parts(broken, "C28")[0].n == parts(trials.drop(row), "C28")[0].n == SESSIONS - 1
+    for fewer in (broken, trials.drop(row)):
+        assert parts(fewer, "layers-size")[0].n == SESSIONS - 1
 
 
 def test_most_is_never_opened(trials):
     """A program of 0.8 MB of 300 MB is a small share; of 2 MB it would be too; of itself not."""
-    assert one(trials, "C27").verdict == claims.HOLDS
+    assert one(trials, "layers-opened").verdict == claims.HOLDS
     all_of_it = trials.assign(opened_byte_share=trials["opened_byte_share"].notna() * 0.9)
-    assert one(all_of_it, "C27").verdict == claims.FAILS
+    assert one(all_of_it, "layers-opened").verdict == claims.FAILS
 
 
 def test_a_server_without_its_page_shows_nothing(trials):
@@ -208,8 +209,8 @@ def test_a_server_without_its_page_shows_nothing(trials):
         served=trials["served"].where(~failed, 0),
         opened_byte_share=trials["opened_byte_share"].where(~failed, 0.9),
     )
-    assert one(once, "C27").verdict == claims.HOLDS
-    assert one(trials.assign(served=trials["served"] * 0), "C27").verdict == claims.OPEN
+    assert one(once, "layers-opened").verdict == claims.HOLDS
+    assert one(trials.assign(served=trials["served"] * 0), "layers-opened").verdict == claims.OPEN
 
 
 def test_the_figure_splits_the_bytes(trials):
@@ -220,20 +221,20 @@ def test_the_figure_splits_the_bytes(trials):
 
 def test_images_alone_are_judged(trials):
     """Without a single move the share is judged, and no trial is said to have failed."""
-    verdict = one(trials[trials["place"] != designs.REGISTRY], "C27")
+    verdict = one(trials[trials["place"] != designs.REGISTRY], "layers-opened")
     assert verdict.verdict == claims.HOLDS
     assert "failed" not in verdict.because
 
 
 def test_facts_follow_the_counts(trials):
     """Counts and ownership hold; with the images exchanged they do not."""
-    facts = ("C29", "C30")
+    facts = ("layers-surface", "layers-owned")
     assert {c: one(trials, c).verdict for c in facts} == dict.fromkeys(facts, claims.HOLDS)
     full, scratch = designs.FULL, designs.SCRATCH
     swapped = trials.assign(place=trials["place"].replace({full: scratch, scratch: full}))
     assert {c: one(swapped, c).verdict for c in facts} == dict.fromkeys(facts, claims.FAILS)
     more = trials["setuid_files"].where(trials["place"] != scratch, 99)
-    assert one(trials.assign(setuid_files=more), "C29").verdict == claims.FAILS
+    assert one(trials.assign(setuid_files=more), "layers-surface").verdict == claims.FAILS
 
 
 def test_a_page_that_does_not_come(trials):
@@ -284,8 +285,9 @@ def test_claims_are_quoted_or_not():
 
 @pytest.mark.parametrize(
     ("claim", "said"),
-    [("C27", "one image of our making"), ("C28", "to start is not measured"),
-     ("C28", "of the largest image"), ("C29", "no surprise"), ("C30", "were made of packages")],
+    [("layers-opened", "one image of our making"), ("layers-size", "to start is not measured"),
+     ("layers-size", "of the largest image"), ("layers-surface", "no surprise"),
+     ("layers-owned", "were made of packages")],
 )  # fmt: skip
 def test_what_decides_says_what_was_not_shown(trials, claim, said):
     """Where a claim could hardly fail, its card says so."""
@@ -294,10 +296,10 @@ def test_what_decides_says_what_was_not_shown(trials, claim, said):
 
 def test_ties_are_told(trials):
     """Full and minimal Debian have as many shells; with one shell less nothing is a tie."""
-    assert "Full and minimal Debian tie in shells." in one(trials, "C29").because
+    assert "Full and minimal Debian tie in shells." in one(trials, "layers-surface").because
     fewer = trials["place"].eq(designs.MINIMAL) & trials["work"].eq("contents")
     other = trials.assign(shells=trials["shells"].where(~fewer, 3.0))
-    assert "tie" not in one(other, "C29").because
+    assert "tie" not in one(other, "layers-surface").because
 
 
 def test_calibration(trials):
@@ -368,11 +370,11 @@ def test_a_place_that_is_missing_says_why(trials):
     lacking.loc[gone, ["moved_s", "moved_bytes"]] = float("nan")
     lacking.loc[gone, "ok"] = False
     lacking.loc[gone, "error"] = "unavailable: registry: missing: docker-registry"
-    for claim in ("C22", "C22/no limit/base", "C28", "C28/no limit"):
+    for claim in ("C22", "C22/no limit/base", "layers-size", "layers-size/no limit"):
         for verdict in verdicts(lacking, claim):
             assert verdict.verdict == claims.NOT_MEASURED
             assert verdict.because == "No registry: registry: missing: docker-registry."
-    assert one(lacking, "C29").verdict == claims.HOLDS
+    assert one(lacking, "layers-surface").verdict == claims.HOLDS
 
 
 def test_what_the_engine_adds_is_not_the_images():

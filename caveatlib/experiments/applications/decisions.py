@@ -1,0 +1,82 @@
+"""What decides the claims of `applications`, its controls, and the answer in words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from caveatlib import stats
+from caveatlib.claims import Fact, Verdict, Whole
+from caveatlib.experiments.applications import claims as stated
+from caveatlib.experiments.applications import facts
+from caveatlib.experiments.applications.catalogue import MARKED
+from caveatlib.experiments.applications.designs import LINKS, WORKLOAD
+from caveatlib.experiments.kit import calibration
+from caveatlib.experiments.kit.calibration import Control, Known
+from caveatlib.experiments.kit.sentences import per_machine
+
+
+def _parts(claims: dict) -> tuple[str, ...]:
+    return tuple(claim.id for claim in claims.values())
+
+
+def _tell(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
+    each = " ".join(verdict.because for verdict in parts.values())
+    return f"{facts.summed_up(here)} {each}".strip()
+
+
+DECISIONS = (
+    Whole(claim=stated.NEVER_OPENED, parts=_parts(stated.SHARES), tell=_tell),
+    *(
+        Fact(claim=claim, readings=facts.shares_opened(column), find=facts.opened(column))
+        for column, claim in stated.SHARES.items()
+    ),
+    Whole(claim=stated.SIZE, parts=_parts(stated.SLOWER)),
+    *(
+        Fact(claim=claim, readings=facts.deployed(link), find=facts.slower(link))
+        for link, claim in stated.SLOWER.items()
+    ),
+    Whole(claim=stated.SURFACE, parts=_parts(stated.COUNTS)),
+    *(
+        Fact(claim=claim, readings=facts.counts_of(column), find=facts.more(column))
+        for column, claim in stated.COUNTS.items()
+    ),
+    Whole(claim=stated.OWNED, parts=_parts(stated.OWNS)),
+    *(
+        Fact(claim=claim, readings=facts.shares_owned(base), find=facts.owned(base))
+        for base, claim in stated.OWNS.items()
+    ),
+)
+
+
+def asked(here: pd.DataFrame) -> pd.DataFrame:
+    """Return the workloads that were asked, each as a block of its own."""
+    rows = here[here["work"] == WORKLOAD].reset_index(drop=True)
+    return rows.assign(block=range(len(rows)))
+
+
+KNOWN = (
+    Known(
+        name="files opened on purpose that are reported, those of another container left out",
+        contrast=stats.Contrast(
+            "marks", "marks_seen", {"design": WORKLOAD}, None, kind="difference"
+        ),
+        truth=MARKED,
+        within=0,
+        table=asked,
+    ),
+)
+CONTROLS = tuple(
+    Control(name=facts.control(link).name, contrast=facts.control(link), table=facts.deployments)
+    for link in LINKS
+)
+
+
+def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the calibration table, see `kit.calibration.calibrate`."""
+    return calibration.calibrate(trials, KNOWN, CONTROLS)
+
+
+@per_machine
+def answer(trials: pd.DataFrame) -> str:
+    """Say what the trials of each machine show."""
+    return " ".join(filter(None, (facts.summed_up(trials), facts.took_longer(trials))))

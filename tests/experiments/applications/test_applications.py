@@ -1,0 +1,244 @@
+"""What `applications` counts and says, on fakes whose answers are known."""
+
+import pandas as pd
+import pytest
+from experiments.applications import fake
+from experiments.contract.parts import failed, unavailable
+
+from caveatlib import claims, frames, images, plots
+from caveatlib.errors import DataError
+from caveatlib.experiments import applications
+from caveatlib.experiments.applications import bench, catalogue, designs, facts, workloads
+from caveatlib.experiments.applications import claims as stated
+from caveatlib.measuring.experiment import check_trials, complete
+from caveatlib.support import shipped
+
+pytestmark = pytest.mark.beside
+FULL, MINIMAL = designs.FULL, designs.MINIMAL
+
+
+def measured(sessions=2):
+    """Return trials of all designs as the loop would write them."""
+    rows = []
+    for session in range(sessions):
+        for design in applications.DESIGNS:
+            if not design.due(session):
+                continue
+            for position, arm in enumerate(design.arms):
+                place = fake.FakeBench(arm.place)
+                outcome = applications.trial(place, dict(arm.conditions), seed=0)
+                rows.append({
+                    "run": "r", "source": "live", "machine": "m", "session": session,
+                    "design": design.name, "block": session, "position": position,
+                    "place": arm.place, "started_at": "t", "ok": True, "error": "",
+                    **arm.conditions, **outcome.measures,
+                })  # fmt: skip
+    return frames.from_rows(rows, applications.Trials)
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return measured()
+
+
+def one(trials, claim):
+    (verdict,) = [v for v in claims.judge(trials, applications.DECISIONS) if v.claim == claim]
+    return verdict
+
+
+def of(trials, work, base):
+    """Return which trials are of one kind of work on one base."""
+    return trials["work"].eq(work) & trials["base"].eq(base)
+
+
+def test_there_are_enough_applications_and_each_is_asked():
+    """Eight at least are asked for; names are those of images; each workload counts its answers."""
+    assert len(catalogue.ALL) >= facts.FEWEST >= 8
+    assert len({a.port for a in catalogue.ALL}) >= 7
+    for application in catalogue.ALL:
+        assert application.name == application.name.lower()
+        assert "answered" in application.workload
+        assert "$1" in application.workload
+        tools = {"ab": "ask -n" in application.workload, "dns": "dnsperf" in application.workload}
+        assert application.clients == any(tools.values()), application.name
+
+
+def test_the_level_is_of_all_facts():
+    """Bonferroni over the facts, and so many applications as an interval needs then."""
+    made = [d for d in applications.DECISIONS if isinstance(d, claims.Fact)]
+    assert len(made) == stated.FACTS
+    for n, known in ((facts.FEWEST - 1, False), (facts.FEWEST, True)):
+        found = facts.spread(pd.Series(range(n), dtype=float))
+        assert (found.low == found.low) is known
+
+
+def test_what_is_opened_is_what_was_opened(trials):
+    """95 files of 2,000 and 10 executables of 200 for the first, by bytes the same share."""
+    row = trials[trials["place"].eq("nginx") & of(trials, "workload", FULL)].iloc[0]
+    assert row["opened_files"] == 95
+    assert row["opened_byte_share"] == pytest.approx(95 / 2000)
+    assert row["opened_bytes"] == 95_000
+    assert (row["opened_executables"], row["opened_executable_share"]) == (10, 10 / 200)
+
+
+def test_what_the_image_does_not_hold_is_not_counted():
+    """/etc/hosts of the engine, and what the server wrote, are no files of the image."""
+    files = pd.DataFrame({"size_bytes": [5, 0], "executable": [True, False]}, index=["/a", "/b"])
+    worked = bench.Worked(1, 0.1, 0.1, frozenset(["/a", "/etc/hosts"]), 3)
+    found = workloads.used(bench.Held({}, files), worked)
+    assert (found["opened_files"], found["opened_bytes"]) == (1, 5)
+    assert (found["opened_byte_share"], found["opened_executable_share"]) == (1, 1)
+
+
+def test_an_image_is_counted_as_the_reader_reads_it():
+    """Counts and files of a real archive: hidden files are in neither."""
+    image = images.read(shipped.folder("data") / "images/bloated.tar", olives=True)
+    found = bench.held(image)
+    assert found.counts["visible_bytes"] == found.files["size_bytes"].sum()
+    assert found.counts["executables"] == found.files["executable"].sum()
+    assert found.counts["size_bytes"] > found.counts["visible_bytes"]
+    assert found.files.index.is_unique
+
+
+def test_most_is_never_opened(trials):
+    """About 5 % of each image is below the half; nine tenths are not; half of them are open."""
+    assert one(trials, "C27").verdict == claims.HOLDS
+    said = one(trials, "C27/bytes")
+    assert said.verdict == claims.HOLDS
+    assert said.n == len(catalogue.ALL)
+    assert "From 4.75 % (nginx)" in said.because
+    assert "On a minimal Debian" in said.because
+    full = of(trials, "workload", FULL)
+    most = trials.assign(opened_byte_share=trials["opened_byte_share"].mask(full, 0.9))
+    assert one(most, "C27/bytes").verdict == claims.FAILS
+    assert one(most, "C27").verdict == claims.MIXED
+    half = full & trials["place"].isin([a.name for a in catalogue.ALL[::2]])
+    split = trials.assign(opened_byte_share=trials["opened_byte_share"].mask(half, 0.9))
+    assert one(split, "C27/bytes").verdict == claims.OPEN
+
+
+def test_the_application_is_the_unit(trials):
+    """A hundred sessions of seven applications are seven: too few, and it says so."""
+    few = trials[trials["place"].isin([a.name for a in catalogue.ALL[:7]])]
+    many = pd.concat([few.assign(session=s, block=s) for s in range(50)], ignore_index=True)
+    for claim in ("C27/bytes", "C28/1 Gbit/s", "C29/packages", f"C30/{FULL}"):
+        verdict = one(many, claim)
+        assert (verdict.verdict, verdict.n) == (claims.OPEN, 7)
+        assert "Too few for an interval: 9 are needed." in verdict.because
+
+
+def test_more_is_more_in_the_centre(trials):
+    """More executables, packages and setuid files; as many shells in all is not more."""
+    found = {what: one(trials, f"C29/{what}").verdict for what in stated.COUNTED.values()}
+    assert found == {
+        "executables": claims.HOLDS,
+        "packages": claims.HOLDS,
+        "setuid files": claims.HOLDS,
+        "shells": claims.FAILS,
+    }
+    assert one(trials, "C29").verdict == claims.MIXED
+    assert "not attacks" in one(trials, "C29/packages").because
+    other = {FULL: MINIMAL, MINIMAL: FULL}
+    swapped = trials.assign(base=trials["base"].replace(other))
+    assert one(swapped, "C29/packages").verdict == claims.FAILS
+
+
+def test_the_full_one_takes_longer(trials):
+    """Twice the bytes take longer on both links; where they do not, or shrink, it does not hold."""
+    assert one(trials, "C28").verdict == claims.HOLDS
+    for link in designs.LINKS:
+        assert one(trials, f"C28/{link}").verdict == claims.HOLDS
+        assert "Ratio 1." in one(trials, f"C28/{link}").because
+    full = of(trials, "deployment", FULL) & trials["link"].eq("100 Mbit/s")
+    quick = trials["deployed_s"].where(~full, trials["deployed_s"] / 3)
+    found = trials.assign(deployed_s=quick)
+    assert one(found, "C28/100 Mbit/s").verdict == claims.FAILS
+    assert one(found, "C28").verdict == claims.MIXED
+
+
+def test_a_control_that_fails_judges_nothing(trials):
+    """Where the minimal one takes a tenth longer the second time, nothing is said of the full."""
+    again = trials["replicate"].eq(1) & trials["link"].eq("100 Mbit/s")
+    off = trials.assign(deployed_s=trials["deployed_s"].where(~again, trials["deployed_s"] * 1.1))
+    verdict = one(off, "C28/100 Mbit/s")
+    assert verdict.verdict == claims.OPEN
+    assert "Not judged: The A/A control fails:" in verdict.because
+    table = applications.calibrate(off).set_index("check")["passes"]
+    assert table.tolist() == ["yes", "yes", "no"]
+
+
+def test_a_link_is_not_outrun(trials):
+    """A pull faster than its bytes take on the link is refused."""
+    row = trials[trials["work"].eq("deployment")].iloc[:1]
+    check_trials(complete(applications), row)
+    with pytest.raises(DataError, match="less than its bytes take"):
+        check_trials(complete(applications), row.assign(pulled_s=0.001))
+
+
+def test_packages_own_most(trials):
+    """85 % of the bytes are most, on each base by itself; 40 % are not."""
+    assert one(trials, "C30").verdict == claims.HOLDS
+    minimal = of(trials, "contents", MINIMAL)
+    less = trials.assign(owned_share=trials["owned_share"].mask(minimal, 0.4))
+    assert one(less, f"C30/{MINIMAL}").verdict == claims.FAILS
+    assert one(less, f"C30/{FULL}").verdict == claims.HOLDS
+    assert one(less, "C30").verdict == claims.MIXED
+
+
+def test_an_application_that_failed_is_left_out(trials):
+    """One that could not be asked, or is not prepared, leaves nine; the sentence counts nine."""
+    gone = trials["place"].eq("bind") & of(trials, "workload", FULL)
+    for lacking in (failed(applications, trials, gone), unavailable(applications, trials, gone)):
+        verdict = one(lacking, "C27/bytes")
+        assert (verdict.verdict, verdict.n) == (claims.HOLDS, len(catalogue.ALL) - 1)
+    nothing = unavailable(applications, trials, trials["ok"])
+    assert one(nothing, "C27").verdict == claims.NOT_MEASURED
+    assert "no such thing here" in one(nothing, "C27").because
+
+
+def test_cards_say_what_the_images_are():
+    """Built from Debian's packages: not just images."""
+    for claim in stated.CLAIMS:
+        assert "images built from Debian's packages" in claim.decides
+
+
+def test_marks_are_a_known_answer(trials):
+    """Three of five files are opened in the server's container; four, in one trial, do not pass."""
+    row = applications.calibrate(trials).to_dict("records")[0]
+    assert (row["truth"], row["passes"], row["n"]) == (3, "yes", 40)
+    more = trials["marks_seen"].where(trials.index != trials["marks_seen"].last_valid_index(), 4)
+    row = applications.calibrate(trials.assign(marks_seen=more)).to_dict("records")[0]
+    assert row["passes"] == "no"
+
+
+def test_tables_and_figures_have_each_application(trials):
+    """A row for each application and base; nginx has 95,000 B opened of 2,000,000."""
+    assert len(applications.opened(trials)) == len(applications.contents(trials)) == 20
+    row = applications.spread(trials).loc[("packages", FULL)]
+    assert row.tolist() == [10, 180, 180, 180]
+    said = plots.describe(applications.plot_bytes(trials))
+    assert "nginx, full Debian: opened 0.0906, never opened 1.82" in said
+    shown = plots.describe(applications.plot(trials))
+    at_100 = plots.describe(applications.plot_deployed(trials))
+    for application in catalogue.ALL:
+        assert application.title in shown
+        assert application.title in at_100
+    assert applications.deployed(trials).shape == (10, 4)
+
+
+def test_the_answer_has_both_bases(trials):
+    """Medians of ten, on either base; none where nothing was asked."""
+    said = applications.answer(trials)
+    assert "of 10 images on a full Debian" in said
+    assert "of 10 images on a minimal Debian" in said
+    assert "at 1 Gbit/s and 1." in said
+    assert applications.answer(trials[trials["work"] == "contents"]) == "Nothing was measured."
+
+
+def test_a_trial_that_opened_nothing_is_none(trials):
+    """Without a byte opened, or an answer, a trial has failed."""
+    row = trials[of(trials, "workload", FULL)].iloc[:1]
+    check_trials(complete(applications), row)
+    for name in ("opened_bytes", "answered"):
+        with pytest.raises(DataError, match=name):
+            check_trials(complete(applications), row.assign(**{name: 0.0}))
