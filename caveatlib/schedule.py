@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from caveatlib import claims, host, prepare, scorecard
+from caveatlib import claims, host, prepare, scorecard, trials
 from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete
 
@@ -69,7 +69,7 @@ def shares(total_s: float = TOTAL_S) -> list[Share]:
                 f"nothing of it can be decided here: {lacks[0]}" if lacks else "it has no claim"
             )
             replayed.append(Share(experiment, 0.0, (), reason))
-        elif left_s < min(needed_s, LEAST_S):
+        elif left_s < min(needed_s, LEAST_S) or begun_s + left_s < first_session_s(experiment):
             if begun_s:
                 places, reason = _first_places(experiment), f"{command} measures all of it"
                 measured.append(Share(experiment, begun_s, places, reason, whole=False))
@@ -116,6 +116,18 @@ def _first_places(experiment) -> tuple[str, ...]:
     designs = complete(experiment).designs(host.cores())
     first = {arm.place for design in designs if not design.optional for arm in design.arms}
     return tuple(name for name in host.worthwhile(experiment) if name in first)
+
+
+def first_session_s(experiment) -> float:
+    """Return about how long a first session takes here: it is measured whatever the budget."""
+    designs, missing = trials.arms_here(experiment)
+    seconds = 0.0
+    for design in designs:
+        if design.due(0) and not design.optional:
+            here = sum(arm.place not in missing for arm in design.arms) / len(design.arms)
+            blocks_s = design.lasts_s() * design.blocks_per_session
+            seconds += here * (blocks_s + design.warmup * design.block_s)
+    return seconds
 
 
 def _price(found: tuple) -> float:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from caveatlib import claims, host, prepare, schedule
-from caveatlib.experiments import ALL, ports, quota, startup
+from caveatlib.experiments import ALL, applications, ports, quota, startup
 from caveatlib.places import spec
 
 pytestmark = pytest.mark.beside
@@ -48,6 +48,7 @@ def given(monkeypatch):
         monkeypatch.setattr(schedule, "_first_places", lambda e: ("first",))
         monkeypatch.setattr(host, "prospects", prospects_of(decided))
         monkeypatch.setattr(host, "worthwhile", lambda e: ("here",))
+        monkeypatch.setattr(schedule, "first_session_s", lambda e: getattr(e, "first_s", 0.0))
 
     return set_up
 
@@ -107,6 +108,23 @@ def test_a_rest_that_decides_nothing_is_not_spent(given):
     """A minute is the least; what needs less than that gets it."""
     given(first=(180, 6), second=(170, 3), little=(20, 1))
     assert measured(schedule.shares(230)) == {"first": 180, "little": 20}
+
+
+def test_a_first_session_that_is_too_long_is_replayed(given):
+    """It would be measured whole, whatever the budget."""
+    given(long=(300, 6))
+    schedule.ALL[0].first_s = 250.0
+    assert measured(schedule.shares(300)) == {"long": 300}
+    assert measured(schedule.shares(240)) == {}
+
+
+def test_a_first_session_is_what_is_due_in_it(monkeypatch):
+    """Applications that are not prepared take nothing; all of them take half an hour."""
+    monkeypatch.setattr(spec, "missing", lambda specs, *, engine: {})
+    every = schedule.first_session_s(applications)
+    assert every == sum(design.block_s for design in applications.DESIGNS) > 1000
+    monkeypatch.setattr(spec, "missing", lambda specs, *, engine: dict.fromkeys(specs, "no"))
+    assert schedule.first_session_s(applications) == 0
 
 
 def test_what_is_prepared_comes_first(given):
