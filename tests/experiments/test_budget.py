@@ -72,7 +72,7 @@ def test_each_design_has_its_turn(experiment, tmp_path, monkeypatch):
     assert ended <= budget_s + session_s
 
 
-LONGER = {"disks", "work", "work-again", "initcalls"}
+LONGER = {"disks", "work", "work-again", "initcalls", "published", "published-work"}
 """What builds and boots, or boots and counts, for minutes: a live run replays it."""
 
 
