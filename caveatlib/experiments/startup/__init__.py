@@ -23,14 +23,15 @@ with the base there, and each is started or booted to prove it (`building`).
 
 Where a machine has no KVM, times of its guests are the emulator's. So the work is
 counted as well, in instructions (`counting`): of a boot, and of the first process,
-namespaces and container in a guest. That is the same on every host, and for a seed
+namespaces and container in a guest that was left alone before, so that it has done what
+its kernel put off; of the container also at once. That is the same on every host, and for a seed
 the same to the digit; the seed is what is varied and counts as a repetition. Where somebody has
 prepared them, machines that others publish are booted and counted, too, each beside a container
 of its own root file system (`caveatlib.places.machines.published`).
 
 What would mislead you: one ratio of a boot's instructions to a container's, since the
-choice of the pair moves it tenfold and the data by a few per cent (a first container
-or a later one, with the kernel's unpacking and self-tests or without); taking
+choice of the pair moves it severalfold and the data by a few per cent (a container in a
+guest that has settled or at once, with the kernel's unpacking and self-tests or without); taking
 instructions for time, or a guest's for its host's; waits that a word on the kernel's
 command line removes (``qemu.WAITLESS``); taking the cost of packing files into a disk that
 nothing boots from for the cost of building a virtual machine; comparing a
@@ -170,6 +171,7 @@ def trial(place: Place, conditions: dict, *, seed: int) -> TrialResult:
         "count-process": lambda: counting.counted(place, "process", seed),
         "count-namespaces": lambda: counting.counted(place, "namespaces", seed),
         "count-runc": lambda: counting.counted(place, "runc", seed),
+        "count-unsettled": lambda: counting.counted(place, "unsettled", seed),
         "count-system": lambda: counting.counted(place, "system", seed),
         "count-again": lambda: counting.again(place, "runc", seed),
     }[conditions["workload"]]

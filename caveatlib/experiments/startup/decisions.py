@@ -21,6 +21,7 @@ from caveatlib.experiments.startup.claims import (
     WORKED,
     WORKING,
 )
+from caveatlib.experiments.startup.counting import SETTLES_S
 from caveatlib.experiments.startup.designs import FROM
 from caveatlib.experiments.startup.tables import (
     PLAIN,
@@ -96,18 +97,39 @@ def _containers(here: pd.DataFrame, pair: str) -> pd.Series:
     return found["arm"] / found["baseline"]
 
 
+def _worth(here: pd.DataFrame, pair: str) -> dict[str, pd.Series]:
+    """Return how many first containers a boot is worth, by the guests that these start in."""
+    guests = {"that had settled": pair, "that had not": f"unsettled-{pair}"}
+    found = {guest: _containers(here, each) for guest, each in guests.items()}
+    return {guest: values for guest, values in found.items() if len(values)}
+
+
 def _starting(here: pd.DataFrame) -> str:
     """Return what a boot executes, and how many first containers that is; empty if not counted."""
-    boots, worth = _seen(here, PLAIN, "boot_instructions"), _containers(here, "boot")
-    if not len(worth):
+    boots, worth = _seen(here, PLAIN, "boot_instructions"), _worth(here, "boot")
+    if not worth:
         return ""
     said = [
         f"Booting Debian's cloud kernel executes {_span(boots, INSTRUCTIONS)} instructions, as "
-        f"many as {_span(worth)} first containers."
+        f"many as {_span(pd.concat(list(worth.values())))} first containers."
     ]
-    if len(least := _containers(here, "untested")):
-        said.append(f"Without unpacking itself and self-tests it is {_span(least)} of them.")
+    if least := _worth(here, "untested"):
+        some = _span(pd.concat(list(least.values())))
+        said.append(f"Without unpacking itself and self-tests it is {some} of them.")
+    said.append(f"The containers start in guests {' and in guests '.join(worth)}.")
     return " ".join([*said, "What the host executes is not counted."])
+
+
+def _settling(here: pd.DataFrame) -> str:
+    """Return what a guest that is left alone executes before its first container."""
+    put_off = _seen(here, RUNC, "settling_instructions")
+    if put_off.empty:
+        return ""
+    return (
+        f"To settle, a guest is left alone for {SETTLES_S} s, in which it executes "
+        f"{_span(put_off, INSTRUCTIONS)} instructions that its kernel had put off. They are "
+        "counted with a container that starts at once."
+    )
 
 
 def _stopping(here: pd.DataFrame) -> str:
@@ -296,6 +318,7 @@ def _tell_work(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         f"A boot executes as many instructions as {all_of_them} first containers, by what is "
         "counted.",
         _starting(here),
+        _settling(here),
         f"In first containers, over {claims.counted(seeds, 'seed')}: {listed(each)}.",
         "What the host does is not counted: starting the monitor, backing memory, every exit. "
         "Instructions are not time.",

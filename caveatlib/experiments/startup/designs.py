@@ -23,7 +23,7 @@ FROM = {"nothing": "application", "base": "application-on-base"}
 """What is there when the clock starts, and the workload."""
 COUNTED = {
     "counted": ("process", "namespaces"),
-    "counted-runc": ("runc",),
+    "counted-runc": ("runc", "unsettled"),
     "counted-untested": ("process",),
     "counted-waiting": ("process",),
     "counted-generic": ("runc",),
@@ -135,13 +135,14 @@ DESIGNS = (
         tuple(a for work in FROM.values() for a in _arms(IMAGES + DISKS, workload=work))
         + _arms(IMAGES, workload=FROM["base"], replicate=1),
         block_s=45,
+        sessions=16,
         lead_in=True,
         optional=True,
     ),
     Design(
         "work",
         _counted(COUNTED),
-        block_s=270,
+        block_s=295,
         sessions=SEEDS,
         optional=True,
     ),

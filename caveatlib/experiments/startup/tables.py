@@ -249,6 +249,7 @@ def bootable(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 RUNC = ("counted-runc", "count-runc")
+UNSETTLED = ("counted-runc", "count-unsettled")
 PLAIN = ("counted", "count-process")
 UNTESTED = ("counted-untested", "count-process")
 FULL = ("counted-full-vm", "count-process")
@@ -256,6 +257,9 @@ PAIRED = {
     "boot": (PLAIN, True, RUNC),
     "unpacked": (PLAIN, False, RUNC),
     "untested": (UNTESTED, False, RUNC),
+    "unsettled-boot": (PLAIN, True, UNSETTLED),
+    "unsettled-unpacked": (PLAIN, False, UNSETTLED),
+    "unsettled-untested": (UNTESTED, False, UNSETTLED),
     "generic": (("counted-generic", "count-runc"), True, None),
     "shift-1": (("counted-shift-1", "count-runc"), True, None),
     "no-erms": (("counted-no-erms", "count-runc"), True, None),
@@ -316,12 +320,14 @@ FIRST = {
     "process": PLAIN,
     "namespaces": ("counted", "count-namespaces"),
     "runc": RUNC,
+    "runc, at once": UNSETTLED,
     "runc, kernel for any hardware": ("counted-generic", "count-runc"),
     **{f"runc, published {name.capitalize()}": PAIRED[name][2] for name in RELEASES},
 }
 OF_BOOT = {
     "firmware and unpacking": "unpacking_instructions",
     "whole boot": "boot_instructions",
+    "put off until after it": "settling_instructions",
     "power-off": "end_instructions",
 }
 OF_START = {

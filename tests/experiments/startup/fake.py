@@ -44,9 +44,13 @@ class FakeCounted:
         boots = {"counted-untested": 1.4e9, "counted-full-vm": 9e9}
         boots |= {"counted-alpine": 6e9}
         boot = boots.get(self.name, 2.05e9)
-        start = 2.7e8 if "runc run" in script else 2e7 if "unshare" in script else 1e7
+        settled = "count settled" in script
+        runc = 0.74e8 if settled else 2.7e8
+        start = runc if "runc run" in script else 2e7 if "unshare" in script else 1e7
         told = {"boot": boot, "boot_idle": 0, "boot_kernel": 0.7e9, "end": boot + 1e9}
         told |= {"end_kernel": 0.7e9}
+        if settled:
+            told |= {"alone": boot, "alone_idle": 0, "settled": boot + 2e9, "settled_idle": 1.8e9}
         if "count first" in script:
             told |= {"first_start": start, "first_start_idle": 4e6, "first_stop": start / 4}
             told |= {"first_stop_idle": 0, "later_start": start / 2, "later_start_idle": 0}
