@@ -56,7 +56,7 @@ static int copied(const char *group, const char *name)
         return 1;
     snprintf(path, sizeof path, "%s/%s", group, name);
     if ((file = open(path, O_WRONLY | O_CLOEXEC)) < 0)
-        return 0;
+        return errno == ENOENT; /* version 2, and not handed down so far */
     size -= write(file, value, size);
     close(file);
     return size == 0;
