@@ -18,6 +18,7 @@ from caveatlib import images
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.applications import catalogue, installing
 from caveatlib.experiments.applications.catalogue import Application
+from caveatlib.images.names import normalise
 from caveatlib.instruments import opened
 from caveatlib.instruments.registry import CONGESTION, REGISTRY, served_beside
 from caveatlib.places import leases, netns
@@ -25,10 +26,12 @@ from caveatlib.places.engines.engine import Engine
 from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.support import programs
 
-STARTS_S, WORKLOAD_S, PULL_S = 60.0, 300.0, 300.0
+STARTS_S, LOAD_S, WORKLOAD_S, PULL_S = 60.0, 300.0, 300.0, 300.0
 SETTLES_S = 1.0
 """So long a server has accepted connections before it is asked."""
 MARKS = "/srv/marks"
+_HEARD = "exec 2>&1"
+"""Of a command, what it writes to standard output is heard, and nothing else."""
 _ANSWERED = re.compile(r"^answered (\d+)$", re.MULTILINE)
 _COUNTED = (
     "size_bytes",
@@ -46,7 +49,15 @@ _COUNTED = (
 
 
 class Held(NamedTuple):
-    """What an image holds: its counts, and a row per visible file, indexed by path."""
+    """What an image holds.
+
+    Attributes
+    ----------
+    counts : dict
+    files : pandas.DataFrame
+        A row per name of each visible file, indexed by path: `size_bytes`, 0 for a hard link to
+        a file that is listed; `executable`; `file`, the path that has the content.
+    """
 
     counts: dict[str, float]
     files: pd.DataFrame
@@ -69,10 +80,12 @@ def held(image: images.Image) -> Held:
     counts["owned_share"] = float(1 - summary["unowned_bytes"] / summary["visible_bytes"])
     files = image.files
     visible = files[files["hidden_by"].isna() & files["type"].isin(("file", "hard link"))]
+    linked = visible["link_target"].map(normalise)
     table = pd.DataFrame(
         {
             "size_bytes": visible["size_bytes"].to_numpy(),
             "executable": (visible["mode"] & 0o111).gt(0).to_numpy(),
+            "file": visible["path"].where(visible["type"].eq("file"), linked).to_numpy(),
         },
         index=pd.Index(visible["path"], name="path"),
     )
@@ -112,7 +125,7 @@ class Bench:
         with opened.watch() as watch:
             engine = watch.engine
             for name, kind in dict.fromkeys((image, asking)):
-                engine.load(installing.archive_of(name, kind))
+                engine.load(installing.archive_of(name, kind), timeout_s=LOAD_S)
             client = engine.create(["sleep", "infinity"], image=installing.name_of(*asking))
             server = engine.create(
                 list(application.argv), image=installing.name_of(*image), host=opened.HOST
@@ -164,7 +177,7 @@ class Bench:
         return {"pulled_s": pulled_s, "deployed_s": deployed_s, "moved_bytes": float(moved)}
 
     def _ask(self, engine: Engine, client: str, address: str) -> int:
-        argv = ["sh", "-ec", self._application.workload, "sh", address]
+        argv = ["sh", "-ec", f"{_HEARD}\n{self._application.workload}", "sh", address]
         status, said = engine.exec(client, argv, timeout_s=WORKLOAD_S)
         text = said.decode(errors="replace")
         if status:

@@ -198,6 +198,13 @@ TOMCAT = Application(
     name="tomcat",
     title="Tomcat (Java)",
     packages=("tomcat10", "tomcat10-examples"),
+    # As they come, the examples answer nobody but their own host.
+    setup="""
+test -d /usr/share/tomcat10-examples/examples
+cat >/etc/tomcat10/Catalina/localhost/examples.xml <<'END'
+<Context docBase="/usr/share/tomcat10-examples/examples" />
+END
+""",
     argv=(
         "env",
         "CATALINA_HOME=/usr/share/tomcat10",
@@ -233,10 +240,13 @@ tests=$(tr '\\r' '\\n' </tmp/told | grep -c 'requests per second')
 echo "answered $((tests * 2000))"
 redis-cli -h "$1" eval 'return redis.call("dbsize")' 0
 redis-cli -h "$1" bgsave
-for n in $(seq 1 50); do
-    [ "$(redis-cli -h "$1" info persistence | grep -c 'bgsave_in_progress:0')" = 1 ] && break
+n=0
+while redis-cli -h "$1" info persistence | grep -q 'bgsave_in_progress:1'; do
+    n=$((n + 1))
+    [ "$n" -lt 100 ]
     sleep 0.1
 done
+redis-cli -h "$1" info persistence | grep 'rdb_last_bgsave_status:ok'
 """,
 )
 POSTGRESQL = Application(
@@ -315,16 +325,18 @@ POSTFIX = Application(
     name="postfix",
     title="Postfix",
     packages=("postfix",),
+    # No name is looked up by anybody: there is no server to ask, and each try would wait for it.
     setup="""
 useradd --create-home reader
 postconf -e 'mynetworks = 0.0.0.0/0' 'inet_protocols = ipv4' 'inet_interfaces = all' \\
-    'mydestination = localhost' 'smtpd_peername_lookup = no' \\
-    'maillog_file = /dev/stdout'
+    'myhostname = mail.example.org' 'mydestination = localhost' 'smtpd_peername_lookup = no' \\
+    'smtp_host_lookup = native' 'smtp_dns_support_level = disabled' 'maillog_file = /dev/stdout'
 """,
     argv=("postfix", "start-fg"),
     port=25,
     workload="""
-smtp-source -c -s 4 -m 200 -l 4000 -f sender@localhost -t reader@localhost "$1:25"
+timeout 120 smtp-source -M client.example.org -s 4 -m 200 -l 4000 \\
+    -f sender@localhost -t reader@localhost "inet:$1:25"
 echo 'answered 200'
 sleep 3
 """,

@@ -191,13 +191,25 @@ def slower(link: str) -> Callable[[pd.DataFrame], Finding]:
         said = [f"{line}.", f"Ratio {ratios.median():.3g}x.", _ends(ratios, _times)]
         said.append(_interval(found, _times))
         word = _word(found.low, found.high, 1)
-        again = stats.aa_control(table, control(link)).iloc[0]
-        if not again["passes"]:
+        if doubt := _control_fails(table, link, np.log(ratios)):
             word = OPEN
-            said.append(f"Not judged: {again['note']}")
+            said.append(f"Not judged: {doubt}")
         return Finding(word, line, _told(said, found), found.n)
 
     return find
+
+
+def _control_fails(table: pd.DataFrame, link: str, logs: pd.Series) -> str:
+    """Say why the A/A control of a link vouches for no effect, by the rule for effects; else ""."""
+    again = stats.aa_control(table, control(link)).iloc[0]
+    if not again["passes"]:
+        return str(again["note"])
+    low, high = (math.exp(end) for end in stats.hodges_lehmann(logs.to_numpy())[1:])
+    far = max(again["high"], 1 / again["low"])
+    beyond = low > far or high < 1 / far
+    if beyond or low <= 1 <= high or stats.vouches(again, low, high):
+        return ""
+    return f"The A/A control is too imprecise for effects below {far:.3g}x."
 
 
 def _times(ratio: float) -> str:

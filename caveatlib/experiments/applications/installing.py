@@ -45,7 +45,6 @@ rm -f /var/cache/apt/*.bin
 mkdir -p /srv/marks
 for n in $(seq 1 {marks}); do echo "$n" >"/srv/marks/$n"; done
 dpkg-query -W -f '{told} ${{Package}} ${{Version}}\\n' {packages}
-set -e
 {setup}
 """
 _TOLD = "installed:"
@@ -101,7 +100,7 @@ def _build(application: Application, bases: Sequence[str], out: Path) -> None:
                 _push(engine, application, base, out / STORAGE)
             raw = out / f"{base}.tar"
             with raw.open("wb") as target:
-                for chunk in engine.saved(name_of(application.name, base)):
+                for chunk in engine.saved(name_of(application.name, base), timeout_s=INSTALL_S):
                     target.write(chunk)
         programs.run(["zstd", "-q", "-3", "--rm", str(raw)], timeout_s=INSTALL_S)
         programs.run(["rm", "-r", str(fetched)], timeout_s=60)

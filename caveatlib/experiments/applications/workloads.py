@@ -30,9 +30,10 @@ def used(held: Held, worked: Worked) -> dict[str, float]:
     """Return what a workload opened of an image, by the sizes that files have in the image.
 
     What the engine adds, e.g. ``/etc/hosts``, and what the server writes while it runs, is not the
-    image's and is not counted.
+    image's and is not counted. Of a file with several names each is opened if one is.
     """
-    opened = held.files[held.files.index.isin(worked.opened)]
+    met = held.files.loc[held.files.index.isin(worked.opened), "file"]
+    opened = held.files[held.files["file"].isin(met)]
     programs = held.files["executable"]
     return {
         "answered": float(worked.answered),

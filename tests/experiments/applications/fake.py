@@ -27,12 +27,14 @@ def held(name: str, base: str) -> Held:
     """Return an image whose files are the larger the later the application is listed."""
     number = list(catalogue.BY_NAME).index(name)
     count = FILES[base] + 10 * number
+    paths = [f"/usr/file{n}" for n in range(count)]
     files = pd.DataFrame(
         {
             "size_bytes": [1000 + 100 * number] * count,
             "executable": [n % 10 == 0 for n in range(count)],
+            "file": paths,
         },
-        index=pd.Index([f"/usr/file{n}" for n in range(count)], name="path"),
+        index=pd.Index(paths, name="path"),
     )
     total = float(files["size_bytes"].sum())
     counts = {

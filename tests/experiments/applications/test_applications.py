@@ -83,11 +83,29 @@ def test_what_is_opened_is_what_was_opened(trials):
 
 def test_what_the_image_does_not_hold_is_not_counted():
     """/etc/hosts of the engine, and what the server wrote, are no files of the image."""
-    files = pd.DataFrame({"size_bytes": [5, 0], "executable": [True, False]}, index=["/a", "/b"])
-    worked = bench.Worked(1, 0.1, 0.1, frozenset(["/a", "/etc/hosts"]), 3)
-    found = workloads.used(bench.Held({}, files), worked)
+    found = workloads.used(bench.Held({}, named()), worked("/a", "/etc/hosts"))
     assert (found["opened_files"], found["opened_bytes"]) == (1, 5)
-    assert (found["opened_byte_share"], found["opened_executable_share"]) == (1, 1)
+    assert (found["opened_byte_share"], found["opened_executable_share"]) == (1 / 4, 1 / 3)
+
+
+def test_a_file_with_two_names_is_opened_by_either():
+    """By the name that has no bytes in the archive, too: all of it counts, and each name."""
+    for name in ("/perl", "/perl5"):
+        found = workloads.used(bench.Held({}, named()), worked(name))
+        assert (found["opened_files"], found["opened_bytes"]) == (2, 15)
+        assert found["opened_executables"] == 2
+
+
+def named():
+    """Return the files of an image: one of 5 bytes, and one of 15 that has two names."""
+    paths = ["/a", "/perl", "/perl5"]
+    columns = {"size_bytes": [5, 15, 0], "executable": True, "file": ["/a", "/perl", "/perl"]}
+    return pd.DataFrame(columns, index=paths)
+
+
+def worked(*paths):
+    """Return what came of a workload that opened these."""
+    return bench.Worked(1, 0.1, 0.1, frozenset(paths), 3)
 
 
 def test_an_image_is_counted_as_the_reader_reads_it():
@@ -98,6 +116,7 @@ def test_an_image_is_counted_as_the_reader_reads_it():
     assert found.counts["executables"] == found.files["executable"].sum()
     assert found.counts["size_bytes"] > found.counts["visible_bytes"]
     assert found.files.index.is_unique
+    assert set(found.files["file"]) <= set(found.files.index)
 
 
 def test_most_is_never_opened(trials):
@@ -165,6 +184,20 @@ def test_a_control_that_fails_judges_nothing(trials):
     assert "Not judged: The A/A control fails:" in verdict.because
     table = applications.calibrate(off).set_index("check")["passes"]
     assert table.tolist() == ["yes", "yes", "no"]
+
+
+def test_a_control_that_is_blind_judges_nothing(trials):
+    """One whose interval holds 1 because it is wide vouches for no effect within it."""
+    again = trials["replicate"].eq(1) & trials["link"].eq("100 Mbit/s")
+    places = [application.name for application in catalogue.ALL]
+    factor = trials["place"].map({p: 4.0 if n % 2 else 0.25 for n, p in enumerate(places)})
+    blind = trials.assign(
+        deployed_s=trials["deployed_s"].where(~again, trials["deployed_s"] * factor)
+    )
+    verdict = one(blind, "C28/100 Mbit/s")
+    assert verdict.verdict == claims.OPEN
+    assert "Not judged: The A/A control is too imprecise for effects below" in verdict.because
+    assert one(blind, "C28/1 Gbit/s").verdict == claims.HOLDS
 
 
 def test_a_link_is_not_outrun(trials):
