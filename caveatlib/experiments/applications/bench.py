@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -20,7 +21,7 @@ from caveatlib.experiments.applications import catalogue, installing
 from caveatlib.experiments.applications.catalogue import Application
 from caveatlib.images.names import normalise
 from caveatlib.instruments import opened
-from caveatlib.instruments.registry import CONGESTION, REGISTRY, served_beside
+from caveatlib.instruments.registry import CHUNK_BYTES, CONGESTION, REGISTRY, served_beside
 from caveatlib.places import leases, netns
 from caveatlib.places.engines.engine import Engine
 from caveatlib.places.engines.private_engine import private_engine
@@ -156,12 +157,14 @@ class Bench:
         """
         application = self._application
         name = installing.pushed_as(application.name, base)
+        storage = installing.storage_of(application.name)
+        _read(storage)
         with (
             leases.leased() as lease,
             private_engine(insecure_registries=[REGISTRY]) as engine,
             served_beside(
                 engine.pid,
-                storage=installing.storage_of(application.name),
+                storage=storage,
                 files=lease.data,
                 config=lease.run / "registry.json",
             ) as server,
@@ -187,6 +190,15 @@ class Bench:
         if not answered:
             raise MeasurementError(f"{self._application.title} answered nothing.")
         return answered
+
+
+def _read(folder: Path) -> None:
+    """Read all files of a folder, so that no pull waits for the disk of the registry."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while file.read(CHUNK_BYTES):
+                    pass
 
 
 def _names(application: Application, base: str) -> tuple[tuple[str, str], tuple[str, str]]:
