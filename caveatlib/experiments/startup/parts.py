@@ -227,8 +227,14 @@ def opened(name: str) -> Iterator[StepPlace | RuncStep]:
 def _hub(lease: leases.Lease) -> Iterator[int]:
     """Open a network namespace with a bridge; yield a process in it."""
     with apart.running([programs.need("busybox"), "sleep", "86400"], lease) as process:
+
+        def made() -> int | None:
+            if programs.has_ended(process, 0):
+                raise MeasurementError("No network namespace can be made.")
+            return apart.first(process)
+
         what = "No network namespace was made"
-        pid = programs.wait_until(lambda: apart.first(process), OPENED_S, what, pause_s=0.005)
+        pid = programs.wait_until(made, OPENED_S, what, pause_s=0.005)
         for words in (
             f"link add {BRIDGE} type bridge",
             f"address add {GATEWAY}/24 dev {BRIDGE}",
