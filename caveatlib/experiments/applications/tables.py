@@ -50,12 +50,12 @@ def opened(trials: pd.DataFrame) -> pd.DataFrame:
 def deployed(trials: pd.DataFrame) -> pd.DataFrame:
     """Return seconds to deploy each application, a column for each link and base."""
     rows = named(trials[(trials["work"] == DEPLOYMENT) & (trials["replicate"] == 0)])
-    table = rows.groupby(["application", "link", "base"])["deployed_s"].median()
-    wide = table.unstack(["link", "base"])
-    wide.columns = [f"{link}, {base}" for link, base in wide.columns]
-    columns = [f"{link}, {base}" for link in LINKS for base in BASES]
+    rows = rows.assign(way=rows["link"] + ", " + rows["base"])
+    wide = rows.groupby(["application", "way"])["deployed_s"].median().unstack()
+    ways = [f"{link}, {base}" for link in LINKS for base in BASES]
     titles = [title for title in TITLES.values() if title in wide.index]
-    return wide.reindex(index=titles, columns=[c for c in columns if c in wide.columns])
+    wide = wide.reindex(index=titles, columns=[way for way in ways if way in wide.columns])
+    return wide.rename_axis(index="application", columns=None)
 
 
 @per_machine
