@@ -29,7 +29,6 @@ from caveatlib.experiments.applications.decisions import (
     DECISIONS,
     KNOWN,
     answer,
-    calibrate,
 )
 from caveatlib.experiments.applications.designs import DESIGNS
 from caveatlib.experiments.applications.figures import plot, plot_bytes, plot_deployed
@@ -51,7 +50,6 @@ __all__ = [
     "PLACES",
     "Trials",
     "answer",
-    "calibrate",
     "check",
     "check_row",
     "contents",

@@ -6,12 +6,11 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.claims import Fact, Verdict, Whole
+from caveatlib.claims.calibration import Control, Known
 from caveatlib.experiments.applications import claims as stated
 from caveatlib.experiments.applications import facts
 from caveatlib.experiments.applications.catalogue import MARKED
 from caveatlib.experiments.applications.designs import LINKS, WORKLOAD
-from caveatlib.experiments.kit import calibration
-from caveatlib.experiments.kit.calibration import Control, Known
 from caveatlib.experiments.kit.sentences import per_machine
 
 
@@ -69,11 +68,6 @@ CONTROLS = tuple(
     Control(name=facts.control(link).name, contrast=facts.control(link), table=facts.deployments)
     for link in LINKS
 )
-
-
-def calibrate(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the calibration table, see `kit.calibration.calibrate`."""
-    return calibration.calibrate(trials, KNOWN, CONTROLS)
 
 
 @per_machine

@@ -182,7 +182,7 @@ def test_a_control_that_fails_judges_nothing(trials):
     verdict = one(off, "C28/100 Mbit/s")
     assert verdict.verdict == claims.OPEN
     assert "Not judged: The A/A control fails:" in verdict.because
-    table = applications.calibrate(off).set_index("check")["passes"]
+    table = complete(applications).calibrate(off).set_index("check")["passes"]
     assert table.tolist() == ["yes", "yes", "no"]
 
 
@@ -237,10 +237,10 @@ def test_cards_say_what_the_images_are():
 
 def test_marks_are_a_known_answer(trials):
     """Three of five files are opened in the server's container; four, in one trial, do not pass."""
-    row = applications.calibrate(trials).to_dict("records")[0]
+    row = complete(applications).calibrate(trials).to_dict("records")[0]
     assert (row["truth"], row["passes"], row["n"]) == (3, "yes", 40)
     more = trials["marks_seen"].where(trials.index != trials["marks_seen"].last_valid_index(), 4)
-    row = applications.calibrate(trials.assign(marks_seen=more)).to_dict("records")[0]
+    row = complete(applications).calibrate(trials.assign(marks_seen=more)).to_dict("records")[0]
     assert row["passes"] == "no"
 
 

@@ -17,6 +17,7 @@ from caveatlib.experiments import startup
 from caveatlib.experiments.startup import parts, waterfall
 from caveatlib.experiments.startup.designs import STEPS
 from caveatlib.experiments.startup.workloads import once
+from caveatlib.measuring.experiment import complete
 from caveatlib.places import compiled, leases, netns, rootfs, spec
 from caveatlib.places.base import Workload
 from caveatlib.places.cgroups import cgroupfs
@@ -105,14 +106,14 @@ def test_recorded_trials_from_before_are_judged_as_they_were():
     rows = trials.get(startup, source="recorded", version=1)
     assert startup.steps(rows).empty
     assert "Step by step" not in kernel(rows).because
-    table = startup.calibrate(rows).set_index("check")
+    table = complete(startup).calibrate(rows).set_index("check")
     assert set(table.loc[table.index.str.startswith("steps from"), "passes"]) == {"not measured"}
     assert "nothing was measured" in plots.describe(startup.plot_steps(rows))
 
 
 def added_up(rows):
     """Return the row of the calibration that lays the sum of the steps beside the whole."""
-    table = startup.calibrate(rows)
+    table = complete(startup).calibrate(rows)
     (row,) = table[table["check"].str.startswith("steps from")].to_dict("records")
     return row
 
