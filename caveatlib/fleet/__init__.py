@@ -5,7 +5,7 @@ measure there; caveatlib and Python of the same versions on all of them.
 
 What it costs. A survey of n images with d distinct layers is 2n + d tasks, a measurement one for
 each host and experiment. A task costs the scheduler and the client c seconds, whatever is in it;
-``python tests/benchmarks/bench_fleet.py`` measures c, and that it does not grow with n. So a
+``python tests/benchmarks/bench_fleet.py`` measures c, and by how much it grows with n. So a
 survey takes about max(c (2n + d), r / w) seconds, where r is what one worker needs to read
 everything and w the number of workers. A layer is read once, so r grows with d.
 
@@ -14,9 +14,9 @@ a scheduler for each part of the registry, at the price that a layer of two part
 The client keeps a row of each image and what is distinct of layers and packages, and writes the
 images' documents to a temporary file: a few kilobytes an image of either. A worker keeps the
 entries of a layer for as long as an image of those in the cluster needs it: images that share
-layers should stand together, as a registry lists them. A measurement lasts minutes, so that a
-scheduler carries thousands of hosts; there what comes back at once takes the client longest,
-since each package passes every guard before the next.
+layers should stand together, as a registry lists them. Of hosts, 200 were
+simulated: what comes back at once takes the client longest, since each package passes every guard
+before the next.
 """
 
 from caveatlib.fleet.connecting import connect

@@ -147,7 +147,7 @@ def write_package(
         files[f"{table}.csv"] = content = datapackage.to_csv(table, *rows)
         resources.append(datapackage.resource(table, content, frames.table_schema(models[table])))
     if any(level is not None for level in summary.index.names):
-        summary = summary.reset_index()
+        summary = summary.copy().reset_index()  # in one piece: pandas warns of many columns
     files["summary.csv"] = content = datapackage.to_csv("summary", *datapackage.as_text(summary))
     resources.append(datapackage.resource("summary", content, datapackage.guessed_schema(summary)))
     files["verdicts.json"] = content = datapackage.to_json(verdicts)

@@ -146,7 +146,7 @@ def measure(count: int, package: dict[str, bytes]) -> tuple[float, float]:
     measuring.measure_here = lambda name, plan, token: package
     try:
         with (
-            cluster(count, processes=False) as local,
+            cluster(count, processes=False, memory_limit=0) as local,  # each would count all
             Client(local) as client,
             tempfile.TemporaryDirectory() as out,
         ):
