@@ -40,6 +40,9 @@ HIGHLIGHTS = 6
 ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
 """The line of the answer in a notebook's first cell."""
 CELL_TIMEOUT_S = 600
+KERNEL_TIMEOUT_S = 10
+"""How long nbclient waits for a new kernel to say what it is. It reads nothing of the answer that
+is needed here, and now and then the answer never comes."""
 AT_ONCE = 4
 """Notebooks at most that run at the same time, each in a kernel of some 250 MB."""
 HERE = "here"
@@ -241,7 +244,8 @@ def run(notebook, source: str, *, figures: str = "png", shared: Path | None = No
     with tempfile.TemporaryDirectory(dir=shared) as folder:
         client = NotebookClient(
             notebook,
-            timeout=CELL_TIMEOUT_S,
+            timeout=KERNEL_TIMEOUT_S,
+            timeout_func=lambda cell: CELL_TIMEOUT_S,
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
             record_timing=False,
