@@ -400,7 +400,8 @@ def test_the_programs_that_guests_are_asked_by_tell_what_happened(require, tmp_p
     require("program room")
     require("namespaces")
     ask = [str(compiled.path(ipvs.PROGRAM)), "127.0.0.1", "127.0.0.2", str(ipvs.PORT)]
-    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *ask]
+    network = ["unshare", "--user", "--map-root-user", "--net"]
+    alone = [*network, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *ask]
     found = ipvs.read(programs.run(alone))
     assert found["answered_directly"] == 1
     assert found["answered"] == (found["service_error"] == 0)
