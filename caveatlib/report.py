@@ -6,51 +6,30 @@ content security policy that says so to the browser.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import secrets
-import tempfile
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import host, plots, prepare, schedule, scorecard, talk, trials
+from caveatlib import host, notebooks, prepare, schedule, scorecard, talk, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
 from caveatlib.page import document, pictures
-from caveatlib.page.document import POLICY, Book
-from caveatlib.page.markup import text
-from caveatlib.page.sheet import BOOK, NOTEBOOK
+from caveatlib.page.document import Book
 from caveatlib.places import spec
-from caveatlib.support import shipped
 from caveatlib.support.paths import make_folder, storage_error
 from caveatlib.support.privacy import scrub
-from caveatlib.talk.pages import INTERACTIVE
 
 HIGHLIGHTS = 6
-ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
-"""The line of the answer in a notebook's first cell."""
-CELL_TIMEOUT_S = 600
-KERNEL_TIMEOUT_S = 10
-"""How long nbclient waits for a new kernel to say what it is. It reads nothing of the answer that
-is needed here, and now and then the answer never comes."""
 AT_ONCE = 4
 """Notebooks at most that run at the same time, each in a kernel of some 250 MB."""
-HERE = "here"
-"""Tag of cells that show the reader's own machine: empty in the files until they are run."""
-PARTS = ("answer", "figure", "reading", "table", "verdicts", "doubts", "appendix")
-"""Tags of the cells with which the parts of a notebook begin, in order."""
-ON_THE_PAGE = "on-the-page"
-"""Tag of cells that the page has no need of: it has its own scorecard."""
 
 
 @dataclass
@@ -114,7 +93,7 @@ def write(
     DataError
         If a notebook fails on recorded data.
     """
-    _need_jupyter()
+    notebooks.need_jupyter()
     given = _given(source)
     address = _checked(address)
     out = make_folder(out)
@@ -151,10 +130,10 @@ def _shown(
 
     Nothing is measured any more: nothing of this falls on a trial.
     """
-    with _kernels() as shared, ThreadPoolExecutor(min(host.cores(), AT_ONCE)) as pool:
+    with notebooks.kernels() as shared, ThreadPoolExecutor(min(host.cores(), AT_ONCE)) as pool:
         try:
-            books = pool.map(lambda p: _book(p, out, made, reasons, say, shared), notebooks())
-            talked = pool.map(lambda p: _talk(p, out, say, shared), talks())
+            books = pool.map(lambda p: _book(p, out, made, reasons, say, shared), notebooks.files())
+            talked = pool.map(lambda p: _talk(p, out, say, shared), notebooks.talks())
             pictured = _previews(made.entries)
             return [*books, *talked], pictured
         except BaseException:
@@ -185,87 +164,6 @@ def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
-
-
-def notebooks() -> list[Path]:
-    """Return the notebooks that ship with caveatlib, in the order of reading."""
-    return sorted(shipped.folder("notebooks").glob("[0-9][0-9]-*.ipynb"))
-
-
-def talks() -> list[Path]:
-    """Return the notebooks whose cells are slides."""
-    return sorted(shipped.folder("notebooks").glob("talk*.ipynb"))
-
-
-def contents():
-    """Return the notebooks in the order of reading, as links with what each shows, in Markdown."""
-    import nbformat
-    from IPython.display import Markdown
-
-    lines = []
-    for path in notebooks():
-        about = nbformat.read(path, as_version=4).metadata["caveatlib"]
-        lines.append(f"* [{path.stem}]({path.name}): {about['about']}")
-    return Markdown("\n".join(lines))
-
-
-def execute(path: Path, source: str, *, figures: str = "png", shared: Path | None = None):
-    """Read a notebook, `run` it on a source of trials, and return it."""
-    import nbformat
-
-    notebook = nbformat.read(path, as_version=4)
-    run(notebook, source, figures=figures, shared=shared)
-    return notebook
-
-
-def run(notebook, source: str, *, figures: str = "png", shared: Path | None = None) -> None:
-    """Run a notebook in a fresh kernel on a source of trials; its outputs are filled in.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-    source : str
-        A folder by its absolute path: the notebook runs in a folder of its own.
-    figures : {"png", "svg"}
-        How `plots.show` shows figures, see there.
-    shared : path, optional
-        Of `_kernels`, where several notebooks run.
-
-    Raises
-    ------
-    nbclient.exceptions.CellExecutionError
-        If a cell raises. A cell that takes too long, or ends its kernel, is an error too.
-    """
-    from nbclient import NotebookClient
-
-    if shared is None:
-        with _kernels() as shared:
-            return run(notebook, source, figures=figures, shared=shared)
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
-        client = NotebookClient(
-            notebook,
-            timeout=KERNEL_TIMEOUT_S,
-            timeout_func=lambda cell: CELL_TIMEOUT_S,
-            kernel_name="python3",
-            resources={"metadata": {"path": folder}},
-            record_timing=False,
-            extra_arguments=["--log-level=ERROR"],  # or each kernel warns of its transport
-        )
-        environment = os.environ | {
-            "CAVEATLIB_SOURCE": source,
-            "IPYTHONDIR": folder,
-            "MPLCONFIGDIR": str(shared),  # fonts are looked for once
-            plots.FORMAT: figures,
-        }
-        asyncio.run(client.async_execute(env=environment))
-
-
-@contextmanager
-def _kernels() -> Iterator[Path]:
-    """Make a folder for what kernels share: their connections, and the list of fonts."""
-    with tempfile.TemporaryDirectory(prefix="caveatlib-report-") as folder:
-        with _environment(JUPYTER_RUNTIME_DIR=folder):
-            yield Path(folder)
 
 
 def _given(source: str) -> dict[str, str]:
@@ -419,13 +317,13 @@ def _book(
 
     notebook = nbformat.read(path, as_version=4)
     title, error = notebook.metadata.get("caveatlib", {}).get("title") or path.stem, ""
-    names = experiments_of(notebook)
+    names = notebooks.experiments_of(notebook)
     live = {n: made.sources[n] for n in names if made.sources.get(n, "recorded") != "recorded"}
     note = _origin(names, live, reasons)
     say(f"Running {path.name}.")
     try:
         source = next(iter(live.values()), "recorded")
-        run(notebook, source, figures="svg", shared=shared)
+        notebooks.run(notebook, source, figures="svg", shared=shared)
         if live:
             _answer_live(notebook, {name: made.sources.get(name, "recorded") for name in names})
     except Exception as raised:  # a cell's own, a time limit, or a kernel that died
@@ -436,7 +334,7 @@ def _book(
         note = f"Measured on this machine. The notebook ended in {error}"
         say(f"{path.name} failed: {error}")
     file = f"{path.stem}.html"
-    _replace(out / file, _notebook_page(title, note, _body(notebook)).encode())
+    _replace(out / file, notebooks.as_page(title, note, notebooks.body_of(notebook)).encode())
     return Book(file, title, note, error)
 
 
@@ -444,7 +342,7 @@ def _talk(path: Path, out: Path, say: Callable, shared: Path) -> Book:
     """Run a talk on recorded trials, whatever was measured, and write its slides."""
     say(f"Running {path.name}.")
     try:
-        notebook = execute(path, "recorded", figures="svg", shared=shared)
+        notebook = notebooks.execute(path, "recorded", figures="svg", shared=shared)
     except Exception as raised:
         raise DataError(
             f"Notebook {path.name!r} fails on recorded data: {_last_line(raised)}"
@@ -453,12 +351,6 @@ def _talk(path: Path, out: Path, say: Callable, shared: Path) -> Book:
     file = f"{path.stem}.html"
     _replace(out / file, talk.document(notebook).encode())
     return Book(file, title, "Slides, from recorded data. PageDown goes on.")
-
-
-def experiments_of(notebook) -> list[str]:
-    """Return the names of the experiments that a notebook shows, in its order."""
-    told = notebook.metadata.get("caveatlib", {}).get("experiment", [])
-    return [told] if isinstance(told, str) else list(told)
 
 
 def _origin(names: Sequence[str], live: Collection[str], reasons: Mapping[str, str]) -> str:
@@ -473,24 +365,6 @@ def _origin(names: Sequence[str], live: Collection[str], reasons: Mapping[str, s
     return f"Measured on this machine: {', '.join(live)}. Replayed: {', '.join(replayed)}{why}."
 
 
-def _notebook_page(title: str, note: str, body: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{BOOK}</style></head>"
-        '<body class="caveats"><header class="top"><a href="index.html"><b>caveatlib</b></a>'
-        f'</header><main class="book"><p class="origin">{text(note)}</p>{body}</main>'
-        "</body></html>\n"
-    )
-
-
-def put_answer(notebook, line: str) -> None:
-    """Let the line of the answer in a notebook's first cell be this one, if it has any."""
-    first = notebook.cells[0]
-    first.source = ANSWER.sub(lambda _: line, first.source)
-
-
 def answer(sources: Mapping[str, str]) -> str:
     """Return the answers of a notebook's experiments, each from its source, in a row."""
     return " ".join(trials.open(by_name(n), source=s).answer() for n, s in sources.items())
@@ -498,84 +372,17 @@ def answer(sources: Mapping[str, str]) -> str:
 
 def _answer_live(notebook, sources: Mapping[str, str]) -> None:
     """Let a notebook's text say what the trials of this run say, not the recorded ones."""
-    if not ANSWER.search(notebook.cells[0].source):
+    if not notebooks.ANSWER.search(notebook.cells[0].source):
         return
     here = {name: source for name, source in sources.items() if source != "recorded"}
     others = {name: source for name, source in sources.items() if source == "recorded"}
     line = f"**Answer, measured on this machine:** {_as_text(answer(here))}"
     if others:
         line += f" **From the recorded trials:** {_as_text(answer(others))}"
-    put_answer(notebook, line)
+    notebooks.put_answer(notebook, line)
 
 
 def _as_text(text: str) -> str:
     """Return text that Markdown and HTML show as it is, on one line."""
     plain = re.sub(r"\s+", " ", text)
     return re.sub(r"[^\w .,;%-]|_", lambda found: f"&#{ord(found[0])};", plain)
-
-
-def _body(notebook) -> str:
-    from nbconvert import HTMLExporter
-
-    notebook.cells = [c for c in notebook.cells if ON_THE_PAGE not in c.metadata.get("tags", [])]
-    for cell in notebook.cells:
-        if INTERACTIVE in cell.metadata.get("tags", []):
-            cell.outputs = []  # a page without scripts has no sliders
-    # Widgets would become scripts, which the page has none of: their text stands for them.
-    notebook.metadata.pop("widgets", None)
-    drawn: dict[str, str] = {}
-    for output in (o for cell in notebook.cells for o in cell.get("outputs", ())):
-        data = output.get("data", {})
-        data.pop("application/vnd.jupyter.widget-view+json", None)
-        if svg := data.pop("image/svg+xml", ""):  # in line, where it has the page's colours
-            stand_in = f"svg-{secrets.token_hex(8)}"  # which the exporter need not take apart
-            drawn[stand_in] = svg
-            data["text/html"] = f"<figure>{stand_in}</figure>"
-        elif shown := data.get("text/html"):
-            data["text/html"] = _without_styles("".join(shown))
-    exporter = HTMLExporter(
-        template_name="basic",
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-        filters={"highlight_code": _code},
-    )
-    body = exporter.from_notebook_node(notebook)[0]
-    for stand_in, svg in drawn.items():
-        body = body.replace(stand_in, svg)
-    return re.sub(r'href="(\d\d-[\w-]+)\.ipynb"', r'href="\1.html"', body)
-
-
-def _without_styles(shown: str) -> str:
-    """Return what a cell shows without the rules that its page has once, for all cells."""
-    return shown.replace(f"<style>{NOTEBOOK}</style>", "").replace(' style="text-align:left"', "")
-
-
-def _code(source: str, language: str | None = None, metadata: object = None) -> str:
-    """Return code as HTML: the page has one colour for all of it."""
-    return f"<pre>{escape(source)}</pre>"
-
-
-def _need_jupyter() -> None:
-    try:
-        import nbclient  # noqa: F401
-        import nbconvert  # noqa: F401
-    except ImportError as error:
-        raise Unavailable(
-            f"{error.name} is not installed. Install the notebooks: pip install "
-            "'caveatlib[notebooks]'"
-        ) from None
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

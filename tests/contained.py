@@ -3,7 +3,7 @@
 import re
 from html.parser import HTMLParser
 
-from caveatlib import report
+from caveatlib.page.document import POLICY
 
 
 class _Page(HTMLParser):
@@ -42,7 +42,7 @@ LOADS = {"src", "srcset", "href", "data", "action", "formaction", "poster", "bac
 def assert_self_contained(text: str) -> None:
     """Fail if a page loads, runs or asks for anything that is not in it."""
     page = _Page(text)
-    assert page.policy == report.POLICY
+    assert page.policy == POLICY
     assert set(page.before) <= {"html", "head", "meta"}  # it holds from the first byte on
     assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(page.tags)
     assert [v[:40] for v in page.loads if not v.startswith("data:image/")] == []

@@ -1,7 +1,7 @@
 """Text from outside (names, labels, errors) stays text: in every renderer and in a real browser.
 
 Seen to fail: with `html.escape` taken out of `claims.cards._markup`, of
-`page.markup.text` and of `report._notebook_page` in turn.
+`page.markup.text` and of `notebooks.as_page` in turn.
 """
 
 import ast
@@ -29,6 +29,7 @@ from caveatlib import (
     cli,
     frames,
     images,
+    notebooks,
     page,
     plots,
     report,
@@ -183,7 +184,7 @@ def _notebook(texts: list[str]) -> str:
             nbformat.v4.new_output("error", ename="Error", evalue=text, traceback=[text]),
         ]
         cells.append(nbformat.v4.new_code_cell("1", outputs=outputs, execution_count=1))
-    return report._body(nbformat.v4.new_notebook(cells=cells))
+    return notebooks.body_of(nbformat.v4.new_notebook(cells=cells))
 
 
 def _image_tables(texts: list[str]) -> list[str]:
@@ -544,9 +545,9 @@ def test_a_report_of_a_hostile_run(shown, listener, tmp_path, measured, monkeypa
     port, hits = listener
     texts = [printable(t) for t in payloads(port)]
     folder = _hostile_run(tmp_path / "run", measured, texts)
-    said, own = [], [p for p in report.notebooks() if "startup" in p.name]
-    monkeypatch.setattr(report, "notebooks", lambda: own)
-    monkeypatch.setattr(report, "talks", lambda: [])
+    said, own = [], [p for p in notebooks.files() if "startup" in p.name]
+    monkeypatch.setattr(notebooks, "files", lambda: own)
+    monkeypatch.setattr(notebooks, "talks", lambda: [])
     made = report.write(tmp_path / "page", source=str(folder), say=said.append)
     assert made.sources["startup"] == str(folder)
     assert said == [f"Running {own[0].name}."]

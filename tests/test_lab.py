@@ -26,11 +26,11 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
-from caveatlib import claims, report
+from caveatlib import claims, notebooks
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PATHS = report.notebooks()
+PATHS = notebooks.files()
 START_S, RUN_S, SHOWN_S, END_S = 60, 120, 20, 15
 SIZES = ((1280, 720), (1440, 900))
 """Of a projector and of a laptop: width and height in pixels."""

@@ -7,13 +7,13 @@ import re
 import nbformat
 import pytest
 
-from caveatlib import plots, report
+from caveatlib import notebooks, plots, report
 from caveatlib.experiments import recorded
 from caveatlib.support import shipped
 
 pytestmark = pytest.mark.beside
 
-PATHS = report.notebooks()
+PATHS = notebooks.files()
 PRIVATE = (
     r"/home/\w+", r"/root\b", r"/tmp/\w+", r"ipykernel_\d+", r"/Users/\w+",
     r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?!\S*;)", r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b",
@@ -74,7 +74,7 @@ def test_no_line_of_code_is_cut_off(notebook):
 
 def test_one_cell_holds_the_parameters(notebook):
     """Papermill finds exactly one cell tagged so, and it has the one switch."""
-    if not report.experiments_of(notebook):
+    if not notebooks.experiments_of(notebook):
         return
     cells = [cell for cell in code_cells(notebook) if "parameters" in tags(cell)]
     assert len(cells) == 1
@@ -117,10 +117,10 @@ def test_a_notebook_is_short(notebook):
 
 def test_the_parts_have_their_order(notebook):
     """What was found comes first, what it was measured on last."""
-    if not report.experiments_of(notebook) and "90" not in notebook.cells[0].id:
+    if not notebooks.experiments_of(notebook) and "90" not in notebook.cells[0].id:
         return
-    found = [tag for cell in notebook.cells for tag in tags(cell) if tag in report.PARTS]
-    assert found == list(report.PARTS)
+    found = [tag for cell in notebook.cells for tag in tags(cell) if tag in notebooks.PARTS]
+    assert found == list(notebooks.PARTS)
     assert tags(notebook.cells[0]) == ["answer"]
 
 
@@ -135,14 +135,14 @@ def test_tables_and_verdicts_are_the_pages_own(notebook):
         assert "dataframe" not in html, cell.source
         assert ".verdicts()" not in cell.source.replace("simulated.verdicts()", ""), cell.source
     shown = sum(cell.source.count("page.verdicts(") for cell in code_cells(notebook))
-    assert shown == len(report.experiments_of(notebook))
+    assert shown == len(notebooks.experiments_of(notebook))
 
 
 def test_what_depends_on_the_readers_machine_is_empty(notebook):
     """It would show the author's, and says so; a slider comes after a picture of it."""
     before = None
     for cell in notebook.cells:
-        depends = {report.HERE, report.INTERACTIVE} & set(tags(cell))
+        depends = {notebooks.HERE, notebooks.INTERACTIVE} & set(tags(cell))
         if cell.cell_type == "code" and re.search(r"\bhost\.|sliders\(|interact\(", cell.source):
             assert depends or cell.source.startswith("from "), cell.source
         if depends:
@@ -154,7 +154,7 @@ def test_what_depends_on_the_readers_machine_is_empty(notebook):
 def test_the_slider_is_on_the_first_screens():
     """It is the only thing on Binder that one can play with."""
     notebook = nbformat.read(next(p for p in PATHS if p.stem.startswith("04")), as_version=4)
-    at = [i for i, cell in enumerate(notebook.cells) if report.INTERACTIVE in tags(cell)]
+    at = [i for i, cell in enumerate(notebook.cells) if notebooks.INTERACTIVE in tags(cell)]
     assert at
     assert at[0] <= 8
 
@@ -179,7 +179,7 @@ def test_every_cell_has_a_slide_type(notebook):
 
 def test_the_answer_follows_the_data(notebook):
     """The answer in the title is the sentence that the recorded trials give."""
-    names = report.experiments_of(notebook)
+    names = notebooks.experiments_of(notebook)
     if not names:
         return
     said = report.answer(dict.fromkeys(names, "recorded"))
@@ -196,7 +196,7 @@ def test_no_times_in_the_metadata(notebook):
 def test_every_recorded_experiment_has_its_notebook():
     """Trials that no notebook shows are not shown to anybody."""
     books = [nbformat.read(path, as_version=4) for path in PATHS]
-    shown = {name for notebook in books for name in report.experiments_of(notebook)}
+    shown = {name for notebook in books for name in notebooks.experiments_of(notebook)}
     assert {e.NAME for e in recorded()} <= shown
 
 

@@ -18,7 +18,7 @@ import pytest
 import tried
 from contained import assert_self_contained
 
-from caveatlib import report
+from caveatlib import notebooks
 from caveatlib.experiments import ALL, recorded
 
 pytestmark = pytest.mark.beside
@@ -215,7 +215,7 @@ def page(nobody):
 def test_the_report_replays(nobody, page, bars):
     """Every notebook runs and the page is written, where alone nobody may write."""
     folder, said = page
-    assert all(f"Running {path.name}." in said for path in report.notebooks())
+    assert all(f"Running {path.name}." in said for path in notebooks.files())
     assert "Measured on this machine" not in (folder / "index.html").read_text(encoding="utf-8")
     connections = nobody.log.read_text().splitlines()
     bars.append(("report as nobody: connections", len(connections), "0"))
@@ -231,7 +231,7 @@ def test_the_recorded_report_loads_nothing(require, page, bars):
     """All notebooks on recorded data: every picture shown, every cell's words, no request."""
     require(browsers.PROGRAM)
     pages = sorted(page[0].glob("*.html"))
-    assert len(pages) == len(report.notebooks()) + len(report.talks()) + 1
+    assert len(pages) == len(notebooks.files()) + len(notebooks.talks()) + 1
     look = """({pictures: document.querySelectorAll('svg').length,
       wordless: [...document.querySelectorAll('svg[role=img]')]
         .filter(i => i.getAttribute('aria-label').length < 20).length,

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from contained import assert_self_contained
 
-from caveatlib import report, schedule, store, trials
+from caveatlib import notebooks, report, schedule, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import ALL
 from caveatlib.experiments.kit.highlights import Highlight
@@ -57,8 +57,8 @@ def books(tmp_path, monkeypatch):
     """Let the report find just these notebooks; the scorecard knows no recorded data."""
     folder = tmp_path / "books"
     folder.mkdir()
-    monkeypatch.setattr(report, "notebooks", lambda: sorted(folder.glob("*.ipynb")))
-    monkeypatch.setattr(report, "talks", lambda: [])
+    monkeypatch.setattr(notebooks, "files", lambda: sorted(folder.glob("*.ipynb")))
+    monkeypatch.setattr(notebooks, "talks", lambda: [])
     monkeypatch.setattr(store, "versions", lambda name: [])
     return folder
 
@@ -225,7 +225,7 @@ def test_a_notebook_that_fails_on_recorded_data_is_an_error(tmp_path, books, no_
 def test_a_notebooks_own_scorecard_is_left_out(tmp_path, books, no_verdicts):
     """The page has one; a link to another notebook leads to its page."""
     notebook = nbformat.read(book(books / "01-a.ipynb", "'this stays'", "'this goes'"), 4)
-    notebook.cells[2].metadata["tags"] = [report.ON_THE_PAGE]
+    notebook.cells[2].metadata["tags"] = [notebooks.ON_THE_PAGE]
     nbformat.write(notebook, books / "01-a.ipynb")
     notebook.cells[0].source = "# Title\n\n[next](02-b.ipynb)"
     nbformat.write(notebook, books / "01-a.ipynb")

@@ -37,6 +37,7 @@ ROOMS = (
     ("schedule",),
     ("page",),
     ("talk",),
+    ("notebooks",),
     ("report",),
     ("cli",),
 )

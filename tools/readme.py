@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from caveatlib import report, scorecard
+from caveatlib import notebooks, report, scorecard
 from caveatlib.cli import app
 from caveatlib.page import pictures
 
@@ -49,7 +49,7 @@ def _findings() -> str:
 
 def _notebooks() -> str:
     rows = []
-    for path in report.notebooks():
+    for path in notebooks.files():
         about = nbformat.read(path, as_version=4).metadata["caveatlib"]
         rows.append(f"| [{path.stem}](notebooks/{path.name}) | {about['about']} |")
     return "\n".join(["| Notebook | What it shows |", "|---|---|", *rows])

@@ -8,18 +8,18 @@ import sys
 
 import nbformat
 
-from caveatlib import report
+from caveatlib import notebooks, report
 
 wanted = sys.argv[1:]  # names that begin so, or all
-for path in [*report.notebooks(), *report.talks()]:
+for path in [*notebooks.files(), *notebooks.talks()]:
     if wanted and not path.name.startswith(tuple(wanted)):
         continue
     print(path.name, file=sys.stderr)
-    notebook = report.execute(path, "recorded")
-    if names := report.experiments_of(notebook):
+    notebook = notebooks.execute(path, "recorded")
+    if names := notebooks.experiments_of(notebook):
         # the answer in the title is made from the recorded trials, too
         answer = report.answer(dict.fromkeys(names, "recorded"))
-        report.put_answer(notebook, f"**Answer, from the recorded trials:** {answer}")
+        notebooks.put_answer(notebook, f"**Answer, from the recorded trials:** {answer}")
     notebook.metadata.pop("language_info", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["kernelspec"] = {
@@ -29,6 +29,6 @@ for path in [*report.notebooks(), *report.talks()]:
     }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if {report.INTERACTIVE, report.HERE} & set(cell.metadata.get("tags", [])):
+        if {notebooks.INTERACTIVE, notebooks.HERE} & set(cell.metadata.get("tags", [])):
             cell.outputs = []  # of this very run, or of this very machine
     nbformat.write(notebook, path)

@@ -8,13 +8,13 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from caveatlib import claims, plots, report, scorecard, talk
+from caveatlib import claims, notebooks, plots, scorecard, talk
 from caveatlib.errors import UsageError
 from caveatlib.experiments import layers, quota, startup
 from caveatlib.talk import pages, shown
 from caveatlib.talk.stage import FALLBACK, LIVE, Scene
 
-(PATH,) = report.talks()
+(PATH,) = notebooks.talks()
 MOST_SLIDES, LEAST_PX = 12, 28
 BADGES = ("LIVE, ", "RECORDED", "SIMULATED", "PUBLISHED", "READ ")
 
@@ -137,7 +137,7 @@ def test_nothing_is_cut_off_at_1280_by_720(require, tmp_path, bars):
     """Each section is one screen, all letters are large, nothing is asked for."""
     require(browsers.PROGRAM)
     path = tmp_path / "talk.html"
-    made = report.execute(PATH, "recorded", figures="svg")
+    made = notebooks.execute(PATH, "recorded", figures="svg")
     path.write_text(pages.document(made), encoding="utf-8")
     with browsers.browser() as running:
         asked = browsers.visit(running, path.as_uri())

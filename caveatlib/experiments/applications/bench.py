@@ -20,7 +20,7 @@ from caveatlib.errors import MeasurementError
 from caveatlib.experiments.applications import catalogue, installing
 from caveatlib.experiments.applications.catalogue import Application
 from caveatlib.images.names import normalise
-from caveatlib.instruments import opened
+from caveatlib.instruments import contents, opened
 from caveatlib.instruments.registry import CHUNK_BYTES, CONGESTION, REGISTRY, served_beside
 from caveatlib.places import leases, netns
 from caveatlib.places.engines.engine import Engine
@@ -34,19 +34,6 @@ MARKS = "/srv/marks"
 _HEARD = "exec 2>&1"
 """Of a command, what it writes to standard output is heard, and nothing else."""
 _ANSWERED = re.compile(r"^answered (\d+)$", re.MULTILINE)
-_COUNTED = (
-    "size_bytes",
-    "visible_bytes",
-    "files",
-    "executables",
-    "setuid_files",
-    "shells",
-    "package_managers",
-    "interpreters",
-    "packages",
-    "extras_share",
-    "olives",
-)
 
 
 class Held(NamedTuple):
@@ -76,9 +63,6 @@ class Worked(NamedTuple):
 
 def held(image: images.Image) -> Held:
     """Return what an image holds."""
-    summary = image.summary.iloc[0]
-    counts = {name: float(summary[name]) for name in _COUNTED}
-    counts["owned_share"] = float(1 - summary["unowned_bytes"] / summary["visible_bytes"])
     files = image.files
     visible = files[files["hidden_by"].isna() & files["type"].isin(("file", "hard link"))]
     linked = visible["link_target"].map(normalise)
@@ -90,7 +74,7 @@ def held(image: images.Image) -> Held:
         },
         index=pd.Index(visible["path"], name="path"),
     )
-    return Held(counts, table)
+    return Held(contents.counts(image), table)
 
 
 class Bench:

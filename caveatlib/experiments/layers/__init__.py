@@ -61,6 +61,7 @@ from caveatlib.experiments.layers.tables import (
     summarize,
     systems,
 )
+from caveatlib.instruments.contents import counts
 from caveatlib.places.base import TrialResult
 
 __all__ = [
@@ -120,7 +121,7 @@ def trial(place, conditions: dict, *, seed: int) -> TrialResult:
     """
     kind = conditions["work"]
     if kind == "contents":
-        return TrialResult(work.counts(place.image), {"packages": work.packages(place.image)})
+        return TrialResult(counts(place.image), {"packages": work.packages(place.image)})
     if kind == "planted":
         return TrialResult(work.planted(place.planted()))
     if kind == "opened":

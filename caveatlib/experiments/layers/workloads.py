@@ -18,27 +18,6 @@ PUBLISHED = {
 SHELL = "/bin/sh"
 PROGRAM = ("/bin/busybox", "/usr/bin/busybox")
 """Debian's /bin is a link; on scratch it is a folder."""
-_COUNTED = (
-    "size_bytes",
-    "visible_bytes",
-    "files",
-    "executables",
-    "setuid_files",
-    "shells",
-    "package_managers",
-    "interpreters",
-    "packages",
-    "extras_share",
-    "olives",
-)
-
-
-def counts(image: images.Image) -> dict:
-    """Return an image's counts, and the share of its bytes that some package owns."""
-    summary = image.summary.iloc[0]
-    found = {name: float(summary[name]) for name in _COUNTED}
-    owned = 1 - summary["unowned_bytes"] / summary["visible_bytes"]
-    return found | {"owned_share": float(owned)}
 
 
 def packages(image: images.Image) -> list[dict]:

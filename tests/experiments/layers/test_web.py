@@ -6,6 +6,7 @@ import pytest
 
 from caveatlib.errors import UsageError
 from caveatlib.experiments.layers import web, workloads
+from caveatlib.instruments import contents
 from caveatlib.support import processes
 
 pytestmark = [pytest.mark.engine, pytest.mark.beside]
@@ -90,4 +91,4 @@ def test_full_holds_more_than_minimal(places, require):
     require("web-bases")
     full, minimal = (places(kind).image for kind in web.BASES)
     assert set(minimal.packages["name"]) < set(full.packages["name"])
-    assert workloads.counts(full)["owned_share"] > 0.5
+    assert contents.counts(full)["owned_share"] > 0.5
