@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,16 +184,20 @@ def test_placements(sleepers, monkeypatch):
     here, children = sleepers
     cpus = sorted(os.sched_getaffinity(0))
 
+    # not nproc, which believes OMP_NUM_THREADS: Dask sets it in a process that starts workers
+    ask = [sys.executable, "-c", "import os; print(*os.sched_getaffinity(0))"]
+
     def placed(placement):
         command = pinning.pin(here, "loopback", placement)
-        said = subprocess.run([*command, "nproc"], capture_output=True, text=True, check=True)
-        return int(said.stdout), [os.sched_getaffinity(child.pid) for child in children]
+        said = subprocess.run([*command, *ask], capture_output=True, text=True, check=True)
+        client = {int(cpu) for cpu in said.stdout.split()}
+        return [client, *(os.sched_getaffinity(child.pid) for child in children)]
 
-    assert placed(pinning.TOGETHER) == (1, [{cpus[0]}, {cpus[0]}])
+    assert placed(pinning.TOGETHER) == [{cpus[0]}] * 3
     if len(cpus) > 1:
-        assert placed(pinning.APART) == (1, [{cpus[0]}, {cpus[1]}])
-        assert placed(pinning.SPREAD) == (1, [{cpus[1]}, {cpus[0]}])
-    assert placed(pinning.FREE) == (len(cpus), [set(cpus)] * 2)
+        assert placed(pinning.APART) == [{cpus[0]}, {cpus[0]}, {cpus[1]}]
+        assert placed(pinning.SPREAD) == [{cpus[0]}, {cpus[1]}, {cpus[0]}]
+    assert placed(pinning.FREE) == [set(cpus)] * 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {cpus[0]})
     with pytest.raises(Unavailable, match=r"'apart' on 1 CPU\. Must have 2"):
         pinning.pin(here, "loopback", pinning.APART)
