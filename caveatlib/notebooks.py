@@ -98,6 +98,9 @@ def run(notebook, source: str, *, figures: str = "png", shared: Path | None = No
             record_timing=False,
             extra_arguments=["--log-level=ERROR"],  # or each kernel warns of its transport
         )
+        # What a widget captures stays with the cell. nbclient would answer the widget on the socket
+        # whose reply it awaits, and a reply that comes during that answer is not noticed.
+        client.comm_open_handlers.clear()
         environment = os.environ | {
             "CAVEATLIB_SOURCE": source,
             "IPYTHONDIR": folder,

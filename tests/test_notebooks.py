@@ -6,6 +6,7 @@ import re
 
 import nbformat
 import pytest
+from nbclient.output_widget import OutputWidget
 
 from caveatlib import notebooks, plots, report
 from caveatlib.experiments import recorded
@@ -211,3 +212,16 @@ def test_a_title_says_what_it_is_about(path):
     notebook = nbformat.read(path, as_version=4)
     assert notebook.metadata["caveatlib"]["title"]
     assert notebook.cells[0].source.lstrip().startswith("# ")
+
+
+def test_nothing_is_sent_while_a_reply_is_awaited(monkeypatch):
+    """Else a reply that comes just then is noticed only after the cell's time limit."""
+
+    def send(self, *args, **kwargs):
+        raise AssertionError("a message to the widget")
+
+    monkeypatch.setattr(OutputWidget, "_publish_msg", send)
+    source = "import ipywidgets as w\nwith w.Output() as caught:\n    print(1)\nprint(2)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebooks.run(notebook, "recorded")
+    assert "".join(each.text for each in notebook.cells[0].outputs) == "1\n2\n"
