@@ -17,9 +17,10 @@ is and not whether it is there, so that what is lost after a kill lasts until so
 lease shorter than etcd grants (none below 2 s by its defaults, which are made for members far
 apart, hence an election of 0.1 s); a client that keeps what the DNS said for as long as the DNS
 allows, where this one asks again every second; a start right after one of its questions and a kill
-0.4 s after the first answer, in each trial, so that by the DNS a container is found a whole period
-after its start, and forgotten a period less 0.4 s after its kill; and a client that gave up on an
-address before anybody was there, which asks again only later.
+0.4 s after the first answer, as in trials that lack `start_after_s`: there a container is found by
+the DNS a whole period after its start, and forgotten a period less 0.4 s after its kill (later
+trials draw both moments at random over one TTL, of a lease as well); and a client that gave up on
+an address before anybody was there, which asks again only later.
 """
 
 from __future__ import annotations

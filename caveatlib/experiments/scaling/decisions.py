@@ -31,6 +31,7 @@ from caveatlib.experiments.scaling.designs import (
     percent,
 )
 from caveatlib.experiments.scaling.discovery import SERVES_S
+from caveatlib.experiments.scaling.schema import MOMENTS
 from caveatlib.experiments.scaling.workloads import SERVICE_US
 from caveatlib.measuring.designs import Arm
 from caveatlib.support.quantities import format_quantity
@@ -111,10 +112,25 @@ def _believed(here: pd.DataFrame) -> str:
 
 
 def _by_dns(here: pd.DataFrame, verdict: Verdict) -> str:
+    return f"{_moments(here)} {_believed(here)}".strip()
+
+
+def _moments(here: pd.DataFrame) -> str:
+    """Say at which moments of its period the client met a start and a kill."""
+    seen, drawn = (
+        len(claims.values_of(here, _of(REGISTERED, BY_DNS), name))
+        for name in ("served_s", MOMENTS[0])
+    )
+    if drawn == seen:
+        return (
+            f"The container is started, and killed once it has served for {SERVES_S:g} s, at "
+            "moments drawn at random over the client's period."
+        )
+    which = f"{seen - drawn} of {seen} trials" if drawn else "each trial"
     return (
-        "The container is started right after a question and killed "
-        f"{SERVES_S:g} s after it served, the same in each trial. {_believed(here)}"
-    ).strip()
+        f"The container is started right after a question and killed {SERVES_S:g} s after it "
+        f"served, the same in {which}."
+    )
 
 
 def _say_registers(here: pd.DataFrame, verdict: Verdict) -> str:

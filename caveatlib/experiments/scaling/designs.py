@@ -41,12 +41,12 @@ _CURVES = tuple(lock(n, share) for share in SHARES for n in REPLICAS)
 _BARRIERS = tuple(lock(n, MOST, work="barrier") for n in REPLICAS)
 DESIGNS = (
     Design(DOUBLING, _DOUBLED, block_s=9, blocks_per_session=3),
-    Design(REGISTERED, (LISTED, LISTED_AGAIN, BY_ETCD, BY_DNS), block_s=13),
+    Design(REGISTERED, (LISTED, LISTED_AGAIN, BY_ETCD, BY_DNS), block_s=14),
     Design(CURVE, _CURVES + _BARRIERS, block_s=30, optional=True),
     Design(
         LEASES,
         tuple(found(by, ttl) for by in (ETCD, DNS) for ttl in TTLS[1:]),
-        block_s=27,
+        block_s=40,
         optional=True,
     ),
 )

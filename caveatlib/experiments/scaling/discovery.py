@@ -97,17 +97,31 @@ class Discovery:
         self._engine, self._network, self._asking = engine, network, asking
         self._numbers = itertools.cycle(NEWCOMERS)
 
-    def watch(self, found_by: str, ttl_s: int) -> Watched:
-        """Start a container, let it serve a while, kill it, and watch until its TTL is over."""
+    def watch(
+        self, found_by: str, ttl_s: int, *, start_after_s: float = 0.0, kill_after_s: float = 0.0
+    ) -> Watched:
+        """Start a container, let it serve a while, kill it, and watch until its TTL is over.
+
+        Parameters
+        ----------
+        found_by : str
+        ttl_s : int
+        start_after_s : float, optional
+            How long to wait once the client would notice it. One that asks the DNS has just had
+            an answer then.
+        kill_after_s : float, optional
+            How long to wait once it has served for `SERVES_S`.
+        """
         address = f"{SUBNET}.{next(self._numbers)}"
         client = Client(RESIDENT, address, _finder(found_by, ttl_s), port=WEB)
         newcomer = _created(self._engine, self._network, address, _script(found_by, ttl_s, address))
         try:
             with _running(client, self._asking) as work:
+                time.sleep(start_after_s)
                 started_s = time.monotonic()
                 newcomer.start()
                 _await(client.served, work, SERVED_S, "No request to the container was answered")
-                time.sleep(SERVES_S)
+                time.sleep(SERVES_S + kill_after_s)
                 killed_s = time.monotonic()
                 newcomer.signal("KILL")
                 time.sleep(ttl_s + WATCHED_S)

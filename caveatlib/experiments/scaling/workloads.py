@@ -6,10 +6,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.scaling.balancing import FRONT
 from caveatlib.experiments.scaling.client import Request
 from caveatlib.experiments.scaling.discovery import Watched
+from caveatlib.experiments.scaling.schema import MOMENTS
 from caveatlib.places.base import TrialResult
 
 SERVICE_US = 20_000
@@ -23,9 +26,20 @@ def trial(place, conditions: Mapping, *, seed: int) -> TrialResult:
     """Put replicas under load, or let a container come and go."""
     if conditions["work"] == "register":
         found_by, ttl_s = conditions["found_by"], conditions["ttl_s"]
-        return TrialResult(told(place.watch(found_by, ttl_s)))
+        at = moments(ttl_s, seed=seed)
+        return TrialResult(told(place.watch(found_by, ttl_s, **at)) | at)
     said, cpu_share = place.load(conditions["replicas"], asked(conditions))
     return TrialResult(counted(said, conditions["work"]) | {"cpu_share": cpu_share})
+
+
+def moments(ttl_s: int, *, seed: int) -> dict[str, float]:
+    """Return when to start and to kill a container; nothing where clients have no period.
+
+    A client asks the DNS, and a container renews its lease, at moments that hang on when the
+    client began and when it was first answered. So each is drawn, uniformly over one TTL.
+    """
+    rng = np.random.default_rng(seed)
+    return {name: rng.uniform(0, ttl_s) for name in MOMENTS} if ttl_s else {}
 
 
 def asked(conditions: Mapping) -> list[str]:

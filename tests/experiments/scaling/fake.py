@@ -56,12 +56,14 @@ class FakeBalanced:
 class FakeDiscovery(FakeBalanced):
     """Stands for `discovery.Discovery`."""
 
-    def watch(self, found_by: str, ttl_s: int) -> Watched:
+    def watch(
+        self, found_by: str, ttl_s: int, *, start_after_s: float = 0.0, kill_after_s: float = 0.0
+    ) -> Watched:
         """Return the requests to a newcomer that is forgotten when its TTL is nearly over."""
-        CLOCK.passes(8 + ttl_s)
-        started_s = 100.0
+        CLOCK.passes(8 + 3 * ttl_s)
+        started_s = 100.0 + start_after_s
         served_s = started_s + _near(STARTS_S[found_by])
-        killed_s = served_s + SERVES_S
+        killed_s = served_s + SERVES_S + kill_after_s
         over_s = killed_s + ttl_s + WATCHED_S
         known = (served_s, killed_s + _near(0.9 * ttl_s)) if ttl_s else (started_s, over_s)
         requests = []

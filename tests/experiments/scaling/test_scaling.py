@@ -15,13 +15,14 @@ import left
 import numpy as np
 import pytest
 
-from caveatlib import claims, plots, stats
+from caveatlib import claims, plots, stats, trials
 from caveatlib.claims import Effect
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import scaling
 from caveatlib.experiments.scaling import balancing, client, designs, discovery, fitting, workloads
 from caveatlib.experiments.scaling.client import Client, Request
 from caveatlib.experiments.scaling.discovery import Watched
+from caveatlib.experiments.scaling.schema import MOMENTS
 
 # An A/A control fails by chance in one run of twenty; what is turned here is no control.
 DECISIONS = [replace(d, null=None) if isinstance(d, Effect) else d for d in scaling.DECISIONS]
@@ -154,6 +155,50 @@ def test_a_trial_without_what_it_is_for_is_refused():
     for wrong in ({"p99_s": 0.05}, {"p99_s": 0.2, "throughput_per_s": 0.0}):
         with pytest.raises(DataError):
             scaling.check_row(load | wrong)
+
+
+@pytest.mark.beside
+def test_a_start_and_a_kill_come_at_any_moment_of_a_period():
+    """Each uniform over one TTL, by the trial's seed; the place is told what the trial keeps."""
+
+    class Noting:
+        def watch(self, found_by, ttl_s, **at):
+            heard.append(at)
+            return _watched()
+
+    arm, heard = designs.found(designs.DNS, 5), []
+    kept = [workloads.trial(Noting(), arm.conditions, seed=seed).measures for seed in range(400)]
+    assert heard == [{name: measures[name] for name in MOMENTS} for measures in kept]
+    for name in MOMENTS:
+        fifths, _ = np.histogram([at[name] for at in heard], bins=5, range=(0, 5))
+        assert fifths.sum() == 400
+        assert fifths.min() > 50
+    assert abs(np.corrcoef([list(at.values()) for at in heard], rowvar=False)[0, 1]) < 0.2
+    again = workloads.trial(Noting(), arm.conditions, seed=7).measures
+    assert {name: again[name] for name in MOMENTS} == heard[7]
+    listed = workloads.trial(Noting(), designs.LISTED.conditions, seed=7).measures
+    assert heard[-1] == {}, "a list has no period"
+    assert not set(MOMENTS) & set(listed)
+
+
+@pytest.mark.beside
+def test_a_card_says_one_moment_only_of_trials_that_had_one(measured):
+    """Those recorded before moments were drawn lack them; of a part of each, how many."""
+
+    def card(rows):
+        return {v.claim: v for v in claims.judge(rows, DECISIONS)}["C35/dns-in"].because
+
+    before = trials.get(scaling, source="recorded", version=1)
+    assert before[[*MOMENTS]].isna().all(axis=None)
+    fixed = "killed 0.4 s after it served, the same in each trial."
+    assert fixed in card(before)
+    rows = measured(scaling)
+    assert "moments drawn at random" in card(rows)
+    assert "the same in" not in card(rows)
+    assert fixed in card(rows.assign(**dict.fromkeys(MOMENTS, math.nan)))
+    dns = (rows["found_by"] == "dns") & (rows["design"] == "registered")
+    rows.loc[dns & (rows["block"] < 2), [*MOMENTS]] = math.nan
+    assert f"the same in 2 of {dns.sum()} trials." in card(rows)
 
 
 # The client, against servers on loopback addresses
@@ -307,11 +352,9 @@ def _dns_answer(question, addresses, ttl_s):
     return head + question[12:] + records
 
 
-@pytest.mark.beside
-def test_a_client_that_asks_the_dns_finds_and_forgets(stage):
-    """With every answer; what the answer states as its TTL is kept."""
-    _, port = stage.serve("127.0.0.1")
-    stage.serve("127.0.0.2", port=port)
+@pytest.fixture
+def dns(stage):
+    """Return the address of a DNS, and the list of what it answers."""
     known = ["127.0.0.1"]
 
     class Dns(asyncio.DatagramProtocol):
@@ -322,7 +365,16 @@ def test_a_client_that_asks_the_dns_finds_and_forgets(stage):
             self.transport.sendto(_dns_answer(data, known, 600), peer)
 
     transport, _ = stage.call(stage.loop.create_datagram_endpoint(Dns, local_addr=("127.0.0.1", 0)))
-    server = transport.get_extra_info("sockname")
+    yield transport.get_extra_info("sockname"), known
+    stage.loop.call_soon_threadsafe(transport.close)
+
+
+@pytest.mark.beside
+def test_a_client_that_asks_the_dns_finds_and_forgets(stage, dns):
+    """With every answer; what the answer states as its TTL is kept."""
+    server, known = dns
+    _, port = stage.serve("127.0.0.1")
+    stage.serve("127.0.0.2", port=port)
     with _asking(client.by_dns(0.02, server=server), port) as (asking, failed):
         assert asking.ready.wait(5)
         assert not asking.listed
@@ -332,7 +384,59 @@ def test_a_client_that_asks_the_dns_finds_and_forgets(stage):
         _until(lambda: not asking.listed)
     assert not failed
     assert asking.dns_ttl_s == 600
-    stage.loop.call_soon_threadsafe(transport.close)
+
+
+PERIOD_S = 0.6
+"""Of the client that asks the DNS of the stage."""
+
+
+@pytest.fixture
+def staged(stage, dns, monkeypatch):
+    """Return a `Discovery` whose newcomers are servers of a stage, found by its DNS."""
+    server, known = dns
+    _, port = stage.serve("127.0.0.1")
+
+    class Newcomer:
+        output = None
+
+        def __init__(self, engine, network, address, script):
+            self.address, self.served = address, None
+
+        def start(self):
+            self.served, _ = stage.serve(self.address, port=port)
+            known.append(self.address)
+
+        def signal(self, name):
+            stage.loop.call_soon_threadsafe(self.served.close)
+            known.remove(self.address)
+
+        def remove(self):
+            pass
+
+    for name, value in {
+        "SUBNET": "127.0.0",
+        "RESIDENT": "127.0.0.1",
+        "WEB": port,
+        "SERVES_S": 0.05,
+        "WATCHED_S": 0.1,
+        "_created": Newcomer,
+        "_finder": lambda found_by, ttl_s: client.by_dns(ttl_s, server=server),
+        "text_to_end": lambda output, within_s: "",
+    }.items():
+        monkeypatch.setattr(discovery, name, value)
+    monkeypatch.setattr(discovery.netns, "call_in", lambda pid, call: call())
+    return discovery.Discovery(None, "", 0)
+
+
+def test_what_the_dns_takes_hangs_on_the_moment(staged):
+    """Nearly a period right after a question, and less the later a start, or a kill, comes."""
+    early, late = (
+        workloads.told(staged.watch("dns", PERIOD_S, start_after_s=after_s, kill_after_s=after_s))
+        for after_s in (0.0, 0.4)
+    )
+    assert early["served_s"] == pytest.approx(PERIOD_S, abs=0.2)
+    assert early["served_s"] - late["served_s"] == pytest.approx(0.4, abs=0.2)
+    assert early["lost_s"] - late["lost_s"] == pytest.approx(0.4, abs=0.2)
 
 
 @pytest.mark.beside
@@ -401,6 +505,7 @@ def test_real_newcomers_are_found_and_left(needed):
         }
     assert [found[way]["kept"] for way in ("list", "etcd", "dns")] == [1, 0, 0]
     assert found["list"]["lost_s"] == pytest.approx(discovery.WATCHED_S, abs=0.3)
+    assert found["dns"]["served_s"] < 1.7
     for way in ("etcd", "dns"):
         assert found[way]["lost_s"] < 1.7
         assert found[way]["served_s"] < 3
@@ -408,6 +513,20 @@ def test_real_newcomers_are_found_and_left(needed):
     assert found["dns"]["dns_ttl_s"] == 600
     assert found["etcd"]["lost_joining"] == 0
     assert all(measures["others_lost"] == 0 for measures in found.values())
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_what_dockers_dns_takes_hangs_on_the_moment(needed):
+    """A start and a kill 0.4 s later in the client's period are noticed that much sooner."""
+    with discovery.discovery() as place:
+        early, late = (
+            workloads.told(place.watch("dns", 1, start_after_s=after_s, kill_after_s=after_s))
+            for after_s in (0.0, 0.4)
+        )
+    assert early["served_s"] == pytest.approx(1.0, abs=0.1)
+    assert early["served_s"] - late["served_s"] == pytest.approx(0.4, abs=0.1)
+    assert early["lost_s"] - late["lost_s"] == pytest.approx(0.4, abs=0.1)
 
 
 HELD = """
