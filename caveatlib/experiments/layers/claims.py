@@ -24,11 +24,6 @@ _CONTROL = (
     "the A/A control is the pull of the image with most of its bytes in one layer, over this link"
 )
 
-OLIVES = from_ledger(
-    "C12",
-    decides="how many of the images that people publish hold files that differ from what their "
-    "packages say; only images of our own are read here",
-)
 PLANTED = Claim(
     "layers-planted-shell",
     "a script in the place of /bin/sh is found by reading the image",
@@ -129,7 +124,6 @@ STATIC = from_ledger(
     "kernel of its own",
 )
 CLAIMS = (
-    OLIVES,
     PLANTED,
     MOVING,
     *AGAINST_DISK.values(),

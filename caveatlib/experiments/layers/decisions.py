@@ -158,7 +158,6 @@ def _effects(link: str) -> list[Effect]:
 
 
 DECISIONS = (
-    Fact(claim=stated.OLIVES, readings=facts.OLIVES, find=facts.planted, unfair=facts.only_ours),
     Fact(claim=stated.PLANTED, readings=facts.OLIVES, find=facts.planted),
     Whole(
         claim=stated.MOVING,

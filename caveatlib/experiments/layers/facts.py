@@ -48,13 +48,6 @@ def planted(here: pd.DataFrame) -> Finding:
     return Finding(word, line, said)
 
 
-def only_ours(here: pd.DataFrame) -> str:
-    """Say that finding what was planted does not show how common it is."""
-    if any(values_of(here, *reading[:2]).empty for reading in OLIVES[:2]):
-        return ""
-    return f"Images that people publish were not read. Of our own: {planted(here).because}"
-
-
 IMAGE, WHOLE, MACHINE = "pull-container", "pull-whole", "machine"
 PUBLISHED = tuple(
     Reading(inside(work, place), "moved_bytes", optional=work == WHOLE)

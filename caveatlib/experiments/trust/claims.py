@@ -125,14 +125,11 @@ UNREAD = Claim(
     "holds if it refuses all",
     NAME,
 )
-OTHERS = Claim(
-    "trust-published",
-    "images that others publish hold what their packages say",
-    "ours",
-    "images within reach that hold a list of packages: how many have a file that differs, or a "
-    f"script as /bin/sh; holds if the exact interval of their share ends below {FEW:g} (ours), "
-    "does not hold if it begins above it; one image, or a few, are no population",
-    NAME,
+OLIVES = from_ledger(
+    "C12",
+    decides="published images within reach that hold a list of packages: how many have a file that "
+    "differs from it, or a script as /bin/sh; holds if the exact interval of their share begins "
+    f"above {FEW:g} (ours), does not hold if it ends below; one image, or a few, are no population",
 )
 CLAIMS = (
     TRUST,
@@ -144,5 +141,5 @@ CLAIMS = (
     READ,
     PINNED,
     UNREAD,
-    OTHERS,
+    OLIVES,
 )

@@ -142,7 +142,7 @@ DECISIONS = (
         "verified, nothing fetched",
     ),
     Fact(
-        claim=stated.OTHERS,
+        claim=stated.OLIVES,
         readings=facts.COMPARED,
         find=facts.others,
         say=_headline,

@@ -265,7 +265,7 @@ COMPARED = tuple(Reading(_OTHERS, column) for column in ("comparable", "differin
 
 
 def others(here: pd.DataFrame) -> Finding:
-    """Find whether images that others publish hold what their packages say."""
+    """Find whether images that others publish differ from what their packages say."""
     n, differ = (int(values_of(here, *reading[:2]).max()) for reading in COMPARED)
     if not n:
         line = "No published image within reach has a list of packages"
@@ -274,5 +274,5 @@ def others(here: pd.DataFrame) -> Finding:
     line = f"{differ} of {counted(n, 'published image')} with a list of packages differ from it"
     _, low, high = stats.share(min(differ, n), n)
     said = f"{line}: of all it is {low * 100:.0f} to {high * 100:.0f} % (95 % CI)."
-    word = HOLDS if high < FEW else FAILS if low > FEW else OPEN
+    word = HOLDS if low > FEW else FAILS if high < FEW else OPEN
     return Finding(word, line, said, n)

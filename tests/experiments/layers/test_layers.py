@@ -263,16 +263,6 @@ def test_a_hidden_olive_fails(trials):
     assert one(always, ours).verdict == claims.OPEN
 
 
-def test_what_was_planted_says_nothing_of_others(trials):
-    """C12 speaks of images that people publish, which nobody read here; it says what was found."""
-    said = one(trials, "C12")
-    assert said.verdict == claims.NOT_MEASURED
-    assert said.because.startswith("Images that people publish were not read.")
-    assert one(trials, "layers-planted-shell").because in said.because
-    nothing = trials[trials["place"] != designs.MINIMAL]
-    assert one(nothing, "C12").because == one(nothing, "layers-planted-shell").because
-
-
 def test_claims_are_quoted_or_not():
     """A quotation is the ledger's, word for word; what is judged in parts is derived from it."""
     quotes = claims.ledger().set_index("id")["quote"]
