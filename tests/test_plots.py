@@ -218,6 +218,19 @@ def test_lines_bars_and_shares_stand_at_their_values(frame):
     expected = [("runc", 0, 100), ("docker", 0, 300), ("runc", 100, 200), ("docker", 300, 400)]
     for (row, left, width), (name, start, length) in zip(bars, expected, strict=True):
         assert (row, left, width) == (name, pytest.approx(start), pytest.approx(length))
+    index = pd.MultiIndex.from_tuples([("b", "x"), ("b", "y"), ("a", "x")])
+    table = pd.DataFrame({"one": [0.1, 0.2, 0.3]}, index=index)
+    ax = plots.stacked(table, unit="s", label="Time", ends=["1 %", "2 %", "3 %"])
+    ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+    heights = {tick.get_text(): at for at, tick in ticks}
+    assert list(heights) == ["b, x", "y", "a, x"]
+    assert heights["a, x"] - heights["y"] > heights["y"] - heights["b, x"]
+    middles = [b.get_y() + b.get_height() / 2 for b in ax.patches]
+    assert middles == pytest.approx(list(heights.values()))
+    assert [(t.get_text(), t.xy[1]) for t in ax.texts] == [
+        ("1 %", heights["b, x"]), ("2 %", heights["y"]), ("3 %", heights["a, x"])
+    ]  # fmt: skip
+    assert "b, y: one 200 (2 %); a, x: one 300 (3 %)" in plots.describe(ax)
     ax = plots.cumulated({"a": np.arange(101) / 1e3}, unit="s", label="Time", most=0.1)
     (at,) = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
     assert at == pytest.approx(np.array([(50, 0.5), (90, 0.9), (99, 0.99)]))

@@ -16,6 +16,11 @@ from caveatlib.support.quantities import format_quantity, scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+APART = 0.4
+"""Between bars that lie together and the next ones, in bars."""
+TOGETHER = 0.18
+"""What a bar takes that lies together with others, in inches."""
+
 
 def dots(
     trials: pd.DataFrame,
@@ -203,15 +208,25 @@ def lines(
 
 
 def stacked(
-    table: pd.DataFrame, *, unit: str, label: str, title: str = "", ax: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    unit: str,
+    label: str,
+    ends: Sequence[str] = (),
+    title: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw one bar per row of the table, its columns as consecutive parts.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Indexed by name; every column is one part, in the unit, in order.
-    unit, label, title : str
+        Indexed by name; every column is one part, in the unit, in order. With a second name in
+        its index, bars of one name lie together, and only the first of them has it.
+    unit, label : str
+    ends : sequence of str
+        What is written at the end of each row, e.g. a share; nothing by default.
+    title : str
     ax : matplotlib Axes, optional
 
     Returns
@@ -219,12 +234,15 @@ def stacked(
     matplotlib Axes
     """
     factor, name = scale(table.sum(axis=1).max() if len(table) else 1, unit)
-    ax = ax or new_axes(height=1.3 + 0.4 * max(1, len(table)))
+    together = table.index.nlevels > 1
+    names, at = _in_groups(table.index) if together else (list(table.index), range(len(table)))
+    height = TOGETHER * (at[-1] + 1 if len(at) else 1) if together else 0.4 * max(1, len(table))
+    ax = ax or new_axes(height=1.3 + height)
     left, tints = np.zeros(len(table)), colours(table)
     for part in table:
         width = table[part].fillna(0).to_numpy() / factor
         ax.barh(
-            range(len(table)),
+            at,
             width,
             left=left,
             color=tints[str(part)],
@@ -232,15 +250,35 @@ def stacked(
             height=0.7,
         )
         left += width
-    scales.rows(ax, list(table.index))
+    scales.rows(ax, names, at)
+    for row, end in zip(at, ends, strict=bool(ends)):
+        scales.at_end(ax, row, end)
     ax.set_xlabel(f"{label} ({name})" if name else label)
     _legend_above(ax, len(table.columns))
     finish(ax, title=title, legend_above=True)
+    whole = [", ".join(map(str, row)) if together else row for row in table.index]
+    told = [f" ({end})" for end in ends] or [""] * len(table)
     words = "; ".join(
-        f"{row}: " + ", ".join(f"{part} {v / factor:.3g}" for part, v in parts.dropna().items())
-        for row, parts in table.iterrows()
+        f"{row}: "
+        + ", ".join(f"{part} {v / factor:.3g}" for part, v in parts.dropna().items())
+        + end
+        for row, (_, parts), end in zip(whole, table.iterrows(), told, strict=True)
     )
-    return say(ax, f"Stacked bars of {label} in {name}. {words or 'Nothing was measured'}.")
+    what = f"{label} in {name}" if name else label
+    return say(ax, f"Stacked bars of {what}. {words or 'Nothing was measured'}.")
+
+
+def _in_groups(index: pd.Index) -> tuple[list[str], list[float]]:
+    """Return names and heights of rows: a first name stands once, and rows of one lie together."""
+    names: list[str] = []
+    at: list[float] = []
+    before = None
+    for first, *others in index:
+        begins = first != before
+        names.append(", ".join(map(str, [first, *others] if begins else others)))
+        at.append(at[-1] + 1 + (APART if begins else 0) if at else 0.0)
+        before = first
+    return names, at
 
 
 def effects(

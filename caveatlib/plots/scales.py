@@ -105,10 +105,14 @@ def doubling(ax: Axes, values: Sequence[float]) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def rows(ax: Axes, names: Sequence[object]) -> None:
-    """Name the rows of a figure from top to bottom, none of them cut by the frame."""
-    ax.set_yticks(range(len(names)), [literal(name) for name in names])
-    ax.set_ylim(max(1, len(names)) - 0.5, -0.5)
+def rows(ax: Axes, names: Sequence[object], at: Sequence[float] = ()) -> None:
+    """Name the rows of a figure from top to bottom, none of them cut by the frame.
+
+    They stand one below the other, or at the given heights.
+    """
+    at = at or range(len(names))
+    ax.set_yticks(at, [literal(name) for name in names])
+    ax.set_ylim((at[-1] if len(at) else 0) + 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
 
 

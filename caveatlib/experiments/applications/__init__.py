@@ -31,11 +31,11 @@ from caveatlib.experiments.applications.decisions import (
     answer,
 )
 from caveatlib.experiments.applications.designs import DESIGNS
-from caveatlib.experiments.applications.figures import plot, plot_bytes, plot_deployed
+from caveatlib.experiments.applications.figures import plot, plot_deployed, plot_executables
 from caveatlib.experiments.applications.highlights import highlights
 from caveatlib.experiments.applications.places import ARTEFACTS, ON_REQUEST, PLACES
 from caveatlib.experiments.applications.schema import Trials, check, check_row
-from caveatlib.experiments.applications.tables import contents, deployed, opened, spread
+from caveatlib.experiments.applications.tables import beside, contents, deployed, opened, spread
 from caveatlib.experiments.applications.workloads import trial
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "PLACES",
     "Trials",
     "answer",
+    "beside",
     "check",
     "check_row",
     "contents",
@@ -57,8 +58,8 @@ __all__ = [
     "highlights",
     "opened",
     "plot",
-    "plot_bytes",
     "plot_deployed",
+    "plot_executables",
     "spread",
     "trial",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from caveatlib import stats
@@ -18,28 +20,30 @@ def _parts(claims: dict) -> tuple[str, ...]:
     return tuple(claim.id for claim in claims.values())
 
 
-def _tell(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
-    each = " ".join(verdict.because for verdict in parts.values())
-    return f"{facts.summed_up(here)} {each}".strip()
+def _said(
+    tell: Callable[[pd.DataFrame], str],
+) -> Callable[[pd.DataFrame, dict[str, Verdict]], str]:
+    """Return what tells of a whole by the trials alone; its parts say the rest."""
+    return lambda here, parts: tell(here)
 
 
 DECISIONS = (
-    Whole(claim=stated.NEVER_OPENED, parts=_parts(stated.SHARES), tell=_tell),
+    Whole(claim=stated.NEVER_OPENED, parts=_parts(stated.SHARES), tell=_said(facts.summed_up)),
     *(
         Fact(claim=claim, readings=facts.shares_opened(column), find=facts.opened(column))
         for column, claim in stated.SHARES.items()
     ),
-    Whole(claim=stated.SIZE, parts=_parts(stated.SLOWER)),
+    Whole(claim=stated.SIZE, parts=_parts(stated.SLOWER), sum_up=_said(facts.took_longer)),
     *(
         Fact(claim=claim, readings=facts.deployed(link), find=facts.slower(link))
         for link, claim in stated.SLOWER.items()
     ),
-    Whole(claim=stated.SURFACE, parts=_parts(stated.COUNTS)),
+    Whole(claim=stated.SURFACE, parts=_parts(stated.COUNTS), sum_up=_said(facts.counted)),
     *(
         Fact(claim=claim, readings=facts.counts_of(column), find=facts.more(column))
         for column, claim in stated.COUNTS.items()
     ),
-    Whole(claim=stated.OWNED, parts=_parts(stated.OWNS)),
+    Whole(claim=stated.OWNED, parts=_parts(stated.OWNS), sum_up=_said(facts.belongs)),
     *(
         Fact(claim=claim, readings=facts.shares_owned(base), find=facts.owned(base))
         for base, claim in stated.OWNS.items()
@@ -73,4 +77,5 @@ CONTROLS = tuple(
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Say what the trials of each machine show."""
-    return " ".join(filter(None, (facts.summed_up(trials), facts.took_longer(trials))))
+    told = (facts.summed_up, facts.took_longer, facts.counted, facts.belongs)
+    return " ".join(filter(None, (tell(trials) for tell in told)))

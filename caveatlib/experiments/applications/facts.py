@@ -105,14 +105,13 @@ def more(column: str) -> Callable[[pd.DataFrame], Finding]:
         if not found.n:
             return Finding(OPEN, "", "No application was read on both bases.", 0)
         line = (
-            f"{COUNTED[column][0].upper()}{COUNTED[column][1:]}: {held[FULL].median():,.0f} on a "
-            f"full Debian, {held[MINIMAL].median():,.0f} on a minimal one (medians of {found.n} "
-            "applications)"
+            f"A full Debian has {_count(held[FULL].median())} {COUNTED[column]}, a minimal one "
+            f"{_count(held[MINIMAL].median())} (medians of {found.n} applications)"
         )
         said = [
             f"{line}.",
-            f"The full one has {found.least:,.0f} to {found.most:,.0f} more.",
-            _interval(found, lambda value: f"{value:,.0f}"),
+            f"The full one has {_from_to(found.least, found.most, _count)} more.",
+            _interval(found, _count),
             "These are counts, not attacks.",
         ]
         return Finding(_word(found.low, found.high, 0), line, _told(said, found), found.n)
@@ -227,9 +226,21 @@ def _percent(share: float) -> str:
     return f"{share * 100:.3g} %"
 
 
+def _count(number: float) -> str:
+    """Return a count, or the middle of two with its half."""
+    return f"{number:,.1f}".removesuffix(".0")
+
+
+def _from_to(low: float, high: float, told: Callable[[float], str]) -> str:
+    """Return both ends of a range, once where they read alike."""
+    return " to ".join(dict.fromkeys((told(low), told(high))))
+
+
 def _ends(values: pd.Series, told: Callable[[float], str]) -> str:
     """Name the applications with the least and the most."""
     least, most = values.idxmin(), values.idxmax()
+    if told(values[least]) == told(values[most]):
+        return f"{told(values[least])} for each."
     return (
         f"From {told(values[least])} ({TITLES[str(least)]}) to {told(values[most])} "
         f"({TITLES[str(most)]})."
@@ -239,7 +250,7 @@ def _ends(values: pd.Series, told: Callable[[float], str]) -> str:
 def _interval(found: Spread, told: Callable[[float], str]) -> str:
     if math.isnan(found.low):
         return ""
-    return f"{LEVEL * 100:.3g} % CI of the centre {told(found.low)} to {told(found.high)}."
+    return f"{LEVEL * 100:.3g} % CI of the centre {_from_to(found.low, found.high, told)}."
 
 
 def _told(said: list[str], found: Spread) -> str:
@@ -252,15 +263,42 @@ def summed_up(here: pd.DataFrame) -> str:
     """Say how much was opened on either base, a sentence for each; empty if nothing was."""
     told = []
     for base in (FULL, MINIMAL):
-        medians = {
-            what: by_application(here, Reading(where(WORKLOAD, base), column))
-            for column, what in OPENED.items()
-        }
-        shares = [f"{_percent(v.median())} of the {what}" for what, v in medians.items() if len(v)]
+        medians = _medians_on(here, WORKLOAD, base, tuple(OPENED))
+        shares = [f"{_percent(m)} of the {OPENED[column]}" for column, m in medians.items()]
         if shares:
-            n = max(len(values) for values in medians.values())
-            told.append(f"Applications opened {listed(shares)} of {n} images on a {base} (median).")
+            n = len(by_application(here, Reading(where(WORKLOAD, base), next(iter(medians)))))
+            line = f"opened {listed(shares)} of its image"
+            line = f"On a {base} it {line}" if told else f"An application {line} on a {base}"
+            told.append(f"{line} (medians of {n}).")
     return " ".join(told)
+
+
+def counted(here: pd.DataFrame) -> str:
+    """Say how many executables and so on images have on either base; empty if none was read."""
+    told = []
+    for base in (FULL, MINIMAL):
+        medians = _medians_on(here, CONTENTS, base, tuple(COUNTED))
+        counts = [f"{_count(m)} {COUNTED[column]}" for column, m in medians.items()]
+        if counts:
+            told.append(f"{listed(counts)} on a {base}")
+    return f"An image has {'; '.join(told)} (medians)." if told else ""
+
+
+def belongs(here: pd.DataFrame) -> str:
+    """Say how many of the bytes packages own on either base; empty if no image was read."""
+    told = []
+    for base in (FULL, MINIMAL):
+        for median in _medians_on(here, CONTENTS, base, ("owned_share",)).values():
+            told.append(f"{_percent(median)} on a {base}")
+    return f"Of an image's bytes packages own {listed(told)} (medians)." if told else ""
+
+
+def _medians_on(
+    here: pd.DataFrame, work: str, base: str, columns: tuple[str, ...]
+) -> dict[str, float]:
+    """Return the median over applications of each column that has a value on a base."""
+    found = {column: by_application(here, Reading(where(work, base), column)) for column in columns}
+    return {column: float(values.median()) for column, values in found.items() if len(values)}
 
 
 def took_longer(here: pd.DataFrame) -> str:
@@ -269,6 +307,7 @@ def took_longer(here: pd.DataFrame) -> str:
     for link in LINKS:
         took = _on_both(table, link)
         if len(took):
-            told.append(f"{_times((took[FULL] / took[MINIMAL]).median())} at {link}")
-    said = "Deploying on a full Debian, over a minimal one, takes"
-    return f"{said} {listed(told)} (medians)." if told else ""
+            than = "" if told else " as on a minimal one"
+            ratio = (took[FULL] / took[MINIMAL]).median()
+            told.append(f"{ratio:.3g} times as long{than} at {link}")
+    return f"Deploying on a full Debian takes {listed(told)} (medians)." if told else ""

@@ -6,42 +6,45 @@ import pandas as pd
 
 from caveatlib import plots
 from caveatlib.experiments.applications.catalogue import TITLES
-from caveatlib.experiments.applications.designs import LINKS, WORKLOAD
+from caveatlib.experiments.applications.designs import LINKS
 from caveatlib.experiments.applications.tables import named, opened
 from caveatlib.experiments.kit.tables import figure_per_machine
 
 
 @figure_per_machine
 def plot(trials: pd.DataFrame, ax=None):
-    """Draw how much of its image each application opens, on a full and on a minimal Debian."""
-    shown = named(trials[trials["work"] == WORKLOAD]).sort_values("base", kind="stable")
-    return plots.dumbbell(
-        shown,
+    """Draw each image's bytes: in files that were opened, and in files that were not."""
+    return _opened_of(
+        opened(trials),
+        "opened_bytes",
         "opened_byte_share",
-        by="application",
-        arm="base",
-        unit="",
-        label="share of the image's bytes in files that were opened",
-        order=list(TITLES.values()),
-        title="How much of its image an application opens under its workload",
+        unit="B",
+        label="bytes in the files of the image",
+        title="Bytes of each image in files that were opened, and their share",
         ax=ax,
     )
 
 
 @figure_per_machine
-def plot_bytes(trials: pd.DataFrame, ax=None):
-    """Draw each image's bytes: in files that were opened, and in files that were not."""
-    table = opened(trials)
-    never = table["opened_bytes"] * (1 / table["opened_byte_share"] - 1)
-    parts = pd.DataFrame({"opened": table["opened_bytes"], "never opened": never})
-    parts.index = [f"{application}, {base}" for application, base in parts.index]
-    return plots.stacked(
-        parts,
-        unit="B",
-        label="bytes in the files of the image",
-        title="Bytes of each image: opened under the workload, and not",
+def plot_executables(trials: pd.DataFrame, ax=None):
+    """Draw each image's executables: those that were opened, and those that were not."""
+    return _opened_of(
+        opened(trials),
+        "opened_executables",
+        "opened_executable_share",
+        unit="",
+        label="executables in the image",
+        title="Executables of each image that were opened, and their share",
         ax=ax,
     )
+
+
+def _opened_of(table: pd.DataFrame, number: str, share: str, *, title: str, **options):
+    """Draw a bar for each image, what was opened of it first, and the share at its end."""
+    whole = table[number] / table[share].where(table[share] > 0)
+    parts = pd.DataFrame({"opened": table[number], "never opened": whole - table[number]})
+    ends = [f"{value * 100:.3g} %" for value in table[share]]
+    return plots.stacked(parts, ends=ends, title=title, **options)
 
 
 @figure_per_machine

@@ -12,20 +12,20 @@ from caveatlib.experiments.applications.designs import (
     BASES,
     CONTENTS,
     DEPLOYMENT,
+    FULL,
     LINKS,
+    MINIMAL,
     WORKLOAD,
     where,
 )
 from caveatlib.experiments.kit.tables import per_machine
 
 _HELD = ["visible_bytes", "files", *COUNTED, "interpreters", "owned_share", "extras_share"]
-_OPENED = ["opened_files", "opened_bytes", "opened_byte_share", "opened_executables"]
-_OPENED += ["opened_executable_share", "answered"]
-_SPREAD = {
-    **dict.fromkeys(("opened_file_share", *OPENED), WORKLOAD),
-    **dict.fromkeys(("visible_bytes", *COUNTED, "owned_share"), CONTENTS),
-}
-"""Measure -> the work that it is of."""
+_OPENED = ["opened_files", "opened_file_share", "opened_bytes", "opened_byte_share"]
+_OPENED += ["opened_executables", "opened_executable_share", "answered"]
+_SPREAD = ("visible_bytes", *OPENED, *COUNTED, "owned_share")
+SHORT = {FULL: "full", MINIMAL: "minimal"}
+"""Base -> its name in the head of a column."""
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
@@ -42,46 +42,103 @@ def contents(trials: pd.DataFrame) -> pd.DataFrame:
 
 @per_machine
 def opened(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what each application opened under its workload, medians of the sessions."""
-    return _medians(trials, WORKLOAD, _OPENED)
+    """Return what each application opened under its workload: a row per application and base.
+
+    Medians of the sessions; of the shares that claims are about, also the least and the most of
+    them in ``..._low`` and ``..._high``.
+    """
+    table = _medians(trials, WORKLOAD, _OPENED)
+    for column in OPENED:
+        grouped = _grouped(trials, WORKLOAD)[column]
+        ends = {"low": grouped.min(), "high": grouped.max()}
+        table = table.assign(**{f"{column}_{end}": values for end, values in ends.items()})
+    return table
 
 
 @per_machine
-def deployed(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return seconds to deploy each application, a column for each link and base."""
-    rows = named(trials[(trials["work"] == DEPLOYMENT) & (trials["replicate"] == 0)])
-    rows = rows.assign(way=rows["link"] + ", " + rows["base"])
-    wide = rows.groupby(["application", "way"])["deployed_s"].median().unstack()
-    ways = [f"{link}, {base}" for link in LINKS for base in BASES]
-    titles = [title for title in TITLES.values() if title in wide.index]
-    wide = wide.reindex(index=titles, columns=[way for way in ways if way in wide.columns])
-    return wide.rename_axis(index="application", columns=None)
+def beside(trials: pd.DataFrame, *measures: str) -> pd.DataFrame:
+    """Return measures of each application on the full Debian beside those on the minimal one.
 
-
-@per_machine
-def spread(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return how each measure is spread over applications, a row per measure and base.
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    *measures : str
+        Of what an image holds or of what is opened of it; default those that claims are about.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by `measure` and `base`: `n` applications, their `median`, `least` and `most`.
+        A row per application, a column for each measure and base, ``full: packages``, where
+        something was measured: medians of the sessions.
     """
-    rows = []
-    for measure, work in _SPREAD.items():
-        for base in BASES:
-            values = facts.by_application(trials, Reading(where(work, base), measure))
+    columns = {}
+    for measure in measures or _SPREAD:
+        for base, short in SHORT.items():
+            values = facts.by_application(trials, Reading(where(_work(measure), base), measure))
             if len(values):
-                rows.append(
-                    (measure, base, len(values), values.median(), values.min(), values.max())
-                )
-    columns = ["measure", "base", "n", "median", "least", "most"]
-    return pd.DataFrame(rows, columns=columns).set_index(["measure", "base"])
+                columns[f"{short}: {measure}"] = values.rename(index=TITLES)
+    titles = [t for t in TITLES.values() if any(t in values.index for values in columns.values())]
+    return pd.DataFrame(columns, index=pd.Index(titles, name="application"))
+
+
+@per_machine
+def deployed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return how long each application takes to deploy over each link, and full over minimal."""
+    rows = named(trials[(trials["work"] == DEPLOYMENT) & (trials["replicate"] == 0)])
+    medians = rows.groupby(["application", "link", "base"])["deployed_s"].median()
+    columns = {}
+    for link in LINKS:
+        took = {base: _at(medians, link, base) for base in BASES}
+        took = {base: values for base, values in took.items() if len(values)}
+        columns |= {f"{link}, {SHORT[base]}_s": values for base, values in took.items()}
+        if len(took) == len(BASES):
+            columns[f"{link}, ratio"] = took[FULL] / took[MINIMAL]
+    titles = [title for title in TITLES.values() if title in set(rows["application"])]
+    return pd.DataFrame(columns, index=pd.Index(titles, name="application"))
+
+
+@per_machine
+def spread(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return how each measure is spread over applications, a row per base.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `base`: `applications`, how many there are, and of each measure the median,
+        with the least and the most in ``..._low`` and ``..._high``.
+    """
+    rows = {}
+    for base in BASES:
+        found = {
+            measure: facts.by_application(trials, Reading(where(_work(measure), base), measure))
+            for measure in _SPREAD
+        }
+        if n := max(map(len, found.values())):
+            rows[base] = {"applications": n}
+            for measure, values in found.items():
+                ends = {"": values.median(), "_low": values.min(), "_high": values.max()}
+                rows[base] |= {f"{measure}{end}": value for end, value in ends.items()}
+    columns = [f"{measure}{end}" for measure in _SPREAD for end in ("", "_low", "_high")]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["applications", *columns])
+    return table.rename_axis("base")
+
+
+def _work(measure: str) -> str:
+    """Return the kind of work that a measure is of."""
+    return WORKLOAD if measure.startswith("opened") or measure == "answered" else CONTENTS
+
+
+def _at(medians: pd.Series, link: str, base: str) -> pd.Series:
+    levels = medians.index.get_level_values
+    return medians[(levels("link") == link) & (levels("base") == base)].droplevel(["link", "base"])
+
+
+def _grouped(trials: pd.DataFrame, work: str):
+    return named(trials[trials["work"] == work]).groupby(["application", "base"])
 
 
 def _medians(trials: pd.DataFrame, work: str, columns: list[str]) -> pd.DataFrame:
-    rows = named(trials[trials["work"] == work])
-    table = rows.groupby(["application", "base"])[columns].median()
+    table = _grouped(trials, work)[columns].median()
     order = [(title, base) for title in TITLES.values() for base in BASES]
     wanted = pd.MultiIndex.from_tuples(order, names=["application", "base"])
     return table.reindex(wanted[wanted.isin(table.index)])

@@ -245,27 +245,95 @@ def test_marks_are_a_known_answer(trials):
 
 
 def test_tables_and_figures_have_each_application(trials):
-    """A row for each application and base; nginx has 95,000 B opened of 2,000,000."""
+    """A row for each application, or each of its images; nginx has 95,000 B opened of 2,000,000."""
     assert len(applications.opened(trials)) == len(applications.contents(trials)) == 20
-    row = applications.spread(trials).loc[("packages", FULL)]
-    assert row.tolist() == [10, 180, 180, 180]
-    said = plots.describe(applications.plot_bytes(trials))
-    assert "nginx, full Debian: opened 0.0906, never opened 1.82" in said
-    shown = plots.describe(applications.plot(trials))
+    said = plots.describe(applications.plot(trials))
+    assert "nginx, full Debian: opened 0.0906, never opened 1.82 (4.75 %)" in said
+    programs = plots.describe(applications.plot_executables(trials))
+    assert "nginx, full Debian: opened 10, never opened 190 (5 %)" in programs
     at_100 = plots.describe(applications.plot_deployed(trials))
     for application in catalogue.ALL:
-        assert application.title in shown
-        assert application.title in at_100
-    assert applications.deployed(trials).shape == (10, 4)
+        for shown in (said, programs, at_100):
+            assert application.title in shown
+    names = [tick.get_text() for tick in applications.plot(trials).get_yticklabels()]
+    assert names[:3] == ["nginx, full Debian", "minimal Debian", "Apache with PHP, full Debian"]
+
+
+def test_both_bases_stand_side_by_side(trials):
+    """Each number is of its measure, its base and its application; one that failed is empty."""
+    table = applications.beside(trials, "packages", "opened_bytes")
+    assert list(table.index) == list(catalogue.TITLES.values())
+    assert table.loc["nginx"].to_dict() == {
+        "full: packages": 180, "minimal: packages": 90,
+        "full: opened_bytes": 95_000, "minimal: opened_bytes": 95_000,
+    }  # fmt: skip
+    gone = failed(applications, trials, trials["place"].eq("nginx") & of(trials, "contents", FULL))
+    lacking = applications.beside(gone, "packages")
+    assert lacking["full: packages"].isna().tolist() == [True] + 9 * [False]
+    assert lacking["minimal: packages"].tolist() == 10 * [90]
+    assert len(applications.beside(trials).columns) == 2 * 8
+
+
+def test_what_is_spread_is_over_applications(trials):
+    """Median, least and most of ten, whatever the number of sessions."""
+    row = applications.spread(trials).loc[FULL]
+    assert row["applications"] == 10
+    assert [row[f"packages{end}"] for end in ("", "_low", "_high")] == [180, 180, 180]
+    sizes = [fake.held(a.name, "full").counts["visible_bytes"] for a in catalogue.ALL]
+    found = [row[f"visible_bytes{end}"] for end in ("", "_low", "_high")]
+    assert found == [pd.Series(sizes).median(), min(sizes), max(sizes)]
+
+
+def test_sessions_that_differ_are_seen(trials):
+    """The least and the most of the sessions stand beside their median."""
+    one_session = of(trials, "workload", FULL) & trials["session"].eq(1)
+    more = trials["opened_byte_share"].where(~one_session, trials["opened_byte_share"] + 0.02)
+    row = applications.opened(trials.assign(opened_byte_share=more)).loc[("nginx", FULL)]
+    found = [row[f"opened_byte_share{end}"] for end in ("", "_low", "_high")]
+    assert found == pytest.approx([0.0575, 0.0475, 0.0675])
+
+
+def test_deployments_stand_beside_their_ratio(trials):
+    """Two links, two bases, and full over minimal."""
+    table = applications.deployed(trials)
+    assert table.shape == (10, 6)
+    row = table.loc["nginx"]
+    ratio = row["100 Mbit/s, full_s"] / row["100 Mbit/s, minimal_s"]
+    assert row["100 Mbit/s, ratio"] == ratio > 1
+    one_base = applications.deployed(trials[~of(trials, "deployment", FULL)])
+    assert list(one_base.columns) == [f"{link}, minimal_s" for link in designs.LINKS]
+
+
+def test_ends_that_read_alike_are_told_once(trials):
+    """90 packages more for each, and not 90 to 90; a middle of two counts keeps its half."""
+    said = one(trials, "C29/packages").because
+    assert "The full one has 90 more. 99.5 % CI of the centre 90." in said
+    assert "85 % for each." in one(trials, f"C30/{FULL}").because
+    assert "A full Debian has 204.5 executables" in one(trials, "C29/executables").headline
 
 
 def test_the_answer_has_both_bases(trials):
     """Medians of ten, on either base; none where nothing was asked."""
     said = applications.answer(trials)
-    assert "of 10 images on a full Debian" in said
-    assert "of 10 images on a minimal Debian" in said
-    assert "at 1 Gbit/s and 1." in said
-    assert applications.answer(trials[trials["work"] == "contents"]) == "Nothing was measured."
+    assert "of its image on a full Debian (medians of 10)" in said
+    assert "On a minimal Debian it opened 13.4 % of the bytes" in said
+    assert "times as long as on a minimal one at 1 Gbit/s and 1." in said
+    assert "4 shells on a full Debian; 104.5 executables, 90 packages" in said
+    assert "packages own 85 % on a full Debian and 80 % on a minimal Debian" in said
+    read = applications.answer(trials[trials["work"] == "contents"])
+    assert read.startswith("An image has 204.5 executables")
+    assert applications.answer(trials.iloc[:0]) == "Nothing was measured."
+
+
+def test_cards_of_wholes_say_numbers(trials):
+    """Each of the four says aloud what its parts found."""
+    for claim, words in {
+        "C27": "An application opened 6.85 % of the bytes",
+        "C28": "Deploying on a full Debian takes 1.",
+        "C29": "An image has 204.5 executables, 180 packages, 9 setuid files and 4 shells on",
+        "C30": "Of an image's bytes packages own 85 %",
+    }.items():
+        assert one(trials, claim).sentence.startswith(words)
 
 
 def test_a_trial_that_opened_nothing_is_none(trials):
