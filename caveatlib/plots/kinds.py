@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 APART = 0.4
 """Between bars that lie together and the next ones, in bars."""
-TOGETHER = 0.18
+TOGETHER = 0.17
 """What a bar takes that lies together with others, in inches."""
 
 

@@ -24,6 +24,7 @@ _HELD = ["visible_bytes", "files", *COUNTED, "interpreters", "owned_share", "ext
 _OPENED = ["opened_files", "opened_file_share", "opened_bytes", "opened_byte_share"]
 _OPENED += ["opened_executables", "opened_executable_share", "answered"]
 _SPREAD = ("visible_bytes", *OPENED, *COUNTED, "owned_share")
+_OVER = {"median": pd.Series.median, "least": pd.Series.min, "most": pd.Series.max}
 SHORT = {FULL: "full", MINIMAL: "minimal"}
 """Base -> its name in the head of a column."""
 
@@ -99,28 +100,25 @@ def deployed(trials: pd.DataFrame) -> pd.DataFrame:
 
 @per_machine
 def spread(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return how each measure is spread over applications, a row per base.
+    """Return how each measure is spread over applications: three rows per base.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by `base`: `applications`, how many there are, and of each measure the median,
-        with the least and the most in ``..._low`` and ``..._high``.
+        Indexed by `base` and `applications`: of them the median, the least and the most.
     """
-    rows = {}
+    rows = []
     for base in BASES:
         found = {
             measure: facts.by_application(trials, Reading(where(_work(measure), base), measure))
             for measure in _SPREAD
         }
-        if n := max(map(len, found.values())):
-            rows[base] = {"applications": n}
-            for measure, values in found.items():
-                ends = {"": values.median(), "_low": values.min(), "_high": values.max()}
-                rows[base] |= {f"{measure}{end}": value for end, value in ends.items()}
-    columns = [f"{measure}{end}" for measure in _SPREAD for end in ("", "_low", "_high")]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["applications", *columns])
-    return table.rename_axis("base")
+        found = {measure: values for measure, values in found.items() if len(values)}
+        for name, of in _OVER.items() if found else ():
+            values = {measure: of(values) for measure, values in found.items()}
+            rows.append({"base": base, "applications": name} | values)
+    columns = ["base", "applications", *_SPREAD]
+    return pd.DataFrame(rows, columns=columns).set_index(["base", "applications"])
 
 
 def _work(measure: str) -> str:

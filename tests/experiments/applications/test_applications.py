@@ -275,13 +275,18 @@ def test_both_bases_stand_side_by_side(trials):
 
 
 def test_what_is_spread_is_over_applications(trials):
-    """Median, least and most of ten, whatever the number of sessions."""
-    row = applications.spread(trials).loc[FULL]
-    assert row["applications"] == 10
-    assert [row[f"packages{end}"] for end in ("", "_low", "_high")] == [180, 180, 180]
-    sizes = [fake.held(a.name, "full").counts["visible_bytes"] for a in catalogue.ALL]
-    found = [row[f"visible_bytes{end}"] for end in ("", "_low", "_high")]
-    assert found == [pd.Series(sizes).median(), min(sizes), max(sizes)]
+    """Median, least and most of ten, whatever the number of sessions; a base that lacks has none."""
+    table = applications.spread(trials)
+    assert table.index.tolist() == [
+        (base, of) for base in (FULL, MINIMAL) for of in ("median", "least", "most")
+    ]
+    for base, kind in designs.BASES.items():
+        sizes = pd.Series([fake.held(a.name, kind).counts["visible_bytes"] for a in catalogue.ALL])
+        expected = [sizes.median(), sizes.min(), sizes.max()]
+        assert table.loc[base, "visible_bytes"].tolist() == expected
+    assert table.loc[FULL, "packages"].tolist() == [180, 180, 180]
+    only = applications.spread(trials[trials["base"] == MINIMAL])
+    assert set(only.index.get_level_values("base")) == {MINIMAL}
 
 
 def test_sessions_that_differ_are_seen(trials):
