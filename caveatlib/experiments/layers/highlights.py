@@ -17,7 +17,8 @@ WAYS = {PULLS["base"]: "base there", DISK: "disk, gzipped", PULLS["one"]: "whole
 
 def highlights(here: pd.DataFrame) -> list[Highlight]:
     """Return the findings of one machine; those that it lacks are left out."""
-    return [*_never_opened(here), *_moved(here)]
+    # Moving first: what is opened of an image is what `applications` begins with.
+    return [*_moved(here), *_never_opened(here)]
 
 
 def _never_opened(here: pd.DataFrame) -> list[Highlight]:
