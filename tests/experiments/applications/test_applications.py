@@ -275,7 +275,7 @@ def test_both_bases_stand_side_by_side(trials):
 
 
 def test_what_is_spread_is_over_applications(trials):
-    """Median, least and most of ten, whatever the number of sessions; a base that lacks has none."""
+    """Median, least and most of ten, whatever the sessions; a base that lacks has none."""
     table = applications.spread(trials)
     assert table.index.tolist() == [
         (base, of) for base in (FULL, MINIMAL) for of in ("median", "least", "most")
