@@ -55,7 +55,7 @@ def test_no_drift_is_seen_in_the_recorded_data(experiment):
 
 
 def test_a_drift_of_the_recorded_data_would_be_seen(experiment):
-    """The same data with sessions that grow slower are said to drift."""
+    """The same data with sessions that grow slower are said to drift; two show no trend."""
     rows = _with_arms(experiment, recorded(experiment))
     sessions = rows.groupby("design")["session"].nunique()
     rows = rows[rows["design"] == sessions.idxmax()]
@@ -63,4 +63,5 @@ def test_a_drift_of_the_recorded_data_would_be_seen(experiment):
                   key=lambda m: rows[m].notna().sum())  # fmt: skip
     slower = rows.assign(**{measure: rows[measure] * 10 ** (rows["session"] / sessions.max())})
     said = stats.quality(slower, measure, by="arm")
-    assert any(f"{measure} drifted over {sessions.max()} sessions" in s for s in said), said
+    drifts = any(f"{measure} drifted over {sessions.max()} sessions" in s for s in said)
+    assert drifts == (sessions.max() > 2), said

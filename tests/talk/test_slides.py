@@ -6,6 +6,7 @@ Seen to fail: with the badge left out of a figure, and with letters of 20 px.
 import browser as browsers
 import matplotlib.pyplot as plt
 import nbformat
+import pandas as pd
 import pytest
 
 from caveatlib import claims, notebooks, plots, scorecard, talk
@@ -108,11 +109,13 @@ def test_a_figure_says_where_its_numbers_come_from(monkeypatch, kind, words):
 @pytest.mark.beside
 def test_a_table_says_why_it_is_not_live():
     """The reason cannot steer the page."""
-    scene = Scene(talk.recorded(layers).run, FALLBACK, "<b>no engine</b>")
+    run = talk.recorded(layers).run
+    scene = Scene(run, FALLBACK, "<b>no engine</b>")
     html = talk.finding("layers-opened", scene)._repr_html_()
     assert "Not live: &lt;b&gt;no engine&lt;/b&gt;" in html
     assert 'class="framed fallback"' in html
-    assert "RECORDED on 24 November 2026" in html
+    day = pd.Timestamp(run.trials["run"].max())
+    assert f"RECORDED on {day.day} {day:%B %Y}" in html
     with pytest.raises(UsageError, match="'C99'"):
         talk.finding("C99", scene)
 
