@@ -35,9 +35,9 @@ MOVING = from_ledger(
     "C22",
     decides="seconds per GB of files to pull an image over those to fetch a gzipped disk, ratio "
     "below 1 on every link: for a whole image, in even layers or in one, and for one whose base "
-    "layer (seven eighths) is there, against a whole disk and against a qcow2 on a base that is there; "
-    "the disk holds the same files, no operating system, unpacked by zlib; both are flushed to the "
-    "host's disk",
+    "layer (seven eighths) is there, against a whole disk and against a qcow2 on a base that is "
+    "there; the disk holds the same files, no operating system, unpacked by zlib; both are flushed "
+    "to the host's disk",
 )
 PUBLISHED = Claim(
     "layers-published",
