@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -108,7 +109,7 @@ def pairs(trials: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     DataError
         If a value that is not positive would enter a ratio.
     """
-    keys, one, other = _compared(trials, contrast)
+    keys, one, other = _compared(_Columns(trials), contrast)
     units = _UNITS[contrast.pairing]
     index = pd.MultiIndex.from_arrays(
         list(zip(*keys, strict=True)) or [[]] * len(units), names=units
@@ -172,7 +173,9 @@ def jointly(
     list of dict
         A row as `contrasts` has it for each comparison, in order.
     """
-    effects = [_effects(table, c) for table, c in comparisons]
+    read: dict[int, _Columns] = {}
+    columns = [read.setdefault(id(table), _Columns(table)) for table, _ in comparisons]
+    effects = [_effects(of, c) for of, (_, c) in zip(columns, comparisons, strict=True)]
     tests = [
         float(signed_rank_p(e, _inner(c, c.threshold))) if len(e) >= MIN_PAIRS else math.nan
         for (_, c), e in zip(comparisons, effects, strict=True)
@@ -180,9 +183,9 @@ def jointly(
     levels, adjusted = holm_levels(tests, level), holm(tests)
     rows = []
     for i, (table, contrast) in enumerate(comparisons):
-        origin = {c: table[c].iloc[0] if len(table) else "" for c in ("machine", "source")}
+        origin = {c: columns[i][c][0] if len(table) else "" for c in ("machine", "source")}
         tested = {"p": tests[i], "p_adjusted": adjusted[i]}
-        rows.append(origin | tested | _row(table, contrast, effects[i], level, levels[i]))
+        rows.append(origin | tested | _row(columns[i], contrast, effects[i], level, levels[i]))
     return rows
 
 
@@ -298,7 +301,9 @@ def _noise(row: Mapping) -> str:
     return f"Passes, but is no more precise than {far:.2f}x."
 
 
-def _row(part, contrast: Contrast, effect: np.ndarray, level: float, adjusted: float) -> dict:
+def _row(
+    part: _Columns, contrast: Contrast, effect: np.ndarray, level: float, adjusted: float
+) -> dict:
     n = len(effect)
     estimate, low, high = hodges_lehmann(effect, level)
     _, low_adjusted, high_adjusted = hodges_lehmann(effect, adjusted)
@@ -357,13 +362,41 @@ def _inner(contrast: Contrast, value: float) -> float:
     return math.log(value) if contrast.kind == "ratio" else value
 
 
-def _effects(trials: pd.DataFrame, contrast: Contrast) -> np.ndarray:
+class _Columns(dict[str, np.ndarray]):
+    """The columns of a table, each taken out of it once: that costs more than what is compared."""
+
+    def __init__(self, table: pd.DataFrame):
+        super().__init__()
+        self.table = table
+        self.numbers = cache(self._numbers)
+        self._rows: dict[tuple, np.ndarray] = {}
+
+    def __missing__(self, name: str) -> np.ndarray:
+        _need(self.table, [name])
+        self[name] = self.table[name].to_numpy()
+        return self[name]
+
+    def _numbers(self, name: str) -> np.ndarray:
+        return self.table[name].to_numpy(dtype=float, na_value=math.nan)
+
+    def match(self, where: Mapping[str, object]) -> np.ndarray:
+        """Return which rows a filter names."""
+        key = tuple(where.items())
+        if key not in self._rows:
+            keep = np.ones(len(self.table), dtype=bool)
+            for column, value in key:
+                keep &= np.asarray(self[column] == value, dtype=bool)
+            self._rows[key] = keep
+        return self._rows[key]
+
+
+def _effects(trials: _Columns, contrast: Contrast) -> np.ndarray:
     """Return the log ratio, or the difference, of every pair."""
     _, one, other = _compared(trials, contrast)
     return one if contrast.baseline is None else one - other
 
 
-def _compared(trials: pd.DataFrame, contrast: Contrast) -> tuple[list, np.ndarray, np.ndarray]:
+def _compared(trials: _Columns, contrast: Contrast) -> tuple[list, np.ndarray, np.ndarray]:
     """Return which blocks or sessions have both arms, and their values, of a ratio the logs."""
     arm = _values(trials, contrast, contrast.arm)
     if contrast.baseline is None:
@@ -373,25 +406,25 @@ def _compared(trials: pd.DataFrame, contrast: Contrast) -> tuple[list, np.ndarra
     return keys, np.array([arm[k] for k in keys]), np.array([base[k] for k in keys])
 
 
-def _values(trials: pd.DataFrame, contrast: Contrast, where: Mapping) -> dict[tuple, float]:
+def _values(trials: _Columns, contrast: Contrast, where: Mapping) -> dict[tuple, float]:
     """Return one value per block, or one per session, of the rows that `where` names."""
-    _need(trials, [*KEYS, contrast.measure])
-    measured = trials[contrast.measure].to_numpy(dtype=float, na_value=math.nan)
-    keep = match(trials, where).to_numpy() & trials["ok"].to_numpy() & ~np.isnan(measured)
+    _need(trials.table, [*KEYS, contrast.measure])
+    measured = trials.numbers(contrast.measure)
+    keep = trials.match(where) & trials["ok"] & ~np.isnan(measured)
     values = measured[keep]
     if contrast.kind == "ratio":
         if (values <= 0).any():
-            first = np.flatnonzero(keep)[values <= 0][0]
+            row = np.flatnonzero(keep)[values <= 0][0]
             raise DataError(
-                f"Value {measured[first]:g} of {contrast.measure!r} in row {trials.index[first]} "
+                f"Value {measured[row]:g} of {contrast.measure!r} in row {trials.table.index[row]} "
                 "cannot enter a ratio. Must be > 0, or compared as a difference."
             )
         values = np.log(values)
-    designs = sorted(set(trials["design"].to_numpy()[keep]))
+    designs = sorted(set(trials["design"][keep]))
     if len(designs) > 1:
         raise UsageError(f"Arm {dict(where)} has trials of designs {designs}. Must name one.")
     units = _UNITS[contrast.pairing]
-    keys = zip(*(trials[name].to_numpy()[keep].tolist() for name in units), strict=True)
+    keys = zip(*(trials[name][keep].tolist() for name in units), strict=True)
     found: dict[tuple, list[float]] = {}
     for key, value in zip(keys, values.tolist(), strict=True):
         found.setdefault(key, []).append(value)
@@ -411,15 +444,11 @@ def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
     UsageError
         If the filter names an unknown column.
     """
-    _need(trials, list(where))
-    keep = np.ones(len(trials), dtype=bool)
-    for column, value in where.items():
-        keep &= np.asarray(trials[column].to_numpy() == value, dtype=bool)
-    return pd.Series(keep, index=trials.index)
+    return pd.Series(_Columns(trials).match(where), index=trials.index)
 
 
-def _failed(trials: pd.DataFrame, where: Mapping) -> int:
-    return int((match(trials, where).to_numpy() & ~trials["ok"].to_numpy()).sum())
+def _failed(trials: _Columns, where: Mapping) -> int:
+    return int((trials.match(where) & ~trials["ok"]).sum())
 
 
 def _check(trials: pd.DataFrame) -> None:
