@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from caveatlib import literature, stats
@@ -272,9 +273,13 @@ PAIRED = {
 first container it is laid against: an arm's, or with None the same guest's."""
 
 
+COUNTED = ("work", "published-work")
+COUNTS = ("boot", "unpacking", "first_start")
+
+
 def where_counted(arm: tuple[str, str]) -> dict:
     """Return the filter of an arm of counted guests."""
-    design = "published-work" if arm[0] in COUNTED_PUBLISHED else "work"
+    design = COUNTED[arm[0] in COUNTED_PUBLISHED]
     return {"design": design, "place": arm[0], "workload": arm[1]}
 
 
@@ -293,16 +298,17 @@ def counts(trials: pd.DataFrame) -> pd.DataFrame:
         One row per trial, pair of `PAIRED` and side: `what`, the pair's name, or with
         ``" container"`` its container; `instructions`, empty where the trial failed.
     """
-    parts = []
+    rows = trials[trials["design"].isin(COUNTED)]
+    boot, unpacking, start = (rows[f"{name}_instructions"].to_numpy(dtype=float) for name in COUNTS)
+    at, what, counted = [], [], []
     for pair, (_, whole, _) in PAIRED.items():
-        boots, containers = (trials[stats.match(trials, where)] for where in needed(pair))
-        booted = boots["boot_instructions"]
-        if not whole:
-            booted = booted - boots["unpacking_instructions"]
-        started = containers["first_start_instructions"]
-        parts += [boots[stats.KEYS].assign(what=pair, instructions=booted)]
-        parts += [containers[stats.KEYS].assign(what=f"{pair} container", instructions=started)]
-    return pd.concat(parts, ignore_index=True).astype({"instructions": float})
+        boots, containers = (np.flatnonzero(stats.match(rows, where)) for where in needed(pair))
+        booted = boot[boots] if whole else boot[boots] - unpacking[boots]
+        at += [boots, containers]
+        what += [pair] * len(boots) + [f"{pair} container"] * len(containers)
+        counted += [booted, start[containers]]
+    table = rows[stats.KEYS].take(np.concatenate(at)).reset_index(drop=True)
+    return table.assign(what=pd.Series(what, dtype="str"), instructions=np.concatenate(counted))
 
 
 BOOTED = {
