@@ -293,11 +293,13 @@ def _without_pandera(frame: pd.DataFrame, model: type[Table]) -> pd.DataFrame | 
     found = {}
     for name, column in columns(model).items():
         values = _as_it_is(frame[name], column)
-        if values is None or column.unique or not (column.nullable or values.notna().all()):
+        if values is None or not (column.nullable or values.notna().all()):
+            return None
+        if column.unique and values.duplicated().any():
             return None
         for check in column.checks:
             breaks = _BREAKS.get(check.name)
-            if breaks is None or breaks(values, _bound(check)).any():
+            if breaks is None or breaks(values, **check.statistics).any():
                 return None
         found[name] = values
     return pd.DataFrame(found)
@@ -316,12 +318,20 @@ def _as_it_is(values: pd.Series, column: pa.Column) -> pd.Series | None:
         return None
 
 
-_BREAKS: dict[str, Callable[[pd.Series, Any], pd.Series]] = {
-    "greater_than_or_equal_to": lambda values, bound: values < bound,
-    "greater_than": lambda values, bound: values <= bound,
-    "less_than_or_equal_to": lambda values, bound: values > bound,
-    "less_than": lambda values, bound: values >= bound,
-    "isin": lambda values, bound: values.notna() & ~values.isin(bound),
+def _too_short_or_long(values, min_value=None, max_value=None, exact_value=None) -> pd.Series:
+    length = values.str.len()
+    least, most = (min_value, max_value) if exact_value is None else (exact_value, exact_value)
+    return (length < (least or 0)) | (length > (math.inf if most is None else most))
+
+
+_BREAKS: dict[str, Callable[..., pd.Series]] = {
+    "greater_than_or_equal_to": lambda values, min_value: values < min_value,
+    "greater_than": lambda values, min_value: values <= min_value,
+    "less_than_or_equal_to": lambda values, max_value: values > max_value,
+    "less_than": lambda values, max_value: values >= max_value,
+    "isin": lambda values, allowed_values: values.notna() & ~values.isin(allowed_values),
+    "str_matches": lambda values, pattern: ~values.str.match(pattern, na=True),
+    "str_length": _too_short_or_long,
 }
 """Name of a check -> which values break it; a missing one breaks none."""
 

@@ -99,6 +99,10 @@ class Usual(frames.Table):
     count: frames.Series[int] = frames.field("whole", isin=(0, 1, 2))
     perhaps: frames.Series[pd.Int64Dtype] = frames.measure("whole or empty")
     word: frames.Series[str] = frames.field("one of two", isin=("a", "bb"))
+    named: frames.Series[str] = frames.field("begins with a b", str_matches="b")
+    filled: frames.Series[str] = frames.field(
+        "one letter or two", str_length={"min_value": 1, "max_value": 2}
+    )
     remark: frames.Series[str] = frames.field("text or empty", nullable=True)
     ok: frames.Series[bool] = frames.field("yes or no")
 
@@ -115,7 +119,7 @@ VALUES = NUMBERS | NOTHING | st.sampled_from(["", "a", "bb", "ab", "ba", "1", "n
 
 
 SOUND = {"least": 1.0, "above": 2.0, "most": 1.0, "below": 0.0, "both": 0.5, "count": 1,
-         "perhaps": 1, "word": "a", "remark": "x", "ok": True}  # fmt: skip
+         "perhaps": 1, "word": "a", "named": "bb", "filled": "a", "remark": "x", "ok": True}  # fmt: skip
 CHANGES = st.dictionaries(st.sampled_from(list(SOUND)), VALUES, max_size=2)
 
 
@@ -135,6 +139,21 @@ def test_what_is_sound_passes_without_pandera(changes):
     """Frames without rows, with gaps, and with whole numbers as measures."""
     frame = pd.DataFrame([SOUND | change for change in changes], columns=list(SOUND))
     assert frames._without_pandera(frame, Usual) is not None
+
+
+class Own(frames.Table):
+    """A column whose values are all different."""
+
+    name: frames.Series[str] = frames.field("no two are the same", unique=True)
+
+
+def test_what_must_be_different_passes_without_pandera_only_if_it_is():
+    """One that is there twice is for pandera, which names it."""
+    assert frames._without_pandera(pd.DataFrame({"name": ["a", "b"]}), Own) is not None
+    twice = pd.DataFrame({"name": ["a", "b", "a"]})
+    assert frames._without_pandera(twice, Own) is None
+    with pytest.raises(DataError, match="'a' of column 'name'"):
+        frames.validate(twice, Own)
 
 
 def test_a_check_that_is_no_comparison_is_left_to_pandera():
@@ -194,6 +213,8 @@ def test_a_value_is_held_as_in_a_table(name, value):
         ({"count": None}, "not_nullable"),
         ({"word": "c"}, "isin"),
         ({"word": 1}, "dtype str"),
+        ({"named": "ab"}, "str_matches('b')"),
+        ({"filled": ""}, "str_length(1, 2)"),
         ({"started": "ba"}, "str_startswith('a')"),
         ({"ok": "yes"}, "dtype bool"),
         ({"both": math.inf}, "dtype float64"),
