@@ -120,8 +120,7 @@ def boots() -> pd.DataFrame:
     DataError
         If the file breaks its contract.
     """
-    table = validate(pd.read_csv(shipped.folder("data") / "vm-boots.csv"), Boots)
-    return table.assign(host=table["machine"].map(HOSTS), monitor=table["vmm"].map(MONITORS))
+    return _boots().copy()
 
 
 def figures(area: str | None = None) -> pd.DataFrame:
@@ -187,6 +186,12 @@ def cited(area: str) -> pd.DataFrame:
     shown = table[["quantity", "setting", "not_comparable_because", "source"]]
     shown.insert(1, "value", values)
     return shown.rename(columns={"not_comparable_because": "not comparable because"})
+
+
+@lru_cache
+def _boots() -> pd.DataFrame:
+    table = validate(pd.read_csv(shipped.folder("data") / "vm-boots.csv"), Boots)
+    return table.assign(host=table["machine"].map(HOSTS), monitor=table["vmm"].map(MONITORS))
 
 
 @lru_cache
