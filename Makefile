@@ -52,6 +52,8 @@ notebooks: install ## run every notebook on the recorded data and keep its outpu
 	$(BIN)/python tools/run_notebooks.py
 	$(BIN)/python tools/readme.py
 
+# Where others run beside, too many threads of OpenBLAS wait by spinning: kernels of notebooks get one.
+test: export OPENBLAS_NUM_THREADS = 1
 test: install ## every test that this machine can run, the notebooks included
 	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and not slow'
 	$(BIN)/pytest -m 'not beside and not slow'

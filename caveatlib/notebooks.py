@@ -105,6 +105,7 @@ def run(notebook, source: str, *, figures: str = "png", shared: Path | None = No
             "CAVEATLIB_SOURCE": source,
             "IPYTHONDIR": folder,
             "MPLCONFIGDIR": str(shared),  # fonts are looked for once
+            "OPENBLAS_NUM_THREADS": "1",  # several run at once: more threads only spin
             plots.FORMAT: figures,
         }
         asyncio.run(client.async_execute(env=environment))

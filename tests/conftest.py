@@ -4,6 +4,9 @@ import os
 import shutil
 import signal
 
+# Before numpy is imported: where others run beside, too many threads of OpenBLAS wait by spinning.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import left
 import pytest
 import tried

@@ -125,6 +125,7 @@ def _tree(folder: str):
             capture_output=True, text=True, timeout=timeout_s,
             env={
                 "PATH": os.environ["PATH"], "HOME": "/nonexistent", "CONNECT_LOG": str(log),
+                "OPENBLAS_NUM_THREADS": "1",
                 "PYTHONPATH": f"{site}:{tree}", "PYTHONDONTWRITEBYTECODE": "1",
                 "TMPDIR": str(out), "LANG": "C.UTF-8",
             },
