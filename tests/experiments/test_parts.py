@@ -38,10 +38,10 @@ HOLES = re.compile(r".{0,40}(\bnan\b|\bNone\b|: \.|, \.|\(\)|: ,| {2,})")
 """What a sentence has where a value is missing that it was made for."""
 
 
-def _failures(experiment, rows) -> list[str]:
+def _failures(experiment, rows, **how) -> list[str]:
     """Return which function raised what, or left a hole in which sentence, on which part."""
     raised, functions = [], readers(experiment) | readers_here(experiment)
-    for what, part in parts(experiment, rows):
+    for what, part in parts(experiment, rows, **how):
         for name, read in functions.items():
             try:
                 result = read(part)
@@ -56,14 +56,20 @@ def _failures(experiment, rows) -> list[str]:
 
 
 def test_nothing_raises_on_part_of_the_trials(experiment, measured):
-    """Each design, place and arm missing, or failed; one block only; nothing at all.
+    """Designs, places and arms missing, or failed; one block only; nothing at all.
 
     What is said has no holes where a number would stand.
     """
     assert not _failures(experiment, measured(experiment))
 
 
-@pytest.mark.parametrize("whence", ["at hand", "measured"])
+@pytest.mark.slow
+def test_nothing_raises_whatever_is_missing_alone(experiment, measured):
+    """The same for each design, place, arm and measure without the others that it went with."""
+    assert not _failures(experiment, measured(experiment), apart=True)
+
+
+@pytest.mark.parametrize("whence", ["measured", pytest.param("at hand", marks=pytest.mark.slow)])
 def test_machines_are_never_mixed(experiment, whence, measured, at_hand):
     """Of two machines, one with KVM and ten times slower, each is told what it is told alone."""
     rows = at_hand(experiment) if whence == "at hand" else measured(experiment)

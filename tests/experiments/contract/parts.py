@@ -12,31 +12,46 @@ from experiments.contract.subjects import arm_columns, outcomes
 
 from caveatlib import frames
 from caveatlib.frames import UNAVAILABLE
+from caveatlib.measuring.experiment import complete
 
 
-def parts(experiment, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def parts(
+    experiment, rows: pd.DataFrame, *, apart: bool = False
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield parts of the trials of one machine, each with what is missing in it.
 
-    Places, arms and measures go missing several at a time, see `groups`: one by one they would
-    take five times as long.
+    Designs, places, arms and measures go missing by `halves`, each in one of them. With `apart`
+    each goes missing without any other one, see `groups` (one by one they would take five times
+    as long), and designs one by one.
     """
     yield "nothing at all", rows.iloc[:0]
     yield "a single trial", rows.iloc[:1]
     yield "one block of each design", rows[rows["block"] == 0]
     yield "nothing succeeded", failed(experiment, rows, rows["ok"])
     yield "nothing can run here", unavailable(experiment, rows, rows["ok"])
-    for design in rows["design"].unique():
-        yield f"only {design}", rows[rows["design"] == design]
-        yield f"without {design}", rows[rows["design"] != design]
-    for places in groups(list(rows["place"].unique())):
+    first = {d.name for d in complete(experiment).designs(2) if not d.optional}
+    yield "only what comes first under a budget", rows[rows["design"].isin(first)]
+    split = groups if apart else halves
+    designs = list(rows["design"].unique())
+    for some in [[d] for d in designs] if apart else halves(designs):
+        names, here = ", ".join(some), rows["design"].isin(some)
+        yield f"only {names}", rows[here]
+        if apart:  # else it is the other half
+            yield f"without {names}", rows[~here]
+    for places in split(list(rows["place"].unique())):
         names, gone = ", ".join(places), rows["place"].isin(places)
         yield f"without {names}", rows[~gone]
         yield f"{names} unavailable", unavailable(experiment, rows, gone)
     arms = rows.groupby(["design", *arm_columns(experiment)]).ngroup()
-    for numbers in groups(list(range(arms.max() + 1))):
+    for numbers in split(list(range(arms.max() + 1))):
         yield f"arms {numbers} failed", failed(experiment, rows, arms.isin(numbers))
-    for measures in groups(outcomes(experiment)):
+    for measures in split(outcomes(experiment)):
         yield f"nothing read of {measures}", rows.assign(**dict.fromkeys(measures, np.nan))
+
+
+def halves(members: list) -> list[list]:
+    """Return every second of the members, and the others; of a single one only itself."""
+    return [half for half in (members[::2], members[1::2]) if half]
 
 
 def groups(members: list) -> list[list]:
