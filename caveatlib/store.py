@@ -98,7 +98,7 @@ def _checked(folder: Path, experiment: Experiment, *, recorded: bool) -> Tables:
 
 
 _READ: dict[tuple, pd.DataFrame] = {}
-MOST_READ = 64
+MOST_READ = 256
 """So many tables are kept at most."""
 
 

@@ -58,6 +58,14 @@ def require():
     return check
 
 
+@pytest.fixture(scope="session")
+def recorded_entries():
+    """Return what is known of every claim by the recorded data: it takes seconds to judge."""
+    from caveatlib import scorecard
+
+    return scorecard.entries("recorded")
+
+
 @pytest.fixture
 def fresh_probes():
     """Let probes try again within a test that changes what they find, and after it."""

@@ -27,19 +27,33 @@ SOURCES = {e.NAME: "recorded" for e in ALL}
 
 
 @pytest.fixture(scope="module")
-def entries():
+def entries(recorded_entries):
     """Return what is known of every claim by the recorded data."""
-    return scorecard.entries("recorded")
+    return recorded_entries
 
 
 @pytest.fixture(scope="module")
-def written(entries, tmp_path_factory):
+def findings():
+    """Return what is said first of the recorded data."""
+    return report.highlights(SOURCES)
+
+
+@pytest.fixture(scope="module")
+def written(entries, findings, tmp_path_factory):
     """Return the file of the page."""
     books = [Book("01-a.html", "A notebook", "Replayed.")]
     path = tmp_path_factory.mktemp("page") / "index.html"
-    text = page.document(entries, report.highlights(SOURCES), books)
+    text = page.document(entries, findings, books)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def running(require):
+    """Return a browser; whoever asks for a page closes it."""
+    require(browsers.PROGRAM)
+    with browsers.browser() as found:
+        yield found
 
 
 def test_the_first_sentence_counts_only_what_was_measured(entries):
@@ -66,17 +80,21 @@ def test_a_page_that_is_put_on_the_web_says_where_it_is(entries):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_nothing_keeps_anybody_out(require, written, scheme, width):
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (360, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(360, "light", marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_keeps_anybody_out(running, written, width, scheme):
     """axe-core finds nothing, folded and unfolded; nothing is wider than the window; no network."""
-    require(browsers.PROGRAM)
     from axe_playwright_python.sync_playwright import Axe
 
-    with browsers.browser() as running:
-        context = running.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
-        )
+    seen = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with running.new_context(**seen, bypass_csp=True) as context:
         context.set_offline(True)
         shown = context.new_page()
         asked, said, found = [], [], []
@@ -93,38 +111,36 @@ def test_nothing_keeps_anybody_out(require, written, scheme, width):
 
 def sheets(running, path) -> int:
     """Return how many sheets a page is printed on."""
-    shown = running.new_page()
-    shown.goto(path.as_uri())
-    return len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4")))
+    with running.new_context() as context:
+        shown = context.new_page()
+        shown.goto(path.as_uri())
+        return len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4")))
 
 
 @pytest.mark.browser
-def test_it_prints_on_ten_pages(require, entries, written, tmp_path, bars):
+def test_it_prints_on_ten_pages(running, entries, findings, written, tmp_path, bars):
     """What is folded is left out on paper; twice as many claims of our own fit on it, too.
 
     Seen to fail: with the cards of our own printed.
     """
-    require(browsers.PROGRAM)
     ours = [entry for entry in entries if entry.section == scorecard.OURS]
     more = [replace(entry, id=f"{entry.id}-2") for entry in ours]
     longer = tmp_path / "longer.html"
-    text = page.document([*entries, *more], report.highlights(SOURCES), [])
+    text = page.document([*entries, *more], findings, [])
     longer.write_text(text, encoding="utf-8")
-    with browsers.browser() as running:
-        now, later = sheets(running, written), sheets(running, longer)
+    now, later = sheets(running, written), sheets(running, longer)
     bars.append(("page: printed", f"{now} pages", "<= 10"))
     bars.append((f"page: printed, {len(ours + more)} claims of ours", f"{later} pages", "<= 10"))
     assert 1 <= now <= later <= 10
 
 
 @pytest.mark.browser
-def test_claims_of_our_own_are_a_table_on_paper(require, entries, written):
+def test_claims_of_our_own_are_a_table_on_paper(running, entries, written):
     """Each has a row with its word; on a screen there are cards, and no table."""
-    require(browsers.PROGRAM)
     ours = [e for e in entries if e.section == scorecard.OURS and e.verdicts]
     seen = "e => e.map(x => [x.innerText.trim(), x.getBoundingClientRect().height > 0])"
-    with browsers.browser() as running:
-        shown = running.new_page()
+    with running.new_context() as context:
+        shown = context.new_page()
         shown.goto(written.as_uri())
         screen = [shown.eval_on_selector_all(s, seen) for s in (".paper tbody tr", ".screen .card")]
         shown.emulate_media(media="print")
@@ -140,11 +156,10 @@ def test_claims_of_our_own_are_a_table_on_paper(require, entries, written):
 
 
 @pytest.mark.browser
-def test_the_tally_filters_without_a_script(require, written):
+def test_the_tally_filters_without_a_script(running, written):
     """With "holds" picked the cards of other verdicts fade; a tile leads to its card."""
-    require(browsers.PROGRAM)
-    with browsers.browser() as running:
-        shown = running.new_page()
+    with running.new_context() as context:
+        shown = context.new_page()
         shown.goto(written.as_uri())
         shown.check("#f-h", force=True)
         opacity = "e => e.map(x => getComputedStyle(x).opacity)"

@@ -151,9 +151,9 @@ def test_lines_are_one_for_each_claim_and_machine(given, width):
     assert "[2] C23 because" in next(x for x in lines if x.startswith("C23") and "[2]" in x)
 
 
-def test_the_recorded_scorecard_fits_an_old_terminal():
+def test_the_recorded_scorecard_fits_an_old_terminal(recorded_entries):
     """The one that everybody sees: one line of 78 columns for each claim and machine."""
-    entries = scorecard.entries("recorded")
+    entries = recorded_entries
     lines = list(scorecard.lines(scorecard.as_table(entries)))
     assert max(map(len, lines)) <= 78
     machines = len({v.machine for e in entries for v in e.verdicts if v.machine})
