@@ -36,23 +36,37 @@ distributed = pytest.importorskip("distributed")
 
 ADDRESSES = ("127.0.0.2", "127.0.0.3")
 QUICK = Plan(places=["process"], sessions=1, seed=1)
-SLOW = Plan(places=["process"], sessions=6, seed=1)
+SLOW = Plan(places=["process"], sessions=4, seed=1)
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """Return a scheduler's address, its workers' processes by their hosts' names, and its own."""
+@contextlib.contextmanager
+def _running(folder: Path):
+    """Start a cluster: its address, its workers' processes by their hosts' names, its own."""
     address = _free()
     scheduler = ("scheduler", "--host", address, "--no-dashboard")
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(_started(tmp_path / "scheduler", *scheduler))
+        running = stack.enter_context(_started(folder / "scheduler", *scheduler))
         workers = {
             connecting.name_of(f"tcp://{host}:1"): stack.enter_context(
-                _worker(tmp_path / host, address, host)
+                _worker(folder / host, address, host)
             )
             for host in ADDRESSES
         }
         yield address, workers, running
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Return what `_running` does, of a cluster of which nothing is killed."""
+    with _running(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def doomed(tmp_path):
+    """Return the same of one in which anything may be killed."""
+    with _running(tmp_path) as found:
+        yield found
 
 
 def _worker(folder: Path, scheduler: str, host: str):
@@ -84,11 +98,25 @@ def _started(folder: Path, *words):
         process.wait()
 
 
+@contextlib.contextmanager
+def _connected(address: str):
+    """Return a client that sees both workers."""
+    with connecting.connect(address, timeout_s=60) as found:
+        found.wait_for_workers(2, timeout=60)
+        yield found
+
+
 @pytest.fixture
 def client(cluster):
-    """Return a client that sees both workers."""
-    with connecting.connect(cluster[0], timeout_s=60) as found:
-        found.wait_for_workers(2, timeout=60)
+    """Return a client of the cluster."""
+    with _connected(cluster[0]) as found:
+        yield found
+
+
+@pytest.fixture
+def its_client(doomed):
+    """Return a client of the doomed one."""
+    with _connected(doomed[0]) as found:
         yield found
 
 
@@ -110,12 +138,14 @@ def test_each_host_measures_and_a_second_call_skips(client, cluster, tmp_path):
     assert not any(address in written for address in ADDRESSES)
 
 
-def test_a_host_that_dies_is_a_row_with_a_reason(client, cluster, tmp_path):
+def test_a_host_that_dies_is_a_row_with_a_reason(its_client, doomed, tmp_path):
     """The other's package is kept; asked again, the host measures, and the other is skipped."""
-    (dead, process), (alive, _) = cluster[1].items()
+    (dead, process), (alive, _) = doomed[1].items()
     found, out = {}, tmp_path / "out"
     task = threading.Thread(
-        target=lambda: found.update(rows=measuring.measure(client, [startup], out=out, plan=SLOW))
+        target=lambda: found.update(
+            rows=measuring.measure(its_client, [startup], out=out, plan=SLOW)
+        )
     )
     task.start()
     journals = "caveatlib-fleet-run-*/startup/journal.jsonl"
@@ -129,28 +159,28 @@ def test_a_host_that_dies_is_a_row_with_a_reason(client, cluster, tmp_path):
     assert not (out / dead).exists()
     assert rows.loc[alive, "ok"]
     first = (out / alive / "startup" / "trials.csv").read_bytes()
-    with _worker(tmp_path / "again", cluster[0], ADDRESSES[0]):
-        client.wait_for_workers(2, timeout=60)
-        again = measuring.measure(client, [startup], out=out, plan=QUICK)
+    with _worker(tmp_path / "again", doomed[0], ADDRESSES[0]):
+        its_client.wait_for_workers(2, timeout=60)
+        again = measuring.measure(its_client, [startup], out=out, plan=QUICK)
     assert again["ok"].all()
     assert (out / alive / "startup" / "trials.csv").read_bytes() == first
     assert (out / dead / "startup" / "trials.csv").is_file()
 
 
-def test_a_scheduler_that_ends_is_one_line(client, cluster, tmp_path):
+def test_a_scheduler_that_ends_is_one_line(its_client, doomed, tmp_path):
     """What came back is kept, and there is a reason, not a traceback of Dask's."""
     caught, out = [], tmp_path / "out"
 
     def measure():
         with pytest.raises(Unavailable, match="has stopped answering") as told:
-            measuring.measure(client, [startup], out=out, plan=SLOW)
+            measuring.measure(its_client, [startup], out=out, plan=SLOW)
         caught.append(told.value)
 
     task = threading.Thread(target=measure)
     task.start()
     journals = "caveatlib-fleet-run-*/startup/journal.jsonl"
     _until(lambda: list((tmp_path / ADDRESSES[0]).glob(journals)))
-    cluster[2].send_signal(signal.SIGKILL)
+    doomed[2].send_signal(signal.SIGKILL)
     task.join(30)  # not for as long as the client looks for another
     assert len(caught) == 1
 
@@ -252,10 +282,10 @@ def test_a_survey_on_two_workers_is_the_same(client, many, monkeypatch):
     assert list(found.images["ok"]) == [True] * 30 + [False]
 
 
-def test_a_lost_worker_loses_no_image(client, cluster, many, monkeypatch):
+def test_a_lost_worker_loses_no_image(its_client, doomed, many, monkeypatch):
     """Killed after the first images have come back; the other reads what it had not."""
     monkeypatch.setattr(surveying, "AT_ONCE", 5)
-    process = next(iter(cluster[1].values()))
+    process = next(iter(doomed[1].values()))
     read = surveying._finished
 
     def losing(*arguments):
@@ -265,7 +295,7 @@ def test_a_lost_worker_loses_no_image(client, cluster, many, monkeypatch):
             yield one
 
     monkeypatch.setattr(surveying, "_finished", losing)
-    found = surveying.survey(client, [many], progress=False)
+    found = surveying.survey(its_client, [many], progress=False)
     assert list(found.images["ok"]) == [True] * 30 + [False]
     assert process.wait(10) == -signal.SIGKILL
 
@@ -405,7 +435,7 @@ def test_a_changed_byte_is_a_row(local, package, monkeypatch, tmp_path):
 
 def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_path):
     """However many there are: a question for each would take longer than what it is about."""
-    names = [f"host-{i}" for i in range(100)]
+    names = [f"host-{i}" for i in range(20)]
     monkeypatch.setattr(measuring, "hosts", lambda _: {name: name for name in names})
     monkeypatch.setattr(measuring, "_wait", lambda running: None)
     asked = []
@@ -417,11 +447,11 @@ def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_pat
     )
     rows = measuring.measure(client, [sample], out=tmp_path / "out")
     assert rows["ok"].all()
-    assert len(rows) == 100
+    assert len(rows) == 20
     assert len(asked) == 1
 
 
-def test_a_scheduler_that_ends_ends_a_survey_in_one_line(client, cluster, many, monkeypatch):
+def test_a_scheduler_that_ends_ends_a_survey_in_one_line(its_client, doomed, many, monkeypatch):
     """Not in a row for each image that is left."""
     monkeypatch.setattr(surveying, "AT_ONCE", 5)
     read = surveying._finished
@@ -429,13 +459,13 @@ def test_a_scheduler_that_ends_ends_a_survey_in_one_line(client, cluster, many, 
     def losing(*arguments):
         for number, one in enumerate(read(*arguments)):
             if number == 3:
-                cluster[2].send_signal(signal.SIGKILL)
+                doomed[2].send_signal(signal.SIGKILL)
             yield one
 
     monkeypatch.setattr(surveying, "_finished", losing)
     begun = time.monotonic()
     with pytest.raises(Unavailable, match="has stopped answering"):
-        surveying.survey(client, [many], progress=False)
+        surveying.survey(its_client, [many], progress=False)
     assert time.monotonic() - begun < 30  # the client looks for another for 60 s
 
 
