@@ -175,7 +175,6 @@ def test_the_small_things_replay(nobody, bars):
 
 def test_it_replays_where_there_are_no_processes():
     """As in a browser: without modules of Unix or compiled ones of ours, starting nothing."""
-
     script = BARE + CAGED + SMALL + ALL_CLAIMS
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300

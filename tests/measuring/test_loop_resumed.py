@@ -142,6 +142,7 @@ def test_a_run_goes_on_with_the_same_version_on_the_same_machine(
 ORDER = ["design", "block", "position", "place", "workload", "at_once"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
     """A real run, SIGKILLed in a block and again when it goes on: each acknowledged trial, once."""
     folder = tmp_path / "killed" / "startup"

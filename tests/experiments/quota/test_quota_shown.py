@@ -2,13 +2,12 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from experiments.quota.fake import FakeLimitedPlace
 from experiments.quota.made_up import named_design
 
-from caveatlib import frames, plots
+from caveatlib import frames
 from caveatlib.errors import UsageError
 from caveatlib.experiments import quota
 from caveatlib.experiments.quota import model, schema
@@ -58,25 +57,13 @@ def _parts(runs):
     }
 
 
-def test_everything_works_on_part_of_the_trials(runs):
-    """Tables, figures, verdicts and sentences are empty or say why; they never raise."""
+def test_residuals_of_part_of_the_trials(runs):
+    """The model is laid beside whatever of the trials there is."""
     simulated = model.simulate(runs, repeats=1)
     for name, part in _parts(runs).items():
-        machines = max(1, part["machine"].nunique())
-        verdicts = quota.verdicts(part)
-        assert len(verdicts) == len(quota.DECISIONS) * (machines if len(part) else 0), name
-        assert all(v.because and len(v.headline) <= 120 for v in verdicts), name
-        assert quota.answer(part).endswith("."), name
-        assert len(complete(quota).calibrate(part)) == 5 * (machines if len(part) else 0), name
-        for table in (quota.arms, quota.summarize, quota.tools):
-            assert ("machine" in table(part).index.names) == (machines > 1), name
         residuals = model.residuals(part, simulated)
         assert set(residuals["machine"]) <= set(part["machine"]), name
         assert len(model.unexplained(residuals)) <= len(residuals), name
-        assert plots.describe(quota.plot(part)), name
-        assert plots.describe(quota.plot_sizes(part)), name
-        plt.close("all")
-    assert quota.answer(runs.iloc[:0]) == "Nothing was measured."
     assert model.residuals(runs.iloc[:0]).empty
 
 

@@ -183,10 +183,10 @@ def test_a_registry_that_lies_is_a_failed_trial(tool, lie, tmp_path, require, mo
 
         real = Registry.__init__
         monkeypatch.setattr(Registry, "__init__", lambda self, name, **options: real(
-            self, name, **options | {"deadline_s": 2}))  # fmt: skip
+            self, name, **options | {"deadline_s": 1}))  # fmt: skip
     started = time.monotonic()
     with served(lie) as address:
-        there = here(tmp_path, address, 4.0 if lie is drips else 20.0)
+        there = here(tmp_path, address, 1.0 if lie is drips else 20.0)
         asked = bench.Bench(there, tool)
         if lie is honest:
             found = asked.fetch(TAG, tampering.NOTHING)
