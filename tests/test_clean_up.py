@@ -198,9 +198,9 @@ def test_every_step_on_a_private_engine(require, monkeypatch, tmp_path, state, b
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("step", ["start", "remove"])
+@pytest.mark.parametrize("step", ["start", pytest.param("remove", marks=pytest.mark.slow)])
 def test_a_step_on_a_private_engine(require, monkeypatch, tmp_path, state, step):
-    """Two of them in the fast set."""
+    """One of them in the fast set."""
     require("private-engine")
     _interrupted(
         monkeypatch, tmp_path, "docker-runc", step, KeyboardInterrupt, after=True, engine="private"
@@ -308,6 +308,7 @@ def _complete_run(own, tmp_path, *words, timeout_s):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_short_run_leaves_the_readers_engine_as_it_was(own, tmp_path):
     """Containers, images, networks, volumes and firewall rules are the same before and after."""
     rows = _complete_run(

@@ -210,6 +210,7 @@ def test_a_broken_login_is_one_line(run):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_short_run_leaks_nothing(run, bars):
     """Measured, summarised, judged, diagnosed, refused: neither files nor words tell."""
     run("measure", "startup", "--engine", "own", "--places", "process,runc,docker-runc",

@@ -6,6 +6,8 @@ import pytest
 from caveatlib import literature
 from caveatlib.errors import DataError, UsageError
 
+pytestmark = pytest.mark.beside
+
 
 def test_every_figure_says_why_it_is_no_yardstick():
     """No figure comes without source, statistic and the reason why it is not comparable."""

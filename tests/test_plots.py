@@ -15,6 +15,7 @@ from caveatlib.plots import scales
 from caveatlib.support.quantities import scale
 
 mpl.use("agg")
+pytestmark = pytest.mark.beside
 
 
 @pytest.fixture

@@ -246,7 +246,7 @@ def test_a_real_group_of_version_2(require):
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("period_us", [10_000, 100_000])
+@pytest.mark.parametrize("period_us", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_full_load_uses_the_quota(groups, period_us, bars):
     """Full load, workers > quota, quota < cores: used to 5 %, throttled in 90 % of periods."""
     quota = 0.5

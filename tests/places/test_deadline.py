@@ -205,7 +205,7 @@ def test_engine_explains_itself(path):
 
 
 def test_nothing_leaks(path, bars):
-    """500 failed calls leave no descriptor and no thread."""
+    """200 failed calls leave no descriptor and no thread."""
     fast = [name for name in JSON_CALLS if _is_fast(JSON_CALLS[name])]
     assert len(fast) >= 12
 
@@ -228,10 +228,10 @@ def test_nothing_leaks(path, bars):
             stack.callback(engines[name].close)
         cycles(len(fast))
         before = _held()
-        cycles(500)
+        cycles(200)
         after = _held()
     for what, was, now in zip(("descriptors", "threads"), before, after, strict=True):
-        bars.append((f"{what} after 500 failed cycles", f"{was} -> {now}", "<= 1 more"))
+        bars.append((f"{what} after 200 failed cycles", f"{was} -> {now}", "<= 1 more"))
         assert now <= was + 1
 
 

@@ -56,6 +56,7 @@ def first_line_of_answer(instance):
 
 
 @pytest.mark.vm
+@pytest.mark.slow
 def test_microvm(place):
     """A microVM runs a script, answers on its port, ends on a signal, leaves no process."""
     microvm = place("microvm")

@@ -85,9 +85,9 @@ def test_the_audience_waits_no_longer(tmp_path):
         f"except KeyboardInterrupt:\n    pathlib.Path({str(mark)!r}).touch()"
     )
     began = time.monotonic()
-    scene = talk.live("limit", source="live", limit_s=3, tell=lambda s: None, command=fake(body))
+    scene = talk.live("limit", source="live", limit_s=2, tell=lambda s: None, command=fake(body))
     assert time.monotonic() - began < 6
-    assert (scene.kind, scene.reason) == ("fallback", "it took longer than 3 s")
+    assert (scene.kind, scene.reason) == ("fallback", "it took longer than 2 s")
     until = time.monotonic() + 10
     while not mark.exists():
         assert time.monotonic() < until

@@ -424,6 +424,7 @@ with spec.opened({"one-guest": kernel.PLACES["one-guest"]}, engine="none") as ha
 
 
 @pytest.mark.vm
+@pytest.mark.slow
 def test_a_killed_harness_leaves_nothing(require, bars):
     """SIGKILL while a fork bomb burns in a guest: five seconds later no process of it is there."""
     require("inception")

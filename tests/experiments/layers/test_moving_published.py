@@ -102,6 +102,7 @@ def test_moved_in_small(place, release):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_the_link_is_what_a_machine_waits_for(place, release):
     """At 10 Mbit/s the files take at least what their bytes take."""
     found = place.machine(MBIT_10)

@@ -117,6 +117,7 @@ def test_it_answers_on_this_kernel(require, name):
 
 
 @pytest.mark.vm
+@pytest.mark.slow
 def test_it_answers_in_a_guest(require):
     """The same files on the guest's kernel, for real."""
     require("microvm")

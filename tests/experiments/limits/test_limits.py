@@ -110,6 +110,7 @@ def needed(require_places):
     require_places(limits)
 
 
+@pytest.mark.slow
 def test_a_real_bomb_is_contained(needed):
     """With a limit it gets exactly that many tasks and harms nobody; without, only the cap."""
     with places.capped_engine() as place:

@@ -115,7 +115,7 @@ def test_token_bucket(sites, bars):
     subprocess.run(netns.argv_in(peer, control), check=True, timeout=10)
     try:
         address, _ = site.target(here, "outside")
-        command = iperf3.client_command(address, site.IPERF_PORT, duration_s=3)
+        command = iperf3.client_command(address, site.IPERF_PORT, duration_s=2)
         report = iperf3.parse(iperf3.run(netns.argv_in(peer, command), timeout_s=15))
     finally:
         control = ["tc", "qdisc", "del", "dev", "eth0", "root"]

@@ -276,6 +276,7 @@ def struck(place, arm, seed=1):
     return pd.Series(found.measures)
 
 
+@pytest.mark.slow
 def test_a_supervisor_brings_a_process_back_and_nobody_does_not(needed, monkeypatch):
     """Real processes in real namespaces, killed from outside."""
     monkeypatch.setitem(striking.WATCH_S, "crash", 1.0)

@@ -68,6 +68,7 @@ def verdict(rows, claim):
     return found
 
 
+@pytest.mark.beside
 def test_hardware_decides():
     """With hardware virtualisation every claim that times decide gets a verdict."""
     found = {v.claim: v.verdict for v in startup.verdicts(made_up("kvm")) if "/" not in v.claim}
@@ -76,6 +77,7 @@ def test_hardware_decides():
     assert found == times | dict.fromkeys(decided, claims.HOLDS)
 
 
+@pytest.mark.beside
 def test_a_slow_container_does_not_hold():
     """The same claims fail where the container is the slower one."""
     rows = made_up("kvm", runc=2.0)
@@ -83,6 +85,7 @@ def test_a_slow_container_does_not_hold():
     assert verdict(rows, "C23").because.startswith("Start: runc over a microVM: slower, 2.")
 
 
+@pytest.mark.beside
 def test_builds_are_judged_by_the_noise_of_builds():
     """Packing has its own null arm: noisy builds decide nothing, a lost null arm neither."""
     small, ours = {"docker-runc": 1.0, "full-vm": 1.3}, "startup-packing"
@@ -94,6 +97,7 @@ def test_builds_are_judged_by_the_noise_of_builds():
     assert "A/A control has no interval" in verdict(rows, ours).because
 
 
+@pytest.mark.beside
 def test_stops_are_judged_by_the_noise_of_stops():
     """C24 has its own null arm, and each card says on what its noise was measured."""
     rows = made_up(runc=0.7)
@@ -106,6 +110,7 @@ def test_stops_are_judged_by_the_noise_of_stops():
         assert "docker-runc's start in the design 'start'" in verdict(rows, name).decides
 
 
+@pytest.mark.beside
 def test_a_build_verdict_says_what_was_built():
     """What has no system is named so, and the builder by its known limits."""
     because = verdict(made_up(), "startup-packing").because
@@ -116,6 +121,7 @@ def test_a_build_verdict_says_what_was_built():
     assert "deprecated" not in verdict(made_up(), "C21/buildkit-base/ext4").because
 
 
+@pytest.mark.beside
 def test_building_is_decided_by_disks_that_boot():
     """Part by part: either builder against either disk, from nothing and with the base there."""
     rows = made_up()
@@ -135,6 +141,7 @@ def test_building_is_decided_by_disks_that_boot():
     assert verdict(rows, "C21").verdict == claims.OPEN
 
 
+@pytest.mark.beside
 def test_a_build_that_could_not_be_tried_says_why():
     """Without QEMU neither claim of builds is measured, and each says why."""
     rows = made_up()
@@ -148,6 +155,7 @@ def test_a_build_that_could_not_be_tried_says_why():
         assert verdict(rows, name).because == why
 
 
+@pytest.mark.beside
 def test_the_session_is_the_unit():
     """Blocks of one session share its engine: twice as many of them are no more evidence."""
     rows = made_up()
@@ -161,6 +169,7 @@ def test_the_session_is_the_unit():
     assert startup.summarize(twice)[columns].equals(startup.summarize(rows)[columns])
 
 
+@pytest.mark.beside
 def test_builds_say_what_was_made():
     """One row per place, the null arm left out, with words for what was made."""
     rows = made_up()
@@ -177,6 +186,7 @@ def passes(rows):
     return complete(startup).calibrate(rows).set_index("check")["passes"].to_dict()
 
 
+@pytest.mark.beside
 def test_calibration_holds_controls_to_their_tolerance():
     """An A/A control that is off, a reading beyond 10 ms and a missing one are told apart."""
     named = (c for c in startup.CONTROLS if c.contrast.arm["design"] != "steps")
@@ -214,6 +224,7 @@ def at_once(available, place="docker-runc", accel=None):
     return rows.assign(workload="idle", last_output_s=1.0, available_bytes=available)
 
 
+@pytest.mark.beside
 def test_memory_lost_in_the_noise_is_not_shown():
     """A drop that is negative, not clear of zero or hardly repeated is blank; another is not."""
     for lost in ([-1.0] * 7, [-1.0, 5, 5, 5, 5, 5, 5], [5.0] * 3):
@@ -221,6 +232,7 @@ def test_memory_lost_in_the_noise_is_not_shown():
     assert startup.idle(at_once([5.0] * 7))["available_bytes"].tolist() == [5.0]
 
 
+@pytest.mark.beside
 def test_memory_of_an_emulated_guest_is_labelled():
     """The emulator's own memory stands in a row that says it was emulated."""
     rows = pd.concat([at_once([5.0] * 6), at_once([9.0] * 6, "microvm", "tcg")])
@@ -229,6 +241,7 @@ def test_memory_of_an_emulated_guest_is_labelled():
     }  # fmt: skip
 
 
+@pytest.mark.beside
 def test_figures_say_which_machines_were_emulated():
     """A row of an emulated machine is named so; a line of one is left out; on hardware not."""
     for accel, emulated in (("tcg", True), ("kvm", False)):
@@ -237,6 +250,7 @@ def test_figures_say_which_machines_were_emulated():
         assert ("microvm" in plots.describe(startup.plot_at_once(together))) != emulated
 
 
+@pytest.mark.beside
 def test_the_patient_client_comes_first():
     """Answers to both clients are apart, those of the patient one first."""
     early = made_up().head(4).assign(
@@ -250,6 +264,7 @@ def test_the_patient_client_comes_first():
     assert set(table.loc[clients[1], "first_answer_s"]) == {1.0}
 
 
+@pytest.mark.beside
 def test_an_interval_for_every_design():
     """In a full recording all have the blocks of an interval, quick arms 20; it ends in time.
 
@@ -273,6 +288,7 @@ def test_an_interval_for_every_design():
     assert sum(lasts[name] for name in others) < 60 * 60
 
 
+@pytest.mark.beside
 def test_the_first_verdicts_come_in_time():
     """The sessions of an interval leave a quarter of what is announced to a busier machine."""
     (start,) = (d for d in startup.DESIGNS if not d.optional)
@@ -283,6 +299,7 @@ def test_the_first_verdicts_come_in_time():
     assert blocks * start.block_s + designs.ENOUGH * opening_s <= 0.75 * startup.VERDICT_S
 
 
+@pytest.mark.beside
 def test_an_emulated_machine_decides_nothing():
     """However slow it was: not measured here, with what was seen and what others published."""
     rows = made_up("tcg")
@@ -295,6 +312,7 @@ def test_an_emulated_machine_decides_nothing():
     assert verdict(rows, "startup-packing").verdict == claims.HOLDS
 
 
+@pytest.mark.beside
 def test_like_is_compared_with_like():
     """The table names each pair, follows the data, and marks emulated machines."""
     table = startup.like_with_like(made_up("tcg"))
@@ -306,6 +324,7 @@ def test_like_is_compared_with_like():
     assert hardware.loc["microVM over runc", "pair"] == "bare with bare"
 
 
+@pytest.mark.beside
 def test_one_emulated_row_is_enough():
     """A table in which some guests were emulated decides nothing about guests."""
     rows = made_up("kvm")
@@ -313,6 +332,7 @@ def test_one_emulated_row_is_enough():
     assert verdict(rows, "C23").verdict == claims.NOT_MEASURED
 
 
+@pytest.mark.beside
 def test_a_place_that_failed_says_why():
     """The reason of the first failed row stands in the verdict."""
     rows = made_up("kvm")
@@ -333,6 +353,7 @@ def test_a_place_that_failed_says_why():
         ("first_output_s", "container_output_s"),
     ],
 )
+@pytest.mark.beside
 def test_causal_order_is_held(early, late, monkeypatch):
     """A mark that comes before its cause is an error; equal marks are not."""
     monkeypatch.setitem(schema.NEEDS, "nonce", ())
@@ -343,6 +364,7 @@ def test_causal_order_is_held(early, late, monkeypatch):
         check_trials(complete(startup), row.assign(**{early: 1.0, late: 0.9}))
 
 
+@pytest.mark.beside
 def test_the_start_call_may_return_after_the_first_output():
     """No causal chain runs through Docker's answer to the start call."""
     row = made_up().head(1)
@@ -351,6 +373,7 @@ def test_the_start_call_may_return_after_the_first_output():
     )
 
 
+@pytest.mark.beside
 def test_a_patient_client_knocks_after_the_start():
     """Its connection cannot be accepted before the start call returned; an early one's can."""
     marks = {"start_returned_s": 2.0, "first_accept_s": 1.0, "first_answer_s": 3.0, "stop_s": 1.0}
@@ -360,12 +383,14 @@ def test_a_patient_client_knocks_after_the_start():
         check_trials(complete(startup), row.assign(workload="http-after"))
 
 
+@pytest.mark.beside
 def test_a_zero_is_no_measurement():
     """Nothing starts in no time."""
     with pytest.raises(DataError, match="first_output_s"):
         check_trials(complete(startup), made_up().head(1).assign(first_output_s=0.0))
 
 
+@pytest.mark.beside
 def test_swapping_two_places_changes_the_answer():
     """The sentence in the notebook's title follows the data."""
     rows = made_up()
@@ -467,6 +492,7 @@ def test_packing_the_build_context_is_not_timed(monkeypatch, tmp_path):
     assert 0.05 <= took < 0.3
 
 
+@pytest.mark.beside
 def test_marks_that_came_together_are_no_time(monkeypatch):
     """A busy host may read two marks at once; that is an error, and no division by zero."""
     took = [{"kind": kind, "guest_s": 0.2, "host_s": 0.1} for kind in work.SLOWDOWNS]
@@ -477,6 +503,7 @@ def test_marks_that_came_together_are_no_time(monkeypatch):
         work.slowdown(None)
 
 
+@pytest.mark.beside
 def test_one_failure_among_several_at_once_removes_all():
     """If one of four cannot be made, the trial fails and the other three are gone."""
     place = fake.FakePlace("runc", fails={3})
@@ -488,6 +515,7 @@ def test_one_failure_among_several_at_once_removes_all():
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_known_answer_in_docker(require, tmp_path, bars):
     """100 ms of sleep added to a container are found as 100 +- 10 ms, within what 16 pairs tell."""
     require("private-engine")
@@ -527,6 +555,7 @@ def test_a_stubborn_process_waits_for_the_kill(require, name):
     assert work.STOP_GRACE_S <= marks["stop_s"] < work.STOP_GRACE_S + 5
 
 
+@pytest.mark.beside
 def test_a_coarse_clock_of_one_place_is_refused():
     """Starts of one place in ticks of 10 ms come from another clock than those of the others."""
     rows = made_up()
