@@ -93,7 +93,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ROWS)
 def test_any_rows_come_back_exactly(tmp_path, rows):
     """Whatever text, number, or nothing is written is read, and `csv` reads the same."""

@@ -1,14 +1,12 @@
-"""Documents of images: malformed ones end at once, cost little, and are no longer than allowed."""
+"""Documents of images: malformed ones end at once, and are no longer than allowed."""
 
 import io
 import json
-import subprocess
-import sys
 import time
 
 import imagebuild as build
 import pytest
-from little_image import IMAGE, LOWER, SAMPLES, UPPER, expect_lower_and_upper, from_bytes
+from little_image import IMAGE, LOWER, UPPER, expect_lower_and_upper, from_bytes
 
 from caveatlib import images
 from caveatlib.errors import ImageError
@@ -207,42 +205,3 @@ def test_limits_of_documents(more):
                 from_bytes(data, limits=limits)
         else:
             expect_lower_and_upper(from_bytes(data, limits=limits)), number
-
-
-CHILD = """
-import pathlib, re, sys, time
-from caveatlib import frames, images
-from caveatlib.errors import ImageError
-try:
-    images.read(sys.argv[1]).summary
-except ImageError as problem:
-    print(problem)
-print(time.process_time())
-# Not ru_maxrss: a child starts with its parent's at the fork.
-status = pathlib.Path("/proc/self/status").read_text()
-print(re.search(r"VmHWM:\\s+(\\d+) kB", status).group(1))
-"""
-
-
-@pytest.mark.parametrize("name", ["bomb", "tampered", "cut", "cycle", "null"])
-def test_hostile_images_cost_little(name, tmp_path):
-    """One line each, within 2 s of processor time and 256 MiB, imports included."""
-    path = tmp_path / "hostile.tar"
-    if name == "bomb":
-        path.write_bytes(build.archive(build.bomb()))
-        assert path.stat().st_size < 2_200_000
-    elif name in ("tampered", "cut"):
-        path = SAMPLES / f"{name}.tar"
-    else:
-        files = build.cycle() if name == "cycle" else MALFORMED["manifests null"]
-        path.write_bytes(build.archive(files))
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path)],
-        check=True, timeout=60, capture_output=True, text=True,
-    )  # fmt: skip
-    message, seconds, kib = done.stdout.splitlines()
-    assert done.stderr == ""
-    assert float(seconds) < 2
-    assert int(kib) < 256 * 1024
-    if name == "bomb":
-        assert ":1). Must be at most 250 times the stored bytes." in message
