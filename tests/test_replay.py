@@ -164,6 +164,7 @@ except OSError: print("no way out")
     nobody.log.write_text("")
 
 
+@pytest.mark.slow
 def test_the_small_things_replay(nobody, bars):
     """Recorded trials, summaries, verdicts: no file, no connection."""
     _ok(nobody([sys.executable, "-c", SMALL], timeout_s=300))

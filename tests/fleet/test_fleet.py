@@ -138,6 +138,7 @@ def test_each_host_measures_and_a_second_call_skips(client, cluster, tmp_path):
     assert not any(address in written for address in ADDRESSES)
 
 
+@pytest.mark.slow
 def test_a_host_that_dies_is_a_row_with_a_reason(its_client, doomed, tmp_path):
     """The other's package is kept; asked again, the host measures, and the other is skipped."""
     (dead, process), (alive, _) = doomed[1].items()
@@ -167,6 +168,7 @@ def test_a_host_that_dies_is_a_row_with_a_reason(its_client, doomed, tmp_path):
     assert (out / dead / "startup" / "trials.csv").is_file()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_is_one_line(its_client, doomed, tmp_path):
     """What came back is kept, and there is a reason, not a traceback of Dask's."""
     caught, out = [], tmp_path / "out"
@@ -282,6 +284,7 @@ def test_a_survey_on_two_workers_is_the_same(client, many, monkeypatch):
     assert list(found.images["ok"]) == [True] * 30 + [False]
 
 
+@pytest.mark.slow
 def test_a_lost_worker_loses_no_image(its_client, doomed, many, monkeypatch):
     """Killed after the first images have come back; the other reads what it had not."""
     monkeypatch.setattr(surveying, "AT_ONCE", 5)
@@ -386,6 +389,7 @@ def test_each_host_measures_one_at_a_time(local, package, monkeypatch, tmp_path)
     assert not (tmp_path / "out" / "host-0" / "sample" / "journal.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_is_told_once(local, package, monkeypatch, tmp_path):
     """Its nanny starts another, which measures nothing by itself; the other host is not touched."""
     client, workers = local
@@ -451,6 +455,7 @@ def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_pat
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_ends_a_survey_in_one_line(its_client, doomed, many, monkeypatch):
     """Not in a row for each image that is left."""
     monkeypatch.setattr(surveying, "AT_ONCE", 5)

@@ -131,6 +131,7 @@ def first_true(flags, otherwise):
     return np.where(flags.any(axis=1), flags.argmax(axis=1), otherwise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
 def test_stopping_rules(model, bars):
     """A budget that ends after a whole block and the width are honest; a look at p is not."""

@@ -81,6 +81,7 @@ def test_missing_tool(monkeypatch):
         cpu_counts.ask("nproc", Plain())
 
 
+@pytest.mark.slow
 def test_go_builds_once(require, monkeypatch, tmp_path):
     """A program in Go is built at the first question and kept."""
     require("go")
