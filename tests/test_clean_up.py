@@ -136,6 +136,7 @@ FEW = [(s, KeyboardInterrupt, True) for s in STEPS]
         pytest.param("runc", CASES, WORKLOADS, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.beside
 def test_every_step_on_small_places(
     require, monkeypatch, tmp_path, state, place, cases, others, bars
 ):
@@ -166,6 +167,7 @@ def test_every_step_on_small_places(
 
 @pytest.mark.engine
 @pytest.mark.parametrize("cases", [FEW, pytest.param(CASES, marks=pytest.mark.slow)])
+@pytest.mark.beside
 def test_every_step_on_the_readers_engine(own, monkeypatch, tmp_path, cases, bars):
     """The same on an engine that outlives the run, where nothing could hide what stays."""
     _measure(tmp_path / "first", "docker-runc", engine="own")
@@ -199,6 +201,7 @@ def test_every_step_on_a_private_engine(require, monkeypatch, tmp_path, state, b
 
 @pytest.mark.engine
 @pytest.mark.parametrize("step", ["start", pytest.param("remove", marks=pytest.mark.slow)])
+@pytest.mark.beside
 def test_a_step_on_a_private_engine(require, monkeypatch, tmp_path, state, step):
     """One of them in the fast set."""
     require("private-engine")
@@ -375,6 +378,7 @@ def _spaces_with_a_port(state) -> frozenset:
     return spaces if running else frozenset()
 
 
+@pytest.mark.beside
 def test_the_first_exception_is_kept(monkeypatch, tmp_path):
     """A summary that fails over half a run does not hide what ended the run."""
 
@@ -395,6 +399,7 @@ def test_the_first_exception_is_kept(monkeypatch, tmp_path):
                        progress=False)  # fmt: skip
 
 
+@pytest.mark.beside
 def test_a_ctrl_c_that_python_drops(monkeypatch, tmp_path):
     """One that comes within a weak reference's callback, imports have many, ends the run too."""
 
@@ -419,6 +424,7 @@ def test_a_ctrl_c_that_python_drops(monkeypatch, tmp_path):
 
 
 @pytest.mark.engine
+@pytest.mark.beside
 def test_ctrl_c_of_the_command(require, state, tmp_path):
     """SIGINT to the command: status 130, how to go on, whole blocks kept, nothing left."""
     require("private-engine")

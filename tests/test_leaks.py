@@ -26,6 +26,8 @@ import pytest
 
 from caveatlib.places import netns
 
+pytestmark = pytest.mark.beside
+
 PLANTED = canaries.planted()
 # Folders are made below a folder of the test, an engine shows a label's name and value apart.
 VALUES = PLANTED | {

@@ -51,6 +51,7 @@ def real_registry(require, tmp_path_factory):
         process.wait(10)
 
 
+@pytest.mark.beside
 def test_same_as_the_layout_that_was_pushed(real_registry, tmp_path, require):
     """An image that skopeo pushed reads as its layout does, by tag and by digest."""
     require("skopeo")
@@ -76,6 +77,7 @@ def test_same_as_the_layout_that_was_pushed(real_registry, tmp_path, require):
     assert "nothing" not in checks.told(again.checked, again.digest)
 
 
+@pytest.mark.beside
 def test_all_that_a_registry_lists(real_registry, tmp_path, require):
     """Each repository, each tag, over several pages; then each image, as it reads alone."""
     require("skopeo")
@@ -105,6 +107,7 @@ def test_all_that_a_registry_lists(real_registry, tmp_path, require):
         ([], "Must be an object"),
     ],
 )
+@pytest.mark.beside
 def test_a_registry_that_lists_nonsense(page, told):
     """One line, and nothing of it is asked for."""
     asked = []
@@ -122,6 +125,7 @@ def test_a_registry_that_lists_nonsense(page, told):
     assert len(asked) == 1
 
 
+@pytest.mark.beside
 def test_what_is_not_there(real_registry):
     """An unknown image, tag or registry is Unavailable, in one line."""
     for reference in ("no/such:v1", "some/app:v9"):
@@ -138,12 +142,14 @@ def test_what_is_not_there(real_registry):
     ["", "host", "host/", "host/UPPER", "host/a b", "host/a:tag:tag", "h/../x", "host:port/a",
      "user:secret@host/a", "h/a?x=1", "h/a#x", "h/a@sha256:12", "127.0.0.1\n/a"],
 )  # fmt: skip
+@pytest.mark.beside
 def test_invalid_references(reference):
     """An invalid reference is a UsageError before any request."""
     with pytest.raises(UsageError):
         Registry(reference, budget=Budget())
 
 
+@pytest.mark.beside
 def test_plain_http_for_loopback_only():
     """Plain HTTP is used for this machine's loopback addresses only."""
     schemes = {
@@ -192,6 +198,7 @@ def serve_files(handler, files=None, change=lambda path, data: data) -> None:
         send(handler, b"", 404)
 
 
+@pytest.mark.beside
 def test_anonymous_token():
     """If a registry asks for a token, the anonymous one is fetched and sent."""
 
@@ -210,6 +217,7 @@ def test_anonymous_token():
 
 
 @pytest.mark.parametrize("absent", ["", "/manifests/latest"])
+@pytest.mark.beside
 def test_every_response_is_closed(monkeypatch, absent):
     """A page that comes with a 401, 404 or 500 is closed, and so is what was read."""
     ask, asked = Registry._ask, []
@@ -241,6 +249,7 @@ def test_every_response_is_closed(monkeypatch, absent):
     "challenge",
     ['Basic realm="x"', "", 'Bearer realm="http://r.invalid/t"', 'Bearer realm="file:///etc/x"'],
 )
+@pytest.mark.beside
 def test_logins_are_refused(challenge):
     """A login, or a token from an address that is neither HTTPS nor loopback, is Unavailable."""
     with server(lambda h: send(h, b"", 401, WWW_Authenticate=challenge)) as address:
@@ -267,6 +276,7 @@ MISBEHAVING = {
 
 
 @pytest.mark.parametrize("name", MISBEHAVING)
+@pytest.mark.beside
 def test_misbehaving_registries(name):
     """Each ends in a CaveatError of one printable line."""
     with server(MISBEHAVING[name]) as address, pytest.raises(CaveatError) as caught:
@@ -276,6 +286,7 @@ def test_misbehaving_registries(name):
         assert isinstance(caught.value, ImageError)
 
 
+@pytest.mark.beside
 def test_a_tag_whose_manifest_is_not_the_one_that_the_registry_names():
     """What it says that the tag stands for must be what it sends, which is asked for only once."""
     files, asked = files_by_url(), []
@@ -294,6 +305,7 @@ def test_a_tag_whose_manifest_is_not_the_one_that_the_registry_names():
             images.read(f"registry://{address}/a")
 
 
+@pytest.mark.beside
 def test_a_redirect_to_another_machine(monkeypatch):
     """Without HTTPS it is refused before anybody is asked."""
     where = "http://registry.invalid/v2/"

@@ -7,6 +7,8 @@ import pytest
 from caveatlib.errors import DataError, Unavailable
 from caveatlib.places.cgroups import cgroup, cgroupfs, own_limits
 
+pytestmark = pytest.mark.beside
+
 SAMPLES = Path(__file__).parents[1] / "samples" / "cgroup"
 
 LIMITS = {

@@ -21,6 +21,8 @@ from caveatlib.places.engines import deadline
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
 
+pytestmark = pytest.mark.beside
+
 DEADLINE_S = 0.15
 SLACK_S = 1.0
 TOOK_S = []

@@ -28,7 +28,7 @@ from caveatlib.places.engines.containers import EnginePlace
 from caveatlib.places.engines.engine import Engine
 from caveatlib.support import processes, programs
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.beside]
 SCRIPT = "trap 'exit 3' TERM; echo {nonce}; httpd -p 80 -h www; while :; do sleep 0.02; done"
 
 

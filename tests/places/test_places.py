@@ -15,6 +15,8 @@ from caveatlib.places import cache, namespaces, privileges, process, runc, spec
 from caveatlib.places.base import Workload
 from caveatlib.support import processes
 
+pytestmark = pytest.mark.beside
+
 OPENERS = {
     "process": process.process_place,
     "namespaces": namespaces.namespaces_place,

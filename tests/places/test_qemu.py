@@ -18,6 +18,8 @@ from caveatlib.places.base import Workload
 from caveatlib.places.machines import qemu
 from caveatlib.places.output import await_lines
 
+pytestmark = pytest.mark.beside
+
 IDLE = Workload("true")
 
 
@@ -194,7 +196,9 @@ def mentioning(text):
     return found
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 10))]
+)
 def test_dies_with_its_owner(tmp_path, seed):
     """SIGKILL of the owner at any instant leaves neither QEMU nor watcher."""
     folders = [str(tmp_path), str(Path(__file__).parent)]

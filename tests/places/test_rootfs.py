@@ -8,6 +8,8 @@ import pytest
 
 from caveatlib.places import rootfs
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture(autouse=True)
 def _fresh(require, monkeypatch, tmp_path):

@@ -15,6 +15,8 @@ from caveatlib.places import cache
 from caveatlib.places.base import Capability
 from caveatlib.places.machines import published as machines
 
+pytestmark = pytest.mark.beside
+
 MBIT_10 = 1e7
 
 
