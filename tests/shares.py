@@ -17,15 +17,16 @@ LONG = (
     "fleet",
     "images/test_images_mutants",
     "measuring/test_loop",
+    "places/test_engine",
+    "test_clean_up",
     "test_cli",
-    "test_page",
     "test_replay",
     "test_report",
-    "test_reprs",
-    "test_scorecard",
     "test_store",
 )
 """How the names of shares begin that last tens of seconds."""
+SCORED = ("test_cli", "test_packaging", "test_page", "test_reprs", "test_scorecard")
+"""Files that read the scorecard of the recorded data: one process judges it for all of them."""
 
 
 def share_of(test: str) -> str:
@@ -35,7 +36,7 @@ def share_of(test: str) -> str:
         for word in re.findall(r"\w+", name.partition("[")[2]):
             if word in EXPERIMENTS:
                 return f"experiments/{word}"
-    return file
+    return f"{SCORED[0]}.py" if file.removesuffix(".py") in SCORED else file
 
 
 class Shares(LoadFileScheduling):

@@ -13,7 +13,8 @@ CONTRACT = "tests/experiments/test_parts.py::test_machines_are_never_mixed"
 @pytest.mark.parametrize(
     ("test", "share"),
     [
-        ("tests/test_page.py::test_a[x]", "test_page.py"),
+        ("tests/test_store.py::test_a[x]", "test_store.py"),
+        ("tests/test_page.py::test_a[x]", "test_cli.py"),
         (f"{CONTRACT}[at hand-startup]", "experiments/startup"),
         (f"{CONTRACT}[startup-measured]", "experiments/startup"),
         ("tests/experiments/test_faults.py::test_a", "experiments/test_faults.py"),
@@ -21,11 +22,11 @@ CONTRACT = "tests/experiments/test_parts.py::test_machines_are_never_mixed"
     ],
 )
 def test_a_test_goes_with_its_file_or_its_experiment(test, share):
-    """Files that run over all experiments are taken apart by experiment, no others."""
+    """Files over all experiments are taken apart by experiment; what reads the scorecard is one."""
     assert shares.share_of(test) == share
 
 
 def test_what_lasts_long_is_there():
     """Each name leads to a file or folder, so that a renamed one is not forgotten."""
     here = Path(__file__).parent
-    assert [name for name in shares.LONG if not list(here.glob(f"{name}*"))] == []
+    assert [name for name in (*shares.LONG, *shares.SCORED) if not list(here.glob(f"{name}*"))] == []
