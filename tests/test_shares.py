@@ -29,4 +29,5 @@ def test_a_test_goes_with_its_file_or_its_experiment(test, share):
 def test_what_lasts_long_is_there():
     """Each name leads to a file or folder, so that a renamed one is not forgotten."""
     here = Path(__file__).parent
-    assert [name for name in (*shares.LONG, *shares.SCORED) if not list(here.glob(f"{name}*"))] == []
+    named = (*shares.LONG, *shares.SCORED)
+    assert [name for name in named if not list(here.glob(f"{name}*"))] == []

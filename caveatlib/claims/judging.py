@@ -432,13 +432,14 @@ def _digits(value: float) -> str:
 def values_of(trials: pd.DataFrame, where: Mapping[str, object], column: str) -> pd.Series:
     """Return a column's values in the trials of a filter that succeeded, in their order."""
     values = trials[column]
-    return values[stats.match(trials, where) & trials["ok"] & values.notna()]
+    succeeded = stats.match(trials, where).to_numpy() & trials["ok"].to_numpy()
+    return values[succeeded & values.notna().to_numpy()]
 
 
 def _empty(rows: Rows, reading: Reading) -> bool:
     if reading.failures:
-        tried = rows[stats.match(rows, reading.where)]
-        return not (~tried["error"].str.startswith(UNAVAILABLE)).any()
+        tried = rows["error"][stats.match(rows, reading.where)]
+        return not (~tried.str.startswith(UNAVAILABLE)).any()
     values = values_of(rows, reading.where, reading.column)
     return not len(values[values != ""])
 

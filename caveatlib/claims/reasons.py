@@ -29,17 +29,18 @@ def why_not(
     str
         ``"No docker-runc: <its first error>."``, or that it was not measured.
     """
+    told = trials[["place", "ok", "error"]]
     for where in needs:
-        rows = trials[stats.match(trials, where)]
+        rows = told[stats.match(trials, where)]
         if rows["ok"].any():
             continue
         name = described(where)
-        elsewhere = trials["ok"] & (trials["place"] == where.get("place"))
+        elsewhere = told["ok"] & (told["place"] == where.get("place"))
         if "design" in where and elsewhere.any():
             name += f" in the design {where['design']!r}"
         if not len(rows):
             place = where.get("place")
-            rows = trials[(trials["place"] == place) & ~trials["ok"]] if place else rows
+            rows = told[(told["place"] == place) & ~told["ok"]] if place else rows
             rows = rows[rows["error"].str.startswith(UNAVAILABLE)]
         if not len(rows):
             return f"No {name}: not asked for, or not reached within the time budget."

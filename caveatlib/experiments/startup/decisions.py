@@ -93,7 +93,7 @@ def _seen(here: pd.DataFrame, place: tuple[str, str], column: str) -> pd.Series:
 
 def _containers(here: pd.DataFrame, pair: str) -> pd.Series:
     """Return for each session how many first containers a boot is worth."""
-    found = stats.pairs(counts(here), WORKED_OUT[pair])
+    found = stats.pairs(counts(here, [pair]), WORKED_OUT[pair])
     return found["arm"] / found["baseline"]
 
 

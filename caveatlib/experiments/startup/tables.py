@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -289,19 +291,26 @@ def needed(pair: str) -> list[dict]:
     return [where_counted(boot), where_counted(container or boot)]
 
 
-def counts(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what the pairs of a boot and a container are made of, of any number of machines.
+def counts(trials: pd.DataFrame, pairs: Sequence[str] = tuple(PAIRED)) -> pd.DataFrame:
+    """Return what pairs of a boot and a container are made of, of any number of machines.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+    pairs : sequence of str
+        Names in `PAIRED`, default all.
 
     Returns
     -------
     pandas.DataFrame
-        One row per trial, pair of `PAIRED` and side: `what`, the pair's name, or with
+        One row per trial, pair and side: `what`, the pair's name, or with
         ``" container"`` its container; `instructions`, empty where the trial failed.
     """
     rows = trials[trials["design"].isin(COUNTED)]
     boot, unpacking, start = (rows[f"{name}_instructions"].to_numpy(dtype=float) for name in COUNTS)
     at, what, counted = [], [], []
-    for pair, (_, whole, _) in PAIRED.items():
+    for pair in pairs:
+        _, whole, _ = PAIRED[pair]
         boots, containers = (np.flatnonzero(stats.match(rows, where)) for where in needed(pair))
         booted = boot[boots] if whole else boot[boots] - unpacking[boots]
         at += [boots, containers]
@@ -355,6 +364,8 @@ def work(trials: pd.DataFrame) -> pd.DataFrame:
         `most` over them, in instructions. Self-tests are the difference of two guests of the
         same session, so their spread is that of both.
     """
+    counted = [*stats.KEYS, "place", "workload", *OF_BOOT.values(), *OF_START.values()]
+    trials = trials.loc[trials["design"].isin(COUNTED), counted]
     rows: dict[tuple[str, str], pd.Series] = {}
     for name, arm in BOOTED.items():
         of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
