@@ -119,7 +119,8 @@ VALUES = NUMBERS | NOTHING | st.sampled_from(["", "a", "bb", "ab", "ba", "1", "n
 
 
 SOUND = {"least": 1.0, "above": 2.0, "most": 1.0, "below": 0.0, "both": 0.5, "count": 1,
-         "perhaps": 1, "word": "a", "named": "bb", "filled": "a", "remark": "x", "ok": True}  # fmt: skip
+         "perhaps": 1, "word": "a", "named": "bb", "filled": "a", "remark": "x",
+         "ok": True}  # fmt: skip
 CHANGES = st.dictionaries(st.sampled_from(list(SOUND)), VALUES, max_size=2)
 
 
