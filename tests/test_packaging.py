@@ -57,7 +57,10 @@ def wheel(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("command", "says"),
-    [(["scorecard"], "C23"), (["doctor", "--json"], '"ability"')],
+    [
+        pytest.param(["scorecard"], "C23", marks=pytest.mark.slow),
+        (["doctor", "--json"], '"ability"'),
+    ],
 )
 def test_the_wheel_works_in_an_empty_folder(wheel, tmp_path, command, says):
     """Without the checkout, scorecard and doctor find their data."""

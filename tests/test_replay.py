@@ -174,6 +174,7 @@ def test_the_small_things_replay(nobody, bars):
     assert not list(nobody.out.iterdir())
 
 
+@pytest.mark.slow
 def test_it_replays_where_there_are_no_processes():
     """As in a browser: without modules of Unix or compiled ones of ours, starting nothing."""
     script = BARE + CAGED + SMALL + ALL_CLAIMS

@@ -84,6 +84,7 @@ def test_what_needs_no_argument(module, recorded_entries, monkeypatch):
 
 
 @pytest.mark.parametrize("experiment", experiments.recorded(), ids=lambda e: e.NAME)
+@pytest.mark.slow
 def test_what_an_experiment_makes_of_its_trials(experiment):
     """Its tables, verdicts, answer and figures, from the recorded data; its designs and claims."""
     version = max(store.versions(experiment.NAME))

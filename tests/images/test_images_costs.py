@@ -49,7 +49,12 @@ def most():
     return max(2, 1.5 * (time.process_time() - start))
 
 
-@pytest.mark.parametrize("name", BAD_IMAGES)
+FEW = ("bomb", "tampered")
+
+
+@pytest.mark.parametrize(
+    "name", [*FEW, *(pytest.param(n, marks=pytest.mark.slow) for n in BAD_IMAGES if n not in FEW)]
+)
 def test_a_bad_image_is_one_line_and_costs_little(name, tmp_path, most):
     """Status 2, no traceback, at most 2 s of processor time for reading and 256 MiB.
 

@@ -108,6 +108,7 @@ def test_containers_have_it(greet, require):
         _says(EnginePlace(engine), greet, 10)
 
 
+@pytest.mark.slow
 def test_a_guest_has_it(greet, require):
     """By name, with no file of it on the host but the cache's."""
     require("microvm")

@@ -228,6 +228,7 @@ def test_no_prediction_no_row(pooled):
 # --- what ships --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_everything_that_ships_is_pooled(monkeypatch):
     """Each recorded experiment once, with contributions beside what is ours."""
     monkeypatch.setattr(gathering, "contributed", lambda: [[(elsewhere(), COMMUNITY)]])

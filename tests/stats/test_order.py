@@ -85,6 +85,7 @@ def _carry(rows):
 @pytest.mark.parametrize(
     ("over", "blocks", "least"), [(1.1, 15, 0.5), (1.1, 20, 0.6), (1.3, 15, 0.98), (1.3, 20, 0.98)]
 )
+@pytest.mark.slow
 def test_carry_over_is_noticed_in_most_runs(over, blocks, least, bars):
     """The audit's models, 10 and 30 % longer after B, 8 % noise, arms A, B and A again."""
     rng = np.random.default_rng([blocks, int(over * 10)])
@@ -96,6 +97,7 @@ def test_carry_over_is_noticed_in_most_runs(over, blocks, least, bars):
 
 
 @pytest.mark.parametrize(("names", "blocks"), [("aba", 8), ("abcd", 6), ("abcdefg", 15)])
+@pytest.mark.slow
 def test_carry_over_is_rarely_imagined(names, blocks, bars):
     """Without any, at most 5 % of runs are said to have it, however many arms are asked about."""
     rng = np.random.default_rng(len(names))
@@ -188,6 +190,7 @@ def test_groups_age_each_in_their_own_way():
 
 
 @pytest.mark.parametrize("more", [0.0, 0.03])
+@pytest.mark.slow
 def test_ageing_is_rarely_imagined(more):
     """Neither chance alone nor a small change makes the sentence."""
     rng = np.random.default_rng(6)
@@ -241,6 +244,7 @@ def slow_fail(rng, blocks=15, ratio=1.2):
     return frame(ran, np.where(failed, np.nan, times), list("aba"))
 
 
+@pytest.mark.slow
 def test_slow_trials_that_fail_are_noticed(bars):
     """Most runs of the audit's model name the arm, and which way what is left of it is pulled."""
     rng = np.random.default_rng(8)
@@ -251,6 +255,7 @@ def test_slow_trials_that_fail_are_noticed(bars):
     assert named >= 0.7
 
 
+@pytest.mark.slow
 def test_failures_at_random_are_not_doubted(bars):
     """Every arm fails now and then, whichever its time: rarely a sentence."""
     rng = np.random.default_rng(9)

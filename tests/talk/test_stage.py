@@ -104,7 +104,7 @@ def test_what_ignores_the_end_is_killed(monkeypatch):
         stage.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
     )
     body = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
-    talk.live("limit", source="live", limit_s=2, tell=lambda s: None, command=fake(body))
+    talk.live("limit", source="live", limit_s=1, tell=lambda s: None, command=fake(body))
     _joined()
     assert started[0].returncode == -signal.SIGKILL
 
