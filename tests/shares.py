@@ -25,7 +25,7 @@ LONG = (
     "test_store",
 )
 """How the names of shares begin that last tens of seconds."""
-SCORED = ("test_cli", "test_packaging", "test_page", "test_reprs", "test_scorecard")
+SCORED = ("test_cli", "test_packaging", "test_page", "test_reprs", "test_review", "test_scorecard")
 """Files that read the scorecard of the recorded data: one process judges it for all of them."""
 
 

@@ -24,9 +24,9 @@ WORDS_THEN = KEPT.groupby("claim")["verdict"].unique().map(lambda words: "/".joi
 
 
 @pytest.fixture(scope="module")
-def entries():
+def entries(recorded_entries):
     """Return today's scorecard of the recorded data."""
-    return scorecard.entries("recorded")
+    return recorded_entries
 
 
 def rows(head):
