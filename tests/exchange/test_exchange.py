@@ -58,6 +58,7 @@ def medians(run, measure) -> dict[str, float]:
 # --- hyperfine ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_hyperfines_scripts_read_ours(tmp_path, recorded):
     """Its statistics print our medians, and its plot is drawn."""
     path = written(tmp_path, recorded, "hyperfine", "first_output_s")

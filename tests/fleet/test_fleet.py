@@ -250,6 +250,7 @@ def test_without_dask(monkeypatch):
         connecting.connect("tcp://127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_the_command(cluster, client, monkeypatch, capsys, tmp_path):
     """A line for each host; a scheduler that is away is one line."""
     monkeypatch.chdir(tmp_path)

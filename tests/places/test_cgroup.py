@@ -282,6 +282,7 @@ def test_without_a_quota_there_are_no_periods(groups):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_weights_split_a_core(groups):
     """Weights 1:2 split one shared core 1:2 within 10 %."""
     with cgroup.temporary(weight=1_000) as light, cgroup.temporary(weight=2_000) as heavy:

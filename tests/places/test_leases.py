@@ -184,7 +184,9 @@ def _kill_and_check(
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("kind", ["engine", "thread", "fork"])
+@pytest.mark.parametrize(
+    "kind", ["engine", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("thread", "fork"))]
+)
 def test_killed_owner_of_engine(require, state, kind):
     """A killed owner's engine dies with its container, and a sweep removes the rest."""
     require("private-engine")

@@ -16,7 +16,7 @@ from caveatlib.errors import MeasurementError
 from caveatlib.experiments.layers import generated, moving
 from caveatlib.instruments import registry
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 SIZES = (2, 16)
 MBIT_100 = 1e8
 
@@ -132,7 +132,7 @@ def test_a_flush_that_fails(tmp_path, monkeypatch):
         moving._flush(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["whole", pytest.param("even", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["whole", "even"])
 def test_a_pull_leaves_nothing_there(place, kind):
     """The second pull of the same image moves as many bytes as the first."""
     first, second = (place.pull(2, 0, kind=kind)["moved_bytes"] for _ in range(2))
@@ -140,7 +140,6 @@ def test_a_pull_leaves_nothing_there(place, kind):
     assert place._engine.call("images", place._engine.api.images) == []
 
 
-@pytest.mark.slow
 def test_a_fresh_engine_takes_over(place, monkeypatch):
     """After so many moves, pulls or fetches; one that does not start fails its trial only."""
     monkeypatch.setattr(moving, "MOVES_PER_ENGINE", 2)

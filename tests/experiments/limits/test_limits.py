@@ -146,6 +146,7 @@ def _tasks(group: str) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_harness_leaves_no_task(needed):
     """SIGKILL while the bomb burns: five seconds later no task is left; a sweep ends the rest."""
     owner = subprocess.Popen(

@@ -126,6 +126,7 @@ def test_token_bucket(sites, bars):
     assert found == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.slow
 def test_congestion_control_reaches_both_legs(sites):
     """iperf3 at both ends sees what was set, through docker-proxy as well."""
     here = sites["on"]
@@ -175,6 +176,7 @@ def test_pinned_loads(sites):
     assert os.sched_getaffinity(server[-1]) == set(cpus)
 
 
+@pytest.mark.slow
 def test_load_without_the_proxy(sites):
     """Round trips, connections and throughput are measured, and no proxy has worked."""
     here = sites["off"]

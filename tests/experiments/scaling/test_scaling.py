@@ -428,6 +428,7 @@ def staged(stage, dns, monkeypatch):
     return discovery.Discovery(None, "", 0)
 
 
+@pytest.mark.slow
 def test_what_the_dns_takes_hangs_on_the_moment(staged):
     """Nearly a period right after a question, and less the later a start, or a kill, comes."""
     early, late = (

@@ -285,6 +285,7 @@ def test_contain_says_how_it_is_used(require, words):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_docker_run_is_measured(require):
     """By the command line: output, SIGTERM to it reaches the container, which then is gone."""
     require("private-engine")

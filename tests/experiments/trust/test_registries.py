@@ -37,7 +37,12 @@ SAW = {
 """Tool -> what it was seen to do: the check that refused, or "" where it took the image."""
 
 
-@pytest.mark.parametrize("tool", SAW)
+SELDOM = (COSIGN, PINNED)
+
+
+@pytest.mark.parametrize(
+    "tool", [pytest.param(tool, marks=pytest.mark.slow) if tool in SELDOM else tool for tool in SAW]
+)
 def test_real_tools(tool, require):
     """What nobody touched passes; one tampering is refused and one is not; nothing is left."""
     for probe in places.PLACES[tool].probes():
