@@ -272,3 +272,19 @@ def test_a_preview_is_complete_in_itself(entries):
     assert "measure ports" in svg
     assert made["png"][:4] == b"\x89PNG"
     assert made == pictures.preview(entry)
+
+
+@pytest.mark.beside
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (1e-2, 1e2, ["1/100", "1/10", "equal", "10×", "100×"]),
+        (1e-3, 1e2, ["1/100", "equal", "100×"]),
+        (1e-3, 1e3, ["1/100", "equal", "100×"]),
+    ],
+)
+def test_the_axis_has_room_for_its_labels(low, high, labels):
+    """On many decades every second one is named, and only those at the ends stand inside."""
+    ticks = re.findall(r'<i style="left:([\d.]+)%([^"]*)">([^<]*)</i>', overview._axis(low, high))
+    assert [label for *_, label in ticks] == labels
+    assert all((float(at) in (0, 100)) == (not style) for at, style, _ in ticks)

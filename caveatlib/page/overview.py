@@ -17,6 +17,10 @@ from caveatlib.scorecard import Entry
 
 LEAST, MOST = 1e-3, 1e3
 """Ends of the forest's axis, in powers of ten that hold what is drawn, at most these."""
+UNSEEN = 0.005
+"""So many decades beyond an end of the axis are less than a pixel."""
+CROWDED = 5
+"""On an axis of so many decades every second one has a label."""
 
 
 class Overview:
@@ -208,8 +212,8 @@ def forest(listed: Sequence[Entry]) -> str:
     if not rows:
         return ""
     ends = [x for _, v in rows for x in (v.low, v.high, v.threshold)]
-    low = max(LEAST, 10 ** math.floor(math.log10(min(ends))))
-    high = min(MOST, 10 ** math.ceil(math.log10(max(ends))))
+    low = max(LEAST, 10 ** math.floor(math.log10(min(ends)) + UNSEEN))
+    high = min(MOST, 10 ** math.ceil(math.log10(max(ends)) - UNSEEN))
     short = _told_apart({v.machine for _, v in rows})
     shown = []
     for name in dict.fromkeys(entry.experiment for entry, _ in rows):
@@ -244,9 +248,12 @@ def _ratios(entry: Entry) -> list[Verdict]:
 
 
 def _axis(low: float, high: float) -> str:
-    steps = range(round(math.log10(low)), round(math.log10(high)) + 1)
+    first, last = round(math.log10(low)), round(math.log10(high))
     ticks = "".join(
-        f'<i style="left:{_at(10.0**step, low, high)}">{_power(step)}</i>' for step in steps
+        f'<i style="left:{_at(10.0**step, low, high)}'
+        f'{"" if step in (first, last) else ";transform:translateX(-50%)"}">{_power(step)}</i>'
+        for step in range(first, last + 1)
+        if last - first < CROWDED or step % 2 == 0
     )
     return (
         '<div class="row axis"><span class="lab"></span>'
