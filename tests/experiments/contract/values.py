@@ -72,7 +72,7 @@ def _others(experiment, rows: pd.DataFrame, column: str, values: pd.Series) -> I
         if values.between(0, 1).all():
             yield 1 - values
         yield values * 0
-        yield values * 0 + 100 * rows[column].max() + 1
+        yield values * 0 + 100 * max(rows[column].max(), 1) + 1
         return
     allowed = [
         check.statistics["allowed_values"]
