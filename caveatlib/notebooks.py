@@ -115,7 +115,8 @@ def run(notebook, source: str, *, figures: str = "png", shared: Path | None = No
 def kernels() -> Iterator[Path]:
     """Make a folder for what kernels share: their connections, and the list of fonts."""
     with tempfile.TemporaryDirectory(prefix="caveatlib-report-") as folder:
-        with _environment(JUPYTER_RUNTIME_DIR=folder):
+        # Who starts a kernel looks into IPython's folder, too, and makes one if there is none.
+        with _environment(JUPYTER_RUNTIME_DIR=folder, IPYTHONDIR=folder):
             yield Path(folder)
 
 
