@@ -218,6 +218,9 @@ def test_lines_bars_and_shares_stand_at_their_values(frame):
     expected = [("runc", 0, 100), ("docker", 0, 300), ("runc", 100, 200), ("docker", 300, 400)]
     for (row, left, width), (name, start, length) in zip(bars, expected, strict=True):
         assert (row, left, width) == (name, pytest.approx(start), pytest.approx(length))
+    assert not ax.texts
+    ax = plots.stacked(table, unit="s", label="Time", totals=True)
+    assert [(t.xy[1], t.get_text()) for t in ax.texts] == [(0, "300 ms"), (1, "700 ms")]
     ax = plots.cumulated({"a": np.arange(101) / 1e3}, unit="s", label="Time", most=0.1)
     (at,) = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
     assert at == pytest.approx(np.array([(50, 0.5), (90, 0.9), (99, 0.99)]))

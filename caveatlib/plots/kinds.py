@@ -16,6 +16,9 @@ from caveatlib.support.quantities import format_quantity, scale
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+KEY, LEGEND = 8, 80
+"""Letters for which the key of a name in a legend has room, and for which a line of it has."""
+
 
 def dots(
     trials: pd.DataFrame,
@@ -203,7 +206,13 @@ def lines(
 
 
 def stacked(
-    table: pd.DataFrame, *, unit: str, label: str, title: str = "", ax: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    unit: str,
+    label: str,
+    totals: bool = False,
+    title: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw one bar per row of the table, its columns as consecutive parts.
 
@@ -211,7 +220,10 @@ def stacked(
     ----------
     table : pandas.DataFrame
         Indexed by name; every column is one part, in the unit, in order.
-    unit, label, title : str
+    unit, label : str
+    totals : bool
+        Whether the sum of each row stands at its end: beside long bars short ones cannot be read.
+    title : str
     ax : matplotlib Axes, optional
 
     Returns
@@ -232,10 +244,13 @@ def stacked(
             height=0.7,
         )
         left += width
+    for row, total in enumerate(table.sum(axis=1) if totals else ()):
+        scales.at_end(ax, row, format_quantity(total, unit))
     scales.rows(ax, list(table.index))
     ax.set_xlabel(f"{label} ({name})" if name else label)
-    _legend_above(ax, len(table.columns))
-    finish(ax, title=title, legend_above=True)
+    high = 1 + (sum(len(str(part)) + KEY for part in table) > LEGEND)
+    _legend_above(ax, -(-len(table.columns) // high))
+    finish(ax, title=title, legend_above=high)
     words = "; ".join(
         f"{row}: " + ", ".join(f"{part} {v / factor:.3g}" for part, v in parts.dropna().items())
         for row, parts in table.iterrows()

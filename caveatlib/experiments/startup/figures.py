@@ -81,6 +81,7 @@ def plot_work(trials: pd.DataFrame, ax=None):
         work_parts(trials),
         unit="instructions",
         label="Instructions executed",
+        totals=True,
         title="The work of a first start, and of booting what it would run in",
         ax=ax,
     )
