@@ -175,10 +175,19 @@ def _styled_once(group: re.Match) -> str:
     return f'<g{attributes} style="{apart}">{bare}</g>'
 
 
-def finish(ax: Axes, *, title: str, grid: str = "x", legend_above: bool = False) -> None:
-    """Give a drawn figure its title, and take away what is not data."""
+def finish(ax: Axes, *, title: str, grid: str = "x", legend_above: int = 0) -> None:
+    """Give a drawn figure its title, and take away what is not data.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    title : str
+    grid : {"x", "y", "both"}
+    legend_above : int
+        How many lines of a legend stand between the figure and its title.
+    """
     if title:
-        pad = 26 if legend_above else 8
+        pad = 8 + 18 * legend_above
         ax.set_title(literal(title), loc="left", fontsize="medium", fontweight="bold", pad=pad)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)

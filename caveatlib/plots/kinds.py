@@ -20,6 +20,8 @@ APART = 0.4
 """Between bars that lie together and the next ones, in bars."""
 TOGETHER = 0.17
 """What a bar takes that lies together with others, in inches."""
+KEY, LEGEND = 8, 80
+"""Letters for which the key of a name in a legend has room, and for which a line of it has."""
 
 
 def dots(
@@ -125,7 +127,7 @@ def dumbbell(
     scales.apply(ax, "x", axis, label)
     if groups:
         _legend_above(ax, len(arms))
-    finish(ax, title=title, legend_above=True)
+    finish(ax, title=title, legend_above=1)
     words = "; ".join(
         f"{g}: " + ", ".join(f"{a} {axis.text(medians.loc[g, a])}" for a in arms) for g in groups
     )
@@ -254,8 +256,9 @@ def stacked(
     for row, end in zip(at, ends, strict=bool(ends)):
         scales.at_end(ax, row, end)
     ax.set_xlabel(f"{label} ({name})" if name else label)
-    _legend_above(ax, len(table.columns))
-    finish(ax, title=title, legend_above=True)
+    high = 1 + (sum(len(str(part)) + KEY for part in table) > LEGEND)
+    _legend_above(ax, -(-len(table.columns) // high))
+    finish(ax, title=title, legend_above=high)
     whole = [", ".join(map(str, row)) if together else row for row in table.index]
     told = [f" ({end})" for end in ends] or [""] * len(table)
     words = "; ".join(
@@ -391,7 +394,7 @@ def ranges(
     scales.apply(ax, "x", axis, label)
     if groups:
         _legend_above(ax, len(arms))
-    finish(ax, title=title, legend_above=True)
+    finish(ax, title=title, legend_above=1)
     words = "; ".join(
         f"{group}: "
         + ", ".join(

@@ -139,8 +139,8 @@ def _stopping(here: pd.DataFrame) -> str:
     if off.empty or stops.empty:
         return ""
     return (
-        f"Powering a microVM off executes {_span(off, INSTRUCTIONS)} instructions, stopping "
-        f"runc's container {_span(stops, INSTRUCTIONS)}."
+        f"Powering a microVM off executes {_span(off, INSTRUCTIONS)} instructions, as which its "
+        f"waits are counted, stopping runc's container {_span(stops, INSTRUCTIONS)}."
     )
 
 

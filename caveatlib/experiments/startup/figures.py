@@ -7,6 +7,7 @@ import pandas as pd
 from caveatlib import plots
 from caveatlib.experiments.kit.tables import figure_per_machine
 from caveatlib.experiments.startup.tables import beside_others, phases, starts, work_parts
+from caveatlib.support.quantities import format_quantity
 
 
 @figure_per_machine
@@ -77,10 +78,12 @@ def plot_work(trials: pd.DataFrame, ax=None):
 
     It is the same on every host; what a host does for a guest is not in it.
     """
+    parts = work_parts(trials)
     return plots.stacked(
-        work_parts(trials),
+        parts,
         unit="instructions",
         label="Instructions executed",
+        ends=[format_quantity(total, "instructions") for total in parts.sum(axis=1)],
         title="The work of a first start, and of booting what it would run in",
         ax=ax,
     )

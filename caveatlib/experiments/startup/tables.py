@@ -367,13 +367,14 @@ def work(trials: pd.DataFrame) -> pd.DataFrame:
     counted = [*stats.KEYS, "place", "workload", *OF_BOOT.values(), *OF_START.values()]
     trials = trials.loc[trials["design"].isin(COUNTED), counted]
     rows: dict[tuple[str, str], pd.Series] = {}
-    for name, arm in BOOTED.items():
-        of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
-        rows |= {(name, what): of[column] for what, column in OF_BOOT.items()}
     for name, arm in FIRST.items():
         of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
         rows |= {(name, what): of[column] for what, column in OF_START.items()}
-    rows |= {("microVM", what): values for what, values in _parts_of_boot(trials).items()}
+    for name, arm in BOOTED.items():
+        of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
+        rows |= {(name, what): of[column] for what, column in OF_BOOT.items()}
+        if arm == PLAIN:
+            rows |= {(name, what): values for what, values in _parts_of_boot(trials).items()}
     found = {key: values.dropna().astype(float) for key, values in rows.items()}
     told = {
         key: [len(values), values.median(), values.min(), values.max()]
@@ -428,4 +429,5 @@ def waits(trials: pd.DataFrame) -> pd.DataFrame:
         for name, arm in arms.items()
     }
     told = {name: [len(of), *of[columns].median()] for name, of in rows.items() if len(of)}
-    return pd.DataFrame.from_dict(told, orient="index", columns=["seeds", *columns])
+    table = pd.DataFrame.from_dict(told, orient="index", columns=["seeds", *columns])
+    return table.rename_axis("boot")

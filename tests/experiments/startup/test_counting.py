@@ -8,7 +8,7 @@ import pytest
 from experiments.startup.fake import FakeCounted
 from places import fake_qemu
 
-from caveatlib import claims, frames, plots
+from caveatlib import claims, frames, page, plots
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.experiments import startup
 from caveatlib.experiments.startup import counting
@@ -260,6 +260,8 @@ def test_parts_add_up_to_the_boot():
     assert "self-tests and certificates" in words
     assert "nan" not in words
     assert startup.waits(rows)["seeds"].tolist() == [SEEDS, SEEDS]
+    shown = page.show(startup.waits(rows))
+    assert [cells[0] for cells in shown.rows] == ["without the waits", "with the waits"]
 
 
 @pytest.mark.beside
