@@ -11,8 +11,8 @@ What lies between a process and `docker run` is measured step by step (`parts`):
 groups, an overlay mount, a network, a runtime, the daemon, its client; each place has one thing
 more than the one before, and their differences within a session are the steps.
 
-Every session opens a fresh engine, warms each place up once (these trials are
-kept apart), and runs blocks of each design, each arm once per block in random
+Every session opens a fresh engine, starts each process and container once (these
+trials are kept apart), and runs blocks of each design, each arm once per block in random
 order. Docker's arms share that engine; processes, namespaces, runc and virtual
 machines are made anew for every trial. The engine is what is restarted least
 often, so the session is the unit of replication for every comparison.
@@ -24,10 +24,11 @@ with the base there, and each is started or booted to prove it (`building`).
 Where a machine has no KVM, times of its guests are the emulator's. So the work is
 counted as well, in instructions (`counting`): of a boot, and of the first process,
 namespaces and container in a guest that was left alone before, so that it has done what
-its kernel put off; of the container also at once. That is the same on every host, and for a seed
-the same to the digit; the seed is what is varied and counts as a repetition. Where somebody has
-prepared them, machines that others publish are booted and counted, too, each beside a container
-of its own root file system (`caveatlib.places.machines.published`).
+its kernel put off; of the container also at once. That does not depend on how fast the host is, and
+is the same to the digit for a seed where the guest has no disk, which waits for the host; the seed
+is what is varied and counts as a repetition. Where somebody has prepared them, machines that others
+publish are booted and counted, too, each beside a container of its own root file system
+(`caveatlib.places.machines.published`).
 
 What would mislead you: one ratio of a boot's instructions to a container's, since the
 choice of the pair moves it severalfold and the data by a few per cent (a container in a

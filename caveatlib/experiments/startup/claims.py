@@ -71,12 +71,11 @@ WORKING = Claim(
     "startup-work",
     "booting a virtual machine takes more instructions than starting the first container in it",
     "ours",
-    "instructions of a guest's boot over those of the first container that runc starts in a fresh "
-    "guest, ratio above 1 however the pair is chosen: with and without unpacking the kernel and "
-    f"its self-tests, in a guest left alone for {SETTLES_S} s before and at once, of two kernels, "
-    "two rates of the guest's clock, with fast copying or without, and of a machine that others "
-    "publish, where it was prepared; the unit is a seed; what the host executes is not counted, "
-    "and instructions are not time",
+    "instructions of a guest's boot over those of a first container that runc starts in a guest, "
+    "ratio above 1 for each pair: the boot with and without unpacking and self-tests, the "
+    f"container's guest left alone for {SETTLES_S} s or not, two kernels, two rates of the guest's "
+    "clock, with fast copying or without, and a machine that others publish, where it was "
+    "prepared; the unit is a seed; what the host executes is not counted",
     NAME,
 )
 PAIRS = {
@@ -92,8 +91,8 @@ PAIRS = {
     "alpine": "the boot of a published Alpine",
 }
 """What is counted of a boot; all are over a first container under the same settings, that of a
-published machine over one of the same root file system. The guest has settled before, but where it
-says "at once"."""
+published machine over one of the same root file system. That one's guest was left alone before, but
+where it says "at once"; it has its self-tests, whether these are counted with the boot or not."""
 WORKED = {
     pair: Claim(
         f"startup-work/{pair}",

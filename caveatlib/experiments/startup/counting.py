@@ -1,14 +1,16 @@
 """Guests whose instructions are counted, and what is counted in them.
 
 QEMU's emulator can let a guest's clock be the number of its instructions (``-icount``). Then a
-boot, and a start within it, is a number that is the same on every host, to the last digit where
-the seed is the same. It says how much a guest executes. It does not say how long that takes, and
-nothing that the host does is in it: starting the monitor, backing memory, every exit. A guest with
-a disk waits for the host, and what it does meanwhile varies: there a seed is not all.
+boot, and a start within it, is a number that does not depend on how fast the host is or on what it
+does besides, and is the same to the last digit where the seed is the same. It says how much a guest
+executes. It does not say how long that takes, and nothing that the host does is in it: starting the
+monitor, backing memory, every exit. A guest with a disk waits for the host, and what it does
+meanwhile varies: there a seed is not all.
 
 Each start is the first of its kind in a fresh guest, as its boot is: cold against cold. A kernel
 puts off some work while it boots, and whatever starts next is counted with it. So a guest is left
-alone before, and a container is counted both ways: then, and at once.
+alone before, and a container is counted both ways: then, and at once. What was put off is counted
+with no boot; at once, a container has in its count what of it runs meanwhile.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ from caveatlib.experiments.startup.tables import (
     PLAIN,
     RUNC,
     SLOWDOWNS,
+    UNSETTLED,
+    UNTESTED,
     counts,
     needed,
     phases,
@@ -38,6 +40,8 @@ from caveatlib.support.quantities import format_quantity
 
 WORDS = ("Slower", "Faster")
 INSTRUCTIONS = "instructions"
+CALLED = {"inception": "a container in a microVM"}
+"""Places that go by another name in a sentence."""
 PUBLISHED = ("fc_boot_total_api", "qemu_boot_total", "qemu_uvm_total")
 CLASSIC = (
     "The classic builder is deprecated and not the default since Docker 23: it sends the whole "
@@ -97,38 +101,58 @@ def _containers(here: pd.DataFrame, pair: str) -> pd.Series:
     return found["arm"] / found["baseline"]
 
 
+AT_ONCE = "unsettled-"
+GUESTS = {f"left alone for {SETTLES_S} s after their boot": "", "just booted": AT_ONCE}
+"""Guests that a first container starts in, and how its pairs with a boot begin."""
+
+
 def _worth(here: pd.DataFrame, pair: str) -> dict[str, pd.Series]:
     """Return how many first containers a boot is worth, by the guests that these start in."""
-    guests = {"that had settled": pair, "that had not": f"unsettled-{pair}"}
-    found = {guest: _containers(here, each) for guest, each in guests.items()}
+    found = {guest: _containers(here, f"{kind}{pair}") for guest, kind in GUESTS.items()}
     return {guest: values for guest, values in found.items() if len(values)}
 
 
-def _starting(here: pd.DataFrame) -> str:
+def _in_guests(worth: dict[str, pd.Series]) -> str:
+    return listed([f"{_span(values)} in guests {which}" for which, values in worth.items()])
+
+
+def _booting(here: pd.DataFrame) -> str:
     """Return what a boot executes, and how many first containers that is; empty if not counted."""
-    boots, worth = _seen(here, PLAIN, "boot_instructions"), _worth(here, "boot")
+    worth = _worth(here, "boot")
     if not worth:
         return ""
-    said = [
+    boots, all_of_them = _seen(here, PLAIN, "boot_instructions"), pd.concat(list(worth.values()))
+    return (
         f"Booting Debian's cloud kernel executes {_span(boots, INSTRUCTIONS)} instructions, as "
-        f"many as {_span(pd.concat(list(worth.values())))} first containers."
-    ]
+        f"many as {_span(all_of_them)} first containers."
+    )
+
+
+def _starting(here: pd.DataFrame) -> str:
+    """Return the same, by the guests that the containers start in, and for the least of a boot."""
+    boot = _booting(here)
+    if not boot:
+        return ""
+    said = [boot, f"It is worth {_in_guests(_worth(here, 'boot'))}."]
     if least := _worth(here, "untested"):
-        some = _span(pd.concat(list(least.values())))
-        said.append(f"Without unpacking itself and self-tests it is {some} of them.")
-    said.append(f"The containers start in guests {' and in guests '.join(worth)}.")
+        said.append(
+            f"Without firmware, unpacking and self-tests it is worth {_in_guests(least)}; the "
+            "guests that the containers start in have their self-tests all the same."
+        )
     return " ".join([*said, "What the host executes is not counted."])
 
 
 def _settling(here: pd.DataFrame) -> str:
     """Return what a guest that is left alone executes before its first container."""
-    put_off = _seen(here, RUNC, "settling_instructions")
+    put_off, untested = (_seen(here, each, "settling_instructions") for each in (RUNC, UNTESTED))
     if put_off.empty:
         return ""
+    less = f" ({_span(untested, INSTRUCTIONS)} without self-tests)" if len(untested) else ""
     return (
-        f"To settle, a guest is left alone for {SETTLES_S} s, in which it executes "
-        f"{_span(put_off, INSTRUCTIONS)} instructions that its kernel had put off. They are "
-        "counted with a container that starts at once."
+        f"Before a container that does not start at once, the guest is left alone for {SETTLES_S} "
+        f"s and executes {_span(put_off, INSTRUCTIONS)} instructions that its kernel had put "
+        f"off{less}: no boot is counted with these, and a container at once only with those that "
+        "run meanwhile."
     )
 
 
@@ -139,22 +163,23 @@ def _stopping(here: pd.DataFrame) -> str:
     if off.empty or stops.empty:
         return ""
     return (
-        f"Powering a microVM off executes {_span(off, INSTRUCTIONS)} instructions, as which its "
-        f"waits are counted, stopping runc's container {_span(stops, INSTRUCTIONS)}."
+        f"A microVM's power-off executes {_span(off, INSTRUCTIONS)} instructions, waits included; "
+        f"a stop by runc {_span(stops, INSTRUCTIONS)}."
     )
 
 
 def _nesting(here: pd.DataFrame) -> str:
-    """Return what a boot and a first container after it execute, and the container alone."""
+    """Return what a boot and a container right after it execute, and a container alone."""
     boots, starts = (
-        _seen(here, RUNC, column) for column in ("boot_instructions", "first_start_instructions")
+        _seen(here, UNSETTLED, column)
+        for column in ("boot_instructions", "first_start_instructions")
     )
-    both = (boots + starts).dropna()
-    if both.empty:
+    both, alone = (boots + starts).dropna(), _seen(here, RUNC, "first_start_instructions")
+    if both.empty or alone.empty:
         return ""
     return (
-        f"Boot and first container execute {_span(both, INSTRUCTIONS)} instructions, "
-        f"the container alone {_span(starts, INSTRUCTIONS)}."
+        f"A boot and a container right after it execute {_span(both, INSTRUCTIONS)} instructions, "
+        f"a container alone {_span(alone, INSTRUCTIONS)}."
     )
 
 
@@ -165,7 +190,7 @@ def _shown(one: stats.Contrast, work, *, published: bool = True):
         if not _emulated(here) or stats.pairs(here, one).empty:
             return ""
         seen = [
-            f"{where['place']} "
+            f"{CALLED.get(where['place'], where['place'])} "
             + format_quantity(claims.values_of(here, where, one.measure).median(), "s")
             for where in (one.arm, one.baseline)
         ]
@@ -183,10 +208,12 @@ def _shown(one: stats.Contrast, work, *, published: bool = True):
 def _published() -> str:
     figures = literature.figures("startup").set_index("id").loc[list(PUBLISHED)]
     cited = "; ".join(
-        f"{row['setting']}: {format_quantity(row['value_si'], 's')} ({row['year']})"
-        for _, row in figures.iterrows()
+        f"{setting.replace('; ', ', ')}: {format_quantity(value, 's')} ({year})"
+        for setting, value, year in zip(
+            figures["setting"], figures["value_si"], figures["year"], strict=True
+        )
     )
-    return f"Published, on other machines: {cited}."
+    return f"Published, on other machines, from the start of a process to its exit: {cited}."
 
 
 def _undecided(what: str, place: str, column: str, work):
@@ -200,7 +227,7 @@ def _undecided(what: str, place: str, column: str, work):
             return ""
         took = format_quantity(took, "s")
         why = "Not decided: without KVM the virtual machine was emulated."
-        told = [work(here), why, f"{place} took {took} to {what}.", _expected(verdict.claim)]
+        told = [work(here), why, f"{place} took {took} {what}.", _expected(verdict.claim)]
         return " ".join(filter(None, told))
 
     return say
@@ -208,7 +235,9 @@ def _undecided(what: str, place: str, column: str, work):
 
 def _expected(claim: str) -> str:
     told = claims.predicted(claim)
-    return f"Predicted with KVM: {told.low:g} to {told.high:g}, {told.of}." if told else ""
+    if told is None:
+        return ""
+    return f"Predicted with KVM: a ratio of {told.low:g} to {told.high:g} ({told.of})."
 
 
 def _times(verdict: claims.Verdict) -> str:
@@ -271,14 +300,21 @@ def _tell_building(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     said = [f"Building an image took {sizes} times as long as making a disk that boots."]
     for start in FROM:
         told = [
-            f"{BUILDERS[builder]} {verdict.effect:.2g}x against {disk}"
-            for (begun, builder, disk), verdict in found.items()
-            if begun == start
+            f"{BUILDERS[builder]} {listed(against)}"
+            for builder in BUILDERS
+            if (
+                against := [
+                    f"{verdict.effect:.2g}x against {disk}"
+                    for (begun, by, disk), verdict in found.items()
+                    if (begun, by) == (start, builder)
+                ]
+            )
         ]
-        said += [f"{START[start].capitalize()}: {listed(told)}."] if told else []
+        said += [f"{START[start].capitalize()}: {'; '.join(told)}."] if told else []
     said.append(
-        "Each disk was booted with the kernel that lies on it, each image started. Neither has "
-        "anything installed, no boot loader is written, and mkfs.ext4 waits for the host's disk."
+        "Each disk was booted with the kernel that lies on it, each image started. Nothing is "
+        "installed in either, no boot loader is written, and mkfs.ext4 waits until the host's disk "
+        "has what it wrote."
     )
     return " ".join([*said, CLASSIC])
 
@@ -304,24 +340,33 @@ def _over_a_container(pair: str) -> Effect:
     )
 
 
+def _each(ranges: dict[str, pd.Series]) -> list[str]:
+    """Return the containers that each boot is worth; of those at once beside those that wait."""
+    told = []
+    for pair, found in ranges.items():
+        at_once, waiting = ranges.get(f"{AT_ONCE}{pair}"), pair.removeprefix(AT_ONCE)
+        if waiting != pair and waiting in ranges:
+            continue
+        beside = "" if at_once is None else f" ({_span(at_once)} at once)"
+        told.append(f"{PAIRS[pair].removeprefix('the boot ')} {_span(found)}{beside}")
+    return told
+
+
 def _tell_work(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
-    """Tell the range over all fair pairs, never one of them alone."""
-    ranges = {
-        words: found for pair, words in PAIRS.items() if len(found := _containers(here, pair))
-    }
+    """Tell the range over all pairs, never one of them alone."""
+    ranges = {pair: found for pair in PAIRS if len(found := _containers(here, pair))}
     if not ranges:
         return ""
     all_of_them = _span(pd.concat(list(ranges.values())))
-    seeds = max(map(len, ranges.values()))
-    each = [f"{words} {_span(found)}" for words, found in ranges.items()]
+    few, many = (of(map(len, ranges.values())) for of in (min, max))
+    seeds = claims.counted(many, "seed") if few == many else f"{few} to {many} seeds"
     said = [
         f"A boot executes as many instructions as {all_of_them} first containers, by what is "
         "counted.",
-        _starting(here),
+        _booting(here),
+        f"In first containers, over {seeds}: {listed(_each(ranges))}.",
         _settling(here),
-        f"In first containers, over {claims.counted(seeds, 'seed')}: {listed(each)}.",
-        "What the host does is not counted: starting the monitor, backing memory, every exit. "
-        "Instructions are not time.",
+        "What the host does is not counted. Instructions are not time.",
     ]
     return " ".join(filter(None, said))
 
@@ -355,7 +400,7 @@ DECISIONS = (
         null=START_AGAIN,
         unfair=_shown(_STARTED, _starting),
         qualify=lambda here, verdict: _starting(here),
-        say=_undecided("its first output", "runc", "first_output_s", _starting),
+        say=_undecided("until its first output", "runc", "first_output_s", _booting),
         label="start: runc over a microVM",
     ),
     Effect(
@@ -366,7 +411,7 @@ DECISIONS = (
         null=STOP_AGAIN,
         unfair=_shown(_STOPPED, _stopping, published=False),
         qualify=lambda here, verdict: _stopping(here),
-        say=_undecided("stop", "runc", "stop_s", _stopping),
+        say=_undecided("to stop", "runc", "stop_s", _stopping),
         label="stop: runc over a microVM",
     ),
     Effect(
@@ -377,7 +422,7 @@ DECISIONS = (
         null=START_AGAIN,
         unfair=_shown(_NESTED, _nesting),
         qualify=lambda here, verdict: _nesting(here),
-        say=_undecided("its first output", "docker-runc", "first_output_s", _nesting),
+        say=_undecided("until its first output", "docker-runc", "first_output_s", _nesting),
         label="a container in a fresh VM, over Docker",
     ),
     Effect(
@@ -426,19 +471,20 @@ def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
 
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
-    """Say in a sentence or two what the trials of each machine show."""
-    marks = phases(trials)["first_output_s"]
-    if marks.empty:
-        return ""
-    parts = [f"{place} {format_quantity(value, 's')}" for place, value in marks.items()]
-    work = _starting(trials)
-    said = f"{work} Median time until the first output: {', '.join(parts)}.".strip()
+    """Say in a few sentences what the trials of each machine show; of emulated ones the work."""
+    said = [work] if (work := _booting(trials)) else []
+    if said:
+        said.append("What the host executes is not counted, and instructions are not time.")
+    marks = phases(trials[trials["accel"] != "tcg"])["first_output_s"]
+    if len(marks):
+        each = [f"{place} {format_quantity(value, 's')}" for place, value in marks.items()]
+        said.append(f"Median time until the first output: {', '.join(each)}.")
     (row,) = stats.jointly([(trials, _NAMESPACES)])
     if row["n"]:
-        said += (
-            " A start in new pid, mount, UTS and IPC namespaces alone takes "
-            f"{row['estimate']:.1%} of a start through Docker."
+        said.append(
+            "A start in new pid, mount, UTS and IPC namespaces alone takes "
+            f"{row['estimate'] * 100:.2g} % of a start through Docker."
         )
-    if _emulated(trials):
-        said += " The virtual machines were emulated, so their times decide nothing."
-    return said
+    if _emulated(trials[trials["ok"]]):
+        said.append("Virtual machines were emulated here: their times decide nothing.")
+    return " ".join(said)
