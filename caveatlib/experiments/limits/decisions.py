@@ -171,6 +171,7 @@ CONTROLS = (
 
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
-    """Say what the trials of each machine show."""
-    found = claims.judge(trials, DECISIONS)
-    return " ".join(v.sentence for v in found if "/" not in v.claim and v.n)
+    """Say what the trials of each machine show; what is undecided only if nothing is decided."""
+    found = [v for v in claims.judge(trials, DECISIONS) if "/" not in v.claim and v.n]
+    decided = [v for v in found if v.verdict in claims.DECIDED]
+    return " ".join(v.sentence for v in decided or found)

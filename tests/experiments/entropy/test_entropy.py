@@ -31,6 +31,9 @@ def test_what_drains_if_the_data_say_so_turns_every_sentence(measured):
         assert {was.verdict, now.verdict} == {claims.HOLDS, claims.FAILS}, now
         assert was.sentence != now.sentence
     assert entropy.answer(rows) != entropy.answer(measured(entropy))
+    by_claim = {v.claim: v.sentence for v in after}
+    assert by_claim["entropy-haveged"] not in entropy.answer(rows)
+    assert by_claim["entropy-boot"] in entropy.answer(rows)
     # and with the two arms exchanged as they were, it is those who compute that take it away
     rows.loc[drained, "neighbours"], rows.loc[computed, "neighbours"] = "compute", "drain"
     turned = claims.judge(rows, DECISIONS)

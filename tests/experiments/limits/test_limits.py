@@ -56,6 +56,18 @@ def test_with_its_arms_exchanged_every_sentence_turns(measured):
 
 
 @pytest.mark.beside
+def test_what_is_undecided_is_no_answer():
+    """Beside what is decided it is left out; where there is nothing else, it is told."""
+    rows = trials.get(limits, source="recorded", version=1)
+    found = {v.claim: v for v in claims.judge(rows, limits.DECISIONS)}
+    assert found["limits-cpu"].verdict == claims.OPEN
+    assert found["limits-cpu"].sentence not in limits.answer(rows)
+    assert found["C09"].sentence in limits.answer(rows)
+    only = rows[rows["design"] == "compute"]
+    assert limits.answer(only) == found["limits-cpu"].sentence
+
+
+@pytest.mark.beside
 def test_the_timeline_says_when_requests_failed(measured):
     """Before the bomb burns nobody fails; its figures say so."""
     measured(limits)
