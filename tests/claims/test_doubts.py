@@ -85,6 +85,9 @@ def test_sound_trials_of_one_run_raise_only_that():
     assert said(trials()) == said(trials(), "made") == said(trials(), "made-fact")
     assert said(trials()) == [doubts.ONE_RUN]
     assert said(trials(runs=("r", "s"))) == []
+    both = trials(runs=("r", "s"))
+    apart = both[(both["size_bytes"] > 2) == (both["run"] == "s")]
+    assert doubts.ONE_RUN in said(apart), "two runs, and no arm in both"
 
 
 def slowed(rows, where, factor):
