@@ -299,17 +299,11 @@ def _tell_building(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     sizes = _span([verdict.effect for verdict in found.values()])
     said = [f"Building an image took {sizes} times as long as making a disk that boots."]
     for start in FROM:
-        told = [
-            f"{BUILDERS[builder]} {listed(against)}"
-            for builder in BUILDERS
-            if (
-                against := [
-                    f"{verdict.effect:.2g}x against {disk}"
-                    for (begun, by, disk), verdict in found.items()
-                    if (begun, by) == (start, builder)
-                ]
-            )
-        ]
+        against: dict[str, list[str]] = {}
+        for (begun, builder, disk), verdict in found.items():
+            if begun == start:
+                against.setdefault(builder, []).append(f"{verdict.effect:.2g}x against {disk}")
+        told = [f"{BUILDERS[builder]} {listed(each)}" for builder, each in against.items()]
         said += [f"{START[start].capitalize()}: {'; '.join(told)}."] if told else []
     said.append(
         "Each disk was booted with the kernel that lies on it, each image started. Nothing is "
