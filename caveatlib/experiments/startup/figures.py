@@ -66,8 +66,8 @@ def plot_beside_others(trials: pd.DataFrame, ax=None):
         by="what",
         arm="where",
         unit="s",
-        label="Time to the first output; for virtual machines, to the end",
-        title="Containers here, and others' virtual machines under KVM",
+        label="Time to the first output; of others' machines, to their end",
+        title="Starts here, and boots of others' virtual machines under KVM",
         ax=ax,
     )
 
