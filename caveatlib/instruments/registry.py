@@ -23,8 +23,10 @@ from pathlib import Path
 
 from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.instruments import published
-from caveatlib.places import netns, rootfs
+from caveatlib.places import leases, netns, rootfs
 from caveatlib.places.base import Capability
+from caveatlib.places.engines.engine import Engine
+from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.support import processes, programs
 
 SERVER, CLIENT = "198.18.254.1", "198.18.254.2"
@@ -176,6 +178,50 @@ def served_beside(
     finally:
         for server in started:
             programs.end(server)  # nsenter's child is in its group
+
+
+@contextmanager
+def engine_beside(
+    lease: leases.Lease, *, storage: Path, files: Path, readonly: bool = True
+) -> Iterator[tuple[Engine, Server]]:
+    """Start a private engine, then both servers behind a link to it; they end before it.
+
+    Parameters
+    ----------
+    lease : leases.Lease
+        Its folder for sockets gets the registry's configuration. The caller holds it, since engines
+        may follow one another on one lease.
+    storage : Path
+        The registry's folder.
+    files : Path
+        What the file server serves.
+    readonly : bool
+        Whether the registry refuses pushes.
+
+    Yields
+    ------
+    engine : Engine
+        Reaches the registry without TLS.
+    server : Server
+
+    Raises
+    ------
+    Unavailable
+        If no engine can be started, or a program is missing.
+    MeasurementError
+        If the engine or a server does not come up.
+    """
+    with (
+        private_engine(insecure_registries=[REGISTRY]) as engine,
+        served_beside(
+            engine.pid,
+            storage=storage,
+            files=files,
+            config=lease.run / "registry.json",
+            readonly=readonly,
+        ) as server,
+    ):
+        yield engine, server
 
 
 def _link(engine_pid: int, pid: int) -> None:

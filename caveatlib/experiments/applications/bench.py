@@ -21,10 +21,9 @@ from caveatlib.experiments.applications import catalogue, installing
 from caveatlib.experiments.applications.catalogue import Application
 from caveatlib.images.names import normalise
 from caveatlib.instruments import contents, opened
-from caveatlib.instruments.registry import CHUNK_BYTES, CONGESTION, REGISTRY, served_beside
+from caveatlib.instruments.registry import CHUNK_BYTES, CONGESTION, engine_beside
 from caveatlib.places import leases, netns
 from caveatlib.places.engines.engine import Engine
-from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.support import programs
 
 STARTS_S, LOAD_S, WORKLOAD_S, PULL_S = 60.0, 300.0, 300.0, 300.0
@@ -145,13 +144,7 @@ class Bench:
         _read(storage)
         with (
             leases.leased() as lease,
-            private_engine(insecure_registries=[REGISTRY]) as engine,
-            served_beside(
-                engine.pid,
-                storage=storage,
-                files=lease.data,
-                config=lease.run / "registry.json",
-            ) as server,
+            engine_beside(lease, storage=storage, files=lease.data) as (engine, server),
         ):
             server.shape(rate_bit_per_s)
             before, began = server.sent_bytes(), time.monotonic()

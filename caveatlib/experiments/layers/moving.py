@@ -25,6 +25,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,11 +37,10 @@ from caveatlib.instruments.registry import (
     CONGESTION,
     QUEUE,
     REGISTRY,
-    served_beside,
+    engine_beside,
 )
 from caveatlib.places import cache, leases
 from caveatlib.places.engines import answers
-from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.support import programs
 
 SIZES_MIB = (2, 3, 5, 8, 12, 18, 26, 40)
@@ -65,14 +65,7 @@ def _build(out: Path) -> None:
     disks.mkdir()
     with (
         leases.leased() as lease,
-        private_engine(insecure_registries=[REGISTRY]) as engine,
-        served_beside(
-            engine.pid,
-            storage=storage,
-            files=disks,
-            config=lease.run / "registry.json",
-            readonly=False,
-        ),
+        engine_beside(lease, storage=storage, files=disks, readonly=False) as (engine, _),
     ):
         for size in SIZES_MIB:
             data = generated.archive(size, names(size))
@@ -294,20 +287,7 @@ def moving_place() -> Iterator[Moving]:
 def beside(kind: type[M], *, storage: Path, files: Path) -> Iterator[M]:
     """Open fresh engines beside a registry with this storage and a server of these files."""
     with leases.leased() as lease, ExitStack() as held:
-
-        @contextmanager
-        def opened():
-            with (
-                private_engine(insecure_registries=[REGISTRY]) as engine,
-                served_beside(
-                    engine.pid,
-                    storage=storage,
-                    files=files,
-                    config=lease.run / "registry.json",
-                ) as server,
-            ):
-                yield engine, server
-
+        opened = partial(engine_beside, lease, storage=storage, files=files)
         yield kind(opened, held, files, lease.data)
 
 

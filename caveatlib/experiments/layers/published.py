@@ -16,11 +16,10 @@ from pathlib import Path
 
 from caveatlib.errors import EngineError, MeasurementError
 from caveatlib.experiments.layers import moving
-from caveatlib.instruments.registry import CHUNK_BYTES, REGISTRY, served_beside
+from caveatlib.instruments.registry import CHUNK_BYTES, REGISTRY, engine_beside
 from caveatlib.places import cache, leases
 from caveatlib.places.base import Capability
 from caveatlib.places.engines import answers
-from caveatlib.places.engines.private_engine import private_engine
 from caveatlib.places.machines import published
 from caveatlib.places.machines.published import Release
 from caveatlib.support import programs
@@ -57,14 +56,7 @@ def _build(release: Release, out: Path) -> None:
     storage.mkdir()
     with (
         leases.leased() as lease,
-        private_engine(insecure_registries=[REGISTRY]) as engine,
-        served_beside(
-            engine.pid,
-            storage=storage,
-            files=lease.data,
-            config=lease.run / "registry.json",
-            readonly=False,
-        ),
+        engine_beside(lease, storage=storage, files=lease.data, readonly=False) as (engine, _),
     ):
         raw, root, archive = (lease.data / file for file in ("raw", "root", "archive"))
         root.mkdir()
