@@ -75,7 +75,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
     stage: Annotated[bool, typer.Option("--talk", help="whether all is ready for a talk")] = False,
 ) -> None:
-    """Say what this machine can measure, and what would mend the rest."""
+    """Say what this machine can measure, what the rest lacks, and how to get it."""
     from caveatlib import host, trials
     from caveatlib.experiments import ALL
 
@@ -378,7 +378,7 @@ _DIGEST = r"^(sha\d+:.{12}).*"
 def why(
     address_port: Annotated[str, typer.Argument(metavar="ADDRESS:PORT", help="a published port")],
 ) -> None:
-    """Say who serves a published port, and what flipping the proxy's setting would change."""
+    """Say who serves a published port, and what the other proxy setting would change."""
     from caveatlib.errors import Unavailable
     from caveatlib.experiments.ports import why as reasons
     from caveatlib.places.engines.own_engine import own_engine
@@ -399,7 +399,7 @@ def scorecard(
     source: Annotated[str, typer.Option(help="recorded, live, or a folder of a run")] = "recorded",
     long: Annotated[bool, typer.Option("--long", help="with quotation and reasons")] = False,
 ) -> None:
-    """Show every claim of the post with its verdict, one line for each claim and machine."""
+    """Show every claim, the post's and ours, with its verdict: a line for each machine."""
     from caveatlib import scorecard as card
 
     _say_scorecard(card.entries(source), long=long)
@@ -441,7 +441,7 @@ def report(
 def compare(
     sources: Annotated[list[str], typer.Argument(metavar="RUN...", help="recorded, or folders")],
 ) -> None:
-    """Lay runs side by side: what differs, what it touches, ratios per claim with intervals."""
+    """Compare runs: what differs, which claims that affects, ratios per claim with intervals."""
     from caveatlib import runs
     from caveatlib.runs import telling
 
@@ -460,7 +460,7 @@ def pool(
     folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="recorded, or folders")],
     out: Annotated[Path | None, typer.Option(help="folder for tables and forest plots")] = None,
 ) -> None:
-    """Put runs of many machines into one data set of ratios, with a line over machines."""
+    """Collect the ratios of many machines; from five on, pool them (random effects)."""
     from caveatlib import runs
     from caveatlib.runs import telling
 
@@ -537,7 +537,7 @@ def record(
     version: Annotated[int, typer.Option(help="version of the recorded data")],
     folders: Annotated[list[Path], typer.Option("--from", help="run; several make one package")],
 ) -> None:
-    """Promote live runs to recorded data; a further run is added by naming data/NAME-vN, too."""
+    """Promote live runs to recorded data; --from data/NAME-vN as well keeps that version's runs."""
     from caveatlib import store
     from caveatlib.experiments import by_name
     from caveatlib.measuring.experiment import complete
