@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 13) else "")')
 # What root makes here under sudo is handed back to whoever called it.
 HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} +; fi
+# JupyterLab refuses root unless told; in a container there may be nobody else.
+ALLOW_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help system install report lab talk notebooks test test-container test-slow test-long bench check format record clean
@@ -35,12 +37,12 @@ report: install ## measure what this machine can, replay the rest, write report/
 	@$(HAND_BACK)
 
 lab: install ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks $(ALLOW_ROOT)
 
 talk: $(VENV)/talk ## open the slides, their live parts measured; run it once before you leave the network
 	-$(BIN)/caveatlib doctor --talk
 	$(BIN)/jupyter trust notebooks/talk.ipynb
-	CAVEATLIB_SOURCE=live $(BIN)/jupyter lab notebooks/talk.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
+	CAVEATLIB_SOURCE=live $(BIN)/jupyter lab notebooks/talk.ipynb $(ALLOW_ROOT)
 
 # A stage has no network: what is installed already is not asked for again.
 $(VENV)/talk: $(VENV)/installed
@@ -54,7 +56,7 @@ notebooks: install ## run every notebook on the recorded data and keep its outpu
 
 # Where others run beside, too many threads of OpenBLAS wait by spinning: kernels of notebooks get one.
 test: export OPENBLAS_NUM_THREADS = 1
-test: install ## every test that this machine can run, the notebooks included
+test: install ## the fast tests that this machine can run, the notebooks included
 	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and not slow'
 	$(BIN)/pytest -m 'not beside and not slow'
 	$(BIN)/pytest -n 2 --dist loadfile $$($(BIN)/python tools/nbval_mode.py) --nbval-current-env notebooks
@@ -68,7 +70,7 @@ test-container: install ## as root: the fast tests that ask what a machine can d
 		$(BIN)/pytest -m 'asks and not slow and not browser'
 	@$(HAND_BACK)
 
-test-slow: install ## the long tests: simulations, kills, fuzzing, real A/A
+test-slow: install ## the slow tests: simulations, kills, fuzzing, real A/A
 	$(BIN)/pytest -n 2 --dist loadfile -m 'beside and slow and not long'
 	$(BIN)/pytest -m 'not beside and slow and not long'
 	@$(HAND_BACK)

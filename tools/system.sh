@@ -43,10 +43,12 @@ if [ "${#missing[@]}" = 0 ] && [ -d "$foreign_to" ]; then
 fi
 echo "Installing: ${missing[*]:-$foreign}"
 case " ${missing[*]} " in
-    *" docker.io "*) echo "On a machine with systemd this also starts the Docker service." ;;
+    *" docker.io "*) echo "On a machine with systemd this also starts Docker; root measures in a private engine:" \
+        "systemctl disable --now docker.service docker.socket" ;;
 esac
 case " ${missing[*]} " in
-    *" docker-registry "*) echo "On a machine with systemd this also starts a registry on port 5000." ;;
+    *" docker-registry "*) echo "On a machine with systemd this also starts a registry on port 5000; experiments start their own:" \
+        "systemctl disable --now docker-registry" ;;
 esac
 case " ${missing[*]} " in
     *" haveged "*) echo "On a machine with systemd this also starts haveged; 'entropy' measures without it, too:" \
