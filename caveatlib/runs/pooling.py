@@ -1,4 +1,4 @@
-"""Runs of many machines as one data set: ratios of each machine first, then a line over them."""
+"""Runs of many machines as one data set: ratios of each machine first, then pooled."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Ratios(_Key):
     low: Series[float] = measure("Lower end of its plain 95 % interval")
     high: Series[float] = measure("Upper end of its plain 95 % interval")
     n: Series[int] = field("Pairs that the ratio is of", ge=0)
-    note: Series[str] = field("Why the ratio is in no line; empty if it may be in one")
+    note: Series[str] = field("Why the ratio is not pooled; empty if it may be")
 
 
 class Lines(_Key):
-    """The random-effects line of each claim over the machines."""
+    """The random-effects estimate of each claim over the machines."""
 
-    k: Series[int] = field("Machines in the line; one that both measured has our ratio", ge=0)
+    k: Series[int] = field("Machines in the estimate; one that both measured has our ratio", ge=0)
     estimate: Series[float] = measure("Ratio at the centre of the machines")
     low: Series[float] = measure("Lower end of its 95 % interval")
     high: Series[float] = measure("Upper end of its 95 % interval")
@@ -64,7 +64,7 @@ class Lines(_Key):
     predict_high: Series[float] = measure("Upper end of the same")
     tau: Series[float] = measure("Standard deviation between machines of the log ratio")
     i2: Series[float] = measure("Share of the variance that lies between machines", le=1)
-    note: Series[str] = field("Why there is no line; empty if there is one")
+    note: Series[str] = field("Why there is no estimate; empty if there is one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +286,7 @@ def _lines(ratios: pd.DataFrame) -> Iterator[dict]:
         fit = rows[rows["note"] == ""].drop_duplicates("machine")
         line = dict(zip(KEYS, key, strict=True)) | {"k": len(fit), "note": ""}
         if len(fit) < machines.MIN_MACHINES:
-            line["note"] = f"{len(fit)} of {machines.MIN_MACHINES} machines that a line needs."
+            line["note"] = f"{len(fit)} of {machines.MIN_MACHINES} machines that pooling needs."
         else:
             line |= machines.random_effects(fit)
         yield line

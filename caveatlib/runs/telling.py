@@ -78,14 +78,14 @@ def pool(pooled: Pool) -> Iterator[str]:
 def _of_machine(row: Mapping) -> str:
     keyed = ", ".join(filter(None, (f"caveatlib {row['release']}", row["conditions"])))
     said = f"{ratio(row)}, n = {row['n']}" if row["n"] else row["verdict"]
-    note = f"; in no line: {first_sentence(row['note'])}" if row["note"] else ""
+    note = f"; not pooled: {first_sentence(row['note'])}" if row["note"] else ""
     return f"{said}  {row['machine']} ({keyed}){note}"
 
 
 def _line(row: Mapping) -> str:
     keyed = ", ".join(filter(None, (f"caveatlib {row['release']}", row["conditions"])))
     if row["note"]:
-        return f"no line over machines ({keyed}): {row['note']}"
+        return f"no pooled estimate ({keyed}): {row['note']}"
     expected = f"{row['predict_low']:.3g}x to {row['predict_high']:.3g}x"
     return f"{row['k']} machines ({keyed}): {ratio(row)}; another is expected within {expected}"
 

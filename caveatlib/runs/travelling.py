@@ -67,16 +67,17 @@ def told(pools: Sequence[Pool]) -> str:
     shared = table[table["machines"] > 1]
     if shared.empty:
         return (
-            f"{count}, none of which was measured on two machines yet: what another machine "
-            "reads is not known."
+            f"{count}, none of which was measured on two machines yet: whether another machine "
+            "gives the same is not known."
         )
     same = int((~shared["verdicts"].str.contains("; ")).sum())
     apart = shared["apart"].dropna()
-    said = f"Of {count} {len(shared)} were measured on two machines or more. The verdict is the "
-    said += f"same on all of them for {same} of {len(shared)}."
+    were = "was" if len(shared) == 1 else "were"
+    said = f"Of {count}, {len(shared)} {were} measured on two machines or more; for {same} of "
+    said += "these the verdict is the same on all machines."
     if len(apart):
         ends = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (apart.min(), apart.max())))
-        said += f" Largest and smallest ratio of a claim lie {ends} times apart."
+        said += f" The largest ratio of a claim is {ends} times the smallest."
     return said
 
 

@@ -97,10 +97,10 @@ def random_effects(ratios: pd.DataFrame, *, level: float = 0.95) -> dict[str, fl
     errors = np.array([standard_error(row, level=level) for row in ratios.to_dict("records")])
     k = len(errors)
     if k < MIN_MACHINES:
-        raise UsageError(f"{k} machines. A line over machines needs at least {MIN_MACHINES}.")
+        raise UsageError(f"{k} machines. A pooled estimate needs at least {MIN_MACHINES}.")
     if np.isnan(errors).any():
         first = ratios.index[np.isnan(errors)][0]
-        raise UsageError(f"Row {first} has no interval. A line needs one of each machine.")
+        raise UsageError(f"Row {first} has no interval. Pooling needs one of each machine.")
     found = _combined(np.log(ratios["estimate"].to_numpy(dtype=float)), errors**2)
     tails = 1 - level
     from scipy.stats import t
@@ -119,7 +119,7 @@ def _combined(effects: np.ndarray, variances: np.ndarray):
         from statsmodels.stats.meta_analysis import combine_effects
     except ImportError:
         raise Unavailable(
-            "A line over machines needs statsmodels. Install it: pip install 'caveatlib[pool]'"
+            "A pooled estimate needs statsmodels. Install it: pip install 'caveatlib[pool]'"
         ) from None
     with np.errstate(divide="ignore", invalid="ignore"):  # i2 of ratios that are all the same
         return combine_effects(effects, variances, method_re="pm", maxiter=200)

@@ -64,7 +64,7 @@ def test_a_line_needs_five_machines(several):
     """Four have none, and it is said; five have one whose prediction is wider than its centre."""
     truths = list(np.exp(np.random.default_rng(1).normal(np.log(1.5), 0.2, 5)))
     four = runs.pool(several(truths[:4])).lines.iloc[0]
-    assert (four["k"], four["note"]) == (4, "4 of 5 machines that a line needs.")
+    assert (four["k"], four["note"]) == (4, "4 of 5 machines that pooling needs.")
     assert np.isnan(four["estimate"])
     five = runs.pool(several(truths)).lines.iloc[0]
     assert (five["k"], five["note"]) == (5, "")
@@ -173,7 +173,7 @@ def test_a_class_of_machines_is_once_in_a_line(several):
     assert list(both.lines["k"]) == [5]
     assert both.lines["estimate"].equals(alone.lines["estimate"])
     four = runs.pool([*ours[:4], *theirs]).lines.iloc[0]
-    assert four["note"] == "4 of 5 machines that a line needs."
+    assert four["note"] == "4 of 5 machines that pooling needs."
 
 
 def test_the_figure_draws_what_the_table_says(several):

@@ -52,8 +52,8 @@ def test_machines_that_agree_and_machines_that_do_not(pooled):
     assert other["apart"] == pytest.approx(1.5, rel=0.05)
     assert other["verdicts"] == "does not hold; holds"
     assert runs.told([pooled(1.5, 1.0)]).startswith(
-        "Of 1 ratio 1 were measured on two machines or more. The verdict is the same on all of "
-        "them for 0 of 1. Largest and smallest ratio of a claim lie 1."
+        "Of 1 ratio, 1 was measured on two machines or more; for 0 of these the verdict is the "
+        "same on all machines. The largest ratio of a claim is 1."
     )
 
 
