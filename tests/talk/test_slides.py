@@ -64,6 +64,15 @@ def test_every_answer_has_a_badge(notebook):
 
 
 @pytest.mark.beside
+def test_no_tiles_are_missing(notebook):
+    """A slide with tiles of words that no statement comes to would be empty."""
+    cells = [cell for cell in notebook.cells if "talk.tiles(" in cell.source]
+    assert len(cells) == 2
+    for cell in cells:
+        assert '<span class="t ' in cell.outputs[0]["data"]["text/html"], cell.source
+
+
+@pytest.mark.beside
 def test_what_is_said_is_so():
     """Sentences on slides that no cell makes are held against the recorded trials."""
     judged = {v.claim: v.verdict for v in talk.recorded(startup).run.verdicts()}

@@ -40,7 +40,7 @@ def plot_power(table: pd.DataFrame, ax=None):
         by="pairs",
         unit="%",
         xlabel="true ratio of the two arms",
-        ylabel="runs that find it",
+        ylabel="share of runs that find it",
         title="How large a difference so many pairs find, at 8 % noise",
         ax=ax,
     )

@@ -70,7 +70,7 @@ def _outliers(rng, shape):
 
 NOISES = {
     "steady": Noise("8 % from trial to trial", _steady),
-    "drifting": Noise("the same, and 20 % slower by the end, as if it warmed up", _drifting),
+    "drifting": Noise("the same, and 22 % slower by the end, as if it warmed up", _drifting),
     "remembering": Noise("slow spells: each trial resembles the one before it", _remembering),
     "two paths": Noise("a slow path, 1.5 times as long, in 30 % of the trials", _two_paths),
     "outliers": Noise("5 % of the trials take 3 to 10 times as long", _outliers),
