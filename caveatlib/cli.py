@@ -428,6 +428,10 @@ def report(
 ) -> None:
     """Run the notebooks and write a page that loads nothing, with the notebooks beside it."""
     from caveatlib import report as page
+    from caveatlib.places.engines import choice
+
+    if source in ("auto", "live") and choice.checked(None) == "own":
+        _say_engine(err=True)
 
     made = page.write(out, source=source, address=address, say=_say)
     _say_scorecard(made.entries)

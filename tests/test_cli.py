@@ -21,6 +21,7 @@ from caveatlib import claims, cli, host, images, report, scorecard, trials
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments import ALL
 from caveatlib.places import spec
+from caveatlib.places.engines import choice
 
 pytestmark = pytest.mark.beside
 
@@ -291,6 +292,19 @@ def test_report_prints_the_scorecard_of_its_page(run, monkeypatch):
     assert status == 1
     assert "Written: here/index.html" in out
     assert "02-x.ipynb: KeyError: 'x'" in err
+
+
+def test_a_report_names_the_readers_engine(run, monkeypatch):
+    """Where no private engine can be had it measures on the reader's own, and says so first."""
+    entry = scorecard.Entry("C99", "s", "q", "measurable", "startup", "t")
+    made = report.Report(Path("here/index.html"), {}, [entry])
+    monkeypatch.setattr(report, "write", lambda *_, **__: made)
+    monkeypatch.setattr(choice, "checked", lambda kind: "own")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/mine.sock")
+    shown = "Engine: unix:///run/mine.sock (DOCKER_HOST)\n"
+    assert [run("report")[2], run("report", "--source", "recorded")[2]] == [shown, ""]
+    monkeypatch.setattr(choice, "checked", lambda kind: "private")
+    assert run("report")[2] == ""
 
 
 def test_clean_is_harmless_twice(run):
