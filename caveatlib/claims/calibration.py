@@ -96,14 +96,19 @@ def calibrate(
         its interval holds 1 (`stats.aa_control`). ``"not measured"`` is neither.
     """
     rows = []
+    cases: list[Known | Control] = [*known, *controls]
     for _, here in stats.by_machine(trials):
-        rows += [_known(here, case) for case in known]
-        rows += [_control(here, control) for control in controls]
+        tables: dict[Derive | None, pd.DataFrame] = {None: here}
+        for case in cases:
+            if case.table is not None and case.table not in tables:
+                tables[case.table] = case.table(here)
+        with stats.unchanged():
+            rows += [_known(here, tables[case.table], case) for case in known]
+            rows += [_control(here, tables[case.table], case) for case in controls]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _known(here: pd.DataFrame, case: Known) -> dict:
-    table = case.table(here) if case.table else here
+def _known(here: pd.DataFrame, table: pd.DataFrame, case: Known) -> dict:
     (found,) = stats.jointly([(table, case.contrast)])
     truth = case.truth(here) if callable(case.truth) else case.truth
     reach = case.within * abs(truth) if case.relative else case.within
@@ -127,8 +132,7 @@ def _within(found: dict, truth: float, reach: float) -> str:
     return "no" if low > reach or high < -reach else "undecided"
 
 
-def _control(here: pd.DataFrame, control: Control) -> dict:
-    table = control.table(here) if control.table else here
+def _control(here: pd.DataFrame, table: pd.DataFrame, control: Control) -> dict:
     if table.empty:
         (found,) = stats.jointly([(table, control.contrast)])
     else:

@@ -269,12 +269,17 @@ def judge(trials: pd.DataFrame, decisions: Sequence[Decision]) -> Verdicts:
 
 
 def _on_one_machine(rows: Rows, decisions: Sequence[Decision], where: dict) -> list[Verdict]:
-    where = where | {"source": rows["source"].iloc[0]}
     tables: dict[Callable[[Rows], pd.DataFrame] | None, pd.DataFrame] = {None: rows}
     for decision in decisions:
         derive = getattr(decision, "table", None)
         if derive is not None and derive not in tables:
             tables[derive] = derive(rows)
+    with stats.unchanged():
+        return _decided(rows, decisions, tables, where | {"source": rows["source"].iloc[0]})
+
+
+def _decided(rows: Rows, decisions: Sequence[Decision], tables: dict, where: dict) -> list[Verdict]:
+    """Decide over trials and tables derived of them, none of which is changed meanwhile."""
     unfair = {d.claim.id: d.unfair(rows) if d.unfair else "" for d in decisions}
     effects = [d for d in decisions if isinstance(d, Effect | Equality)]
     fair = [d for d in effects if not unfair[d.claim.id]]

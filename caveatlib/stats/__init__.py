@@ -21,6 +21,7 @@ from caveatlib.stats.contrasts import (
     jointly,
     match,
     pairs,
+    unchanged,
     vouches,
 )
 from caveatlib.stats.describe import (
@@ -72,6 +73,7 @@ __all__ = [
     "share",
     "signed_rank_p",
     "summarize",
+    "unchanged",
     "value_doubts",
     "vouches",
 ]

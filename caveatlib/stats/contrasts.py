@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -109,7 +110,7 @@ def pairs(trials: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     DataError
         If a value that is not positive would enter a ratio.
     """
-    keys, one, other = _compared(_Columns(trials), contrast)
+    keys, one, other = _compared(_columns(trials), contrast)
     units = _UNITS[contrast.pairing]
     index = pd.MultiIndex.from_arrays(
         list(zip(*keys, strict=True)) or [[]] * len(units), names=units
@@ -174,7 +175,7 @@ def jointly(
         A row as `contrasts` has it for each comparison, in order.
     """
     read: dict[int, _Columns] = {}
-    columns = [read.setdefault(id(table), _Columns(table)) for table, _ in comparisons]
+    columns = [read.setdefault(id(table), _columns(table)) for table, _ in comparisons]
     effects = [_effects(of, c) for of, (_, c) in zip(columns, comparisons, strict=True)]
     tests = [
         float(signed_rank_p(e, _inner(c, c.threshold))) if len(e) >= MIN_PAIRS else math.nan
@@ -368,26 +369,54 @@ class _Columns(dict[str, np.ndarray]):
     def __init__(self, table: pd.DataFrame):
         super().__init__()
         self.table = table
-        self.numbers = cache(self._numbers)
-        self._rows: dict[tuple, np.ndarray] = {}
+        self._numbers: dict[str, np.ndarray] = {}
+        self._equal: dict[tuple[str, object], np.ndarray] = {}
 
     def __missing__(self, name: str) -> np.ndarray:
         _need(self.table, [name])
         self[name] = self.table[name].to_numpy()
         return self[name]
 
-    def _numbers(self, name: str) -> np.ndarray:
-        return self.table[name].to_numpy(dtype=float, na_value=math.nan)
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column as floats."""
+        if name not in self._numbers:
+            self._numbers[name] = self.table[name].to_numpy(dtype=float, na_value=math.nan)
+        return self._numbers[name]
 
     def match(self, where: Mapping[str, object]) -> np.ndarray:
-        """Return which rows a filter names."""
-        key = tuple(where.items())
-        if key not in self._rows:
-            keep = np.ones(len(self.table), dtype=bool)
-            for column, value in key:
-                keep &= np.asarray(self[column] == value, dtype=bool)
-            self._rows[key] = keep
-        return self._rows[key]
+        """Return which rows a filter names; filters have many conditions in common."""
+        keep = np.ones(len(self.table), dtype=bool)
+        for column, value in where.items():
+            if (column, value) not in self._equal:
+                self._equal[column, value] = np.asarray(self[column] == value, dtype=bool)
+            keep &= self._equal[column, value]
+        return keep
+
+
+_held: ContextVar[dict[int, _Columns] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Let the columns of each table be taken out once while this is held.
+
+    Whoever judges asks the same trials hundreds of times. No table that was asked for may be
+    changed in place meanwhile; outside of it, each question looks anew.
+    """
+    before = _held.set({})
+    try:
+        yield
+    finally:
+        _held.reset(before)
+
+
+def _columns(table: pd.DataFrame) -> _Columns:
+    held = _held.get()
+    if held is None:
+        return _Columns(table)
+    if id(table) not in held:
+        held[id(table)] = _Columns(table)  # which keeps the table, so that no other has its id
+    return held[id(table)]
 
 
 def _effects(trials: _Columns, contrast: Contrast) -> np.ndarray:
@@ -444,7 +473,7 @@ def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
     UsageError
         If the filter names an unknown column.
     """
-    return pd.Series(_Columns(trials).match(where), index=trials.index)
+    return pd.Series(_columns(trials).match(where), index=trials.index)
 
 
 def _failed(trials: _Columns, where: Mapping) -> int:

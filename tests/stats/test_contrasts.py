@@ -316,3 +316,33 @@ def test_an_aa_control_without_an_interval_does_not_pass():
         stats.aa_control(
             noisy(8), stats.Contrast("d", "x_s", {"place": "b"}, {"place": "a"}, kind="difference")
         )
+
+
+def test_what_is_unchanged_says_the_same():
+    """Columns that are taken out once give what they give anew, of any table, to the last bit."""
+    frames = [noisy(12, seed=seed) for seed in range(3)]
+    wanted = [B_OVER_A, stats.Contrast("a", "x_s", {"place": "a", "design": "d"}, None)]
+    asked = [(frame, contrast) for frame in frames for contrast in wanted]
+    anew = [stats.jointly([each]) for each in asked]
+    with stats.unchanged():
+        assert [stats.jointly([each]) for each in asked] == anew
+        assert [stats.jointly([each]) for each in reversed(asked)] == anew[::-1]
+        assert stats.match(frames[0], {"place": "b"}).sum() == 12
+        with pytest.raises(UsageError, match="Unknown column 'y'"):
+            stats.match(frames[0], {"y": 1})
+
+
+def test_what_was_asked_is_nobody_else_s():
+    """A filter's answer may be changed, and a table when nothing is held any more."""
+    frame = noisy(8)
+    with stats.unchanged():
+        mine = stats.match(frame, {"place": "b"})
+        mine |= True
+        assert stats.match(frame, {"place": "b"}).sum() == 8
+        assert only(frame)["n"] == 8
+        with stats.unchanged():
+            assert only(frame)["n"] == 8
+    frame.loc[frame["place"] == "b", "place"] = "c"
+    assert only(frame)["n"] == 0
+    with stats.unchanged():
+        assert only(frame)["n"] == 0
