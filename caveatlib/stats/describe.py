@@ -72,16 +72,21 @@ def summarize(
         raise UsageError(f"Unknown unit {unit!r}. Must be one of 'trial', 'session'.")
     if trials["machine"].nunique() > 1 and "machine" not in by:
         by = ["machine", *by]
+    sessions = None
+    if unit == "session":
+        sessions = trials.groupby(["run", "session"]).ngroup().to_numpy()
+    # Groups are numbers of rows: one that is taken out of the table has all of its columns.
     rows = []
-    sessions = trials.groupby(["run", "session"]).ngroup() if unit == "session" else None
-    for key, group in trials.groupby(by, sort=True):
-        ok = group["ok"].to_numpy()
-        row = dict(zip(by, key, strict=True)) | {"n": len(group), "failed": int((~ok).sum())}
-        of = None if sessions is None else sessions[group.index].to_numpy()
+    values = {n: trials[n].to_numpy(dtype=float, na_value=np.nan) for n in measures}
+    ok, at = trials["ok"].to_numpy(), pd.Series(np.arange(len(trials)), index=trials.index)
+    for key, numbers in at.groupby([trials[name] for name in by], sort=True):
+        group = numbers.to_numpy()
+        good = group[ok[group]]
+        row = dict(zip(by, key, strict=True)) | {"n": len(group), "failed": len(group) - len(good)}
         for name in measures:
-            values = group[name].to_numpy(dtype=float, na_value=np.nan)
-            good = ok & ~np.isnan(values)
-            found = _describe(values[good], None if of is None else of[good], level)
+            known = good[~np.isnan(values[name][good])]
+            of = None if sessions is None else sessions[known]
+            found = _describe(values[name][known], of, level)
             row |= {f"{name}_{k}": v for k, v in found.items()}
         rows.append(row)
     described = [f"{name}_{k}" for name in measures for k in ("median", "low", "high", *QUANTILES)]
@@ -296,15 +301,29 @@ _STEPS = np.array(sorted((k * 10.0**-e for e in range(5) for k in (1, 2, 4, 5)),
 
 
 def _describe(values: np.ndarray, sessions: np.ndarray | None, level: float) -> dict[str, float]:
-    centre = values
-    if sessions is not None:
-        centre = np.array([np.median(values[sessions == s]) for s in np.unique(sessions)])
-    low, high = _median_interval(np.sort(centre), level)
-    median = float(np.median(centre)) if len(centre) else math.nan
+    centre = ordered = np.sort(values)
+    if sessions is not None and len(values):
+        _, number = np.unique(sessions, return_inverse=True)
+        centre = np.sort(_medians(values, number))
+    low, high = _median_interval(centre, level)
+    n = len(centre)
+    median = float(centre[(n - 1) // 2] + centre[n // 2]) / 2 if n else math.nan
     found = {"median": median, "low": low, "high": high}
     for key, (q, enough) in QUANTILES.items():
-        found[key] = float(np.quantile(values, q)) if len(values) >= enough else math.nan
+        found[key] = _quantile(ordered, q) if len(ordered) >= enough else math.nan
     return found
+
+
+def _quantile(ordered: np.ndarray, q: float) -> float:
+    """Return a quantile of sorted values, to the last bit as `numpy.quantile` does.
+
+    That is made for arrays of any shape and kind, and would be asked of a few values at a time.
+    """
+    at = (len(ordered) - 1) * q
+    below = math.floor(at)
+    share = at - below
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
 
 def _median_interval(ordered: np.ndarray, level: float) -> tuple[float, float]:

@@ -40,6 +40,22 @@ def test_interval_of_the_median_is_exact(n):
     assert outside[1] > 0.0247
 
 
+def test_medians_and_quantiles_are_those_of_numpy():
+    """To the last bit, of few values and many, with ties, and of the medians of sessions."""
+    rng = np.random.default_rng(4)
+    for n in (1, 2, 9, 10, 11, 40, 41, 1000, 1003):
+        values = rng.lognormal(0, 1, n).round(int(rng.integers(1, 16)))
+        found = stats.summarize(trials({"a": values}), "x_s").loc["a"]
+        assert found["x_s_median"] == np.median(values)
+        for name, (q, enough) in describe.QUANTILES.items():
+            if n >= enough:
+                assert found[f"x_s_{name}"] == np.quantile(values, q)
+        session = rng.integers(0, 7, n)
+        medians = [np.median(values[session == s]) for s in np.unique(session)]
+        by_session = stats.summarize(trials({"a": values}, session=session), "x_s", unit="session")
+        assert by_session.loc["a", "x_s_median"] == np.median(medians)
+
+
 def test_summary_of_few_values_has_no_interval():
     """Five values have a median and no interval; p99 needs a thousand."""
     small = stats.summarize(trials({"a": np.arange(1.0, 6.0)}), "x_s").loc["a"]
