@@ -13,7 +13,7 @@ from caveatlib.experiments.layers import claims as stated
 from caveatlib.experiments.layers import facts
 from caveatlib.experiments.layers.claims import AGAINST_DISK, GROWS, MOSTLY, ON_BASES, PULLED
 from caveatlib.experiments.layers.designs import LINKS, REGISTRY, on_link
-from caveatlib.experiments.layers.tables import MOVED, moves, opened, prices, way
+from caveatlib.experiments.layers.tables import MOVED, moves, opened, prices, slopes, way
 from caveatlib.support.quantities import format_quantity
 
 PULLS = {"even": "pull-even", "one": "pull", "base": "pull-base-there"}
@@ -94,8 +94,9 @@ def _tell_links(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         for link in reversed(LINKS)
         if (part := parts[ON_BASES[link].id]).verdict != NOT_MEASURED
     ]
-    said += [totals] if (totals := _totals(here)) else []
-    medians = prices(here)
+    moved = moves(here)
+    said += [totals] if (totals := _totals(moved)) else []
+    medians = slopes(moved)
     if {"disk", "pull"} <= set(medians.columns):
         ratios = (medians["pull"] / medians["disk"]).dropna()
         unpacked = listed([f"{ratio:.2g}x {on_link(link)}" for link, ratio in ratios.items()])
@@ -104,9 +105,8 @@ def _tell_links(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     return " ".join(filter(None, said))
 
 
-def _totals(here: pd.DataFrame) -> str:
+def _totals(rows: pd.DataFrame) -> str:
     """Tell the other estimand: whole moves of all sizes together, fixed costs included."""
-    rows = moves(here)
     rows = rows[rows["ok"] & (rows["replicate"] == 0)]
     medians = rows.groupby(["link_bit_per_s", "work"])["total_s"].median().unstack()
     if DISK not in medians.columns:
@@ -149,8 +149,8 @@ def _tell_growth(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
 
 
 def _priced(medians: pd.DataFrame) -> str:
-    slopes = medians["pull"].dropna()
-    return listed([f"{value:.3g} s {on_link(link)}" for link, value in slopes.items()])
+    pulled = medians["pull"].dropna()
+    return listed([f"{value:.3g} s {on_link(link)}" for link, value in pulled.items()])
 
 
 def _effects(link: str) -> list[Effect]:

@@ -90,7 +90,11 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
 @per_machine
 def prices(trials: pd.DataFrame) -> pd.DataFrame:
     """Return median seconds per 1e9 bytes of files, a row per link, a column per way."""
-    rows = moves(trials)
+    return slopes(moves(trials))
+
+
+def slopes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `prices` from what `moves` returned for one machine."""
     rows = rows[rows["ok"] & (rows["replicate"] == 0)]
     medians = rows.groupby([named_links(rows), "work"])["slope_s_per_gb"].median().unstack()
     return medians.reindex([link for link in LINKS if link in medians.index])

@@ -114,7 +114,7 @@ def reachability(trials: pd.DataFrame) -> pd.DataFrame:
 
 def joined(values: pd.Series, by: str = "/") -> str:
     """Return the different texts of a column, in order of the alphabet; empty ones left out."""
-    return by.join(sorted(set(_text(values)) - {""}))
+    return by.join(sorted({text for text in values.tolist() if isinstance(text, str) and text}))
 
 
 def _text(column: pd.Series) -> pd.Series:

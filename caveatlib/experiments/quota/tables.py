@@ -16,7 +16,8 @@ def loads(trials: pd.DataFrame) -> pd.DataFrame:
     Without those that sweep the size of bursts.
     """
     shown = trials[~trials["pattern"].isin(("tool", "weights")) & (trials["burst"] == "")]
-    return shown.assign(arm=[_label(row) for row in shown.to_dict("records")])
+    told = shown[["place", "pattern", "load", "quota_cpus", "period_s", "workers"]]
+    return shown.assign(arm=[_label(row) for row in told.to_dict("records")])
 
 
 def _label(row: dict) -> str:

@@ -95,9 +95,9 @@ def _seen(here: pd.DataFrame, place: tuple[str, str], column: str) -> pd.Series:
     return claims.values_of(here, where_counted(place), column)
 
 
-def _containers(here: pd.DataFrame, pair: str) -> pd.Series:
-    """Return for each session how many first containers a boot is worth."""
-    found = stats.pairs(counts(here, [pair]), WORKED_OUT[pair])
+def _containers(counted: pd.DataFrame, pair: str) -> pd.Series:
+    """Return for each session how many first containers a boot is worth, from `counts`."""
+    found = stats.pairs(counted, WORKED_OUT[pair])
     return found["arm"] / found["baseline"]
 
 
@@ -108,7 +108,9 @@ GUESTS = {f"left alone for {SETTLES_S} s after their boot": "", "just booted": A
 
 def _worth(here: pd.DataFrame, pair: str) -> dict[str, pd.Series]:
     """Return how many first containers a boot is worth, by the guests that these start in."""
-    found = {guest: _containers(here, f"{kind}{pair}") for guest, kind in GUESTS.items()}
+    guests = {guest: f"{kind}{pair}" for guest, kind in GUESTS.items()}
+    counted = counts(here, list(guests.values()))
+    found = {guest: _containers(counted, each) for guest, each in guests.items()}
     return {guest: values for guest, values in found.items() if len(values)}
 
 
@@ -348,7 +350,8 @@ def _each(ranges: dict[str, pd.Series]) -> list[str]:
 
 def _tell_work(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     """Tell the range over all pairs, never one of them alone."""
-    ranges = {pair: found for pair in PAIRS if len(found := _containers(here, pair))}
+    counted = counts(here)
+    ranges = {pair: found for pair in PAIRS if len(found := _containers(counted, pair))}
     if not ranges:
         return ""
     all_of_them = _span(pd.concat(list(ranges.values())))

@@ -309,9 +309,10 @@ def counts(trials: pd.DataFrame, pairs: Sequence[str] = tuple(PAIRED)) -> pd.Dat
     rows = trials[trials["design"].isin(COUNTED)]
     boot, unpacking, start = (rows[f"{name}_instructions"].to_numpy(dtype=float) for name in COUNTS)
     at, what, counted = [], [], []
-    for pair in pairs:
+    with stats.unchanged():
+        found = [[np.flatnonzero(stats.match(rows, w)) for w in needed(pair)] for pair in pairs]
+    for pair, (boots, containers) in zip(pairs, found, strict=True):
         _, whole, _ = PAIRED[pair]
-        boots, containers = (np.flatnonzero(stats.match(rows, where)) for where in needed(pair))
         booted = boot[boots] if whole else boot[boots] - unpacking[boots]
         at += [boots, containers]
         what += [pair] * len(boots) + [f"{pair} container"] * len(containers)
@@ -364,20 +365,24 @@ def work(trials: pd.DataFrame) -> pd.DataFrame:
         `most` over them, in instructions. Self-tests are the difference of two guests of the
         same session, so their spread is that of both.
     """
-    counted = [*stats.KEYS, "place", "workload", *OF_BOOT.values(), *OF_START.values()]
-    trials = trials.loc[trials["design"].isin(COUNTED), counted]
-    rows: dict[tuple[str, str], pd.Series] = {}
-    for name, arm in FIRST.items():
-        of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
-        rows |= {(name, what): of[column] for what, column in OF_START.items()}
-    for name, arm in BOOTED.items():
-        of = trials[stats.match(trials, where_counted(arm)) & trials["ok"]]
-        rows |= {(name, what): of[column] for what, column in OF_BOOT.items()}
-        if arm == PLAIN:
-            rows |= {(name, what): values for what, values in _parts_of_boot(trials).items()}
-    found = {key: values.dropna().astype(float) for key, values in rows.items()}
+    names = [*OF_BOOT.values(), *OF_START.values()]
+    kept = [*stats.KEYS, "place", "workload", *names]
+    trials = trials.loc[trials["design"].isin(COUNTED), kept]
+    counted = {n: trials[n].to_numpy(dtype=float, na_value=np.nan) for n in names}
+    rows: dict[tuple[str, str], np.ndarray] = {}
+    with stats.unchanged():
+        for name, arm in FIRST.items():
+            of = _succeeded(trials, arm)
+            rows |= {(name, what): counted[column][of] for what, column in OF_START.items()}
+        for name, arm in BOOTED.items():
+            of = _succeeded(trials, arm)
+            rows |= {(name, what): counted[column][of] for what, column in OF_BOOT.items()}
+            if arm == PLAIN:
+                parts = _parts_of_boot(trials).items()
+                rows |= {(name, what): values.to_numpy(dtype=float) for what, values in parts}
+    found = {key: values[~np.isnan(values)] for key, values in rows.items()}
     told = {
-        key: [len(values), values.median(), values.min(), values.max()]
+        key: [len(values), np.median(values), values.min(), values.max()]
         for key, values in found.items()
         if len(values)
     }
@@ -386,11 +391,15 @@ def work(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(told.values()), index=index, columns=columns)
 
 
+def _succeeded(trials: pd.DataFrame, arm: tuple[str, str]) -> np.ndarray:
+    """Return which trials are those of an arm of counted guests that succeeded."""
+    return (stats.match(trials, where_counted(arm)) & trials["ok"]).to_numpy(dtype=bool)
+
+
 def _parts_of_boot(trials: pd.DataFrame) -> dict[str, pd.Series]:
     """Return self-tests and the rest of a microVM's boot, session by session."""
     plain, untested = (
-        trials[stats.match(trials, where_counted(arm)) & trials["ok"]].set_index(["run", "session"])
-        for arm in (PLAIN, UNTESTED)
+        trials[_succeeded(trials, arm)].set_index(["run", "session"]) for arm in (PLAIN, UNTESTED)
     )
     own = [each["boot_instructions"] - each["unpacking_instructions"] for each in (plain, untested)]
     return {TESTS: own[0] - own[1], REST: own[1]}
