@@ -19,11 +19,14 @@ pytestmark = [
 @pytest.fixture
 def rows_of(experiment, measured, at_hand):
     """Return what gives the trials that a decision can be tried on: recorded, or else of fakes."""
+    found = {}
 
     def get(subject, there):
         for trials_of in (at_hand, measured):
-            if there(trials_of(experiment), subject):
-                return trials_of(experiment)
+            if trials_of not in found:
+                found[trials_of] = trials_of(experiment)
+            if there(found[trials_of], subject):
+                return found[trials_of]
         pytest.fail(f"{subject} can be tried on neither recorded trials nor those of fakes.")
 
     return get

@@ -9,7 +9,7 @@ from experiments.contract.machines import mixed, text_of
 from experiments.contract.parts import parts, two_machines
 from experiments.contract.subjects import EXPERIMENTS, patched, readers, readers_here
 
-from caveatlib import claims
+from caveatlib import claims, stats
 
 pytestmark = [
     pytest.mark.beside,
@@ -20,21 +20,31 @@ pytestmark = [
 
 @pytest.fixture
 def as_patched(experiment, monkeypatch):
-    """Let functions that simulate do so once for all parts, and those that judge once for each."""
-    judge, judged = claims.judge, {}
+    """Let functions that simulate do so once for all parts, and those that judge once for each.
 
-    def once(trials, decisions):
+    So that each finds the same trials of a machine, those are told apart once, too.
+    """
+    judge, judged = claims.judge, {}
+    by_machine, parted = stats.by_machine, {}
+
+    def judge_once(trials, decisions):
         key = id(trials), id(decisions)
         if key not in judged:
             judged[key] = trials, judge(trials, decisions)  # kept, so that no other has its id
         return judged[key][1]
 
-    monkeypatch.setattr(claims, "judge", once)
+    def part_once(trials):
+        if id(trials) not in parted:
+            parted[id(trials)] = trials, by_machine(trials)
+        return parted[id(trials)][1]
+
+    monkeypatch.setattr(claims, "judge", judge_once)
+    monkeypatch.setattr(stats, "by_machine", part_once)
     with patched(experiment):
         yield
 
 
-HOLES = re.compile(r".{0,40}(\bnan\b|\bNone\b|: \.|, \.|\(\)|: ,| {2,})")
+HOLES = re.compile(r"\bnan\b|\bNone\b|: \.|, \.|\(\)|: ,| {2,}")
 """What a sentence has where a value is missing that it was made for."""
 
 
@@ -48,9 +58,11 @@ def _failures(experiment, rows, **how) -> list[str]:
             except Exception as error:  # whatever it is, a reader sees a traceback
                 raised.append(f"{name}, {what}: {type(error).__name__}: {error}")
             else:
-                found = HOLES.search(text_of(result))
+                told = text_of(result)
+                found = HOLES.search(told)
                 if found and not what.startswith("nothing read"):  # no trial succeeds without
-                    raised.append(f"{name}, {what}: {found[0]!r} in {text_of(result)!r}")
+                    hole = told[max(0, found.start() - 40) : found.end()]
+                    raised.append(f"{name}, {what}: {hole!r} in {told!r}")
         plt.close("all")
     return raised
 

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from experiments.contract import values
-from experiments.contract.judging import derived, judged, measured_in, scaled, shifted
+from experiments.contract.judging import (
+    derived,
+    judged,
+    judged_as_it_is,
+    measured_in,
+    scaled,
+    shifted,
+    with_table,
+)
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, OPEN
@@ -38,7 +46,7 @@ def _problems(experiment, rows: pd.DataFrame, decision: claims.Decision) -> Iter
     elif isinstance(decision, claims.Share | claims.Count):
         yield from values.counted(rows, decision)
     else:
-        now = judged(rows, decision)
+        now = judged_as_it_is(rows, decision)
         yield from _exchanged(rows, decision, now)
         if isinstance(decision, claims.Equality):
             yield from _off(rows, decision, now)
@@ -137,6 +145,7 @@ def _with_its_control(rows: pd.DataFrame, decision: claims.Effect) -> claims.Eff
     null = decision.null
     if null is None:
         return decision
+    decision = with_table(decision)
     table = decision.table(rows) if decision.table else rows
     off = float(stats.aa_control(table, null)["estimate"].iloc[0])
     return derived(decision, scaled(null.arm, null.measure, 1 / off)) if off == off else decision

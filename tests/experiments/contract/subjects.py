@@ -82,8 +82,10 @@ def _functions(experiment, modules: list, first: str) -> dict[str, Callable]:
     for module in modules:
         for name, function in inspect.getmembers(module, inspect.isfunction):
             own = function.__module__.startswith(experiment.__name__)
+            if name.startswith("_") or not own:
+                continue
             parameters = list(inspect.signature(function).parameters.values())
-            if name.startswith("_") or not own or not parameters or parameters[0].name != first:
+            if not parameters or parameters[0].name != first:
                 continue
             options = arguments.get(name, {})
             if options is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from experiments.contract.judging import judged
+from experiments.contract.judging import judged, judged_as_it_is
 
 from caveatlib import claims, frames, stats
 from caveatlib.claims import FAILS, HOLDS, MIXED
@@ -18,32 +18,45 @@ def _told(found: claims.Verdict) -> tuple[str, str, str]:
 
 def fact(experiment, rows: pd.DataFrame, decision: claims.Fact) -> Iterator[str]:
     """Other values of any reading are told, and change the word, if need be beside others."""
-    before, words = judged(rows, decision), set()
+    before, words = judged_as_it_is(rows, decision), set()
     changed = [list(_other_values(experiment, rows, r)) for r in decision.readings]
+    found: dict[int, claims.Verdict] = {}
+
+    def once(other: pd.DataFrame) -> claims.Verdict:
+        if id(other) not in found:  # all of them are kept, so each has an id of its own
+            found[id(other)] = judged(other, decision)
+        return found[id(other)]
+
     for number, reading in enumerate(decision.readings):
-        after = [judged(other, decision) for other in changed[number]]
-        words |= {found.verdict for found in after}
+        after = [once(other) for other in changed[number]]
+        words |= {each.verdict for each in after}
         name = f"{reading.column!r} of {dict(reading.where)}"
         if reading.optional:
             continue
-        if all(_told(found) == _told(before) for found in after):
+        if all(_told(each) == _told(before) for each in after):
             yield f"whatever {name} is, it says the same"
-        elif all(found.verdict == before.verdict for found in after):
+        elif all(each.verdict == before.verdict for each in after):
             beside = [o for k, others in enumerate(changed) if k != number for o in others]
-            if not any(len(_words(experiment, o, reading, decision)) > 1 for o in beside):
+            if not any(
+                word != once(o).verdict
+                for o in beside
+                for word in _words(experiment, o, reading, decision)
+            ):
                 yield f"whatever {name} is, the word is the same"
     opposite = {HOLDS: {FAILS, MIXED}, FAILS: {HOLDS, MIXED}}.get(before.verdict, {HOLDS, FAILS})
     pairs = ((o, r) for r in decision.readings for others in changed for o in others)
     if not words & opposite and not any(
-        _words(experiment, other, reading, decision) & opposite for other, reading in pairs
+        word in opposite
+        for other, reading in pairs
+        for word in _words(experiment, other, reading, decision)
     ):
         yield f"whatever is read, it is {before.verdict!r}"
 
 
-def _words(experiment, rows: pd.DataFrame, reading, decision) -> set[str]:
-    """Return the words of these trials, and of these with other values of a reading."""
-    others = (rows, *_other_values(experiment, rows, reading))
-    return {judged(each, decision).verdict for each in others}
+def _words(experiment, rows: pd.DataFrame, reading, decision) -> Iterator[str]:
+    """Yield the words of these trials with other values of a reading."""
+    for other in _other_values(experiment, rows, reading):
+        yield judged(other, decision).verdict
 
 
 def _other_values(experiment, rows: pd.DataFrame, reading) -> Iterator[pd.DataFrame]:
@@ -62,9 +75,9 @@ def _other_values(experiment, rows: pd.DataFrame, reading) -> Iterator[pd.DataFr
 
 
 def _with(rows: pd.DataFrame, column: str, values: pd.Series) -> pd.DataFrame:
-    rows = rows.copy()
-    rows.loc[values.index, column] = values
-    return rows
+    changed = rows[column].copy()
+    changed.loc[values.index] = values
+    return rows.assign(**{column: changed})
 
 
 def _others(experiment, rows: pd.DataFrame, column: str, values: pd.Series) -> Iterator[pd.Series]:
