@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from places import fake
-from places.fake import FakeMachine, FakePlace, spec
+from places.fake import CLOCK, FakeMachine, FakePlace, on_clock, spec
 
 from caveatlib.experiments.startup import building, counting, parts, workloads
 from caveatlib.experiments.startup.designs import MACHINES, PUBLISHED, QUICK
@@ -101,9 +101,20 @@ class FakeStep(FakePlace):
         self.start_s = 0.001 + 0.0004 * (1 + list(parts.PLACES).index(name))
 
 
+SLEPT = ("start_returned_s", "first_output_s", "last_output_s", "container_output_s")
+SLEPT += ("exited_s", "removed_s")
+"""Marks that a sleep before the first output delays."""
+
+
 def _steady(place, sleep_s: float, real=workloads.once) -> dict:
-    """Start a workload; a step says that it took its own time, whatever the machine is doing."""
-    marks = real(place, sleep_s)
+    """Start a workload that sleeps a hundredth of its time; the rest passes on `CLOCK` alone.
+
+    A step says that it took its own time, whatever the machine is doing.
+    """
+    marks = real(place, sleep_s / 100)
+    rest_s = 0.99 * sleep_s
+    CLOCK.passes(rest_s)
+    marks |= {name: marks[name] + rest_s for name in SLEPT if name in marks}
     if isinstance(place, FakeStep):
         took = place.start_s * UNEVEN.uniform(0.98, 0.99)
         outputs = ("first_output_s", "last_output_s", "container_output_s")
@@ -131,8 +142,11 @@ def patched() -> Iterator[None]:
             (workloads.cache, "ensure", lambda artefact: empty),
             (workloads, "_pss_bytes", lambda pid: 150_000),
             (workloads, "once", _steady),
+            (workloads, "SLEEP_S", 0.02),
             (accel, "slowdown", lambda place: ratios),
             (fake, "OTHER_S", 0.003),
+            (fake, "MACHINE_S", 0.005),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
+        stack.enter_context(on_clock())
         yield
