@@ -7,6 +7,7 @@ that is shown.
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -25,6 +26,10 @@ from caveatlib.places.cgroups.cgroup import Stat
 CORES = 2
 READINGS = count(1)
 """Of all places and sessions: a clock reads no two alike."""
+SEEDS = 0
+"""So many of the loads of an arm differ but by what a clock reads; 0: each does."""
+REAL = {"arrivals": workloads.arrivals, "simulated": model._simulated}
+_simulated = cache(cfs.simulate)
 
 
 class FakeLimitedPlace:
@@ -88,13 +93,13 @@ class FakeLimitedGroup:
         return Stat(0, 0, 0.0, mine), Stat(0, 0, 0.0, duration_s - mine)
 
     def _load(self, due_s, every, **options) -> Load:
-        done = cfs.simulate(
-            due_s,
+        done = _simulated(
+            tuple(due_s),
             quota_cpus=self._quota,
             period_s=self._period_s,
             cores=CORES,
             sample_every_s=every,
-            seed=self._seed,
+            seed=self._seed % SEEDS if SEEDS else self._seed,
             **options,
         )
         names = ["nr_periods", "nr_throttled", "throttled_s", "usage_s"]
@@ -108,12 +113,12 @@ class FakeLimitedGroup:
         times[2] = times[2] + random.uniform(0, 1e-6, len(times[2]))
         spent = np.full(len(due_s), options.get("cost_s", 0.0))
         used = end.since(begun)
-        late = random.uniform(0, 1e-6, 2)
+        late = random.uniform(0, 1e-6, 3)
         throttled_s = used.throttled_s + late[1] * (used.throttled_s > 0)
         used = replace(used, usage_s=used.usage_s + late[0], throttled_s=throttled_s)
         if self._leaks:
             used = replace(used, nr_throttled=used.nr_throttled // 10)
-        return Load(*times, spent, used, end_s - begun_s, samples[:-1], 0.001, 0.0)
+        return Load(*times, spent, used, end_s - begun_s + late[2], samples[:-1], 0.001, 0.0)
 
 
 PLACES = {name: spec(FakeLimitedPlace, name) for name in ("cgroup", "docker")}
@@ -128,18 +133,23 @@ def _asked(tool: str, group) -> Answer:
     return Answer("1.0", 1 if tool.startswith("java") else CORES)
 
 
+def _arrivals(conditions, *, seed: int):
+    """Return when requests are due, in each trial of an arm at the same times."""
+    return REAL["arrivals"](conditions, seed=0)
+
+
+def _by_model(conditions: dict, *, seed: int) -> dict:
+    return _by_model_once(tuple(conditions.items()), seed)
+
+
+@cache
+def _by_model_once(conditions: tuple, seed: int) -> dict:
+    return REAL["simulated"](dict(conditions), seed=seed)
+
+
 @contextmanager
 def patched() -> Iterator[None]:
-    """Have every tool installed, few requests, and no arm simulated twice."""
-    real = model._simulated
-
-    @cache
-    def once(conditions, seed):
-        return real(dict(conditions), seed=seed)
-
-    def simulated(conditions, *, seed):
-        return once(tuple(conditions.items()), seed)
-
+    """Have every tool installed, few requests, two loads an arm, and nothing simulated twice."""
     with ExitStack() as stack:
         for module, name, stand_in in (
             (designs, "installed", lambda: list(TOOLS)),
@@ -148,7 +158,9 @@ def patched() -> Iterator[None]:
             (workloads, "FEWEST", 30),
             (workloads, "LEAST_BURSTS", 2),
             (workloads, "FULL_S", 0.3),
-            (model, "_simulated", simulated),
+            (workloads, "arrivals", _arrivals),
+            (model, "_simulated", _by_model),
+            (sys.modules[__name__], "SEEDS", 2),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield
