@@ -62,7 +62,8 @@ def on_clock():
 class FakePlace:
     """A place that answers a script's first echo after a fixed time.
 
-    What `says` returns for a workload its instance writes instead, if anything.
+    What `says` returns for a workload its instance writes instead, if anything. It sleeps `sleeps`
+    times as long as a script says.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class FakePlace:
         *,
         fails: Iterable[int] = (),
         says: Callable[[Workload], str] = lambda workload: "",
+        sleeps: float = 1.0,
     ):
-        self.name, self.says = name, says
+        self.name, self.says, self.sleeps = name, says, sleeps
         self.start_s = START_S.get(name, OTHER_S)
         self.fails = set(fails)
         self.created = 0
@@ -139,7 +141,8 @@ class FakeInstance:
     def start(self) -> None:
         """Sleep for the place's time, and for what the script sleeps, then speak."""
         slept = re.search(r"sleep ([0-9.]+); echo", self._script)
-        time.sleep(self._place.start_s + (float(slept.group(1)) if slept else 0))
+        slept_s = float(slept.group(1)) * self._place.sleeps if slept else 0
+        time.sleep(self._place.start_s + slept_s)
         nonce = re.search(r"echo (\w+)", self._script)
         if said := self._said or (nonce and f"{nonce.group(1)}\n"):
             os.write(self._write, said.encode())

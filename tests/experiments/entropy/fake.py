@@ -8,6 +8,7 @@ from itertools import count
 from unittest.mock import patch
 
 import numpy as np
+from places import fake
 from places.fake import FakePlace, spec
 
 from caveatlib.experiments.entropy import workloads
@@ -36,9 +37,11 @@ PLACES = {name: spec(_place, name) for name in workloads.PLACES}
 
 @contextmanager
 def patched() -> Iterator[None]:
-    """Let no haveged run, and wait for nothing to settle."""
+    """Let no haveged run, wait for nothing to settle, and start at once."""
     with (
         patch.object(workloads, "_run_haveged", lambda host: None),
         patch.object(workloads, "SETTLED_S", 0),
+        patch.object(fake, "OTHER_S", 0.002),
+        patch.dict(fake.START_S, runc=0.001),
     ):
         yield
