@@ -31,14 +31,18 @@ def telling(here: pd.DataFrame) -> pd.DataFrame:
     program, wherever they were asked.
     """
     asked = tools(here)
-    asked = asked[asked["cores"] > np.ceil(asked["quota_cpus"])]
+    asked = asked[_tells(asked)]
     name = asked["tool"].str.split().str[0]
     return asked.assign(program=name + " " + asked["tool_version"])
 
 
+def _tells(asked: pd.DataFrame) -> pd.Series:
+    return asked["cores"] > np.ceil(asked["quota_cpus"])
+
+
 def _too_few(here: pd.DataFrame) -> str:
     asked = tools(here)
-    if asked.empty or len(telling(here)):
+    if asked.empty or _tells(asked).any():
         return ""
     return (
         f"On {asked['cores'].max()} CPU a tool reports the same whether it sees a quota of "

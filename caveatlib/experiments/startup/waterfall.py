@@ -80,7 +80,8 @@ def added_up(trials: pd.DataFrame) -> pd.DataFrame:
         trials that no step is read from. Empty in a session that lacks one of them.
     """
     rows = trials[trials["design"] == "steps"]
-    found = [stats.pairs(rows, contrast) for contrast in _contrasts()]
+    with stats.unchanged():
+        found = [stats.pairs(rows, contrast) for contrast in _contrasts()]
     units = ["run", "session"]
     keys = rows.drop_duplicates(units)[stats.KEYS].assign(ok=True)
     index = pd.MultiIndex.from_frame(keys[units])
