@@ -84,7 +84,7 @@ def _reachable(path: str) -> Fact:
         on, off = both(here, path, "reachable")
         served, refused = both(here, path, "served_by"), both(here, path, "refusal")
         how = [
-            joined(pd.concat([s.map(SERVED), r]), by=" or ")
+            joined([*map(SERVED.get, s), *r], by=" or ")
             for s, r in zip(served, refused, strict=True)
         ]
         because = (
@@ -106,7 +106,7 @@ def _address(path: str) -> Fact:
             if values.empty:
                 because = f"Path {path} does not connect {setting} the proxy: no address is seen."
                 return Finding(NOT_MEASURED, "", because, 0)
-        before, after = (joined(values.map(SEEN), by=" or ") for values in (on, off))
+        before, after = (joined(map(SEEN.get, values), by=" or ") for values in (on, off))
         because = f"On path {path} the server sees {after} without the proxy, {before} with it."
         if before == after:
             because = f"On path {path} the server sees {after} with and without the proxy."

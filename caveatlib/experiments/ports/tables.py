@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from caveatlib import stats
@@ -112,9 +114,9 @@ def reachability(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(cells, index=pd.Index(tried, name="path"), dtype=object)
 
 
-def joined(values: pd.Series, by: str = "/") -> str:
+def joined(values: Iterable[object], by: str = "/") -> str:
     """Return the different texts of a column, in order of the alphabet; empty ones left out."""
-    return by.join(sorted({text for text in values.tolist() if isinstance(text, str) and text}))
+    return by.join(sorted({text for text in values if isinstance(text, str) and text}))
 
 
 def _text(column: pd.Series) -> pd.Series:
