@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from experiments.contract.machines import mixed, text_of
 from experiments.contract.parts import parts, two_machines
-from experiments.contract.subjects import EXPERIMENTS, patched, readers, readers_here
+from experiments.contract.subjects import (
+    EXPERIMENTS,
+    patched,
+    readers,
+    readers_here,
+    tables_once,
+)
 
 from caveatlib import claims, stats
 
@@ -20,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture
 def as_patched(experiment, monkeypatch):
-    """Let functions that simulate do so once for all parts, and those that judge once for each.
+    """Let what simulates do so once for all parts, what judges or makes a table once for each.
 
     So that each finds the same trials of a machine, those are told apart once, too.
     """
@@ -40,6 +46,7 @@ def as_patched(experiment, monkeypatch):
 
     monkeypatch.setattr(claims, "judge", judge_once)
     monkeypatch.setattr(stats, "by_machine", part_once)
+    tables_once(experiment, monkeypatch)
     with patched(experiment):
         yield
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import cache, partial, wraps
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,8 @@ RECORDED = (*experiments.recorded(), sample)
 """One that is measured and not yet recorded is tried on its fakes."""
 TRIALS, HERE = "trials", "here"
 """First parameter of a function that reads trials of any machines, or those of one."""
+MOST_MADE = 8
+"""Of so many trials a table is kept: of two machines together and each by itself, twice."""
 
 
 def fakes(experiment):
@@ -76,32 +78,64 @@ def readers_here(experiment) -> dict[str, Callable[[pd.DataFrame], object]]:
     return _functions(experiment, [experiment], HERE)
 
 
+def tables_once(experiment, monkeypatch) -> None:
+    """Let each table of the same trials be made once, whichever functions ask for it.
+
+    They must not change the trials in place; each has a table of its own to change.
+    """
+    once: dict[Callable, Callable] = {}
+    for module, name, function in list(_own(experiment, _modules(experiment), TRIALS)):
+        monkeypatch.setattr(module, name, once.setdefault(function, _once(function)))
+
+
+def _once(function: Callable) -> Callable:
+    made: dict[int, tuple] = {}
+
+    @wraps(function)
+    def shared(trials, *args, **options):
+        if args or options:
+            return function(trials, *args, **options)
+        if id(trials) not in made:
+            result = function(trials)
+            if not isinstance(result, pd.DataFrame):
+                return result
+            if len(made) >= MOST_MADE:
+                made.clear()
+            made[id(trials)] = trials, result  # kept, so that no other has its id
+        return made[id(trials)][1].copy(deep=False)
+
+    return shared
+
+
+def _own(experiment, modules: list, first: str) -> Iterator[tuple]:
+    """Yield public functions of an experiment: where each is, by which name, and itself."""
+    for module in modules:
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if name.startswith("_") or not function.__module__.startswith(experiment.__name__):
+                continue
+            if next(iter(inspect.signature(function).parameters), None) == first:
+                yield module, name, function
+
+
 def _functions(experiment, modules: list, first: str) -> dict[str, Callable]:
     arguments = getattr(fakes(experiment), "ARGUMENTS", {})
     found: dict[str, Callable] = {}
-    for module in modules:
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            own = function.__module__.startswith(experiment.__name__)
-            if name.startswith("_") or not own:
-                continue
-            parameters = list(inspect.signature(function).parameters.values())
-            if not parameters or parameters[0].name != first:
-                continue
-            options = arguments.get(name, {})
-            if options is None:
-                continue
-            if callable(options):
-                found[name] = partial(_with_arguments, function, options)
-                continue
-            lacking = [
-                p.name
-                for p in parameters[1:]
-                if p.default is p.empty
-                and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-                and p.name not in options
-            ]
-            assert not lacking, f"ARGUMENTS lack {lacking} of {name!r}"
-            found[name] = partial(function, **options)
+    for _, name, function in _own(experiment, modules, first):
+        options = arguments.get(name, {})
+        if options is None:
+            continue
+        if callable(options):
+            found[name] = partial(_with_arguments, function, options)
+            continue
+        lacking = [
+            p.name
+            for p in list(inspect.signature(function).parameters.values())[1:]
+            if p.default is p.empty
+            and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+            and p.name not in options
+        ]
+        assert not lacking, f"ARGUMENTS lack {lacking} of {name!r}"
+        found[name] = partial(function, **options)
     return found
 
 
