@@ -301,29 +301,16 @@ _STEPS = np.array(sorted((k * 10.0**-e for e in range(5) for k in (1, 2, 4, 5)),
 
 
 def _describe(values: np.ndarray, sessions: np.ndarray | None, level: float) -> dict[str, float]:
-    centre = ordered = np.sort(values)
+    centre = values
     if sessions is not None and len(values):
         _, number = np.unique(sessions, return_inverse=True)
-        centre = np.sort(_medians(values, number))
-    low, high = _median_interval(centre, level)
-    n = len(centre)
-    median = float(centre[(n - 1) // 2] + centre[n // 2]) / 2 if n else math.nan
-    found = {"median": median, "low": low, "high": high}
-    for key, (q, enough) in QUANTILES.items():
-        found[key] = _quantile(ordered, q) if len(ordered) >= enough else math.nan
-    return found
-
-
-def _quantile(ordered: np.ndarray, q: float) -> float:
-    """Return a quantile of sorted values, to the last bit as `numpy.quantile` does.
-
-    That is made for arrays of any shape and kind, and would be asked of a few values at a time.
-    """
-    at = (len(ordered) - 1) * q
-    below = math.floor(at)
-    share = at - below
-    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
-    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
+        centre = _medians(values, number)
+    low, high = _median_interval(np.sort(centre), level)
+    median = float(np.median(centre)) if len(centre) else math.nan
+    told = {key: q for key, (q, enough) in QUANTILES.items() if len(values) >= enough}
+    quantiles = np.quantile(values, list(told.values())) if told else ()
+    found = dict.fromkeys(QUANTILES, math.nan) | dict(zip(told, map(float, quantiles), strict=True))
+    return {"median": median, "low": low, "high": high} | found
 
 
 def _median_interval(ordered: np.ndarray, level: float) -> tuple[float, float]:
