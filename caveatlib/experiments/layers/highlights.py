@@ -57,8 +57,8 @@ def _moved(here: pd.DataFrame) -> list[Highlight]:
         Highlight(
             MOVING.id,
             f"{base:.1f}×",
-            f"faster than a gzipped disk, at {SLOW}, if the image's base is there. A whole image "
-            f"takes {whole:.1f} times as long.",
+            f"faster than a gzipped disk: an image whose base is there, pulled at {SLOW}. A whole "
+            f"image takes {whole:.1f} times as long as the disk.",
             tuple(bars),
         )
     ]
