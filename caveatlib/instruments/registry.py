@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from caveatlib.errors import MeasurementError, Unavailable
 from caveatlib.instruments import published
@@ -214,7 +215,7 @@ def engine_beside(
     with (
         private_engine(insecure_registries=[REGISTRY]) as engine,
         served_beside(
-            engine.pid,
+            cast(int, engine.pid),  # a private engine has one
             storage=storage,
             files=files,
             config=lease.run / "registry.json",
