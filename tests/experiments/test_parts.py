@@ -36,7 +36,8 @@ def as_patched(experiment, monkeypatch):
     def judge_once(trials, decisions):
         key = id(trials), id(decisions)
         if key not in judged:
-            judged[key] = trials, judge(trials, decisions)  # kept, so that no other has its id
+            of = trials, decisions  # kept, so that no others have their ids
+            judged[key] = of, judge(trials, decisions)
         return judged[key][1]
 
     def part_once(trials):
