@@ -61,7 +61,8 @@ def test_a_fact_of_places_touches_the_claims_that_name_them():
     other = runs.Side("other", one.run, one.machine, _renamed(one.trials), changed)
     table = runs.comparable(one, other).differences.reset_index()
     (row,) = table[table["fact"] == "engine_version"].to_dict("records")
-    assert row["places"] == "docker-crun, docker-runc, docker-runsc"
+    docker = "docker-crun, docker-run, docker-runc, docker-runsc"
+    assert row["places"] == f"{docker}, image-buildkit, image-classic"
     assert "startup-kernel" in row["touches"]
     assert "C24" not in row["touches"]  # runc alone against a microVM
 
