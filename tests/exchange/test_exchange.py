@@ -120,7 +120,8 @@ def test_pyperf_reads_ours(tmp_path, recorded):
     expected = medians(recorded, "first_output_s")
     assert {b.get_name(): b.median() for b in suite} == expected
     one = suite.get_benchmark("start: process, replicate 0")
-    warmed = recorded.table("warmups").query("design == 'start' and place == 'process' and replicate == 0")
+    which = "design == 'start' and place == 'process' and replicate == 0"
+    warmed = recorded.table("warmups").query(which)
     each = warmed.groupby(["run", "session"], sort=False).size().tolist()  # a lead-in is one, too
     assert set(each) == {1, 2}
     assert one.get_nrun() == len(each)
