@@ -333,6 +333,7 @@ def test_a_complete_run_leaves_the_readers_engine_as_it_was(own, tmp_path, bars)
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_killed_command_leaves_nothing(require, state, tmp_path, bars):
     """SIGKILL while a private engine runs a container with a published port."""
     require("private-engine")
@@ -425,6 +426,7 @@ def test_a_ctrl_c_that_python_drops(monkeypatch, tmp_path):
 
 @pytest.mark.engine
 @pytest.mark.beside
+@pytest.mark.slow
 def test_ctrl_c_of_the_command(require, state, tmp_path):
     """SIGINT to the command: status 130, how to go on, whole blocks kept, nothing left."""
     require("private-engine")

@@ -184,6 +184,7 @@ def test_it_replays_where_there_are_no_processes():
     assert _ok(done).splitlines() == ["no fcntl", "no isal.igzip_lib", "no process"]
 
 
+@pytest.mark.slow
 def test_the_command_replays(nobody):
     """Scorecard and doctor end with status 0; doctor says what is missing and how to mend it."""
     command = [sys.executable, "-m", "caveatlib.cli"]

@@ -206,6 +206,7 @@ def test_engine_explains_itself(path):
             engine.close()
 
 
+@pytest.mark.slow
 def test_nothing_leaks(path, bars):
     """200 failed calls leave no descriptor and no thread."""
     fast = [name for name in JSON_CALLS if _is_fast(JSON_CALLS[name])]

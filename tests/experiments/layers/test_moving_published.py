@@ -86,6 +86,7 @@ def test_a_disk_that_holds_no_file_system(tmp_path, require):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_moved_in_small(place, release):
     """A machine is its files' bytes over the link; an image without kernel is less than a whole."""
     folder = cache.find(release.artefact)

@@ -63,9 +63,8 @@ def test_unknown_image():
         pass
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=[pytest.mark.slow] if k == "full" else []) for k in web.BASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", web.BASES)
 def test_debian_opens_libraries_and_little_else(places, require, kind):
     """The linked program serves the same page; it opens libc, and most is never opened."""
     require("web-bases")

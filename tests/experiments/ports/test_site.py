@@ -66,6 +66,7 @@ def sites(require):
     assert footprint() == before
 
 
+@pytest.mark.slow
 def test_known_servers(sites):
     """Where the server is known, the evidence names it: the process, the proxy, the rule."""
     direct = traffic.reach(sites["on"], "direct")
@@ -80,6 +81,7 @@ def test_known_servers(sites):
     assert ruled["nat_connections"] == 1
 
 
+@pytest.mark.slow
 def test_known_sources(sites):
     """The server's answer proves the source: a peer outside is itself, the proxy is the gateway."""
     for name in ("on", "off"):
@@ -91,6 +93,7 @@ def test_known_sources(sites):
     assert traffic.reach(sites["off"], "hairpin")["source_class"] == "own"
 
 
+@pytest.mark.slow
 def test_accepted_before_anybody_listens(sites):
     """With the proxy a port without a listener is accepted on loopback, not from outside."""
     assert traffic.reach(sites["on"], "loopback")["accepts_unheard"] == 1
@@ -98,6 +101,7 @@ def test_accepted_before_anybody_listens(sites):
     assert traffic.reach(sites["off"], "loopback")["accepts_unheard"] == 0
 
 
+@pytest.mark.slow
 def test_no_connection_is_a_finding(sites):
     """A path that does not connect is reported with the reason, not raised."""
     found = traffic.reach(sites["off"], "loopback-ipv6")
@@ -105,6 +109,7 @@ def test_no_connection_is_a_finding(sites):
     assert found["refusal"]
 
 
+@pytest.mark.slow
 def test_token_bucket(sites, bars):
     """A link shaped to 1 Gbit/s reads the goodput that its headers leave, +- 2 %."""
     here = sites["off"]
@@ -188,6 +193,7 @@ def test_load_without_the_proxy(sites):
     assert traffic.connects(here, "hairpin")["connects_per_s"] > 10
 
 
+@pytest.mark.slow
 def test_price_of_ports(sites):
     """Three ports take a proxy per address family, and none without; then all are gone."""
     on, off = (traffic.price(sites[name], 3) for name in ("on", "off"))
@@ -199,6 +205,7 @@ def test_price_of_ports(sites):
 
 
 @pytest.mark.parametrize("name", ["on", "off"])
+@pytest.mark.slow
 def test_why_agrees_with_what_is_measured(sites, name):
     """`why` says of each address what the measured path shows."""
     here, setting = sites[name], name == "on"

@@ -73,6 +73,7 @@ def test_real_tools(tool, require):
 
 
 @pytest.mark.parametrize("tool", [GPG, DOCKER])
+@pytest.mark.slow
 def test_killed_nothing_is_left(tool, require):
     """After SIGKILL no process, mount, namespace or key is left once the next start has swept."""
     for probe in places.PLACES[tool].probes():
