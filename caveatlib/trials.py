@@ -111,15 +111,19 @@ class Run:
             sort=False,
         )
 
-    def succeeded(self, by: str = "design") -> pd.DataFrame:
-        """Return how many of the trials succeeded, ``"20/20"``, by place and a second column.
+    def succeeded(self) -> pd.DataFrame:
+        """Return how many of the trials succeeded, ``"20/20"``, by design, and in which places.
 
         Trials of several machines are counted apart.
         """
         rows = self.trials
-        machine = ["machine"] if rows["machine"].nunique() > 1 else []
-        counts = rows.groupby([*machine, "place", by])["ok"].agg(["sum", "size"]).astype(str)
-        return (counts["sum"] + "/" + counts["size"]).unstack(fill_value="")
+        by = ["machine", "design"] if rows["machine"].nunique() > 1 else ["design"]
+        counts = rows.groupby([*by, "place"], sort=False)["ok"].agg(["sum", "size"]).astype(str)
+        told = (counts["sum"] + "/" + counts["size"]).rename("succeeded").reset_index()
+        places = told.groupby([*by, "succeeded"], sort=False)["place"].agg(
+            lambda names: ", ".join(sorted(names))
+        )
+        return places.rename("places").reset_index()
 
     def verdicts(self) -> claims.Verdicts:
         """Return the verdicts that these trials allow."""

@@ -52,7 +52,7 @@ def test_a_run_is_one_object(tmp_path):
 
 
 def test_what_succeeded_is_counted_machine_by_machine(tmp_path):
-    """Of made, by place and design; nothing is pooled over machines, and nothing may be there."""
+    """Of made, by design; nothing is pooled over machines, and nothing may be there."""
 
     def only_in_runc(place, conditions, *, seed):
         return TrialResult({"took_s": 1.0 if place.name == "runc" else 11.0})
@@ -60,13 +60,18 @@ def test_what_succeeded_is_counted_machine_by_machine(tmp_path):
     little = experiment(only_in_runc)
     run(little, tmp_path, sessions=2)
     opened = trials.open(little, source=tmp_path)
-    (design,) = opened.trials["design"].unique()
-    assert opened.succeeded()[design].to_dict() == {"process": "0/4", "runc": "4/4"}
+    counted = opened.succeeded().set_index("places")["succeeded"]
+    assert counted.to_dict() == {"process": "0/4", "runc": "4/4"}
     rows = opened.trials
     opened._tables["trials"] = pd.concat([rows, rows.head(4).assign(machine="ACME")])
-    counts = opened.succeeded()[design]
+    counts = opened.succeeded().set_index(["machine", "places"])["succeeded"]
     assert counts.loc[machine.label()].to_dict() == {"process": "0/4", "runc": "4/4"}
     assert counts.loc["ACME"].to_dict() == {"process": "0/2", "runc": "2/2"}
+    opened._tables["trials"] = rows.head(4).assign(ok=True, place=["c", "b", "a", "a"])
+    (a, b) = opened.succeeded().drop(columns="design").to_dict("records")
+    assert (a, b) == (
+        {"succeeded": "1/1", "places": "b, c"}, {"succeeded": "2/2", "places": "a"}
+    )  # fmt: skip
     opened._tables["trials"] = rows.head(0)
     assert opened.succeeded().empty
 

@@ -38,7 +38,7 @@ def appendix(run: trials.Run, *places: str, area: str = "") -> Folded:
     """
     conditions = run.conditions(*places)
     tables = [
-        show(run.succeeded(), title="Trials: succeeded of made, by place and design"),
+        show(run.succeeded(), title="Trials: succeeded of made, by design"),
         show(conditions, rows=len(conditions), title="Conditions: machine, engine, versions"),
     ]
     cited = literature.cited(area) if area else ()
