@@ -132,15 +132,26 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
 def filled(listed: Sequence[Entry], recorded: Sequence[Entry]) -> list[Entry]:
     """Return entries in which a claim that a run left undecided has its recorded verdicts.
 
-    They say that they are recorded, and keep those of the run as `Entry.undecided`.
+    Those that decide it, or, where the run measured nothing of it, that measured anything. They
+    say that they are recorded, and keep those of the run as `Entry.undecided`.
     """
     known = {entry.id: entry for entry in recorded}
     return [
         replace(known[entry.id], undecided=entry.verdicts)
-        if entry.verdicts and _undecided(entry) and not _undecided(known.get(entry.id, entry))
+        if entry.verdicts and _says_more(known.get(entry.id, entry), entry)
         else entry
         for entry in listed
     ]
+
+
+def _says_more(known: Entry, entry: Entry) -> bool:
+    if not _undecided(entry):
+        return False
+    return not _undecided(known) or (_measured(known) and not _measured(entry))
+
+
+def _measured(entry: Entry) -> bool:
+    return any(verdict.n for each in (entry.verdicts, *entry.parts.values()) for verdict in each)
 
 
 def _undecided(entry: Entry) -> bool:

@@ -333,6 +333,22 @@ def test_what_a_run_left_undecided_is_filled_from_the_recorded(given):
     assert [v.verdict for v in found["C23"].undecided] == [claims.OPEN]
     shown = cards.card(replace(found["C23"], experiment="startup"), data=False)
     assert "this run</th>" in shown
+    assert 'class="card h span"' in shown  # the table is as wide as the page
     assert "inconclusive" in shown
     assert not found["C24"].undecided
     assert found["C25"].word == scorecard.NOT_YET
+
+
+def test_what_a_run_did_not_measure_is_told_by_what_was_recorded(given):
+    """Undecided as well, it says more; a run that measured something speaks for itself.
+
+    Seen to fail: with recorded verdicts only where they decide.
+    """
+    kind = claims.NOT_MEASURED
+    known = given(*(verdict(c, kind=kind, source="recorded", n=20) for c in ("C23", "C24")))
+    here = given(verdict("C23", kind=kind, n=0), verdict("C24", kind=kind, n=2))
+    found = {e.id: e for e in scorecard.filled(here, known)}
+    assert [v.n for v in found["C23"].verdicts] == [20]
+    assert [v.n for v in found["C23"].undecided] == [0]
+    assert [v.n for v in found["C24"].verdicts] == [2]
+    assert not found["C24"].undecided

@@ -43,13 +43,13 @@ def card(entry: Entry, *, data: bool = True, traps: bool = True, address: str = 
     address : str
         Of the page that the card is on.
     """
-    answers = _answers(entry)
-    wide = " span" if "<table" in answers else ""
+    answers, compared = _answers(entry), _compared(entry)
+    wide = " span" if "<table" in answers or compared else ""
     body = "".join(
         (
             _history(entry),
             answers,
-            _compared(entry),
+            compared,
             _predicted(entry),
             _not_yet(entry),
             _fold(entry, data, traps, address),
