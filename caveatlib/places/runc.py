@@ -23,7 +23,10 @@ from caveatlib.support.privacy import scrub
 from caveatlib.support.processes import Handle
 
 CALL_S = 30.0
-
+TRIES = 2
+"""Starts that a probe tries. Now and then one start of runc fails and the next does not: it
+copies itself into memory and seals the copy, which the kernel refuses (EBUSY) while something
+still holds a page of it."""
 
 RUNTIMES: Mapping[str, Sequence[str]] = {
     "runc": ("runc",),
@@ -50,12 +53,14 @@ def probe(program: str = "runc") -> Capability:
         return Capability(program, False, rootfs.probe().reason, rootfs.SYSTEM_FIX)
     if not cgroupfs.hierarchies():
         return Capability(program, False, "no control groups mounted")
-    try:
-        _try(program)
-    except FAILURES as error:
-        reason = f"it starts no container here: {scrub(error)}"
-        return privileges.refused(program, reason, needs=["CAP_SYS_ADMIN"])
-    return Capability(program, True, f"{program} {version(program)}")
+    for _ in range(TRIES):
+        try:
+            _try(program)
+        except FAILURES as error:
+            reason = f"it starts no container here: {scrub(error)}"
+        else:
+            return Capability(program, True, f"{program} {version(program)}")
+    return privileges.refused(program, reason, needs=["CAP_SYS_ADMIN"])
 
 
 def _try(program: str) -> None:

@@ -4,7 +4,9 @@ import os
 
 import pytest
 
+from caveatlib.errors import MeasurementError
 from caveatlib.places import namespaces, privileges, runc
+from caveatlib.places.base import Capability
 from caveatlib.places.engines import private_engine
 
 pytestmark = pytest.mark.beside
@@ -99,3 +101,21 @@ def test_an_engine_that_gets_no_bridge(broken):
     found = private_engine.probe()
     assert not found.available
     assert "Error: Unknown device type." in found.reason
+
+
+@pytest.mark.parametrize(("failures", "available"), [(0, True), (1, True), (2, False)])
+def test_a_runtime_that_fails_once_is_tried_again(failures, available, monkeypatch):
+    left = iter([MeasurementError("runc failed: connection reset by peer")] * failures)
+
+    def start(program):
+        if error := next(left, None):
+            raise error
+
+    monkeypatch.setattr(runc.programs, "find", lambda name: f"/usr/sbin/{name}")
+    monkeypatch.setattr(runc.rootfs, "probe", lambda: Capability("rootfs", True, "told"))
+    monkeypatch.setattr(runc.cgroupfs, "hierarchies", lambda: ["told"])
+    monkeypatch.setattr(runc, "_try", start)
+    monkeypatch.setattr(runc, "version", lambda program: "1")
+    found = runc.probe.__wrapped__("runc")
+    assert found.available == available
+    assert available or "connection reset" in found.reason
