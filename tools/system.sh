@@ -13,7 +13,7 @@ if [ "$(id -u)" != 0 ]; then
     exit 2
 fi
 
-# program=package; an engine that is there already, docker-ce say, counts.
+# program=package; an engine that is there already, e.g. docker-ce, counts.
 wanted=(
     dockerd=docker.io docker=docker-cli iptables=iptables ip=iproute2 unshare=util-linux
     busybox=busybox-static iperf3=iperf3 runc=runc crun=crun runsc=runsc

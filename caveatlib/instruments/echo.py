@@ -32,8 +32,8 @@ def serve(port: int, *, host: str = "0.0.0.0", delay_s: float = 0.0) -> None:
     host : str
         Address to listen on.
     delay_s : float
-        Waits so long before each echo, one at a time: a known answer to test
-        the probe with.
+        Waits so long before each echo, one at a time: a positive control of
+        the probe.
     """
     listener = socket.create_server((host, port), backlog=1024, reuse_port=False)
     listener.setblocking(False)

@@ -39,7 +39,7 @@ class Report:
     Attributes
     ----------
     version : str
-        ``"iperf 3.18"`` say.
+        E.g. ``"iperf 3.18"``.
     streams : int
     received_bytes : int
         What arrived at the server, over all streams.

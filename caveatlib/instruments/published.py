@@ -52,7 +52,7 @@ class Rule:
     packets : int
         Packets that met the rule; a NAT rule counts connections.
     chain, target : str
-        ``"DOCKER"`` and ``"DNAT"`` say.
+        E.g. ``"DOCKER"`` and ``"DNAT"``.
     options : dict
         Option -> value; a negated one with its ``!``: ``{"!-d": "127.0.0.0/8"}``.
     """

@@ -76,7 +76,7 @@ class Instance(Protocol):
         """Ask the place to start the workload; return when the place says so."""
 
     def signal(self, name: str) -> None:
-        """Send a signal to the workload, ``"TERM"`` say, without waiting.
+        """Send a signal to the workload, e.g. ``"TERM"``, without waiting.
 
         A place with no signals (a virtual machine) asks for an orderly end.
         """

@@ -95,7 +95,7 @@ def sysctl_in(pid: int, name: str) -> str:
 
 
 def sysctl(name: str) -> str:
-    """Return a kernel setting, ``"net.ipv4.tcp_congestion_control"`` say."""
+    """Return a kernel setting, e.g. ``"net.ipv4.tcp_congestion_control"``."""
     with open("/proc/sys/" + name.replace(".", "/")) as file:
         return file.read().strip()
 

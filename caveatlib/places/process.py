@@ -147,7 +147,7 @@ class Spawned:
         self._write_end = -1
 
     def signal(self, name: str) -> None:
-        """Send a signal to the workload itself, ``"TERM"`` say."""
+        """Send a signal to the workload itself, e.g. ``"TERM"``."""
         number = signal_number(name)
         process = self._process
         if process is not None and not programs.has_ended(process, 0):

@@ -209,13 +209,13 @@ class Container:
         self._call("start", self._name)
 
     def signal(self, name: str) -> None:
-        """Send a signal to the container's first process, ``"TERM"`` say."""
+        """Send a signal to the container's first process, e.g. ``"TERM"``."""
         self._handle().send(signal_number(name))
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end and return the exit status.
 
-        The container is no child of this process, so its status is unknown to
+        The container is not a child of this process, so its status is unknown to
         it: 0 is returned.
 
         Raises

@@ -36,7 +36,7 @@ def _engine_from_thread(stack):
 
 def _engine_and_fork(stack):
     told = _engine(stack)
-    # A forked child (multiprocessing, say) inherits every pipe, and lives on.
+    # A forked child (e.g. of multiprocessing) inherits every pipe, and lives on.
     told["child"] = os.fork()
     if told["child"] == 0:
         time.sleep(30)

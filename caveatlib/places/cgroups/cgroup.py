@@ -3,7 +3,7 @@
 `temporary` makes a group, `Group.add` and `Group.spawn` run in it, `Group.stat`
 reads it, and leaving the ``with`` block ends what still runs there and removes
 it. Nothing is written outside of groups made here. `of_process` reads a group
-that somebody else made, a container's say, through the same code.
+that somebody else made, e.g. a container's, through the same code.
 
 Version 1 counts ``throttled_time`` and ``cpuacct.usage`` in nanoseconds,
 version 2 ``throttled_usec`` and ``usage_usec`` in microseconds; both come out

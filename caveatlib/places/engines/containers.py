@@ -123,7 +123,7 @@ class EngineInstance:
         self._engine.start(self.id)
 
     def signal(self, name: str) -> None:
-        """Send a signal to the container's first process, ``"TERM"`` say."""
+        """Send a signal to the container's first process, e.g. ``"TERM"``."""
         signal_number(name)
         self._engine.kill(self.id, name)
 

@@ -212,7 +212,7 @@ def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
     Parameters
     ----------
     what : str
-        The call, ``"start"`` say.
+        The call, e.g. ``"start"``.
     """
     if isinstance(error, (DeadlineExceeded, EngineError)):
         return error
@@ -225,7 +225,7 @@ def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
 
 
 def root(error: BaseException) -> BaseException:
-    """Return the innermost cause, which says most: a ConnectionResetError, say."""
+    """Return the innermost cause, which says most, e.g. a ConnectionResetError."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return error

@@ -115,7 +115,7 @@ class Engine(Connection):
         self.call("start", self.api.start, container, timeout_s=timeout_s)
 
     def kill(self, container: str, signal: str, *, timeout_s: float = CALL_S) -> None:
-        """Send a signal to a container's first process, ``"TERM"`` say, if it still runs."""
+        """Send a signal to a container's first process, e.g. ``"TERM"``, if it still runs."""
         with answers.ignoring(409):
             self.call("kill", self.api.kill, container, f"SIG{signal}", timeout_s=timeout_s)
 

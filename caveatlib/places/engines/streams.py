@@ -20,7 +20,7 @@ def upgrade(sock: BudgetSocket, target: str, body: bytes = b"") -> None:
     Parameters
     ----------
     target : str
-        Path and query, ``"/v1.45/containers/6a/attach?stream=1&stdout=1"`` say.
+        Path and query, e.g. ``"/v1.45/containers/6a/attach?stream=1&stdout=1"``.
 
     Raises
     ------

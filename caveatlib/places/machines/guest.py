@@ -36,7 +36,7 @@ DEPENDS = re.compile(rb"\0depends=([\w,-]*)\0")
 """What a module says of itself, in its section .modinfo."""
 
 # Runs the trial's script as the only thing in the guest. The serial line is its
-# output; a line on it, "TERM" say, is a signal for the script. The last line
+# output; a line on it, e.g. "TERM", is a signal for the script. The last line
 # tells the exit status: the virtual machine's own says nothing about it.
 RUNNER = """#!/bin/sh
 exec </dev/ttyS0 >/dev/ttyS0 2>&1

@@ -290,7 +290,7 @@ class Guest:
         DeadlineExceeded
             If the guest still runs after `timeout_s` seconds.
         MeasurementError
-            If the guest ended without telling an exit status, by a panic say.
+            If the guest ended without telling an exit status, e.g. by a panic.
         """
         if not programs.has_ended(self._qemu, timeout_s):
             raise DeadlineExceeded(f"The guest still runs after {timeout_s:g} s")
