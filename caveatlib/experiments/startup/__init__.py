@@ -24,11 +24,11 @@ with the base there, and each is started or booted to prove it (`building`).
 Where a machine has no KVM, times of its guests are the emulator's. So the work is
 counted as well, in instructions (`counting`): of a boot, and of the first process,
 namespaces and container in a guest that was left alone before, so that it has done what
-its kernel put off; of the container also at once. That does not depend on how fast the host is, and
-is the same to the digit for a seed where the guest has no disk, which waits for the host; the seed
-is what is varied and counts as a repetition. Where somebody has prepared them, machines that others
-publish are booted and counted, too, each beside a container of its own root file system
-(`caveatlib.places.machines.published`).
+its kernel put off; of the container also at once. That does not depend on how fast the host is.
+The seed is what is varied and counts as a repetition: the same one gives the same count to the
+digit, but for guests with a disk, which wait for the host. Where somebody has prepared them,
+machines that others publish are booted and counted, too, each beside a container of its own root
+file system (`caveatlib.places.machines.published`).
 
 What would mislead you: one ratio of a boot's instructions to a container's, since the
 choice of the pair moves it severalfold and the data by a few per cent (a container in a

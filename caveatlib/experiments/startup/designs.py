@@ -174,6 +174,6 @@ order. ``steps`` needs no warm-up: ``start`` has used the engine before, and all
 
 In `SESSIONS` sessions every design gets 7 blocks or more, of which an interval needs 6, but for
 those that answer without one: ``stubborn``, ``work-again`` and ``initcalls``. A session's engine is
-what its repetitions have in common; what is counted has nothing in common but the host, which it
-does not depend on.
+what its repetitions have in common; what is counted has nothing in common but the host, for which
+only guests with a disk wait.
 """

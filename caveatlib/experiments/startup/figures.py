@@ -76,7 +76,8 @@ def plot_beside_others(trials: pd.DataFrame, ax=None):
 def plot_work(trials: pd.DataFrame, ax=None):
     """Draw how many instructions a first start in a guest executes, and a guest's boot, by parts.
 
-    It does not depend on how fast a host is; what a host does for a guest is not in it.
+    It does not depend on how fast a host is, but where a guest waits for its disk; what a host does
+    for a guest is not in it.
     """
     parts = work_parts(trials)
     return plots.stacked(
