@@ -231,6 +231,14 @@ def _say_engine(named: str | None = None, *, err: bool = False) -> None:
     _say(f"Engine: {where.url} ({where.origin})", err=err)
 
 
+def _say_own_engine(source: str) -> None:
+    """Name the reader's own engine before a command measures on it for want of a private one."""
+    from caveatlib.places.engines import choice
+
+    if source in ("auto", "live") and choice.checked(None) == "own":
+        _say_engine(err=True)
+
+
 def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
@@ -402,6 +410,7 @@ def scorecard(
     """Show every claim, the post's and ours, with its verdict: a line for each machine."""
     from caveatlib import scorecard as card
 
+    _say_own_engine(source)
     _say_scorecard(card.entries(source), long=long)
 
 
@@ -428,11 +437,8 @@ def report(
 ) -> None:
     """Run the notebooks and write a page that loads nothing, with the notebooks beside it."""
     from caveatlib import report as page
-    from caveatlib.places.engines import choice
 
-    if source in ("auto", "live") and choice.checked(None) == "own":
-        _say_engine(err=True)
-
+    _say_own_engine(source)
     made = page.write(out, source=source, address=address, say=_say)
     _say_scorecard(made.entries)
     _say("", f"Written: {made.page}")

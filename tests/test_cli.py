@@ -294,15 +294,17 @@ def test_report_prints_the_scorecard_of_its_page(run, monkeypatch):
     assert "02-x.ipynb: KeyError: 'x'" in err
 
 
-def test_a_report_names_the_readers_engine(run, monkeypatch):
-    """Where no private engine can be had it measures on the reader's own, and says so first."""
+def test_what_measures_names_the_readers_engine(run, monkeypatch):
+    """Report and scorecard: where no private engine can be had it is the reader's own."""
     entry = scorecard.Entry("C99", "s", "q", "measurable", "startup", "t")
     made = report.Report(Path("here/index.html"), {}, [entry])
     monkeypatch.setattr(report, "write", lambda *_, **__: made)
+    monkeypatch.setattr(scorecard, "entries", lambda source: [entry])
     monkeypatch.setattr(choice, "checked", lambda kind: "own")
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/mine.sock")
     shown = "Engine: unix:///run/mine.sock (DOCKER_HOST)\n"
     assert [run("report")[2], run("report", "--source", "recorded")[2]] == [shown, ""]
+    assert [run("scorecard", "--source", "live")[2], run("scorecard")[2]] == [shown, ""]
     monkeypatch.setattr(choice, "checked", lambda kind: "private")
     assert run("report")[2] == ""
 
