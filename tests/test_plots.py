@@ -279,6 +279,18 @@ def test_ranges_stand_at_their_values_side_by_side():
     assert "a: x 100 ms, y 200 ms; b: x 1 s" in plots.describe(ax)
 
 
+def test_a_line_above_the_title_leaves_it_above_the_legend():
+    """What stands above the axes does not overlap: the machine, the title, the legend."""
+    table = pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 1.0]}, index=["x", "y"])
+    ax = plots.stacked(table, unit="s", label="Time", title="What it is made of")
+    plots.title_above(ax, "A machine")
+    ax.figure.canvas.draw()
+    (title,) = [t for t in ax.findobj(mpl.text.Text) if t.get_text().startswith("A machine\nWhat")]
+    legend = ax.get_legend().get_window_extent()
+    assert title.get_window_extent().y0 >= legend.y1 - 1
+    plt.close(ax.figure)
+
+
 def test_a_figure_for_the_page_is_as_small_as_it_can_be(frame):
     """Dots that are alike have their style once, and those on each other are still darker.
 

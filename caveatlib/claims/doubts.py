@@ -28,10 +28,11 @@ NAMED = 3
 KINDS = {
     "spread": "values are spread out",
     "clock": "the clock is coarse",
-    "first": "the first sample was slow",
+    "first": "the first sample lies far out",
     "far": "values lie far out",
 }
 ONE_RUN = "One run: by how much another would differ is not known, and in no interval."
+ONE_RUN_EACH = f"Each arm was measured in {ONE_RUN[0].lower()}{ONE_RUN[1:]}"
 UNITS = {"_bit_per_s": "bit/s", "_bytes": "B", "_s": "s"}
 """Ending of a column's name -> its unit."""
 _ORDER = ["run", "session", "block", "position"]
@@ -434,8 +435,11 @@ def _failures(rows: Rows) -> list[str]:
 
 def _one_run(rows: Rows) -> list[str]:
     """Say that nothing was measured in a second run; different arms may lie in different runs."""
-    runs = rows[rows["ok"]].groupby(["design", "_arm"], sort=False)["run"].nunique()
-    return [ONE_RUN] if len(runs) and runs.max() == 1 else []
+    read = rows[rows["ok"]]
+    runs = read.groupby(["design", "_arm"], sort=False)["run"].nunique()
+    if runs.empty or runs.max() > 1:
+        return []
+    return [ONE_RUN if read["run"].nunique() == 1 else ONE_RUN_EACH]
 
 
 def _complete(facts: pd.DataFrame | None) -> dict[str, str] | None:

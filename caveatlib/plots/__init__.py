@@ -17,6 +17,7 @@ from caveatlib.plots.canvas import (
     say,
     shades,
     show,
+    title_above,
 )
 from caveatlib.plots.colours import NAMED, PALETTE, colours
 from caveatlib.plots.forests import forest
@@ -46,5 +47,6 @@ __all__ = [
     "shades",
     "show",
     "stacked",
+    "title_above",
     "waterfall",
 ]

@@ -192,3 +192,10 @@ def finish(ax: Axes, *, title: str, grid: str = "x", legend_above: int = 0) -> N
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25)
     ax.set_axisbelow(True)
+
+
+def title_above(ax: Axes, line: str) -> None:
+    """Write a line above a figure's title, and leave both above its legend."""
+    title = f"{literal(line)}\n{ax.get_title(loc='left')}".strip()
+    pad = ax.titleOffsetTrans.get_matrix()[1, 2] * 72 / ax.figure.dpi  # as it was set, in points
+    ax.set_title(title, loc="left", fontsize="medium", pad=pad)

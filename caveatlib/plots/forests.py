@@ -68,7 +68,7 @@ def forest(
         for name, tint in tints.items():  # drawn nowhere, named in the legend
             ax.plot([], [], "o-", color=tint, mfc=_fill(name, tints), label=literal(name))
         ax.legend(frameon=False, ncols=len(tints), loc="lower left", bbox_to_anchor=(0, 1))
-    finish(ax, title=title, legend_above=several)
+    finish(ax, title=title, legend_above=int(several))
     told = [f"{name} ({row[group]}) {_interval(row)}" for name, row in ratios.iterrows()]
     told += [
         f"{name} {_interval(row)}, another machine is expected within "

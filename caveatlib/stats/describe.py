@@ -21,6 +21,9 @@ SPREAD = 0.10
 FAR = 14.8
 """Far outlier: |x - median| / MAD above this, 10 standard deviations if normal
 (the bound of hyperfine's warning)."""
+NEAR = 0.001
+"""Share of the median below which a median absolute deviation counts as this share: of counts
+that differ in the fifth digit none is an outlier."""
 STOLEN = 0.01
 """Share of the CPU time that the hypervisor stole from which it is said."""
 COARSE = 0.02
@@ -261,11 +264,12 @@ def value_doubts(
         )
         said.append(Doubt("clock", step / median, text))
         tick = max(tick, step)
-    far = (values - median) / max(np.median(np.abs(values - median)), tick)
+    usual = max(np.median(np.abs(values - median)), tick, NEAR * abs(median))
+    far = (values - median) / usual
     if far[0] > FAR:
         text = (
-            f"the first sample of {measure} was slow, {values[0]:.3g} against a median of "
-            f"{median:.3g}; it is kept."
+            f"the first sample of {measure} was {'slow' if measure.endswith('_s') else 'large'}, "
+            f"{values[0]:.3g} against a median of {median:.3g}; it is kept."
         )
         said.append(Doubt("first", far[0], text))
         far = far[1:]

@@ -141,6 +141,11 @@ def _far(mads, *, first=False):
     return [1 + mads / 1000, *usual] if first else [*usual, 1 + mads / 1000]
 
 
+def _counted(share):
+    """Ten counts alike to a hundred-thousandth, but for one."""
+    return [2e9, 2e9 + 2e4, 2e9 - 2e4] * 3 + [2e9 * (1 + share)]
+
+
 def _spread(share):
     """Ten values whose standard deviation is this share of their mean."""
     return 1 + share * np.sqrt(9 / 10) * np.array([-1, 1] * 5)
@@ -154,6 +159,7 @@ def _spread(share):
         ((_far(-14.7), {}), (_far(-14.9), {}), "far outliers"),
         ((_far(14.7, first=True), {}), (_far(14.9, first=True), {}), "the first sample"),
         ((CALM, {"overhead_s": 1 / 10.1}), (CALM, {"overhead_s": 1 / 9.9}), "a: x_s is short"),
+        ((_counted(0.0147), {}), (_counted(0.0149), {}), "far outliers"),
         (
             ([1.0] * 9 + [1.147], {"tick_s": 0.01}),
             ([1.0] * 9 + [1.149], {"tick_s": 0.01}),

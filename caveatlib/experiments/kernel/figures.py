@@ -41,7 +41,7 @@ def plot(trials: pd.DataFrame, ax=None):
         bbox_to_anchor=(0.5, -0.12),
     )  # fmt: skip
     title = "What one tenant does to the other three: how many were not harmed"
-    plots.finish(ax, title=title, legend_above=True)
+    plots.finish(ax, title=title, legend_above=1)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     return plots.say(ax, _sentence(table))

@@ -79,10 +79,7 @@ def figure_per_machine(draw: Callable) -> Callable:
         for (machine, rows), part in zip(parts, axes, strict=True):
             part.figure.set_label("")
             draw(rows, ax=part, **options)
-            title = part.get_title(loc="left")
-            part.set_title(
-                f"{plots.literal(machine)}\n{title}".strip(), loc="left", fontsize="medium"
-            )
+            plots.title_above(part, machine)
             told.append(f"{machine}: {plots.describe(part)}")
         axes[-1].figure.set_label(" ".join(told))
         return axes[-1]

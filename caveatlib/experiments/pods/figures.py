@@ -41,7 +41,7 @@ def plot(trials: pd.DataFrame, ax=None):
     ax.tick_params(length=0)
     ax.set_xlabel("What the application and its sidecar share, in all trials")
     plots.finish(ax, title="What a sidecar sees of its application, and what it survives",
-                 legend_above=True)  # fmt: skip
+                 legend_above=1)  # fmt: skip
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     said = "; ".join(told) or "0 arrangements were probed"

@@ -32,7 +32,8 @@ file system (`caveatlib.places.machines.published`).
 
 What would mislead you: one ratio of a boot's instructions to a container's, since the
 choice of the pair moves it severalfold and the data by a few per cent (a container in a
-guest that has settled or at once, with the kernel's unpacking and self-tests or without); taking
+guest that was left alone before or in one that was not, with the kernel's unpacking and
+self-tests or without); taking
 instructions for time, or a guest's for its host's; waits that a word on the kernel's
 command line removes (``qemu.WAITLESS``); taking the cost of packing files into a disk that
 nothing boots from for the cost of building a virtual machine; comparing a

@@ -49,7 +49,7 @@ def plot(trials: pd.DataFrame, ax=None):
     if len(table):
         ax.legend(frameon=False, ncols=len(_MARKS), loc="lower left", bbox_to_anchor=(0, 1))
     title = "Which tampered images tools refuse"
-    plots.finish(ax, title=title, grid="both", legend_above=True)
+    plots.finish(ax, title=title, grid="both", legend_above=1)
     return plots.say(ax, _told(table))
 
 
