@@ -251,7 +251,8 @@ def _results(experiment, folder: Path) -> None:
     measured = run.trials
     summary = run.experiment.summarize(measured)
     medians = summary[[c for c in summary if "_median" in c or c == "n"]]
-    _say("", *repr(page.show(medians)).split("\n"))
+    if len(medians):
+        _say("", *repr(page.show(medians)).split("\n"))
     if answer := run.answer():
         _say("", *_wrapped(answer))
     failed = measured[~measured["ok"]]

@@ -187,7 +187,8 @@ def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Say in a few sentences what the trials of each machine show."""
-    return " ".join(filter(None, (_answer_opened(trials), _answer_moved(trials))))
+    said = (_answer_opened(trials), _answer_moved(trials), facts.tell_published(trials))
+    return " ".join(filter(None, said))
 
 
 def _answer_opened(here: pd.DataFrame) -> str:

@@ -442,6 +442,12 @@ def test_published_machines_decide_by_their_bytes(trials):
     assert one(larger, "layers-published").verdict == claims.FAILS
 
 
+def test_published_machines_alone_are_an_answer(trials):
+    """A run of nothing else says what it measured."""
+    alone = layers.answer(trials[trials["design"] == "published"])
+    assert alone.startswith("Beside a virtual machine that others publish, an image")
+
+
 def test_without_published_machines_nothing_is_said_of_them(trials):
     """Data from before, and machines where none was prepared: C22 is judged as ever."""
     before = trials[trials["design"] != "published"]
