@@ -18,6 +18,7 @@ from caveatlib.page.document import POLICY
 from caveatlib.page.markup import text
 from caveatlib.page.sheet import BOOK, NOTEBOOK
 from caveatlib.support import shipped
+from caveatlib.support.privacy import scrub
 from caveatlib.talk.pages import INTERACTIVE
 
 ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
@@ -88,6 +89,9 @@ def run(notebook, source: str, *, figures: str = "png", shared: Path | None = No
     if shared is None:
         with kernels() as shared:
             return run(notebook, source, figures=figures, shared=shared)
+    # Where no cell gets to, after an error, nothing stays of the trials that it was stored with.
+    for cell in (c for c in notebook.cells if c.cell_type == "code"):
+        cell.outputs, cell.execution_count = [], None
     with tempfile.TemporaryDirectory(dir=shared) as folder:
         client = NotebookClient(
             notebook,
@@ -146,7 +150,10 @@ def as_page(title: str, note: str, body: str) -> str:
 
 
 def body_of(notebook) -> str:
-    """Return the cells of a notebook that was run as HTML without scripts, figures in line."""
+    """Return the cells of a notebook that was run as HTML without scripts, figures in line.
+
+    Of an error its last line is left, without what names a person or a machine.
+    """
     from nbconvert import HTMLExporter
 
     notebook.cells = [c for c in notebook.cells if ON_THE_PAGE not in c.metadata.get("tags", [])]
@@ -157,6 +164,8 @@ def body_of(notebook) -> str:
     notebook.metadata.pop("widgets", None)
     drawn: dict[str, str] = {}
     for output in (o for cell in notebook.cells for o in cell.get("outputs", ())):
+        if output.output_type == "error":  # its traceback names folders of this machine
+            output.traceback = [scrub(f"{output.ename}: {output.evalue}")]
         data = output.get("data", {})
         data.pop("application/vnd.jupyter.widget-view+json", None)
         if svg := data.pop("image/svg+xml", ""):  # in line, where it has the page's colours

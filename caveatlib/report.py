@@ -331,7 +331,7 @@ def _book(
         if not live:
             raise DataError(f"Notebook {path.name!r} fails on recorded data: {error}") from None
         made.failed[path.name] = error
-        note = f"Measured on this machine. The notebook ended in {error}"
+        note += f" The notebook ended in {error}"
         say(f"{path.name} failed: {error}")
     file = f"{path.stem}.html"
     _replace(out / file, notebooks.as_page(title, note, notebooks.body_of(notebook)).encode())

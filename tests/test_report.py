@@ -110,6 +110,41 @@ def test_an_error_of_ours_is_said_and_never_replayed(tmp_path, books, live, no_v
     assert made.sources == {e.NAME: "recorded" for e in ALL} | {"startup": str(live)}
 
 
+def stored(path, words):
+    """Let every code cell of a notebook show these words, as it did when it was last run."""
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=words)]
+            cell.execution_count = 1
+    nbformat.write(notebook, path)
+
+
+def test_what_a_failed_notebook_did_not_reach_is_empty(tmp_path, books, live, no_verdicts):
+    """Its cells were stored with recorded trials. The note still says what is replayed."""
+    several = ["startup", "quota"]
+    path = book(books / "01-fails.ipynb", SHOWN, FAILS_LIVE, "print('never')", experiment=several)
+    stored(path, "of the recorded trials")
+    made = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
+    shown = (tmp_path / "out" / "01-fails.html").read_text(encoding="utf-8")
+    assert shown.count("source is ") == 2
+    assert "of the recorded trials" not in shown
+    assert notes(made.page) == [
+        "Measured on this machine: startup. Replayed: quota. The notebook ended in AssertionError:"
+    ]
+
+
+def test_an_error_in_a_notebook_names_nobody():
+    """Of a traceback the last line is shown: it has the folders of whoever made the page."""
+    told = "no file /home/somebody/run in 2 folders"
+    lines = ["File /home/somebody/caveatlib/store.py:3, in load", f"OSError: {told}"]
+    output = nbformat.v4.new_output("error", ename="OSError", evalue=told, traceback=lines)
+    cell = nbformat.v4.new_code_cell("load()", outputs=[output])
+    body = notebooks.body_of(nbformat.v4.new_notebook(cells=[cell]))
+    assert "OSError: no file ~/run in 2 folders" in body
+    assert "somebody" not in body
+
+
 def test_a_relative_folder_is_found_by_notebooks(tmp_path, books, live, no_verdicts, monkeypatch):
     """`--source out` as `measure --out out` has written it: notebooks run in another folder."""
     asks = "from caveatlib import trials; from caveatlib.experiments import startup\n"
