@@ -12,12 +12,12 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from caveatlib import host, notebooks, prepare, schedule, scorecard, talk, trials
+from caveatlib import claims, host, notebooks, prepare, schedule, scorecard, talk, trials
 from caveatlib.errors import CaveatError, DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, by_name, recorded
 from caveatlib.measuring.experiment import complete
@@ -103,8 +103,8 @@ def write(
     reasons: dict[str, str] = {}
     if not given:
         reasons = _measure(made, out, source, say)
-    _judge(made, say)
-    made.entries = _entries(made.sources, fill=source == "auto")
+    _judge(made, reasons, say)
+    made.entries = _with_failed(_entries(made.sources, fill=source == "auto"), made.failed)
     books, pictured = _shown(made, out, reasons, say)
     undecided = {entry.id for entry in made.entries if entry.undecided}
     told = highlights(made.sources, replayed=undecided)
@@ -121,6 +121,23 @@ def _entries(sources: Mapping[str, str], *, fill: bool) -> list[scorecard.Entry]
     listed = scorecard.entries(sources)
     live = {name: "recorded" for name, source in sources.items() if source != "recorded"}
     return scorecard.filled(listed, scorecard.entries(live)) if fill and live else listed
+
+
+def _with_failed(
+    listed: Sequence[scorecard.Entry], failed: Mapping[str, str]
+) -> list[scorecard.Entry]:
+    """Let claims whose judging failed say so: without a verdict they would have no experiment."""
+    return [
+        replace(entry, verdicts=(_failed(entry.decision, failed[entry.experiment]),))
+        if entry.decision and not entry.verdicts and entry.experiment in failed
+        else entry
+        for entry in listed
+    ]
+
+
+def _failed(decision: claims.Decision, error: str) -> claims.Verdict:
+    reason = f"Judging what was measured here failed: {error}"
+    return claims.not_measured(decision.claim, reason)
 
 
 def _shown(
@@ -251,8 +268,8 @@ def _shares(source: str) -> list[schedule.Share]:
     return [schedule.Share(e, complete(e).VERDICT_S, (), "") for e in ALL]
 
 
-def _judge(made: Report, say: Callable) -> None:
-    """Leave out of the scorecard what cannot be judged for an error of ours."""
+def _judge(made: Report, reasons: dict[str, str], say: Callable) -> None:
+    """Leave out what cannot be judged for an error of ours, and say why, for the reader."""
     for name, source in list(made.sources.items()):
         if source == "recorded":
             continue
@@ -261,6 +278,7 @@ def _judge(made: Report, say: Callable) -> None:
         except Exception as error:
             made.failed[name] = _last_line(error)
             del made.sources[name]
+            reasons[name] = f"judging what was measured here failed: {made.failed[name]}"
             say(f"Judging {name} failed: {made.failed[name]}")
 
 

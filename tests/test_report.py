@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from contained import assert_self_contained
 
-from caveatlib import notebooks, report, schedule, store, trials
+from caveatlib import claims, notebooks, report, schedule, scorecard, store, trials
 from caveatlib.errors import DataError, StorageError, Unavailable, UsageError
 from caveatlib.experiments import ALL
 from caveatlib.experiments.kit.highlights import Highlight
@@ -173,7 +173,7 @@ def test_a_kernel_that_dies_is_said(tmp_path, books, live, no_verdicts):
 
 
 def test_a_run_that_cannot_be_judged_is_said(tmp_path, books, live, monkeypatch):
-    """An error while judging takes the experiment off the scorecard, and is named."""
+    """An error while judging takes the experiment off the scorecard; page and notebook name it."""
 
     def verdicts(source):
         raise KeyError("last_output_s_median")
@@ -181,9 +181,25 @@ def test_a_run_that_cannot_be_judged_is_said(tmp_path, books, live, monkeypatch)
     monkeypatch.setattr(report.scorecard, "verdicts", verdicts)
     monkeypatch.setattr(report.scorecard, "entries", lambda source: [])
     monkeypatch.setattr(report, "highlights", lambda sources, **more: [])
+    book(books / "01-a.ipynb", SHOWN)
     made = report.write(tmp_path / "out", source=str(live), say=lambda _: None)
     assert made.failed == {"startup": "KeyError: 'last_output_s_median'"}
     assert "startup" not in made.sources
+    assert [html.unescape(note) for note in notes(made.page)] == [
+        "Replayed from recorded data: judging what was measured here failed: "
+        "KeyError: 'last_output_s_median'."
+    ]
+
+
+def test_claims_that_could_not_be_judged_say_so():
+    """They have an experiment, which failed; those of other experiments stay as they are."""
+    startup = next(e for e in ALL if e.NAME == "startup")
+    told = {"section": "s", "quote": "q", "kind": "derived", "tests": "t"}
+    told |= {"decision": startup.DECISIONS[0]}
+    entries = [scorecard.Entry(f"C{n}", experiment=n, **told) for n in ("startup", "quota")]
+    found = report._with_failed(entries, {"startup": "KeyError: 'x'", "01-a.ipynb": "other"})
+    assert [e.word for e in found] == [claims.NOT_MEASURED, scorecard.NOT_YET]
+    assert found[0].verdicts[0].because == "Judging what was measured here failed: KeyError: 'x'"
 
 
 def test_an_error_while_measuring_is_said(tmp_path, books, no_verdicts, monkeypatch):
