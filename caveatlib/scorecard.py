@@ -95,8 +95,9 @@ class Entry:
 
     @property
     def word(self) -> str:
-        """What it comes to: one of `WORDS`."""
-        found = {verdict.verdict for verdict in self.verdicts}
+        """What it comes to, one of `WORDS`; a machine that measured nothing of it has no say."""
+        every = {verdict.verdict for verdict in self.verdicts}
+        found = every - {claims.NOT_MEASURED} or every
         if len(found) > 1:
             return SEVERAL
         if found:

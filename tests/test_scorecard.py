@@ -15,7 +15,7 @@ from caveatlib.claims import Claim, Count, Whole
 from caveatlib.errors import DataError, Unavailable, UsageError
 from caveatlib.experiments import ALL, recorded, startup
 from caveatlib.measuring.experiment import Conditions, complete
-from caveatlib.page import cards
+from caveatlib.page import cards, overview
 
 pytestmark = pytest.mark.beside
 
@@ -116,6 +116,22 @@ def test_a_claim_has_a_row_for_each_machine(given):
         claims.HOLDS, claims.FAILS,
     ]  # fmt: skip
     assert by_id[ours].section == scorecard.OURS
+
+
+def test_a_machine_that_measured_nothing_does_not_differ(given):
+    """One has KVM, the other lacks it: what the first decides is the answer, on paper as well."""
+    ours = next(c.id for c in startup.CLAIMS if c.kind == "ours")
+    missing = {"kind": claims.NOT_MEASURED, "because": "No KVM."}
+    entries = given(
+        verdict("C23", "a", **missing), verdict("C23", "b"),
+        verdict("C24", "a", **missing), verdict("C24", "b", **missing),
+        verdict(ours, "a", **missing), verdict(ours, "b", because="Faster."),
+    )  # fmt: skip
+    by_id = {e.id: e for e in entries}
+    assert [by_id[c].word for c in ("C23", "C24")] == [claims.HOLDS, claims.NOT_MEASURED]
+    printed = overview.on_paper(entries)
+    assert "Faster." in printed
+    assert "No KVM." not in printed
 
 
 def test_an_entry_holds_what_decided_it(given):

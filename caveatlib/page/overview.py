@@ -174,7 +174,7 @@ def on_paper(listed: Sequence[Entry]) -> str:
     rows = []
     for entry in listed:
         if entry.section == scorecard.OURS and entry.verdicts:
-            first = entry.verdicts[0]
+            first = next((v for v in entry.verdicts if v.verdict == entry.word), entry.verdicts[0])
             effect = interval(first) if first.unit == "x" and first.low > 0 else ""
             said = prose(f"{first_sentence(first.sentence)}.")
             rows.append([link_to(entry.id), chip(entry.word), effect, said])
