@@ -288,3 +288,51 @@ def test_the_axis_has_room_for_its_labels(low, high, labels):
     ticks = re.findall(r'<i style="left:([\d.]+)%([^"]*)">([^<]*)</i>', overview._axis(low, high))
     assert [label for *_, label in ticks] == labels
     assert all((float(at) in (0, 100)) == (not style) for at, style, _ in ticks)
+
+
+def of_machines(*told, name="C23"):
+    """Return the entry of a claim with a verdict and a sentence of each of some machines."""
+    ratio = {"effect": 1.001, "low": 0.999, "high": 1.002, "unit": "x", "threshold": 1.0}
+    verdicts = tuple(
+        claims.Verdict(name, "startup", word, machine=machine, because=said, **ratio)
+        for machine, word, said in told
+    )
+    texts = {"section": "Post", "quote": "q", "kind": "derived", "tests": "t"}
+    return scorecard.Entry(name, experiment="startup", verdicts=verdicts, **texts)
+
+
+TWO = (("one", claims.HOLDS, "Faster."), ("two", claims.FAILS, "Slower."))
+
+
+def test_what_differs_by_machine_is_filtered_by_itself():
+    """It has the colour of what is mixed on one machine, and a button of its own beside that."""
+    mixed = of_machines(("one", claims.MIXED, "Both."), name="C24")
+    shown = page.document([of_machines(*TWO), mixed], [], [])
+    ids = re.findall(r'id="([^"]+)"', shown)
+    assert len(ids) == len(set(ids))
+    assert {"f-m", "f-several"} <= set(ids)
+    assert 'id="C23" class="card m several' in shown
+    assert 'id="C24" class="card m"' in shown
+    assert "(#f-several:checked) :is(.card,.tile):not(.several){" in shown
+    assert "(#f-m:checked) :is(.card,.tile):not(.m:not(.several)){" in shown
+
+
+def test_a_quotation_says_on_which_machine():
+    """Of two machines that differ; with one there is nothing to tell apart."""
+    assert "On one: Faster. On two: Slower." in cards.quotable(of_machines(*TWO))
+    assert "holds. Faster. caveatlib" in cards.quotable(of_machines(TWO[0]))
+
+
+def test_a_page_of_one_statement():
+    """One is singular, no finding is no section, and a ratio of about 1 has an axis, too."""
+    entry = of_machines(TWO[0])
+    assert "1 was put to the test: " in overview.sentence([entry])
+    shown = page.document([entry], [], [])
+    assert "What was found" not in shown
+    assert 'href="#findings"' not in shown
+    effect = next(d.claim.id for e in ALL if e.NAME == "startup" for d in e.DECISIONS
+                  if isinstance(d, Effect))  # fmt: skip
+    drawn = overview.forest([of_machines(TWO[0], name=effect)])
+    assert 'class="pt"' in drawn
+    assert "equal" in drawn
+    assert "10×" in drawn

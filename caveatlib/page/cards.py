@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from caveatlib import __version__, claims, scorecard
 from caveatlib.claims import QUOTED_ON, Verdict, Whole
 from caveatlib.experiments import by_name
-from caveatlib.page.markup import LETTERS, chip, download, link_to, prose, table, text
+from caveatlib.page.markup import LETTERS, chip, classes, download, link_to, prose, table, text
 from caveatlib.scorecard import Entry
 
 SHORT = {
@@ -56,7 +56,7 @@ def card(entry: Entry, *, data: bool = True, traps: bool = True, address: str = 
         )
     )
     return (
-        f'<article id="{text(entry.id)}" class="card {LETTERS[entry.word]}{wide}">'
+        f'<article id="{text(entry.id)}" class="card {classes(entry.word)}{wide}">'
         f"<h3>{link_to(entry.id)} {chip(entry.word)}</h3>{_quotation(entry)}{body}</article>"
     )
 
@@ -321,7 +321,7 @@ def _file_name(name: str) -> str:
 
 def quotable(entry: Entry, address: str = PAGE) -> str:
     """Return a sentence to paste: statement, verdict, answer, origin and where it is found."""
-    said = " ".join(v.sentence for v in entry.verdicts)
+    said = spoken(entry)
     sources = ", ".join(dict.fromkeys(v.source for v in entry.verdicts))
     whose = "caveatlib" if entry.section == scorecard.OURS else f"Docker Caveats, {QUOTED_ON}"
     days = _measured_on(entry)
@@ -329,4 +329,12 @@ def quotable(entry: Entry, address: str = PAGE) -> str:
     return (
         f"“{entry.quote}” ({whose}): {entry.word}. {said} caveatlib {__version__}{trials}; "
         f"{address}#{entry.id}"
+    )
+
+
+def spoken(entry: Entry) -> str:
+    """Return what was found in sentences; of several machines, each says which it is."""
+    several = len(entry.verdicts) > 1
+    return " ".join(
+        f"On {v.machine}: {v.sentence}" if several else v.sentence for v in entry.verdicts
     )

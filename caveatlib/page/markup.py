@@ -20,6 +20,13 @@ LETTERS = {
     scorecard.NOT_YET: "y",
 }
 """Word -> class of what is shown of it."""
+APART = "several"
+"""Class that tells what differs by machine from what is mixed on one: both have one colour."""
+
+
+def classes(word: str) -> str:
+    """Return the classes of what the tally filters by this word; colours are the letter's."""
+    return f"m {APART}" if word == scorecard.SEVERAL else LETTERS[word]
 
 
 def text(value: object) -> str:

@@ -11,7 +11,7 @@ from caveatlib.claims.model import first_sentence
 from caveatlib.experiments import by_name
 from caveatlib.experiments.kit.highlights import Highlight
 from caveatlib.page.cards import PAGE, card, interval
-from caveatlib.page.markup import LETTERS, chip, link_to, prose, table, text
+from caveatlib.page.markup import LETTERS, chip, classes, link_to, prose, table, text
 from caveatlib.page.sheet import NOTEBOOK
 from caveatlib.scorecard import Entry
 
@@ -57,7 +57,8 @@ def sentence(listed: Sequence[Entry]) -> str:
     joined = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
     told = f"In April 2016 a post made {sum(post.values())} statements about containers. "
     if parts:
-        told += f"{sum(found.values())} were put to the test: <b>{joined}.</b>"
+        tested = sum(found.values())
+        told += f"{tested} {'was' if tested == 1 else 'were'} put to the test: <b>{joined}.</b>"
     if left := post.get(claims.NOT_MEASURED, 0):
         told += f" {left} {'is' if left == 1 else 'are'} not measured here."
     return told
@@ -71,7 +72,7 @@ def picks(listed: Sequence[Entry]) -> str:
         letter = LETTERS[word]
         sign = scorecard.ALL_SIGNS[word]
         label = f'<b>{count}</b> <span aria-hidden="true">{sign}</span> {text(word)}'
-        buttons.append(_pick(letter, label, letter))
+        buttons.append(_pick(classes(word).split()[-1], label, letter))
     return (
         '<fieldset class="tally"><legend class="vh">Show only</legend>'
         f"{''.join(buttons)}</fieldset>"
@@ -100,7 +101,7 @@ def strip(listed: Sequence[Entry]) -> str:
 def _tile(entry: Entry) -> str:
     sign = scorecard.ALL_SIGNS[entry.word]
     return (
-        f'<a class="tile {LETTERS[entry.word]}" href="#{text(entry.id)}" '
+        f'<a class="tile {classes(entry.word)}" href="#{text(entry.id)}" '
         f'title="{text(entry.id)} {text(entry.word)}: {text(entry.quote)}">'
         f'<small>{text(entry.id.removeprefix("C"))}</small><b aria-hidden="true">{sign}</b>'
         f'<span class="vh">{text(entry.word)}</span></a>'
@@ -124,9 +125,9 @@ def undecided(listed: Sequence[Entry]) -> str:
 
 
 def findings(highlights: Sequence[Highlight]) -> str:
-    """Return the headline findings: a number, one sentence and bars each."""
+    """Return the headline findings: a number, one sentence and bars each; nothing of none."""
     found = "".join(_finding(h) for h in highlights)
-    return f'<div class="finds">{found}</div>'
+    return f'<div class="finds">{found}</div>' if found else ""
 
 
 def bars(highlight: Highlight) -> str:
@@ -212,8 +213,10 @@ def forest(listed: Sequence[Entry]) -> str:
     if not rows:
         return ""
     ends = [x for _, v in rows for x in (v.low, v.high, v.threshold)]
-    low = max(LEAST, 10 ** math.floor(math.log10(min(ends)) + UNSEEN))
-    high = min(MOST, 10 ** math.ceil(math.log10(max(ends)) - UNSEEN))
+    low = 10 ** math.floor(math.log10(min(ends)) + UNSEEN)
+    low = min(max(LEAST, low), MOST / 10)
+    high = 10 ** math.ceil(math.log10(max(ends)) - UNSEEN)
+    high = max(min(MOST, high), 10 * low)  # a decade at least, if all is within a pixel of 1
     short = _told_apart({v.machine for _, v in rows})
     shown = []
     for name in dict.fromkeys(entry.experiment for entry, _ in rows):

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Sequence
 
 from caveatlib import __version__, claims, scorecard
+from caveatlib.page.cards import spoken
 from caveatlib.page.markup import LETTERS, text
 from caveatlib.page.overview import sections
 from caveatlib.scorecard import Entry
@@ -120,7 +121,7 @@ def preview(entry: Entry) -> dict[str, bytes]:
         _write(figure, 0.88, f"{entry.id}  {sign} {entry.word}", size=34, color=colour)
         quote = entry.quote if entry.section == scorecard.OURS else f"“{entry.quote}”"
         below = _write(figure, 0.77, quote, size=18, color=inks["n"], width=92, lines=3)
-        answer = " ".join(v.sentence for v in entry.verdicts)
+        answer = spoken(entry)
         if entry.history and not entry.verdicts:
             answer = entry.history.now
         _write(figure, below - 0.07, answer or entry.tests, size=24, color=inks["fg"], width=68,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from caveatlib.page.markup import LETTERS
+from caveatlib.page.markup import APART, LETTERS
 
 _OVERVIEW = re.compile(r"/\* overview \*/.*?/\* all \*/", re.S)
 """Rules of the first screen and the forest, which no notebook's page has."""
@@ -25,9 +25,11 @@ SHEET = _sheet(_RULES)
 NOTEBOOK = SHEET.replace(".caveats{", ".caveats.caveats.caveats{", 1)
 """The same with more weight than the rules that JupyterLab has for links and tables."""
 
-_KINDS = tuple(dict.fromkeys(LETTERS.values()))
+_KINDS = {letter: f".{letter}" for letter in LETTERS.values()}
+_KINDS |= {"m": f".m:not(.{APART})", APART: f".{APART}"}
 FILTER = "".join(
-    f".caveats main:has(#f-{k}:checked) :is(.card,.tile):not(.{k}){{opacity:.13}}" for k in _KINDS
+    f".caveats main:has(#f-{k}:checked) :is(.card,.tile):not({s}){{opacity:.13}}"
+    for k, s in _KINDS.items()
 )
 _AROUND = (
     ":root{color-scheme:light dark}html{scroll-padding-top:3.2rem;background:#fbfbf9}"
