@@ -136,7 +136,8 @@ def ensure(artefact: Artefact) -> Path:
 
 
 def _make(artefact: Artefact, place: Path) -> None:
-    for leftover in place.parent.glob(f".{artefact.name}-*"):
+    # Nobody else's: another name may begin with this one. What mkdtemp adds has eight letters.
+    for leftover in place.parent.glob(f".{artefact.name}-{'?' * 8}"):
         shutil.rmtree(leftover)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{artefact.name}-", dir=place.parent))
     try:
@@ -166,7 +167,10 @@ def _locked(name: str) -> Iterator[None]:
         for made in (base.parent, base):
             if made.stat().st_uid == 0 and Path(owner.pw_dir) in made.parents:
                 os.chown(made, owner.pw_uid, owner.pw_gid)
-    with open(base / f".lock-{name}", "w") as lock:
+    file = base / f".lock-{name}"
+    with open(file, "w") as lock:
+        if owner and file.lstat().st_uid == 0:  # or nobody else could lock it again
+            os.chown(file, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

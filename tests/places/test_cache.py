@@ -88,6 +88,16 @@ def test_killed_while_building(folder):
     assert [p.name for p in folder.iterdir() if not p.name.startswith(".lock")] == [made.name]
 
 
+def test_what_another_makes_meanwhile_stays(folder):
+    """Its name may begin with this one's; the rest of this one's own killed build goes."""
+    other, own = folder / ".thing-of-others-abcdefgh", folder / ".thing-abcd_123"
+    for half in (other, own):
+        half.mkdir(parents=True)
+    cache.ensure(artefact([]))
+    assert other.is_dir()
+    assert not own.exists()
+
+
 def test_root_only(monkeypatch):
     """What needs root says so instead of failing half-way."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -97,12 +107,13 @@ def test_root_only(monkeypatch):
     assert built == []
 
 
-def test_handed_back(require, monkeypatch):
-    """What sudo made belongs to whoever called sudo."""
+def test_handed_back(require, monkeypatch, folder):
+    """What sudo made belongs to whoever called sudo; a lock too, or nothing could be made anew."""
     require("owners")
     monkeypatch.setenv("SUDO_UID", "1")
     made = cache.ensure(artefact([]))
-    assert {p.stat().st_uid for p in (made, made / "file", made / "recipe.json")} == {1}
+    every = (made, made / "file", made / "recipe.json", folder / ".lock-thing")
+    assert {p.stat().st_uid for p in every} == {1}
 
 
 def test_folder_under_sudo(monkeypatch):
