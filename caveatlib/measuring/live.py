@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -30,7 +31,11 @@ def sweep() -> list[str]:
     removed = []
     for found in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         owner = found.name.removeprefix(PREFIX).rpartition("-")[0].replace("_", ":")
-        ours = found.is_dir() and not found.is_symlink() and found.stat().st_uid == os.geteuid()
+        try:
+            told = found.lstat()
+        except OSError:  # its owner has ended just now, and taken it along
+            continue
+        ours = stat.S_ISDIR(told.st_mode) and told.st_uid == os.geteuid()
         if ours and not processes.owner_alive(owner):
             shutil.rmtree(found, ignore_errors=True)
             removed.append(f"run {found.name[-8:]}")

@@ -97,3 +97,11 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(temp):
     assert len(list(temp.iterdir())) == 1 + len(others) + 1
     live._remove(mine, os.getpid())
     assert not mine.exists()
+
+
+def test_one_that_goes_meanwhile_is_no_error(temp, monkeypatch):
+    """Its owner ended between the look into the folder and the look at it."""
+    gone = [temp / "caveatlib-live-1_1_0badcafe0bad_1-12345678"]
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(gone))
+    monkeypatch.setattr(Path, "is_dir", lambda self: True)
+    assert live.sweep() == []
