@@ -560,12 +560,14 @@ def record(
 def clean() -> None:
     """Remove what an aborted run left; touch nothing else."""
     from caveatlib.measuring import live
-    from caveatlib.places import leftovers
+    from caveatlib.places import leases, leftovers
 
     removed = leftovers.sweep() + live.sweep()
     for line in removed:
         _say(f"Removed {line}")
-    if not removed:
+    if leases.closed():
+        _say("What root's runs keep here only root may look at: sudo .venv/bin/caveatlib clean")
+    elif not removed:
         _say("Nothing was left behind.")
 
 

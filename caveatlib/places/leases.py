@@ -96,6 +96,15 @@ def sweep() -> list[str]:
     return removed
 
 
+def closed() -> bool:
+    """Return whether another user's runs keep things here that this user may not look at.
+
+    The folder of the leases is there only as long as there is one.
+    """
+    base, _ = _base()
+    return os.path.isdir(base) and not os.access(base, os.R_OK | os.W_OK | os.X_OK)
+
+
 def _base() -> tuple[Path, Path]:
     # Sockets need a short path: a unix address holds 107 bytes.
     if state := os.environ.get("CAVEATLIB_STATE"):

@@ -13,7 +13,7 @@ import pytest
 
 from caveatlib import cli
 from caveatlib.measuring import live
-from caveatlib.places import leftovers
+from caveatlib.places import leases, leftovers
 
 pytestmark = pytest.mark.beside
 
@@ -105,3 +105,13 @@ def test_one_that_goes_meanwhile_is_no_error(temp, monkeypatch):
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(gone))
     monkeypatch.setattr(Path, "is_dir", lambda self: True)
     assert live.sweep() == []
+
+
+def test_clean_says_what_it_may_not_look_at(temp, monkeypatch, capsys):
+    """Not that nothing is left: a killed run of root's may have left something."""
+    monkeypatch.setattr(leftovers, "sweep", lambda: [])
+    monkeypatch.setattr(leases, "closed", lambda: True)
+    cli.clean()
+    told = capsys.readouterr().out
+    assert "sudo .venv/bin/caveatlib clean" in told
+    assert "Nothing" not in told

@@ -425,3 +425,13 @@ def test_unwritable_state(monkeypatch):
     with pytest.raises((Unavailable, OSError)) as caught, leases.leased():
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_what_only_root_may_look_at_is_told(state, monkeypatch):
+    """A folder of leases that this user cannot open; none, or one's own, is nothing to tell."""
+    assert not leases.closed()
+    with leases.leased():
+        assert not leases.closed()
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        assert leases.closed()
+    assert not leases.closed()
