@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -105,9 +106,10 @@ class SpawnPlace:
 
     def close(self) -> None:
         """Remove every instance that is still there, and what turned itself into a daemon."""
-        for instance in self._instances:
-            instance.remove()
-        processes.end_marked(PLACE, lambda value: value == self._mark)
+        with contextlib.ExitStack() as stack:  # each of them, also where one does not end
+            stack.callback(processes.end_marked, PLACE, lambda value: value == self._mark)
+            for instance in self._instances:
+                stack.callback(instance.remove)
 
 
 class Spawned:

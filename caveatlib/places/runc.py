@@ -146,8 +146,9 @@ class RuncPlace:
 
     def close(self) -> None:
         """Remove every container that is still there."""
-        for instance in self._instances:
-            instance.remove()
+        with contextlib.ExitStack() as stack:  # each of them, also where one does not end
+            for instance in self._instances:
+                stack.callback(instance.remove)
 
 
 class Container:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,6 +102,25 @@ def test_place_removes_its_instances(require, monkeypatch, tmp_path):
         instance.connect(1).close()
     with pytest.raises(OSError, match="refused"):
         instance.connect(1)
+
+
+def test_one_that_does_not_end_keeps_no_other(monkeypatch):
+    """All are removed, and daemons ended, before the error of the first comes out."""
+    removed = []
+
+    def stuck():
+        removed.append("stuck")
+        raise DeadlineExceeded("outlived SIGKILL")
+
+    place = process.SpawnPlace(lambda script: [script], {}, None)
+    names = ("first", "second")
+    ends = [lambda name=name: removed.append(name) for name in names]
+    place._instances = [SimpleNamespace(remove=each) for each in (ends[0], stuck, ends[1])]
+    monkeypatch.setattr(processes, "end_marked", lambda *_: removed.append("daemons"))
+    with pytest.raises(DeadlineExceeded, match="outlived"):
+        place.close()
+    assert sorted(removed[:3]) == ["first", "second", "stuck"]
+    assert removed[3:] == ["daemons"]
 
 
 def test_web_page(place, require):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -295,8 +295,9 @@ def published_place(release: Release, *, network: bool = True) -> Iterator[Publi
     try:
         yield place
     finally:
-        for instance in place.made:
-            instance.remove()
+        with ExitStack() as stack:  # each of them, also where one does not end
+            for instance in place.made:
+                stack.callback(instance.remove)
 
 
 @functools.cache

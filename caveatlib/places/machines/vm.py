@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,8 +104,9 @@ def vm_place(kind: str) -> Iterator[Vm]:
     try:
         yield place
     finally:
-        for instance in place.made:
-            instance.remove()
+        with ExitStack() as stack:  # each of them, also where one does not end
+            for instance in place.made:
+                stack.callback(instance.remove)
 
 
 @cache
