@@ -106,8 +106,9 @@ def write(
     _judge(made, reasons, say)
     made.entries = _with_failed(_entries(made.sources, fill=source == "auto"), made.failed)
     books, pictured = _shown(made, out, reasons, say)
-    undecided = {entry.id for entry in made.entries if entry.undecided}
-    told = highlights(made.sources, replayed=undecided)
+    replayed = {entry.id for entry in made.entries if entry.undecided}
+    undecided = {e.id for e in made.entries if e.word in (claims.OPEN, claims.NOT_MEASURED)}
+    told = highlights(made.sources, replayed=replayed, undecided=undecided)
     page = document(made.entries, told, books, address=address)
     _replace(made.page, page.encode())
     folder = make_folder(out / "cards")
@@ -289,7 +290,12 @@ def _last_line(error: BaseException) -> str:
     return scrub(traceback.format_exception_only(error)[-1])
 
 
-def highlights(sources: dict[str, str] | None = None, *, replayed: Collection[str] = ()) -> list:
+def highlights(
+    sources: dict[str, str] | None = None,
+    *,
+    replayed: Collection[str] = (),
+    undecided: Collection[str] = (),
+) -> list:
     """Return the first findings of each experiment in turn, `HIGHLIGHTS` at most.
 
     Parameters
@@ -298,6 +304,8 @@ def highlights(sources: dict[str, str] | None = None, *, replayed: Collection[st
         Experiment -> the source of its trials; default as `trials.source_of`.
     replayed : collection of str
         Claims that a run left undecided: their findings are those of the recorded trials.
+    undecided : collection of str
+        Claims that nothing decides: what was estimated of them is no finding.
     """
     if sources is None:
         sources = {e.NAME: trials.source_of(e) or "recorded" for e in ALL}
@@ -311,7 +319,7 @@ def highlights(sources: dict[str, str] | None = None, *, replayed: Collection[st
             known = [] if source == "recorded" else _highlights(experiment, "recorded")
             found = [h for h in found if h.claim not in replayed]
             found += [h for h in known if h.claim in replayed]
-        told.append(found)
+        told.append([h for h in found if h.claim not in undecided])
     turns = [h for turn in zip_longest(*told) for h in turn if h is not None]
     return turns[:HIGHLIGHTS]
 

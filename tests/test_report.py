@@ -507,3 +507,5 @@ def test_a_finding_says_where_its_trials_come_from(monkeypatch):
         ("C1", "1", "measured here"), ("C2", "4", "recorded"),
     ]  # fmt: skip
     assert {h.source for h in report.highlights({"startup": "/run"})} == {"measured here"}
+    told = report.highlights({"startup": "/run"}, undecided={"C1"})
+    assert [h.claim for h in told] == ["C2"]  # an estimate that decides nothing is no finding
