@@ -269,7 +269,7 @@ def test_a_preview_is_complete_in_itself(entries):
     svg = made["svg"].decode()
     assert not re.search(r'href="(?!#)|url\((?!#)|@import', svg)
     assert pictures.checksum(entry)[:12] in svg
-    assert "measure ports" in svg
+    assert "sudo .venv/bin/caveatlib measure ports" in svg
     assert made["png"][:4] == b"\x89PNG"
     assert made == pictures.preview(entry)
 

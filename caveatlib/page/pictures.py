@@ -155,7 +155,7 @@ def _origin(entry: Entry) -> str:
     if entry.verdicts:
         told = [told[0], ", ".join(dict.fromkeys(v.source for v in entry.verdicts))]
         told.append(f"data sha256 {checksum(entry)[:12]}")
-        told.append(f"sudo caveatlib measure {entry.experiment}")
+        told.append(f"sudo .venv/bin/caveatlib measure {entry.experiment}")
     return "  ·  ".join(told)
 
 
