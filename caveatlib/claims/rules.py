@@ -328,7 +328,10 @@ def _detectable(row: dict, unit: str, direction: str) -> str:
     """Return how large an effect would have had to be to be found by the whole verdict.
 
     Against no effect at all it is told upwards, else on the side on which the claim holds.
+    Empty where all readings are equal: how far others would lie is not known.
     """
+    if row["low_adjusted"] == row["high_adjusted"]:
+        return ""
     size, threshold = row["detectable"], row["threshold"]
     if direction == "less" and not _is_none(row):
         size = threshold**2 / size if row["kind"] == "ratio" else 2 * threshold - size

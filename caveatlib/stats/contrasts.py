@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from caveatlib.errors import DataError, UsageError
+from caveatlib.frames import UNAVAILABLE
 from caveatlib.stats.ranks import hodges_lehmann, holm, holm_levels, signed_rank_p
 from caveatlib.support.arguments import check_number
 
@@ -345,8 +346,9 @@ def _note(row: dict, adjusted: float) -> str:
         needed = math.ceil(1 - math.log2(1 - adjusted))
         said.append(f"{n} {units}; an interval adjusted for so many comparisons needs {needed}.")
     elif row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]:
-        size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
-        said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
+        if row["low_adjusted"] < row["high_adjusted"]:  # readings that are equal tell no size
+            size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
+            said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
     return " ".join(filter(None, (*said, failures(row))))
 
 
@@ -477,7 +479,11 @@ def match(trials: pd.DataFrame, where: Mapping[str, object]) -> pd.Series:
 
 
 def _failed(trials: _Columns, where: Mapping) -> int:
-    return int((trials.match(where) & ~trials["ok"]).sum())
+    """Count the trials that failed; what this machine could not even try is none."""
+    failed = trials.match(where) & ~trials["ok"]
+    if "error" not in trials.table.columns:
+        return int(failed.sum())
+    return sum(not str(error).startswith(UNAVAILABLE) for error in trials["error"][failed])
 
 
 def _check(trials: pd.DataFrame) -> None:

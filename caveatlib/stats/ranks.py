@@ -146,7 +146,7 @@ def holm_levels(p: Sequence[float], level: float) -> list[float]:
     levels, order = np.full(values.shape, level), _tested(values)
     tail = 1 - level
     for step, i in enumerate(order):
-        before = values[order[step - 1]] if step else 0.0
+        before = values[order[step - 1]] if step else -1.0  # p of thousands of pairs may be 0
         # None is tested more mildly after the first that is kept, nor for being listed
         # after its equal.
         if before <= tail and before != values[i]:

@@ -136,6 +136,13 @@ def test_a_card_says_what_would_have_been_found():
     assert f"effect 20 ms {words}" in decide(ahead, "less", unit="s").because
 
 
+def test_equal_readings_tell_of_no_effect_that_would_be_found():
+    """An interval without width is no promise to find the least effect."""
+    said = decide(row(1.0, 1.0, 1.0, detectable=1.0))
+    assert said.verdict == OPEN
+    assert said.because == "No difference detected: 1.00x (95 % CI 1.00 to 1.00, n = 20 blocks)."
+
+
 def test_a_margin_says_no_more_than():
     """An interval short of the margin is an answer: the effect is no more than that."""
     found = row(1.01, 0.99, 1.03, threshold=1.1)

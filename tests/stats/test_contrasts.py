@@ -7,6 +7,7 @@ from two_arms import B_OVER_A, noisy, only, trials
 
 from caveatlib import stats
 from caveatlib.errors import DataError, UsageError
+from caveatlib.frames import UNAVAILABLE
 
 pytestmark = pytest.mark.beside
 
@@ -45,6 +46,14 @@ def test_failed_trials_are_counted_and_not_numbers():
     row = only(frame)
     assert (row["n"], row["failed_arm"], row["failed_baseline"]) == (7, 1, 2)
     assert "1 trial of what is compared failed. 2 trials of the baseline failed." in row["note"]
+
+
+def test_what_could_not_be_tried_is_no_failed_trial():
+    """A run on a machine that lacks the place has a row that says so, beside one that has it."""
+    frame = noisy(10)
+    lacking = {"run": "s", "ok": False, "error": f"{UNAVAILABLE}no engine", "x_s": np.nan}
+    row = only(pd.concat([frame, frame.iloc[[0]].assign(**lacking)], ignore_index=True))
+    assert (row["n"], row["failed_arm"], row["failed_baseline"]) == (10, 0, 0)
 
 
 def test_what_a_failed_trial_read_is_not_used():
@@ -91,6 +100,7 @@ def test_constant_samples():
     """Equal readings give the interval [1, 1] and no finding."""
     row = only(trials({"a": np.full(10, 0.02), "b": np.full(10, 0.02)}))
     assert (row["low"], row["estimate"], row["high"], row["p"]) == (1, 1, 1, 1)
+    assert row["note"] == "", "how far other readings would lie is not known"
 
 
 def test_ties_are_conservative():

@@ -105,6 +105,13 @@ def test_equal_p_values_have_equal_levels():
     assert kept == pytest.approx([1 - 0.05 / 3] * 3)
 
 
+def test_a_p_of_zero_is_tested_like_any_other():
+    """Thousands of pairs that agree have a p-value below the least that a number can be."""
+    assert stats.signed_rank_p(np.ones(2200)) == 0
+    levels = holm_levels([0.0, 0.3, 0.0], 0.95)
+    assert levels == pytest.approx([1 - 0.05 / 3, 0.95, 1 - 0.05 / 3])
+
+
 @pytest.mark.parametrize(("n", "least"), [(40, 0.9), (10, 0.5), (200, 0.99)])
 def test_a_detectable_share_is_found_with_80_percent_power(n, least):
     """At that share 80 % of all outcomes have an interval that lies short of the least share."""
