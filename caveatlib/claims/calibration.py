@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -23,6 +23,8 @@ COLUMNS = [
     "note",
 ]
 
+HOLDS_ONE = "interval holds 1"
+"""What is asked of an A/A control, in the column `tolerance`."""
 Derive = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -109,17 +111,28 @@ def calibrate(
 
 
 def _known(here: pd.DataFrame, table: pd.DataFrame, case: Known) -> dict:
-    (found,) = stats.jointly([(table, case.contrast)])
+    arm = stats.match(table, case.contrast.arm).to_numpy() & table["ok"].to_numpy(dtype=bool)
+    read = table.loc[arm, case.contrast.measure]
+    (found,) = stats.jointly([(table, _readable(case.contrast, read))])
     truth = case.truth(here) if callable(case.truth) else case.truth
     reach = case.within * abs(truth) if case.relative else case.within
     if case.within == 0:
-        read = table.loc[stats.match(table, case.contrast.arm), case.contrast.measure].dropna()
-        word = "yes" if (read == truth).all() else "no"
+        word = "yes" if (read.dropna() == truth).all() else "no"
         return _row(here, case.name, found, truth, f"exactly {truth:g}", word, "")
     size = f"{case.within:.0%}" if case.relative else f"{case.within:g}"
     note = found["note"] if found["n"] < stats.MIN_PAIRS else ""
     word = _within(found, truth, reach)
     return _row(here, case.name, found, truth, f"{truth:.3g} ± {size}", word, note)
+
+
+def _readable(contrast: stats.Contrast, read: pd.Series) -> stats.Contrast:
+    """Return a contrast that can read a control which failed so far that it reads zero.
+
+    Of one arm alone a ratio is its own values on a scale of logs, which zero is not on.
+    """
+    if contrast.baseline is None and (read <= 0).any():
+        return replace(contrast, kind="difference")
+    return contrast
 
 
 def _within(found: dict, truth: float, reach: float) -> str:
@@ -138,7 +151,7 @@ def _control(here: pd.DataFrame, table: pd.DataFrame, control: Control) -> dict:
     else:
         found = stats.aa_control(table, control.contrast).iloc[0].to_dict()
     word = "not measured" if pd.isna(found["low"]) else "yes" if found["passes"] else "no"
-    return _row(here, control.name, found, 1.0, "interval holds 1", word, found["note"])
+    return _row(here, control.name, found, 1.0, HOLDS_ONE, word, found["note"])
 
 
 def _row(here, name, found, truth, tolerance, word, note) -> dict:
@@ -151,6 +164,6 @@ def _row(here, name, found, truth, tolerance, word, note) -> dict:
         "high": found["high"],
         "n": int(found["n"]),
         "tolerance": tolerance,
-        "passes": "not measured" if pd.isna(found["estimate"]) else word,
+        "passes": "not measured" if pd.isna(found["estimate"]) or pd.isna(truth) else word,
         "note": note,
     }

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from caveatlib import frames, stats
+from caveatlib.claims.calibration import HOLDS_ONE
 from caveatlib.claims.judging import Count, Decision, Effect, Equality, Fact, Rows, Share, Whole
 from caveatlib.claims.model import NOT_MEASURED, Verdict
 from caveatlib.claims.rules import counted
@@ -413,7 +414,8 @@ def _controls(off: Sequence[Mapping], measures: set[str], own: frozenset[str]) -
     for row in off:
         if row["measure"] not in measures or row["check"] in own:
             continue
-        true = row["tolerance"] if row["tolerance"][:1].isdigit() else "1"
+        tolerance = row["tolerance"].removeprefix("exactly ")
+        true = "1" if tolerance == HOLDS_ONE else tolerance
         size = f"{row['estimate']:.4g}"
         if not np.isnan(row["low"]):
             size += f" [{row['low']:.4g}, {row['high']:.4g}]"

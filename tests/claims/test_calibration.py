@@ -59,3 +59,31 @@ def test_a_table_is_derived_once_for_all_that_is_read_of_it():
     ]
     assert {v.verdict for v in claims.judge(both, effects)} == {claims.HOLDS}
     assert asked == ["m", "n"]
+
+
+def test_a_control_that_reads_zero_fails_and_raises_nothing():
+    """Of one arm alone; where the truth is not known, nothing is measured."""
+    rows = trials().assign(kept=1.0)
+    kept = stats.Contrast("kept", "kept", {"place": "a"}, None)
+    known = [Known(name="kept", contrast=kept, truth=1.0, within=within) for within in (0, 0.1)]
+    assert list(calibrate(rows, known, [])["passes"]) == ["yes", "yes"]
+    lost = rows.assign(kept=rows["kept"].where(rows["block"] != 3, 0.0))
+    table = calibrate(lost, known, [])
+    assert list(table["passes"]) == ["no", "undecided"]
+    assert list(table["estimate"]) == [1.0, 1.0]
+    assert list(table["low"]) == [0.5, 0.5]
+    none = calibrate(rows.assign(kept=0.0), known, [])
+    assert list(none["passes"]) == ["no", "no"]
+    assert list(none["estimate"]) == [0.0, 0.0]
+    unknown = [Known(name="kept", contrast=kept, truth=lambda here: float("nan"), within=within)
+               for within in (0, 0.1)]  # fmt: skip
+    assert list(calibrate(rows, unknown, [])["passes"]) == ["not measured", "not measured"]
+
+
+def test_what_a_failed_trial_read_is_not_held_against_the_truth():
+    """A value that a failed trial left behind is no reading."""
+    rows = trials().assign(kept=1.0)
+    rows.loc[0, ["ok", "error", "kept"]] = [False, "boom", 5.0]
+    case = Known(name="kept", contrast=stats.Contrast("kept", "kept", {"place": "a"}, None),
+                 truth=1.0, within=0)  # fmt: skip
+    assert list(calibrate(rows, [case], [])["passes"]) == ["yes"]

@@ -184,6 +184,18 @@ def test_a_control_that_does_not_pass_is_said_where_its_measure_decides():
     ]
 
 
+def test_a_control_that_must_be_exact_is_told_with_its_truth():
+    """Not with the 1 of an A/A control."""
+    case = {"machine": "m", "measure": "took_s", "check": "tasks", "estimate": 65.0, "low": 65.0,
+            "high": 65.0, "tolerance": "exactly 64", "passes": "no"}  # fmt: skip
+    again = case | {"check": "a copy twice", "tolerance": "interval holds 1"}
+    found = said(trials(), calibration=pd.DataFrame([case, again]))
+    assert [doubt for doubt in found if "Calibration" in doubt] == [
+        "Calibration: tasks reads 65 [65, 65] where 64 is true; it fails.",
+        "Calibration: a copy twice reads 65 [65, 65] where 1 is true; it fails.",
+    ]
+
+
 def test_a_run_that_ended_early_says_so():
     """Complete is silent; a run of before, which does not tell, says that."""
     fact = {"run": "r", "machine": "m", "place": "", "name": "complete"}
