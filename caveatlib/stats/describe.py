@@ -184,8 +184,13 @@ def machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
 
 
 def drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
-    """Say if later sessions read more, or less, than earlier ones, whatever the group."""
-    sessions, change, p = trend(rows, measure, by, least=DRIFT)
+    """Say if later sessions read more, or less, than earlier ones, whatever the group.
+
+    Designs are kept apart: one that takes part in few sessions only would look like a drift.
+    """
+    groups = rows.groupby([*dict.fromkeys(("design", by))], sort=False, dropna=False)
+    apart = rows.assign(_group=groups.ngroup())
+    sessions, change, p = trend(apart, measure, "_group", least=DRIFT)
     if abs(change) < DRIFT or not p < DRIFT_P:
         return []
     return [

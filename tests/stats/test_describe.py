@@ -211,6 +211,16 @@ def test_no_drift_is_no_sentence(factors):
     assert not any("drifted" in said for said in stats.quality(_sessions(factors), "x_s"))
 
 
+def test_a_design_that_takes_part_in_some_sessions_is_no_drift():
+    """The same place takes three times as long in it, and it begins when half of them are over."""
+    steady = _sessions(np.ones(10))
+    other = steady[steady["session"] >= 5].assign(design="e")
+    both = pd.concat([steady, other.assign(x_s=3 * other["x_s"])], ignore_index=True)
+    assert not any("drifted" in said for said in stats.quality(both, "x_s"))
+    slower = both.assign(x_s=both["x_s"] * (1 + 0.03 * both["session"]))
+    assert any("drifted over 10 sessions" in said for said in stats.quality(slower, "x_s"))
+
+
 def test_medians_of_groups_are_those_of_pandas():
     """To the last bit, of odd and even groups, with ties, in whatever order they stand."""
     rng = np.random.default_rng(12)
