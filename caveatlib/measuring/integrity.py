@@ -59,6 +59,8 @@ def check_tables(tables: Mapping[str, pd.DataFrame], model: type[frames.Trials])
     if "conditions" in tables:
         _same_conditions(tables["conditions"])
     trials = tables["trials"]
+    _of_one_source(trials)
+    _finite(trials, model)
     tried = trials[~trials["error"].str.startswith(UNAVAILABLE)]
     arm = ["place", *frames.conditions(model)]
     _once(tried, arm)
@@ -83,6 +85,39 @@ def _same_conditions(conditions: pd.DataFrame) -> None:
                 f"{other.run!r}, and {one.value!r} in run {one.run!r}, both of {machine!r}. Must "
                 "be the same, or the runs be recorded as versions of their own."
             )
+
+
+def _of_one_source(trials: pd.DataFrame) -> None:
+    """Refuse trials of several sources: a verdict names one."""
+    sources = sorted(trials["source"].unique())
+    if len(sources) > 1:
+        raise DataError(
+            f"Trials of the sources {sources} in one package. Must be of one: what was simulated "
+            "or imported is not judged with what was measured."
+        )
+
+
+def _finite(trials: pd.DataFrame, model: type[frames.Trials]) -> None:
+    """Refuse infinite measures, which the loop does not write: most bounds have no upper end."""
+    for name in frames.measures(model):
+        values = trials[name].to_numpy(dtype=float, na_value=math.nan)
+        if (odd := np.flatnonzero(np.isinf(values))).size:
+            raise DataError(
+                f"Value {values[odd[0]]} of {name!r} in row {trials.index[odd[0]]} is infinite. "
+                "Must be finite, or empty."
+            )
+
+
+def _began(trials: pd.DataFrame) -> pd.Series:
+    """Return when each trial began, which guards need; files of other tools do not tell."""
+    began = pd.to_datetime(trials["started_at"], errors="coerce", utc=True)
+    untold = began.isna() & (trials["source"] != "imported")
+    if untold.any():
+        raise DataError(
+            f"Value {trials['started_at'][untold].iloc[0]!r} of 'started_at' in row "
+            f"{untold.idxmax()} is no time. Must say when the trial began, in UTC."
+        )
+    return began
 
 
 def _once(trials: pd.DataFrame, arm: Sequence[str]) -> None:
@@ -144,7 +179,7 @@ def _sessions_without_gaps(trials: pd.DataFrame, also: Sequence[pd.DataFrame]) -
 
 def _sessions_apart(trials: pd.DataFrame) -> None:
     """Refuse sessions that overlap in time: samples of one that are called sessions."""
-    started = trials.assign(at=pd.to_datetime(trials["started_at"], errors="coerce", utc=True))
+    started = trials.assign(at=_began(trials))
     for run, rows in started.dropna(subset="at").groupby("run", sort=False):
         spans = rows.groupby("session")["at"].agg(["min", "max"])
         late = spans["max"].cummax().shift() > spans["min"]

@@ -146,6 +146,10 @@ def without_values(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def one_arm_simulated(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(source=rows["source"].where(rows["place"] != "namespaces", "simulated"))
+
+
 def slow_half_failed(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the trials, of which the slower half of an arm has failed."""
     arm = match(rows, {"design": "limit", "pattern": "bursts"})
@@ -185,6 +189,9 @@ STARTUP = {
     "control copied": (on_trials(copied_control(MARKS)), "repeat itself"),
     "control copied, some marks": (on_trials(copied_control(OUTPUTS)), "repeat itself"),
     "ok without a value": (on_trials(without_values), "missing from a trial that succeeded"),
+    "two sources": (on_trials(one_arm_simulated), r"sources \['recorded', 'simulated'\]"),
+    "no start": (on_trials(lambda rows: rows.assign(started_at="")), "is no time"),
+    "infinite": (scaled(SPACED, ["first_output_s"], np.inf), "is infinite"),
 }
 PORTS = {
     "rate Mbit for Gbit": (scaled(HAIRPIN, ["rate_bit_per_s"], 1e-3), "machine_over_processes"),
