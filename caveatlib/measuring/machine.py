@@ -130,9 +130,12 @@ def cpu_ticks() -> tuple[int, int]:
 
 
 def stolen_share(before: tuple[int, int], after: tuple[int, int]) -> float:
-    """Return the share of CPU time stolen between two `cpu_ticks`; NaN if no tick passed."""
-    total = after[0] - before[0]
-    return (after[1] - before[1]) / total if total > 0 else float("nan")
+    """Return the share of CPU time stolen between two `cpu_ticks`.
+
+    NaN if no tick passed, or if counters went back, as that of iowait may (proc_stat(5)).
+    """
+    total, stolen = after[0] - before[0], after[1] - before[1]
+    return stolen / total if total > 0 and 0 <= stolen <= total else float("nan")
 
 
 def cgroups() -> str:

@@ -127,3 +127,19 @@ def test_a_recorded_label_gets_its_own_runs_cpu():
     assert machine.label_with_cpu("ACME, 2 CPUs", facts) == "ACME, 2 CPUs"
     assert machine.label_with_cpu(old, {"architecture": "x86_64"}) == old
     assert machine.label_with_cpu("x86_64", facts) == "Intel Xeon"
+
+
+@pytest.mark.parametrize(
+    ("after", "share"),
+    [
+        ((200, 10), 0.1),
+        ((200, 0), 0.0),
+        ((100, 0), float("nan")),
+        ((99, 0), float("nan")),  # iowait went back by more than passed
+        ((101, 2), float("nan")),  # and here by less
+        ((200, -1), float("nan")),  # stolen time went back
+    ],
+)
+def test_stolen_time_is_a_share_or_not_known(after, share):
+    """A counter that goes back would break the column, and with it the whole run."""
+    assert machine.stolen_share((100, 0), after) == pytest.approx(share, nan_ok=True)
