@@ -105,10 +105,16 @@ def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None
 
 
 def _begun(folder: Path) -> dict | None:
-    """Return the header of an experiment's journal; None if it was not written yet."""
+    """Return the header of an experiment's journal; None if it was not written yet.
+
+    How long it is to last is what was asked for last: who resumes a run may have changed that.
+    """
     path = folder / "journal.jsonl"
     records = read(path).records if path.is_file() else []
-    return records[0].data if records else None
+    if not records:
+        return None
+    asked = [record.data for record in records if record.kind == "plan"]
+    return records[0].data | (asked[-1] if asked else {})
 
 
 def _check_same(header: dict, out: str | os.PathLike) -> None:

@@ -78,6 +78,19 @@ def test_a_resumed_run_ends_where_it_was_to_end(tmp_path):
     assert table(little, tmp_path)["block"].nunique() == 9
 
 
+def test_a_resumed_run_keeps_what_was_asked_for_last(tmp_path):
+    """Fewer sessions, too: it goes on to these, and is complete with them."""
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=15), tmp_path, sessions=8)
+    little = experiment(steady)
+    run(little, tmp_path, sessions=3, resume=True)
+    run(little, tmp_path, resume=True)
+    assert table(little, tmp_path)["block"].nunique() == 3
+    facts = table(little, tmp_path, "conditions")
+    told = facts[facts["place"] == ""].set_index("name")["value"]
+    assert (told["sessions"], told["complete"]) == ("3", "yes")
+
+
 def test_a_resumed_run_has_the_rest_of_its_budget(tmp_path, monkeypatch):
     """What was spent before the interruption is spent."""
     clock = SimpleNamespace(now=0.0)
