@@ -173,7 +173,8 @@ def by_share(
         return Verdict(**base, verdict=NOT_MEASURED, because=f"{what}: no trial.")
     effect, low, high = stats.share(found, n, level=level)
     verdict = HOLDS if low >= at_least else FAILS if high < at_least else OPEN
-    line = f"{what}: {found} of {n}, {effect:.0%} [{low:.0%}, {high:.0%}], against {at_least:.0%}"
+    ends = ", ".join(_percent(end, at_least) for end in (low, high))
+    line = f"{what}: {found} of {n}, {effect:.0%} [{ends}], against {at_least:.0%}"
     base |= {"effect": effect, "low": low, "high": high}
     said, power = "", f"at {stats.POWER:.0%} power."
     if verdict == OPEN:
@@ -182,6 +183,14 @@ def by_share(
         if not most > 0:
             said = f"{counted(n, 'trial')} can find no share short of it {power}"
     return Verdict(**base, verdict=verdict, headline=line, because=_join([f"{line}.", said]))
+
+
+def _percent(end: float, edge: float) -> str:
+    """Return the end of a share's interval with the digits that tell it from the least share."""
+    digits = 0
+    while digits < MOST_DIGITS and end != edge and f"{end:.{digits}%}" == f"{edge:.{digits}%}":
+        digits += 1
+    return f"{end:.{digits}%}"
 
 
 def by_fact(

@@ -384,6 +384,17 @@ def test_so_few_trials_that_no_share_is_found_short():
     assert said.because.endswith("1 trial can find no share short of it at 80% power.")
 
 
+def test_the_end_of_a_share_is_never_rounded_to_the_least_share():
+    """19 of 27 are at least 49.8 %: undecided against a half, and not printed as a half."""
+    for found, n, verdict in ((19, 27, OPEN), (8, 27, OPEN), (27, 27, HOLDS)):
+        said = claims.by_share(FAST, found, n, at_least=0.5, what="S", machine="m", source="live")
+        assert said.verdict == verdict
+        assert " [50%, " not in said.headline
+        assert ", 50%], " not in said.headline
+        assert said.headline.endswith("], against 50%")
+    assert "100% [87%, 100%], against 50%" in said.headline
+
+
 @pytest.mark.parametrize(("fact", "verdict"), [(True, HOLDS), (False, FAILS), (None, OPEN)])
 def test_fact_with_evidence(fact, verdict):
     """Yes holds, no does not, unknown is inconclusive; the evidence is shown."""
