@@ -12,7 +12,7 @@ import pytest
 
 from caveatlib import plots
 from caveatlib.plots import scales
-from caveatlib.support.quantities import scale
+from caveatlib.support.quantities import format_quantity, scale
 
 mpl.use("agg")
 pytestmark = pytest.mark.beside
@@ -152,6 +152,21 @@ def test_an_empty_frame_is_an_empty_figure(frame):
 def test_a_unit_is_chosen_by_size(value, unit, expected):
     """The unit in which the largest value is best read."""
     assert scale(value, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0421, "s", "42.1 ms"),
+        (1003.4, "s", "1003 s"),
+        (1001 * 2**20, "B", "1001 MiB"),
+        (0.9996e-3, "s", "1000 µs"),
+        (0, "B", "0 B"),
+    ],
+)
+def test_a_quantity_has_no_exponent(value, unit, text):
+    """Above a thousand, where no larger unit is near, it has more than three digits."""
+    assert format_quantity(value, unit) == text
 
 
 def marked(ax):

@@ -460,6 +460,8 @@ def _whole(decision: Whole, rows: Rows, parts: dict[str, Verdict], where: dict) 
         word = HOLDS
     elif MIXED in words or (not decision.one_suffices and {HOLDS, FAILS} <= words):
         word = MIXED
+    elif decision.one_suffices and len(measured) < len(parts):  # it may hold for one of the others
+        word = OPEN
     else:
         word = OPEN if OPEN in words else words.pop()
     sides = rules.sides(decision.claim.id, parts)

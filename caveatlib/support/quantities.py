@@ -22,4 +22,6 @@ def scale(value: float, unit: str) -> tuple[float, str]:
 def format_quantity(value: float, unit: str) -> str:
     """Return a value with the unit in which it is best read: ``"42.1 ms"``."""
     factor, name = scale(value, unit)
-    return f"{value / factor:.3g} {name}".strip()
+    shown = value / factor
+    digits = ".0f" if 999.5 <= abs(shown) < 1e6 else ".3g"  # 1010 and not 1.01e+03
+    return f"{shown:{digits}} {name}".strip()

@@ -45,7 +45,8 @@ def moves(trials: pd.DataFrame) -> pd.DataFrame:
         the sizes, so that fixed costs (a request, a disk's journal) are not in
         it; `byte_share`: share of the time of the largest size that grows with
         its bytes, by the same line; `total_s` and `total_bytes`: all sizes
-        together; `ok` if every size was moved, else the four are empty.
+        together; `ok` if every size was moved, and the slope is above 0, else the four are
+        empty: a line that falls, as one slow small move can make it, has no price per byte.
     """
     rows = trials[trials["design"] == "moving"]
     gb, seconds = rows["content_bytes"] / GB, rows["moved_s"]
@@ -64,7 +65,7 @@ def moves(trials: pd.DataFrame) -> pd.DataFrame:
         }
     ).reset_index()
     wanted = table["machine"].map(rows.groupby("machine")["content_bytes"].nunique())
-    table["ok"] &= (table["sizes"] == wanted) & (wanted > 1)
+    table["ok"] &= (table["sizes"] == wanted) & (wanted > 1) & (slope.to_numpy() > 0)
     table.loc[~table["ok"], _MEASURED] = np.nan
     return table[["ok", *_KEYS, *_WAY, *_MEASURED]]
 

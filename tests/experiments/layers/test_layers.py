@@ -194,6 +194,18 @@ def test_a_session_that_lacks_a_size_is_no_session(trials):
         assert parts(fewer, "layers-size")[0].n == SESSIONS - 1
 
 
+def test_a_line_that_falls_has_no_price(trials):
+    """One slow small pull lets the whole session's slope fail: it refuses no run, and is counted."""
+    slow = trials.copy()
+    pulled = slow["work"].eq("pull") & slow["replicate"].eq(0) & slow["session"].eq(3)
+    rows = slow[pulled & slow["link_bit_per_s"].eq(0)]
+    slow.loc[rows["content_bytes"].idxmin(), "moved_s"] = rows["moved_s"].max() * 100
+    check_trials(complete(layers), slow)
+    table = layers.summarize(slow)
+    assert table.loc[("image, one big layer", "no limit"), ["n", "failed"]].tolist() == [10, 1]
+    assert parts(slow, "layers-size")[0].n == SESSIONS - 1
+
+
 def test_most_is_never_opened(trials):
     """A program of 0.8 MB of 300 MB is a small share; of 2 MB it would be too; of itself not."""
     assert one(trials, "layers-opened").verdict == claims.HOLDS
