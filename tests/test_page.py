@@ -336,3 +336,17 @@ def test_a_page_of_one_statement():
     assert 'class="pt"' in drawn
     assert "equal" in drawn
     assert "10×" in drawn
+
+
+@pytest.mark.parametrize(
+    ("effect", "low", "high", "shown"),
+    [
+        (0.578, 0.53, 0.63, "0.58× [0.53, 0.63]"),
+        (0.000412, 0.000398, 0.000431, "0.00041× [0.00040, 0.00043]"),
+        (12.3, 11.1, 14.2, "12× [11, 14]"),
+    ],
+)
+def test_an_interval_has_the_digits_that_it_is_worth(effect, low, high, shown):
+    """A small ratio is not written as nothing."""
+    rated = claims.not_measured(claims.Claim("C99", "t", "derived", "it", "startup"), "")
+    assert cards.interval(replace(rated, effect=effect, low=low, high=high, unit="x")) == shown

@@ -179,9 +179,13 @@ def _cell(verdict: Verdict) -> str:
 
 
 def interval(v: Verdict) -> str:
-    """Return ``0.58× [0.53, 0.63]``, with the digits that the interval is worth, three at most."""
+    """Return ``0.58× [0.53, 0.63]``, with the digits that the interval is worth.
+
+    These are three decimals at most, or two digits of a smaller effect.
+    """
     digits = -math.floor(math.log10(max((v.high - v.low) / 2, 1e-9)))
-    digits = min(max(digits, 0), 3)
+    most = max(3, 1 - math.floor(math.log10(abs(v.effect) or 1)))
+    digits = min(max(digits, 0), most)
     mark = "×" if v.unit == "x" else ""
     return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
 

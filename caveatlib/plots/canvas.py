@@ -111,7 +111,7 @@ def as_svg(ax: Axes) -> str:
     # Its metadata, a style of everything around it, and names that several figures would share.
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.S)
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
-    drawn = re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", drawn)
+    drawn = re.sub(rf"{INK}|#000000", "currentColor", drawn)
     # What a page of many figures would carry for nothing: hundredths of a point, a list of
     # fonts on every word, lines between elements, turns by nothing, groups of one element, the
     # style of each of a hundred dots, and points amid straight lines.
