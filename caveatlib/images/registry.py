@@ -24,7 +24,8 @@ _REFERENCE = re.compile(
     r"(?:@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
 )
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-_LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
+# With brackets in a reference, without in what urlsplit returns.
+_LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[?::1\]?")
 _ACCEPT = ", ".join((*documents.INDEX_TYPES, *documents.MANIFEST_TYPES))
 _CHUNK = 1 << 17
 READ_TIMEOUT_S = 30
@@ -34,19 +35,35 @@ MOST_LISTED = 1_000_000
 
 @cache
 def _session_type() -> type:
-    """Return a session of requests that asks nobody but this machine without HTTPS."""
+    """Return a session of requests that asks nobody but this machine without HTTPS.
+
+    A redirect gets no password of the environment's, and its own body is not read.
+    """
     import requests
 
     class Session(requests.Session):
         def get_redirect_target(self, resp):
             target = super().get_redirect_target(resp)
-            where = urlsplit(urljoin(resp.url, target or ""))
+            here, where = urlsplit(resp.url), urlsplit(urljoin(resp.url, target or ""))
             if where.scheme == "http" and not _LOCAL.fullmatch(where.hostname or ""):
                 raise Unavailable(
-                    f"Registry {urlsplit(resp.url).netloc} redirects to plain HTTP on another "
-                    "machine. Must be HTTPS."
+                    f"Registry {here.netloc} redirects to plain HTTP on another machine. "
+                    "Must be HTTPS."
                 )
+            if here.scheme == "https" and where.scheme == "http":
+                # To this machine: a stranger may not choose what is asked here.
+                raise Unavailable(f"Registry {here.netloc} redirects to plain HTTP. Must be HTTPS.")
+            if target is not None:
+                # requests reads it whole and unpacks it, however large that is.
+                resp.raw.close()
             return target
+
+        def rebuild_auth(self, prepared_request, response):
+            # As in requests, without the password that netrc may have for the new address.
+            headers = prepared_request.headers
+            old, new = response.request.url, prepared_request.url
+            if "Authorization" in headers and self.should_strip_auth(old, new):
+                del headers["Authorization"]
 
     return Session
 
@@ -131,7 +148,7 @@ class Registry:
         except ImageError as problem:
             raise ImageError(f"Layer {path}: {problem}") from None
 
-    def listed(self, where: str, field: str) -> list[str]:
+    def listed(self, where: str, field: str, *, missing_ok: bool = False) -> list[str]:
         """Return a list of strings that the registry hands out page by page.
 
         Parameters
@@ -140,17 +157,24 @@ class Registry:
             Below ``/v2/``: ``"_catalog"``, or a repository's ``"name/tags/list"``.
         field : str
             Of each page: ``"repositories"``, ``"tags"``.
+        missing_ok : bool
+            Whether a page that is not there ends the list.
         """
         found: list[str] = []
         next_page: str | None = where
         while next_page:
-            response = self._get(next_page)
+            response = self._get(next_page, missing_ok=missing_ok)
+            if response is None:
+                break
             link = response.links.get("next", {}).get("url", "")
             data = self._body(response, self._budget.limits.document_bytes, where)
             page = documents.parse(data, where)
             values = documents.get(page, field, list, where, [])
             found += documents.strings(values, where)
-            after = urljoin(response.url, link).partition("/v2/")[2] if link else None
+            try:
+                after = urljoin(response.url, link).partition("/v2/")[2] if link else None
+            except ValueError:
+                raise ImageError(f"{where} names a next page that has no address.") from None
             next_page = after if values else None  # an empty page is the last
             if len(found) > MOST_LISTED:
                 raise ImageError(f"{where} lists over {MOST_LISTED}. Must be at most that.")
@@ -256,13 +280,18 @@ class Registry:
         import requests
 
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-        realm = urlsplit(fields.get("realm", ""))
-        local = realm.scheme == "http" and _LOCAL.fullmatch(realm.hostname or "")
+        try:
+            realm = urlsplit(fields.get("realm", ""))
+        except ValueError:  # e.g. a bracket without its other half
+            realm = urlsplit("")
+        # Only a registry on this machine may send us to another service on it without HTTPS.
+        local = self._scheme == realm.scheme == "http" and _LOCAL.fullmatch(realm.hostname or "")
         if not challenge.lower().startswith("bearer ") or not (realm.scheme == "https" or local):
             raise Unavailable(f"Registry {self._host} requires a login, which is not supported.")
         query = {key: fields[key] for key in ("service", "scope") if key in fields}
         try:
-            answer = self._ask(fields["realm"], params=query)
+            # Without the token of before: it was not made for this address.
+            answer = self._ask(fields["realm"], params=query, headers={"Authorization": None})
             value = json.loads(self._body(answer, 1 << 20, "The token"))
             token = value.get("token") or value.get("access_token")
         except (requests.RequestException, ValueError, AttributeError, RecursionError) as problem:
@@ -289,7 +318,8 @@ def references(host: str, *, budget: Budget) -> list[str]:
     for name in registry.listed("_catalog?n=1000", "repositories"):
         if not _REFERENCE.fullmatch(f"{host}/{name}"):
             raise ImageError(f"Registry {host} lists {names.brief(name)!r}. Must be a name.")
-        for tag in registry.listed(f"{name}/tags/list", "tags"):
+        # Of one whose first push was interrupted there is a name, and no list of tags.
+        for tag in registry.listed(f"{name}/tags/list", "tags", missing_ok=True):
             reference = f"{host}/{name}:{tag}"
             if not _REFERENCE.fullmatch(reference):
                 raise ImageError(f"Registry {host} lists {names.brief(tag)!r}. Must be a tag.")

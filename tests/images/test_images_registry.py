@@ -2,18 +2,21 @@
 
 import contextlib
 import http.server
+import io
 import json
 import socket
 import subprocess
+import threading
 import time
 
 import imagebuild as build
 import pytest
+import requests
 from serving import send, serving
 
 from caveatlib import images
 from caveatlib.errors import CaveatError, DeadlineExceeded, ImageError, Unavailable, UsageError
-from caveatlib.images import checks
+from caveatlib.images import checks, registry
 from caveatlib.images.limits import Budget
 from caveatlib.images.registry import Registry
 
@@ -343,3 +346,152 @@ def test_total_deadline(where):
         with pytest.raises(DeadlineExceeded, match="took too long"):
             Registry(f"{address}/a", budget=Budget(), deadline_s=1).root()
         assert time.monotonic() - start < 2
+
+
+def elsewhere(handler, files, *, body: bytes = b"", **headers) -> None:
+    """Redirect each blob to another path of the same server, where it lies."""
+    path = handler.path.removeprefix("/v2/a").removeprefix("/elsewhere")
+    if path.startswith("/blobs/") and not handler.path.startswith("/elsewhere"):
+        length = str(len(body))
+        send(handler, body, 307, Location=f"/elsewhere{path}", Content_Length=length, **headers)
+    elif path in files:
+        send(handler, files[path])
+    else:
+        send(handler, b"", 404)
+
+
+@pytest.mark.beside
+def test_a_redirect_gets_no_password_of_the_environment(monkeypatch, tmp_path):
+    """What netrc has for a host, or for any, is sent nowhere, also not after a redirect."""
+    (tmp_path / "netrc").write_text(
+        "machine 127.0.0.1 login me password secret\ndefault login me password secret\n"
+    )
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    files, sent = files_by_url(), []
+
+    def answer(handler):
+        sent.append((handler.path, handler.headers["Authorization"]))
+        elsewhere(handler, files)
+
+    with server(answer) as address:
+        images.read(f"registry://{address}/a")
+    assert any(path.startswith("/elsewhere/") for path, _ in sent)
+    assert {header for _, header in sent} == {None}
+
+
+@pytest.mark.beside
+def test_the_body_of_a_redirect_is_not_read():
+    """However long it says that it is: it may be a bomb, or never end."""
+    files = files_by_url()
+
+    def answer(handler):
+        elsewhere(handler, files, body=b"not gzip", Content_Encoding="gzip")
+
+    def endless(handler):
+        path = handler.path.removeprefix("/v2/a").removeprefix("/elsewhere")
+        if handler.path.startswith("/elsewhere") or path not in files:
+            return elsewhere(handler, files)
+        handler.send_response(307)
+        handler.send_header("Location", f"/elsewhere{path}")
+        handler.end_headers()
+        for _ in range(400):
+            handler.wfile.write(bytes(1000))
+            time.sleep(0.05)
+
+    for kind in (answer, endless):
+        start = time.monotonic()
+        with server(kind) as address:
+            image = images.read(f"registry://{address}/a")
+            assert time.monotonic() - start < 10
+        assert image.layers["size_bytes"].tolist() == [3009, 0]
+
+
+@pytest.mark.beside
+def test_no_redirect_from_https_to_this_machine():
+    """A registry elsewhere may not choose what is asked of a service here."""
+    session = registry._session_type()()
+
+    def answered(url, target):
+        found = requests.Response()
+        found.status_code, found.url, found.raw = 307, url, io.BytesIO()
+        found.headers["Location"] = target
+        return found
+
+    for target in ("http://127.0.0.1:2375/x", "http://[::1]/x", "http://r.invalid/x"):
+        with pytest.raises(Unavailable, match="redirects to plain HTTP"):
+            session.get_redirect_target(answered("https://r.invalid/v2/a", target))
+    for url, target in (
+        ("https://r.invalid/v2/a", "https://other.invalid/x"),
+        ("http://[::1]:5000/v2/a", "http://[::1]:5000/x"),
+        ("http://127.0.0.1:5000/v2/a", "/x"),
+    ):
+        assert session.get_redirect_target(answered(url, target)) == target
+
+
+@pytest.mark.beside
+def test_a_registry_on_the_loopback_address_of_version_6():
+    """Without HTTPS, as on the one of version 4."""
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            serve_files(self)
+
+        def log_message(self, *_):
+            pass
+
+    try:
+        httpd = Server(("::1", 0), Handler)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with httpd:
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            image = images.read(f"registry://[::1]:{httpd.server_port}/a")
+        finally:
+            httpd.shutdown()
+            thread.join()
+    assert image.layers["size_bytes"].tolist() == [3009, 0]
+
+
+@pytest.mark.beside
+def test_a_repository_without_tags_hides_no_other():
+    """An interrupted push leaves a name whose tags are answered with 404."""
+    files = files_by_url()
+    pages = {
+        "/v2/_catalog": {"repositories": ["a", "pushed/half"]},
+        "/v2/a/tags/list": {"name": "a", "tags": ["latest"]},
+    }
+
+    def answer(handler):
+        path = handler.path.partition("?")[0]
+        if path in pages:
+            send(handler, json.dumps(pages[path]).encode())
+        else:
+            serve_files(handler, files)
+
+    with server(answer) as address:
+        found = images.survey([f"registry://{address}"], progress=False).images
+    assert found["reference"].tolist() == [f"registry://{address}/a:latest"]
+    assert found["ok"].all()
+
+
+@pytest.mark.beside
+def test_addresses_that_cannot_be_parsed():
+    """In a challenge, a redirect or a link to the next page: one line each."""
+    realm = 'Bearer realm="https://[",service="x"'
+    with server(lambda h: send(h, b"", 401, WWW_Authenticate=realm)) as address:
+        with pytest.raises(Unavailable, match="requires a login"):
+            images.read(f"registry://{address}/a")
+    with server(lambda h: send(h, b"", 302, Location="http://[")) as address:
+        with pytest.raises(Unavailable, match="did not answer correctly"):
+            images.read(f"registry://{address}/a")
+    page = json.dumps({"repositories": ["a"]}).encode()
+    with server(lambda h: send(h, page, Link='<http://[>; rel="next"')) as address:
+        with pytest.raises(ImageError, match="has no address"):
+            images.survey([f"registry://{address}"], progress=False)
