@@ -103,17 +103,19 @@ def overrides(pax: dict[bytes, bytes]) -> dict:
     -------
     dict
         Any of ``name``, ``link`` (bytes), ``size`` (stored bytes), ``uid``,
-        ``gid``, and ``real`` (bytes including the holes of a sparse file).
+        ``gid``, and of a sparse file ``sparse name`` and ``real`` (bytes including its holes).
     """
     out: dict = {}
-    for key, name in ((b"path", "name"), (b"linkpath", "link"), (b"GNU.sparse.name", "name")):
+    texts = {b"path": "name", b"linkpath": "link"}
+    numbers = {b"size": "size"}
+    if _is_sparse(pax):
+        texts[b"GNU.sparse.name"] = "sparse name"
+        # The last one counts.
+        numbers |= {b"GNU.sparse.realsize": "real", b"GNU.sparse.size": "real"}
+    for key, name in texts.items():
         if pax.get(key):
             out[name] = pax[key]
-    for key, name in (
-        (b"size", "size"),
-        (b"GNU.sparse.size", "real"),
-        (b"GNU.sparse.realsize", "real"),
-    ):
+    for key, name in numbers.items():
         if pax.get(key):
             out[name] = decimal(pax[key], escape(key))
     for key in (b"uid", b"gid"):
@@ -122,6 +124,15 @@ def overrides(pax: dict[bytes, bytes]) -> dict:
             sign = -1 if value.startswith(b"-") else 1
             out[key.decode()] = sign * decimal(value.removeprefix(b"-"), escape(key))
     return out
+
+
+def _is_sparse(pax: dict[bytes, bytes]) -> bool:
+    """Whether Go's archive/tar takes the file for a sparse one; if not, it ignores the rest."""
+    version = pax.get(b"GNU.sparse.major", b""), pax.get(b"GNU.sparse.minor", b"")
+    if any(version):
+        return version in ((b"0", b"0"), (b"0", b"1"), (b"1", b"0"))
+    # 0.0 has a pair of these for each piece of data, 0.1 one map.
+    return bool(pax.get(b"GNU.sparse.map") or pax.get(b"GNU.sparse.offset"))
 
 
 def sparse_map(header: bytes) -> tuple[int, int, bool]:

@@ -114,6 +114,8 @@ class Walk:
         self._sizes: list[int] = []
         self._heads: list[bytes] = []
         self._over: dict[int, dict] = {}
+        self._stated: dict = {}
+        self._long: dict[str, bytes] = {}
         self._parts: list[tuple] = []
         self._paths: list[str] = []
         self._links: dict[int, str] = {}
@@ -218,6 +220,7 @@ class Walk:
                 if flag not in _DATALESS and "kind" not in pending:
                     size = pending.get("size", size)
                 self._over[len(headers)], pending = pending, {}
+                self._stated, self._long = {}, {}
             metas = 0
             headers.append(header)
             sizes.append(size)
@@ -227,7 +230,7 @@ class Walk:
                 heads.append(buf[pos + 512 : pos + 516] if size else b"")
             pos += 512
             step = size + 511 & -512
-            if want is not None and want(over.get("name") or header[:100].split(b"\0", 1)[0]):
+            if want is not None and want(over.get("name") or batches.name(header)):
                 self._buf, self._pos, self._left = buf, pos, size
                 yield self._member(header, size, over)
                 buf, pos, step = self._buf, self._pos, self._left + (-size & 511)
@@ -287,7 +290,12 @@ class Walk:
         )
 
     def _meta(self, buf: bytes, pos: int, flag: int, pending: dict, run: int) -> tuple[bytes, int]:
-        """Read a header that describes the next entry; return where that entry starts."""
+        """Read a header that describes the next entry; return where that entry starts.
+
+        As in Go's archive/tar, of several PAX headers the last one counts alone, a GNU long
+        name before it, the name of a sparse file before both; and a global header in between
+        takes away what was said.
+        """
         self._metas += 1
         header = buf[pos : pos + 512]
         size = pax.number(header[124:136], "size")
@@ -301,11 +309,16 @@ class Walk:
             raise cut()
         data = buf[pos + BLOCK : pos + BLOCK + size]
         if flag == 0x78:
-            pending |= pax.overrides(pax.records(data))
+            self._stated = pax.overrides(pax.records(data))
         elif flag == 0x67:
             pax.check_global(data)
+            self._stated, self._long = {}, {}
         else:
-            pending["name" if flag == 0x4C else "link"] = data.split(b"\0", 1)[0]
+            self._long["name" if flag == 0x4C else "link"] = data.split(b"\0", 1)[0]
+        pending.clear()
+        pending |= self._stated | {key: text for key, text in self._long.items() if text}
+        if "sparse name" in pending:
+            pending["name"] = pending["sparse name"]
         return buf, pos + step
 
     def _odd(self, buf: bytes, pos: int, flag: int, pending: dict) -> tuple[int, bytes, int]:

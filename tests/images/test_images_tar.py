@@ -174,7 +174,9 @@ HOSTILE = {
     "nothing after PAX": build.pax_header({"path": "a"}),
     "nine PAX headers": build.pax_header({"path": "a"}) * 9 + build.header(b"f"),
     "extended header of 2 MiB": build.header(b"x", size=1 << 21, flag=b"x") + bytes(1 << 21),
-    "sparse claims 8 GiB": build.pax_header({"GNU.sparse.realsize": str(1 << 33)})
+    "sparse claims 8 GiB": build.pax_header(
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 33)}
+    )
     + build.header(b"f"),
     "sparse real size negative": build.header(b"f", flag=b"S", fields={483: b"\xff" * 12}),
     "sparse map does not add up": build.header(
@@ -195,6 +197,47 @@ def test_hostile_headers(name, chunk):
     with pytest.raises(ImageError):
         entries_of(HOSTILE[name] + bytes(1024), chunk=chunk)
     assert time.process_time() - start < 2
+
+
+def long_name(name: bytes) -> bytes:
+    return build.header(b"././@LongLink", size=len(name) + 1, flag=b"L") + build.padded(name + b"\0")
+
+
+SPARSE_NAME = build.pax_header(
+    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "sparse", "path": "pax"}
+)
+AMBIGUOUS = {
+    "two PAX headers": (build.pax_header({"path": "a"}) + build.pax_header({"mtime": "1"}), "/f"),
+    "GNU before PAX": (long_name(b"gnu") + build.pax_header({"path": "pax"}), "/gnu"),
+    "GNU after PAX": (build.pax_header({"path": "pax"}) + long_name(b"gnu"), "/gnu"),
+    "GNU without a name": (build.pax_header({"path": "pax"}) + long_name(b""), "/pax"),
+    "global header between": (
+        build.pax_header({"path": "pax"}) + build.pax_header({"comment": "x"}, flag=b"g"),
+        "/f",
+    ),
+    "name of a sparse file that is none": (build.pax_header({"GNU.sparse.name": "s"}), "/f"),
+    "sparse file of an unknown version": (
+        build.pax_header({"GNU.sparse.major": "2", "GNU.sparse.name": "s"}),
+        "/f",
+    ),
+    "name of a sparse file": (long_name(b"gnu") + SPARSE_NAME, "/sparse"),
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+@pytest.mark.parametrize("chunk", [None, 700])
+def test_names_that_are_stated_twice(name, chunk):
+    """The one counts that engines unpack: a file must not show by another name than it gets."""
+    stated, path = AMBIGUOUS[name]
+    data = stated + build.header(b"f") + build.header(b"next") + bytes(1024)
+    assert entries_of(data, chunk=chunk).entries().paths == [path, "/next"]
+
+
+def test_a_size_that_no_sparse_file_has_is_ignored():
+    """As Go's archive/tar does: the file has what is stored."""
+    stated = build.pax_header({"GNU.sparse.realsize": "1000"})
+    data = stated + build.header(b"f", size=3) + build.padded(b"abc") + bytes(1024)
+    assert entries_of(data).entries().sizes.tolist() == [3]
 
 
 def test_pax_header_of_a_mebibyte_takes_linear_time():
