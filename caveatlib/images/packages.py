@@ -68,6 +68,7 @@ def _text(data: bytes) -> str:
 
 def _dpkg(data: bytes, source: str, databases: dict[str, bytes]) -> list[Package]:
     out = []
+    read_already: set[str] = set()
     for stanza in _text(data).split("\n\n"):
         fields, conffiles = _stanza(stanza)
         name = fields.get("package", "")
@@ -88,7 +89,10 @@ def _dpkg(data: bytes, source: str, databases: dict[str, bytes]) -> list[Package
         if source.startswith(_STATUS_D):
             stems = [source]
         for stem in stems:
-            _dpkg_files(package, databases, stem, conffiles)
+            # A list is one package's: named again, it would be read again for each stanza.
+            if stem not in read_already:
+                _dpkg_files(package, databases, stem, conffiles)
+            read_already.add(stem)
         out.append(package)
     return out
 

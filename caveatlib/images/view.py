@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ class View:
     hidden: list[np.ndarray]
     rows: dict[str, tuple[int, int]] = field(default_factory=dict)
     _folders: dict[str, str] = field(default_factory=dict)
+    _targets: dict[int, dict[str, list[int]]] = field(default_factory=dict)
 
     def kind(self, at: tuple[int, int]) -> int:
         """Return the type flag of an entry."""
@@ -84,13 +86,31 @@ class View:
         entries = self.scans[number].entries
         for _ in range(_HOPS):
             wanted = names.normalise(entries.links.get(row, ""))
-            found = [r for r, p in enumerate(entries.paths[:row]) if p == wanted]
-            if not found:
+            rows = self._named(number).get(wanted, [])
+            before = bisect.bisect_left(rows, row)
+            if not before:
                 return None
-            row = found[-1]
+            row = rows[before - 1]
             if entries.kinds[row] == tar.FILE:
                 return number, row
         return None
+
+    def _named(self, number: int) -> dict[str, list[int]]:
+        """Return the rows of a layer by path, of those paths that its hard links name.
+
+        Looked for link by link, time would grow with the square of their number.
+        """
+        if number not in self._targets:
+            entries = self.scans[number].entries
+            links = np.flatnonzero(entries.kinds == tar.HARD_LINK).tolist()
+            named: dict[str, list[int]] = {
+                names.normalise(entries.links.get(row, "")): [] for row in links
+            }
+            for row, path in enumerate(entries.paths):
+                if path in named:
+                    named[path].append(row)
+            self._targets[number] = named
+        return self._targets[number]
 
 
 def _joined(path: str, link: str) -> str:
@@ -144,9 +164,9 @@ def _databases(view: View, number: int | None) -> dict[str, bytes]:
 def owned(view: View, found: list[packages.Package]) -> set[str]:
     """Return the visible paths that a package owns, links in folders followed."""
     out = {view.real(path) for package in found for path in package.files}
-    roots = tuple({package.folder for package in found if package.folder})
+    roots = frozenset(package.folder for package in found if package.folder)
     if roots:
-        out.update(path for path in view.rows if _beneath(path, frozenset(roots)))
+        out.update(path for path in view.rows if _beneath(path, roots))
     return out
 
 

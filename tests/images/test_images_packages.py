@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import time
 
 import imagebuild as build
 import make_samples
@@ -190,6 +191,51 @@ def test_olives_with_long_names_before():
         build.file("lib/apk/db/installed", apk({"bin/busybox": data})),
     ]
     assert image_of(entries, olives=True).olives.empty
+
+
+@pytest.mark.parametrize("folder", ["var/lib/dpkg/status.d", "var/lib/dpkg"])
+def test_a_list_of_files_is_read_once(folder):
+    """However often a package is named: else two small files of a database fill any memory."""
+    distroless = folder.endswith(".d")
+    status = f"{folder}/{'x' if distroless else 'status'}"
+    listed = f"{status}.md5sums" if distroless else "var/lib/dpkg/info/x.md5sums"
+    sums = "".join(f"{n:032x}  f{n}\n" for n in range(1000))
+    databases = {f"/{status}": b"Package: x\n\n" * 1000, f"/{listed}": sums.encode()}
+    found = read_databases(databases)
+    assert len(found) == 1000
+    assert sum(len(package.files) for package in found) == 1000
+    assert len(found[0].hashes) == 1000
+
+
+def test_many_hard_links_and_many_roots_take_linear_time():
+    """Each link and each package is found at once, not by going through all entries."""
+
+    def seconds(count: int) -> float:
+        links = [build.hardlink(f"d/l{n}", "d/f") for n in range(count)]
+        wrong = "".join(f"{'0' * 32}  d/l{n}\n" for n in range(count))
+        layer = [
+            build.file("d/f", b"x"),
+            *links,
+            build.file("var/lib/dpkg/status", "Package: p\nVersion: 1\n"),
+            build.file("var/lib/dpkg/info/p.md5sums", wrong),
+            *(build.file(f"node_modules/p{n}/package.json", '{"name": "p"}') for n in range(count)),
+        ]
+        image = image_of(layer, olives=True)
+        start = time.process_time()
+        assert len(image.olives) == count
+        assert len(image.secrets) == 0
+        return (time.process_time() - start) / count
+
+    seconds(100)
+    assert seconds(16_000) < 3 * seconds(2000)
+
+
+def test_a_database_whose_name_is_split():
+    """The folder in the prefix of ustar, the file in the name: as one of them all the same."""
+    data = b"Package: base\nVersion: 1\n"
+    head = build.header(b"base", size=len(data), fields={345: b"var/lib/dpkg/status.d"})
+    image = image_of([head + build.padded(data)])
+    assert image.packages["name"].tolist() == ["base"]
 
 
 def test_links_of_links_do_not_explode():

@@ -200,7 +200,8 @@ def test_hostile_headers(name, chunk):
 
 
 def long_name(name: bytes) -> bytes:
-    return build.header(b"././@LongLink", size=len(name) + 1, flag=b"L") + build.padded(name + b"\0")
+    size = len(name) + 1
+    return build.header(b"././@LongLink", size=size, flag=b"L") + build.padded(name + b"\0")
 
 
 SPARSE_NAME = build.pax_header(
