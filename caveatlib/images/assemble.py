@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from caveatlib.errors import ImageError
 from caveatlib.images import checks, documents, layers, stores
 from caveatlib.images.checks import Check
-from caveatlib.images.find import Found, blob
+from caveatlib.images.find import Found, blob, check_platform
 from caveatlib.images.image import Image
 from caveatlib.images.limits import Limits
 from caveatlib.images.names import escape
@@ -73,6 +73,7 @@ def describe(store: stores.Store, found: Found, limits: Limits) -> Described:
     listed = documents.descriptors(manifest, "layers", what)
     _check_count(len(listed), limits)
     settings = documents.config(blob(store, config, limits, "The config"), len(listed))
+    check_platform(found, settings.platform)
     parts = tuple(
         Part(
             part.path,
@@ -102,6 +103,7 @@ def _describe_item(store: stores.Store, found: Found, limits: Limits) -> Describ
     paths = documents.strings(documents.get(found.item, "Layers", list, what), what)
     _check_count(len(paths), limits)
     settings = documents.config(data, len(paths))
+    check_platform(found, settings.platform)
     parts = []
     for path in paths:
         digest = f"sha256:{path[13:]}" if path.startswith("blobs/sha256/") else ""

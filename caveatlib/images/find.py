@@ -10,7 +10,7 @@ from caveatlib.errors import ImageError, UsageError
 from caveatlib.images import checks, documents, layers, stores
 from caveatlib.images.checks import Check
 from caveatlib.images.documents import Descriptor
-from caveatlib.images.limits import Limits
+from caveatlib.images.limits import Limits, OverLimit
 from caveatlib.images.names import brief, escape
 from caveatlib.images.registry import Registry
 from caveatlib.support.text import shorten
@@ -32,7 +32,8 @@ _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 class Found:
     """An image in a store: a manifest by its descriptor, or an item of ``manifest.json``.
 
-    `above` is what leads to it, the topmost first.
+    `above` is what leads to it, the topmost first; `asked` is the platform that was asked for
+    where no index says which one it is: its config will.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Found:
     descriptor: Descriptor | None = None
     item: dict | None = None
     above: tuple[Check, ...] = ()
+    asked: str = ""
 
 
 def find(store: stores.Store, limits: Limits) -> list[Found]:
@@ -78,6 +80,31 @@ def find_root(store: Registry, reference: str, limits: Limits) -> list[Found]:
     return [Found(escape(reference), "", root, above=above)]
 
 
+class _Listed:
+    """What the indexes of one source have listed so far, each as often as it is named.
+
+    An index that lists another twenty thousand times is small, and would be read as often.
+    """
+
+    def __init__(self, limits: Limits):
+        self._limits, self._entries, self._size = limits, 0, 0
+
+    def add(self, *, entries: int = 0, size: int = 0) -> None:
+        """Count entries, or bytes of an index; OverLimit beyond a limit."""
+        self._entries += entries
+        self._size += size
+        if self._entries > self._limits.listed:
+            raise OverLimit(
+                f"Indexes list at least {self._entries} images. "
+                f"Must be at most {self._limits.listed}."
+            )
+        if self._size > self._limits.indexes_bytes:
+            raise OverLimit(
+                f"Indexes take at least {self._size} bytes. "
+                f"Must be at most {self._limits.indexes_bytes}."
+            )
+
+
 def _in_index(
     store: stores.Store,
     data: bytes,
@@ -87,11 +114,16 @@ def _in_index(
     name: str = "",
     seen: tuple[str, ...] = (),
     above: tuple[Check, ...] = (),
+    listed: _Listed | None = None,
 ) -> list[Found]:
     if len(seen) > limits.index_depth:
         raise ImageError(f"{len(seen)} nested indexes. Must be at most {limits.index_depth}.")
     found = []
-    for item in documents.descriptors(documents.parse(data, what), "manifests", what):
+    listed = listed or _Listed(limits)
+    listed.add(size=len(data))
+    items = documents.descriptors(documents.parse(data, what), "manifests", what)
+    listed.add(entries=len(items))
+    for item in items:
         if item.attestation:
             continue
         called = name or next((item.annotations[k] for k in _NAMES if k in item.annotations), "")
@@ -116,6 +148,7 @@ def _in_index(
             name=called or item.digest,
             seen=(*seen, item.digest),
             above=(*above, Check("index", item.digest, checks.INDEX)),
+            listed=listed,
         )
     return found
 
@@ -157,9 +190,18 @@ def pick(found: list[Found], name: str | None, platform: str | None, source) -> 
     if fitting:
         return fitting[0]
     if len(chosen) == 1 and (platform is None or not chosen[0].platform):
-        return replace(chosen[0], platform="" if platform is None else platform)
+        return replace(chosen[0], platform=platform or "", asked=platform or "")
     there = ", ".join(sorted({shorten(image.platform) or "unknown" for image in chosen})[:20])
     raise UsageError(f"{shown!r} is not available for {brief(wanted)!r}. Must be one of: {there}.")
+
+
+def check_platform(found: Found, stated: str) -> None:
+    """Raise UsageError if an image's config states another platform than was asked for."""
+    if found.asked and stated and not _fits(stated, found.asked):
+        raise UsageError(
+            f"{shorten(found.name)!r} is not available for {brief(found.asked)!r}. "
+            f"Must be one of: {shorten(stated)}."
+        )
 
 
 def default_platform() -> str:
@@ -169,8 +211,8 @@ def default_platform() -> str:
 
 
 def _fits(offered: str, wanted: str) -> bool:
-    # arm64 is always v8, and amd64 without a variant is v1.
-    default = {"linux/arm64": "/v8", "linux/amd64": "/v1"}
+    # As in containerd: arm64 is always v8, and without a variant arm is v7, amd64 v1.
+    default = {"linux/arm64": "/v8", "linux/amd64": "/v1", "linux/arm": "/v7"}
     return offered + default.get(offered, "") == wanted + default.get(wanted, "")
 
 

@@ -47,6 +47,10 @@ class Limits:
     """Unpacked over stored bytes beyond that (ours; deflate reaches 1032)."""
     index_depth: int = 4
     """Depth of nested indexes (ours; builders write two)."""
+    listed: int = 32_768
+    """Entries of all indexes of one source, each index as often as it is named (ours)."""
+    indexes_bytes: int = 64 * MIB
+    """These indexes (ours)."""
     link_hops: int = 40
     """Links followed for one path (Linux, path_resolution(7))."""
 

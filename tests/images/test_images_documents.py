@@ -10,8 +10,8 @@ from little_image import IMAGE, LOWER, UPPER, expect_lower_and_upper, from_bytes
 
 from caveatlib import images
 from caveatlib.errors import ImageError
-from caveatlib.images import documents, find
-from caveatlib.images.limits import Limits
+from caveatlib.images import documents, find, stores
+from caveatlib.images.limits import Budget, Limits
 
 pytestmark = pytest.mark.beside
 
@@ -173,6 +173,40 @@ def test_index_of_an_index_of_itself_is_a_cycle(monkeypatch):
     files["index.json"] = build.dumps(index)
     with pytest.raises(ImageError, match=r"contains itself|has \d+ bytes"):
         from_bytes(build.archive(files))
+
+
+def many_times(count: int, *, inner: int) -> dict[str, bytes]:
+    """Return a layout whose index names one other index so often, which names as many images."""
+    kind = build.OCI + ".index.v1+json"
+    image = build.descriptor(b"x", build.OCI + ".manifest.v1+json")
+    nested = build.dumps({"manifests": [image] * inner})
+    files = {"blobs/" + build.digest(nested).replace(":", "/"): nested}
+    index = {"manifests": [build.descriptor(nested, kind)] * count}
+    return files | {"index.json": build.dumps(index)}
+
+
+def test_an_index_that_names_another_many_times():
+    """Each time counts: two small files must not keep the reader busy for hours."""
+    data = build.archive(many_times(15_000, inner=15_000))
+    start = time.process_time()
+    with pytest.raises(ImageError, match="Must be at most"):
+        from_bytes(data)
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_limits_of_what_indexes_list(more):
+    """Entries and bytes: limit - 1, limit, limit + 1."""
+    files = many_times(3, inner=2)
+    size = len(files["index.json"]) + 3 * len(next(iter(files.values())))
+    data = build.archive(files)
+    store = stores.Archive(lambda n, at: data[at : at + n], len(data), budget=Budget())
+    for limits in (Limits(listed=3 + 6 - more), Limits(indexes_bytes=size - more)):
+        if more > 0:
+            with pytest.raises(ImageError, match="Must be at most"):
+                find.find(store, limits)
+        else:
+            assert len(find.find(store, limits)) == 6
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])

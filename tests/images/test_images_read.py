@@ -102,6 +102,23 @@ def test_platforms_and_attestations(tmp_path):
     assert images.read(tmp_path / "only-arm").platform == "linux/arm64"
 
 
+def test_a_platform_that_only_the_config_states(tmp_path):
+    """An image for another one is not taken for the one that was asked for."""
+    only = {"name": "x", "layers": [LOWER], "architecture": "arm64"}
+    (tmp_path / "oci.tar").write_bytes(build.archive(build.oci([only])))
+    (tmp_path / "classic.tar").write_bytes(build.archive(build.classic([IMAGE])))
+    for name, right, wrong in (
+        ("oci.tar", "linux/arm64", "linux/amd64"),
+        ("classic.tar", "linux/amd64", "linux/arm64/v8"),
+    ):
+        for asked in (None, right):
+            assert images.read(tmp_path / name, platform=asked).platform == right
+        with pytest.raises(UsageError, match=f"not available for '{wrong}'.*one of: {right}"):
+            images.read(tmp_path / name, platform=wrong)
+    rows = images.survey([tmp_path], platform="linux/amd64", progress=False).images
+    assert rows["ok"].tolist() == [True, False]
+
+
 def test_samples_are_what_their_script_makes():
     """The committed samples are byte for byte those of make_samples, each at most 200 KB."""
     made = make_samples.samples()
