@@ -132,7 +132,7 @@ def _finished(
                     name = f"caveatlib-layer-{hashlib.sha256(key.encode()).hexdigest()}"
                     layers[key] = client.submit(steps.scan, image, part, limits, key=name)
                 scans.append(layers[key])
-            future = client.submit(steps.finish, image, scans, pure=False)
+            future = client.submit(steps.finish, image, scans, limits, pure=False)
         waiting[future] = number, image
         done.add(future)
         return True

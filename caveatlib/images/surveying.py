@@ -21,7 +21,7 @@ from caveatlib.errors import CaveatError, UsageError
 from caveatlib.images import stores, tables
 from caveatlib.images.assemble import Described, Part, complete, describe
 from caveatlib.images.find import pick
-from caveatlib.images.layers import Scan
+from caveatlib.images.layers import Scan, check
 from caveatlib.images.limits import DEFAULTS, Budget, Limits
 from caveatlib.images.reading import REGISTRY, open_source
 from caveatlib.images.registry import Registry, references
@@ -59,9 +59,23 @@ class Planned:
         """Its layers as described; none if it cannot be read."""
         return self.described.parts if self.described else ()
 
+    @property
+    def where(self) -> str:
+        """Where its layers lie: its archive or folder, or its registry's host."""
+        source = self.reference.source
+        host = source.removeprefix(REGISTRY).partition("/")[0]
+        return f"{REGISTRY}{host}" if source.startswith(REGISTRY) else source
+
     def layer_keys(self) -> list[str]:
         """Return what tells each of its layers from any other: its digest, or else its place."""
         return [part.digest or f"{self.reference.source}:{part.path}" for part in self.parts]
+
+
+class Unread(NamedTuple):
+    """Why a layer could not be read, and where: what has the same digest elsewhere may be sound."""
+
+    where: str
+    why: str
 
 
 class Finished(NamedTuple):
@@ -130,7 +144,7 @@ def survey(
 
     planned = [plan(reference, platform, limits) for reference in expand(sources, limits)]
     uses = Counter(key for image in planned for key in image.layer_keys())
-    kept: dict[str, Scan | str] = {}
+    kept: dict[str, Scan | Unread] = {}
     tally = Tally()
     bar = tqdm(planned, desc="images", disable=not progress)
     for number, image in enumerate(bar):
@@ -139,7 +153,7 @@ def survey(
             if key not in kept:
                 kept[key] = scan(image, part, limits)
             scans.append(kept[key])
-        tally.add(number, finish(image, scans))
+        tally.add(number, finish(image, scans, limits))
         for key in image.layer_keys():
             uses[key] -= 1
             if not uses[key]:
@@ -190,25 +204,40 @@ def plan(reference: Reference, platform: str | None = None, limits: Limits = DEF
     return Planned(reference, described, scans=scans)
 
 
-def scan(image: Planned, part: Part, limits: Limits = DEFAULTS) -> Scan | str:
-    """Read a layer of an image, or return why it cannot be read: other images need to know."""
-    if part.path in image.scans:
-        return image.scans[part.path]
+def scan(image: Planned, part: Part, limits: Limits = DEFAULTS) -> Scan | Unread:
+    """Read a layer of an image, or return why it cannot be read: other images need to know.
+
+    One that is not what its digest says cannot be read either.
+    """
     try:
-        source, budget = image.reference.source, Budget(limits)
-        if source.startswith(REGISTRY):
-            store: stores.Store = Registry(source.removeprefix(REGISTRY), budget=budget)
-        else:
-            store = stores.open_path(Path(source), budget=budget)
-        return store.layer(part.path, part.algorithm)
+        found = image.scans.get(part.path) or _read(image, part, limits)
+        if part.digest:
+            check(part.digest, found.digest, "Layer")
+        return found
     except CaveatError as error:
-        return str(error)
+        return Unread(image.where, str(error))
 
 
-def finish(image: Planned, scans: Sequence[Scan | str]) -> Finished:
-    """Return what a survey keeps of an image, whose layers were read."""
-    read_ones = [scan for scan in scans if not isinstance(scan, str)]
-    failed = image.error or next((scan for scan in scans if isinstance(scan, str)), "")
+def _read(image: Planned, part: Part, limits: Limits) -> Scan:
+    source, budget = image.reference.source, Budget(limits)
+    if source.startswith(REGISTRY):
+        store: stores.Store = Registry(source.removeprefix(REGISTRY), budget=budget)
+    else:
+        store = stores.open_path(Path(source), budget=budget)
+    return store.layer(part.path, part.algorithm)
+
+
+def finish(image: Planned, scans: Sequence[Scan | Unread], limits: Limits = DEFAULTS) -> Finished:
+    """Return what a survey keeps of an image, whose layers were read.
+
+    A layer that could not be read elsewhere, of another image, is read where this one lies.
+    """
+    scans = [
+        scan(image, part, limits) if isinstance(one, Unread) and one.where != image.where else one
+        for part, one in zip(image.parts, scans, strict=True)
+    ]
+    read_ones = [one for one in scans if not isinstance(one, Unread)]
+    failed = image.error or next((one.why for one in scans if isinstance(one, Unread)), "")
     if failed or image.described is None:
         return failed_row(image.reference, failed)
     try:

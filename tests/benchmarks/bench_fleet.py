@@ -70,7 +70,7 @@ def scanned(image: Planned, part: int, limits=DEFAULTS) -> str:
     return image.layer_keys()[part]
 
 
-def finished(image: Planned, scans: list[str]) -> Finished:
+def finished(image: Planned, scans: list[str], limits=DEFAULTS) -> Finished:
     """Return a row and two frames as large as a real image's."""
     row = {"reference": str(image.reference), "ok": True, "error": ""}
     layers = [(key, 1, 1) for key in image.layer_keys()]

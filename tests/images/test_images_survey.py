@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from caveatlib import images
-from caveatlib.errors import UsageError
+from caveatlib.errors import ImageError, UsageError
 from caveatlib.images import stores, surveying
 
 pytestmark = pytest.mark.beside
@@ -77,6 +77,37 @@ def test_what_cannot_be_read_is_a_row(archives, tmp_path):
     assert by["error"]["a.tar"]
     assert len(found) == 4  # that one is named twice is no second image
     assert found["layers"].isna().sum() == 2
+
+
+@pytest.mark.parametrize("damage", ["changed", "no tar", "gone"])
+def test_a_layer_that_is_damaged_in_one_place_is_read_in_another(archives, damage):
+    """One bad copy, read first, takes no image from the survey that has a sound one."""
+    base = images.read(archives / "v0").layers["digest"][0].partition(":")[2]
+    blob = archives / "v0" / "blobs" / "sha256" / base
+    if damage == "gone":
+        blob.unlink()
+    else:
+        other = build.packed(build.tar([build.file("other", b"o" * 9)]), "gzip")
+        blob.write_bytes(other if damage == "changed" else b"x" * blob.stat().st_size)
+    found = images.survey([archives], progress=False)
+    assert found.images["ok"].tolist() == [False, True, True]
+    assert base[:12] in found.images["error"][0]
+    assert found.layers["images"].max() == 2
+
+
+def test_a_layer_that_cannot_be_read_is_not_asked_for_again(archives, monkeypatch):
+    """Not in the same place: a registry that stalls would do so for each of its images."""
+    asked = []
+
+    def away(image, part, limits):
+        asked.append(part.path)
+        raise ImageError("away")
+
+    monkeypatch.setattr(surveying, "_read", away)
+    monkeypatch.setattr(surveying.Planned, "where", "registry://one.invalid")
+    found = images.survey([archives], progress=False).images
+    assert not found["ok"].any()
+    assert len(asked) == len(set(asked)) == 4
 
 
 def test_archives_whose_names_are_no_digests_are_not_mixed_up(tmp_path):
