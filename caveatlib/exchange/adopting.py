@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caveatlib import frames
-from caveatlib.errors import DataError, UsageError
+from caveatlib.errors import CaveatError, DataError, UsageError
 from caveatlib.exchange import imported
 from caveatlib.measuring import finish
 from caveatlib.measuring.experiment import complete, tables_of
@@ -71,7 +71,9 @@ def adopt(path: str | os.PathLike, out: str | os.PathLike) -> Run:
     where = display_path(path)
     try:
         tool, facts, samples = _read(Path(path), where)
-    except (LookupError, TypeError, AttributeError):
+    except CaveatError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError):
         raise DataError(f"File {where!r} is not what hyperfine or pyperf writes.") from None
     run = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     machine = _machine(facts)
@@ -125,10 +127,12 @@ def _hyperfine(found: dict) -> Iterator[Sample]:
     """Yield the runs of each command; each is a process."""
     for result in found["results"]:
         codes = result.get("exit_codes") or [0] * len(result["times"])
-        for number, (value, code) in enumerate(zip(result["times"], codes, strict=False)):
+        for number, (value, code) in enumerate(zip(result["times"], codes, strict=True)):
+            if not isinstance(code, int | None):
+                raise TypeError
             error = "" if code == 0 else "ended by a signal" if code is None else "failed with"
             error += f" exit status {code}" if code else ""
-            yield Sample(result["command"], number, value, error=error)
+            yield Sample(_text(result["command"]), number, value, error=error)
 
 
 def _pyperf(found: dict) -> Iterator[Sample]:
@@ -145,7 +149,7 @@ def _pyperf(found: dict) -> Iterator[Sample]:
         warm = all(run.get("warmups") for run in measured)
         for number, run in enumerate(measured):
             about = {**shared, **run.get("metadata", {})}
-            unit, name = about.get("unit", "second"), about["name"]
+            unit, name = about.get("unit", "second"), _text(about["name"])
             if unit not in COLUMNS:
                 raise DataError(f"Unit {unit!r} of {scrub(name)!r}. Must be 'second' or 'byte'.")
             for _, value in run["warmups"] if warm else ():
@@ -163,12 +167,14 @@ def _facts(found: dict) -> dict[str, str]:
             *(r.get("metadata", {}) for r in benchmark["runs"]),
         ]
     shared = {name: value for part in reversed(parts) for name, value in part.items()}
+    cpus = re.fullmatch(r"\d{1,5}", str(shared.get("cpu_count", "")))
+    python = re.match(r"\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?\+?", str(shared.get("python_version", "")))
     kernel = re.match(r"([A-Za-z]+)-(\d+(?:\.\d+)*)", str(shared.get("platform", "")))
     facts = {
         "cpu_model": scrub(shared.get("cpu_model_name", "")),
-        "cpus": str(shared.get("cpu_count", "")),
+        "cpus": cpus.group() if cpus else "",
         "kernel": " ".join(kernel.groups()) if kernel else "",
-        "python": str(shared.get("python_version", "")).partition(" ")[0],
+        "python": python.group() if python else "",
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -226,6 +232,16 @@ def _names(samples: list[Sample]) -> dict[str, str]:
 def _number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"Value {value!r} of {name!r}. Must be a number.")
-    if not 0 <= value < math.inf:
-        raise DataError(f"Value {value!r} of {name!r}. Must be finite, and >= 0.")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of a whole number with more than 308 digits
+        number = math.inf
+    if not 0 <= number < math.inf:
+        raise DataError(f"Value {number!r} of {name!r}. Must be finite, and >= 0.")
+    return number
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

@@ -234,6 +234,30 @@ BAD = {
         json.dumps(PYPERF).replace('"name": "a"', '"title": "a"'),
         "is not what hyperfine or pyperf writes",
     ),
+    "a whole number without end": (
+        json.dumps(HYPERFINE).replace("0.1", "9" * 400),
+        "Value inf of 'a'. Must be finite",
+    ),
+    "a list for a command": (
+        json.dumps(HYPERFINE).replace('"a"', '["a"]'),
+        "is not what hyperfine or pyperf writes",
+    ),
+    "a name of numbers": (
+        json.dumps(PYPERF).replace('"name": "a"', '"name": [1]'),
+        "is not what hyperfine or pyperf writes",
+    ),
+    "fewer exit codes than times": (
+        '{"results": [{"command": "a", "times": [1, 2, 3], "exit_codes": [0]}]}',
+        "is not what hyperfine or pyperf writes",
+    ),
+    "a text for an exit code": (
+        '{"results": [{"command": "a", "times": [1], "exit_codes": ["of /home/ann"]}]}',
+        "is not what hyperfine or pyperf writes",
+    ),
+    "a warm-up of three": (
+        json.dumps(PYPERF).replace('"values"', '"warmups": [[1, 0.1, 7]], "values"'),
+        "is not what hyperfine or pyperf writes",
+    ),
     "no UTF-8": (b"\xff\xfe\x00", "is no JSON"),
 }
 
@@ -248,6 +272,16 @@ def test_a_bad_file_is_one_line(tmp_path, fault):
         exchange.adopt(path, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_texts_in_the_places_of_figures_are_left_out(tmp_path):
+    """Of the machine no more is kept than figures, whoever wrote the file."""
+    told = {"cpu_count": "ann's laptop", "python_version": "of /home/ann", "platform": "x y"}
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(PYPERF | {"metadata": told}))
+    run = exchange.adopt(path, tmp_path / "run")
+    facts = run.conditions().iloc[:, 0].droplevel("place").to_dict()
+    assert facts == {"imported_from": "pyperf"}
 
 
 def test_names_that_scrub_to_the_same_stay_apart(tmp_path):
