@@ -30,8 +30,10 @@ _RUN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 def origin(folder: str | os.PathLike | None) -> str:
     """Return whose run lies in a folder: the community's, or `OURS`; None is recorded data."""
-    parts = Path(folder).absolute().parts if folder is not None else ()
-    return COMMUNITY if COMMUNITY in parts else OURS
+    if folder is None:
+        return OURS
+    parts = Path(folder).absolute().parts
+    return COMMUNITY if FOLDER.parts in zip(parts, parts[1:], strict=False) else OURS
 
 
 def checked(sources: Sequence[str | os.PathLike]) -> list[list[tuple[Run, str]]]:
@@ -120,8 +122,8 @@ def check(folder: str | os.PathLike) -> Iterator[str]:
 
 def _check_description(folder: Path, package: dict) -> None:
     """Require a description that holds what `caveatlib measure` writes, and nothing else."""
-    whole = datapackage.describe("", "", "", {}, [])
-    known = [(package, set(json.loads(whole)))]
+    whole = json.loads(datapackage.describe("", "", "0.0.0", {}, []))
+    known = [(package, set(whole))]
     try:
         for resource in package["resources"]:
             table = "schema" in resource
@@ -130,6 +132,7 @@ def _check_description(folder: Path, package: dict) -> None:
             told = {"name", "type"} if resource["name"] in datapackage.DERIVED else _FIELD
             known += [(field, told) for field in resource["schema"]["fields"]] if table else []
         extra = sorted({key for found, keys in known for key in found.keys() - keys})
+        extra += [key for key in ("profile", "version") if package.get(key) != whole[key]]
     except (LookupError, TypeError, AttributeError):
         extra = ["schema"]
     if extra:
@@ -149,7 +152,8 @@ def _check_files(folder: Path, package: dict) -> list[str]:
     """
     for resource in package["resources"]:
         datapackage.check_name(resource["name"])
-        datapackage.check_resource(folder, resource)
+        content = datapackage.check_resource(folder, resource)
+        _check_resource(folder, resource, content)
     known = {datapackage.file_name(r) for r in package["resources"]} | {datapackage.FILE}
     try:
         extra = sorted({path.name for path in folder.iterdir()} - known)
@@ -163,13 +167,32 @@ def _check_files(folder: Path, package: dict) -> list[str]:
     return extra
 
 
+def _check_resource(folder: Path, resource: dict, content: bytes) -> None:
+    """Require of a file's entry what follows from the file: no path, text or key beside it."""
+    schema = resource.get("schema")
+    expected = datapackage.resource(resource["name"], content, schema)
+    wrong = [
+        key
+        for key, value in expected.items()
+        if resource.get(key) != value
+        and not (key == "bytes" and isinstance(resource.get(key), int))
+    ]
+    if schema is not None and schema != {"fields": schema["fields"], "missingValues": [""]}:
+        wrong.append("schema")
+    if wrong:
+        raise DataError(
+            f"Key {wrong[0]!r} of {datapackage.file_name(resource)!r} in the description of "
+            f"{display_path(folder)!r} is changed. Must be as `caveatlib measure` wrote it."
+        )
+
+
 def _check_schema(run: Run, package: dict) -> None:
     """Require the columns as the experiment has them today, and its own words beside them.
 
     Those that came later may be missing: a contribution stays sound when its experiment grows.
     """
     found = datapackage.schemas(package)
-    there = {name: [f["name"] for f in schema["fields"]] for name, schema in found.items()}
+    there = {name: [f.get("name") for f in schema["fields"]] for name, schema in found.items()}
     models = tables_of(run.experiment)
     expected = {name: frames.table_schema(m, of=there.get(name)) for name, m in models.items()}
     if found != expected:

@@ -25,19 +25,27 @@ def found(source: str | os.PathLike) -> dict[str, Run]:
     Raises
     ------
     UsageError
-        If there is none.
+        If there is none, or more than one of an experiment.
     """
     if os.fspath(source) == "recorded":
         recorded = (e for e in experiments.ALL if store.versions(e.NAME))
         return {e.NAME: trials.open(e, source=source) for e in recorded}
-    folders = [f for f in (Path(source), *_inside(source)) if (f / datapackage.FILE).is_file()]
+    # Not Path.is_file, which raises for a folder that may not be entered.
+    inside = (Path(source), *_inside(source))
+    folders = [f for f in inside if os.path.isfile(f / datapackage.FILE)]
     runs = [opened(folder, shown=source) for folder in folders]
     if not runs:
         raise UsageError(
             f"No run in {display_path(source)!r}. Must be 'recorded' or a folder that "
             "`caveatlib measure` wrote."
         )
-    return {run.experiment.NAME: run for run in runs}
+    names = [run.experiment.NAME for run in runs]
+    if several := [name for name in names if names.count(name) > 1]:
+        raise UsageError(
+            f"Folder {display_path(source)!r} holds {names.count(several[0])} runs of "
+            f"{several[0]!r}. Must be the folder of one of them."
+        )
+    return dict(zip(names, runs, strict=True))
 
 
 def packages(folder: str | os.PathLike) -> list[Path]:

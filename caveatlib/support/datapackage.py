@@ -39,7 +39,7 @@ DERIVED = ("summary", "verdicts")
 """Resources that follow from the tables."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_FIELD = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",\n]*))([,\n])')
+_FIELD = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",\n]*))([,\n])|[\s\S]')
 _SPECIAL = re.compile(r'[",\r\n]')
 
 Rows = list[list[str]]
@@ -150,10 +150,10 @@ def parse(content: bytes, where: str) -> tuple[list[str], Rows]:
         raise DataError(f"File {where!r} is no UTF-8 at byte {error.start}.") from None
     lines, line, at = [], [], 0
     for match in _FIELD.finditer(text):
-        if match.start() != at:
+        quoted, plain, end = match.groups()
+        if end is None:  # no field begins here; a search for the next one might take hours
             break
         at = match.end()
-        quoted, plain, end = match.groups()
         line.append(plain if quoted is None else quoted.replace('""', '"'))
         if end == "\n":
             lines.append(line)
@@ -177,8 +177,11 @@ def to_frame(header: list[str], rows: Rows, model: type[frames.Table], where: st
     Raises
     ------
     DataError
-        If a text is none of its column's type, or the frame breaks the model.
+        If a text is none of its column's type, a column is there twice, or the frame breaks
+        the model.
     """
+    if twice := [name for i, name in enumerate(header) if name in header[:i]]:
+        raise DataError(f"Column {twice[0]!r} of {where!r} is there twice. Must be there once.")
     cells = [[row[i] for row in rows] for i in range(len(header))]
     texts = dict(zip(header, cells, strict=True))
     typed = {}

@@ -6,6 +6,7 @@ the change of a ratio turned round.
 """
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -192,6 +193,29 @@ def test_the_change_covers_as_it_says():
         _, low, high = machines.change(*rows)
         held += low <= 2.0 / 1.5 <= high
     assert 0.925 <= held / n <= 0.99
+
+
+def test_a_folder_of_several_runs_is_not_one_of_them(tmp_path):
+    """Which of them was meant is not guessed."""
+    for day in (1, 2):
+        folder = made.run(tmp_path / str(day), day=day)
+        (tmp_path / "both").mkdir(exist_ok=True)
+        folder.rename(tmp_path / "both" / f"run-{day}")
+    with pytest.raises(UsageError, match="holds 2 runs of 'sample'"):
+        runs.found(tmp_path / "both")
+    assert list(runs.found(tmp_path / "both" / "run-1")) == ["sample"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter any folder")
+def test_a_folder_that_may_not_be_entered_is_not_looked_into(tmp_path):
+    """Beside the runs, e.g. lost+found: no traceback, and the runs are found."""
+    made.run(tmp_path)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    try:
+        assert list(runs.found(tmp_path)) == ["sample"]
+    finally:
+        closed.chmod(0o700)
 
 
 def test_the_command(monkeypatch, capsys, tmp_path):

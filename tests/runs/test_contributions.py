@@ -119,6 +119,43 @@ FAULTS = {
         lambda f: rewrite(f, "trials.csv", lambda t: t.replace("2027-01-01T10:00:00Z", "mine")),
         "Run 'mine'",
     ),
+    "a path more": (
+        lambda f: rewrite(
+            f, datapackage.FILE, lambda t: t.replace('"path": "trials.csv"', '"path": "/home/x"')
+        ),
+        r"Key 'path' of 'trials\.csv'",
+    ),
+    "a text in a schema": (
+        lambda f: rewrite(
+            f,
+            datapackage.FILE,
+            lambda t: t.replace('"missingValues"', '"note": "x", "missingValues"'),
+        ),
+        "Key 'schema' of",
+    ),
+    "another version of the package": (
+        lambda f: rewrite(f, datapackage.FILE, lambda t: t.replace('"0.0.0"', '"of my laptop"')),
+        "Key 'version'",
+    ),
+    "a field without a name": (
+        lambda f: rewrite(
+            f, datapackage.FILE, lambda t: t.replace('"name": "busy_per_cpu",', "", 1)
+        ),
+        "Schema of data package",
+    ),
+    "a column twice": (
+        lambda f: rewrite(
+            f,
+            "trials.csv",
+            lambda t: "\n".join(f"of my laptop,{line}" if i else f"error,{line}"
+                                for i, line in enumerate(t.splitlines())) + "\n",
+        ),
+        "Column 'error' of .+ is there twice",
+    ),
+    "quotes without end": (
+        lambda f: rewrite(f, "trials.csv", lambda t: '"' * 500_000),
+        "is no CSV at character 0",
+    ),
     "another experiment": (
         lambda f: rewrite(
             f, datapackage.FILE, lambda t: t.replace('"name": "sample"', '"name": "mine"')
@@ -263,3 +300,15 @@ def test_our_contributions_pass():
     folder = ROOT / "data" / "community"
     for package in sorted(path.parent for path in folder.rglob(datapackage.FILE)):
         assert list(runs.check(package))
+
+
+def test_a_folder_called_community_is_not_the_communitys(tmp_path):
+    """Only the one in `data`: a checkout may lie in any folder."""
+    ours = tmp_path / "community" / "caveatlib" / "runs" / "a"
+    folder = made.run(ours)
+    (folder / "journal.jsonl").write_text("{}\n")
+    assert runs.origin(folder) == "ours"
+    ((found,),) = runs.checked([ours])
+    assert found[1] == "ours"
+    assert runs.origin(tmp_path / "data" / "community" / "x") == "community"
+    assert runs.origin(None) == "ours"
