@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from caveatlib.errors import CaveatError, ImageError, MeasurementError, UsageError
+from caveatlib.errors import CaveatError, ImageError, MeasurementError, StorageError, UsageError
 from caveatlib.support.text import escape_control_characters
 
 app = typer.Typer(
@@ -351,11 +351,10 @@ def survey(
 ) -> None:
     """Read many images, each distinct layer once; write what they hold and share as CSV."""
     from caveatlib import images
-    from caveatlib.support.paths import make_folder, write_folder
+    from caveatlib.support.paths import write_folder
     from caveatlib.support.quantities import format_quantity
 
-    if out.exists():  # before what may take hours
-        raise UsageError(f"Folder {str(out)!r} is there already. Must be a new one.")
+    _check_new(out)
     if scheduler:
         from caveatlib import fleet
 
@@ -366,7 +365,6 @@ def survey(
     tables = {name: getattr(found, name) for name in ("images", "layers", "packages")}
     files = {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n").encode()
              for name, frame in tables.items()}  # fmt: skip
-    make_folder(out.parent)
     write_folder(out, files)
     good = found.images[found.images["ok"]]
     stored = format_quantity(float(found.layers["compressed_bytes"].sum()), "B")
@@ -378,6 +376,22 @@ def survey(
         _say(f"{row['reference']}: {row['error']}", err=True)
     if good.empty and len(found.images):
         raise ImageError("None of the images could be read.")
+
+
+def _check_new(folder: Path) -> None:
+    """Refuse a folder that is there, or cannot be made, before what may take hours."""
+    from caveatlib.support.paths import display_path, make_folder, storage_error
+
+    try:
+        os.lstat(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise storage_error("write to", folder, error) from None
+    else:
+        raise UsageError(f"Folder {str(folder)!r} is there already. Must be a new one.")
+    if not os.access(make_folder(folder.parent), os.W_OK):
+        raise StorageError(f"Cannot write to {display_path(folder.parent)!r}.")
 
 
 _DIGEST = r"^(sha\d+:.{12}).*"

@@ -59,7 +59,8 @@ def survey(
         If there is no worker, or one has another version of caveatlib; if the scheduler ends;
         if a registry does not list its images.
     StorageError
-        If there is no room for the images' documents in the folder for temporary files.
+        If there is no room for the images' documents in the folder for temporary files, or a
+        folder of sources cannot be read.
     """
     from tqdm.auto import tqdm
 

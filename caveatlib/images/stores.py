@@ -317,7 +317,7 @@ def open_path(path: Path, *, budget: Budget, hash_files: bool = False) -> Store:
         If it is malformed.
     """
     if os.path.isdir(path):  # Path.is_dir raises for a name that is too long
-        if not (path / "index.json").is_file():
+        if not os.path.isfile(path / "index.json"):
             raise UsageError(f"{_shown(path)} has no index.json. Must be an OCI layout folder.")
         return Layout(path, budget=budget, hash_files=hash_files)
     read_at, _, size = open_readable(path)

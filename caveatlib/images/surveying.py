@@ -25,6 +25,7 @@ from caveatlib.images.layers import Scan, check
 from caveatlib.images.limits import DEFAULTS, Budget, Limits
 from caveatlib.images.reading import REGISTRY, open_source
 from caveatlib.images.registry import Registry, references
+from caveatlib.support.paths import storage_error
 from caveatlib.support.text import escape_control_characters
 
 HEAD = ["reference", "ok", "error"]
@@ -137,6 +138,8 @@ def survey(
     ------
     UsageError
         If a source is none.
+    StorageError
+        If a folder of sources cannot be read.
     Unavailable, DeadlineExceeded
         If a registry does not list its images.
     """
@@ -171,14 +174,21 @@ def expand(sources: Sequence[str | os.PathLike], limits: Limits = DEFAULTS) -> l
             found |= dict.fromkeys(Reference(f"{REGISTRY}{name}") for name in listed)
         elif source.startswith(REGISTRY):
             found[Reference(source)] = None
-        elif os.path.isdir(source) and not (Path(source) / "index.json").is_file():
-            inside = sorted(os.fspath(path) for path in Path(source).iterdir())
+        elif os.path.isdir(source) and not os.path.isfile(Path(source) / "index.json"):
+            inside = _inside(source)
             if not inside:
                 raise UsageError(f"Folder {source!r} is empty. Must hold archives or layouts.")
             found |= dict.fromkeys(one for path in inside for one in _in(path, limits))
         else:
             found |= dict.fromkeys(_in(source, limits))
     return list(found)
+
+
+def _inside(folder: str) -> list[str]:
+    try:
+        return sorted(os.fspath(path) for path in Path(folder).iterdir())
+    except OSError as error:
+        raise storage_error("read", folder, error) from None
 
 
 def _in(path: str, limits: Limits) -> list[Reference]:

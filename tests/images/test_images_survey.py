@@ -4,6 +4,7 @@ Seen to fail: with a layer's key without its source for archives whose names are
 with layers kept by path, with a failed layer's error swallowed.
 """
 
+import errno
 import itertools
 import pickle
 
@@ -11,8 +12,8 @@ import imagebuild as build
 import pandas as pd
 import pytest
 
-from caveatlib import images
-from caveatlib.errors import ImageError, UsageError
+from caveatlib import cli, images
+from caveatlib.errors import ImageError, StorageError, UsageError
 from caveatlib.images import stores, surveying
 
 pytestmark = pytest.mark.beside
@@ -129,6 +130,31 @@ def test_sources_that_are_none(tmp_path):
     assert surveying.expand(["registry://a.invalid/x", "registry://a.invalid/x"]) == [
         surveying.Reference("registry://a.invalid/x")
     ]
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    """One line, as of a file that may not be read."""
+
+    def refused(self):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(surveying.Path, "iterdir", refused)
+    with pytest.raises(StorageError, match="Permission denied"):
+        images.survey([tmp_path], progress=False)
+
+
+def test_where_nothing_can_be_written_nothing_is_read(tmp_path, monkeypatch, capsys):
+    """Found before the images are read, which may take hours, and not after."""
+    monkeypatch.setattr(images, "survey", lambda *_, **__: pytest.fail("was read"))
+    (tmp_path / "file").write_bytes(b"")
+    for out in (tmp_path / "file" / "s", tmp_path / "closed" / "s"):
+        if out.parent.name == "closed":
+            monkeypatch.setattr(cli.os, "access", lambda *_: False)
+        monkeypatch.setattr("sys.argv", ["caveatlib", "survey", "x.tar", "--out", str(out)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == 2
+        assert capsys.readouterr().err.startswith("caveatlib: Cannot ")
 
 
 def _finished(name, layers, packages):
