@@ -25,7 +25,7 @@ from caveatlib.fleet.connecting import answering, connected, hosts
 from caveatlib.measuring.experiment import Experiment, complete
 from caveatlib.measuring.plan import Plan
 from caveatlib.support import datapackage, programs
-from caveatlib.support.paths import display_path, make_folder, write_folder
+from caveatlib.support.paths import display_path, make_folder, storage_error, write_folder
 from caveatlib.support.privacy import scrub
 from caveatlib.trials import Run
 
@@ -72,7 +72,8 @@ def measure(
         If there is no worker, or one has another version of caveatlib; if the scheduler ends.
         What came back until then is kept, and not measured again when asked again.
     StorageError
-        If a package cannot be written here.
+        If the folder cannot be made. Where a package cannot be written, the row says so before
+        its host begins.
     """
     workers = hosts(client)
     out = make_folder(out)
@@ -83,7 +84,11 @@ def measure(
     try:
         while any(todo.values()) or running:
             for host in [host for host in todo if host not in running]:
+                begun = len(rows)
                 _begin(client, host, workers[host], todo[host], running, rows, out, plan or Plan())
+                for row in rows[begun:]:
+                    if not row["ok"]:
+                        say(f"{host}, {row['experiment']}: {row['error']}")
             alive = answering(client)  # once for all: it names every worker there is
             for host, (future, experiment) in list(running.items()):
                 row = _ended(host, workers[host] in alive, future, experiment, out)
@@ -106,6 +111,9 @@ def _begin(client, host, worker, todo, running, rows, out, plan: Plan) -> None:
         if (folder / datapackage.FILE).is_file():
             rows.append(_row(host, experiment, folder))
             continue
+        if error := _no_room(folder):  # else it would be told once the host has measured
+            rows.append(_failed(host, experiment, error))
+            continue
         token = secrets.token_hex(8)
         with connected(client):
             future = client.submit(
@@ -120,6 +128,20 @@ def _begin(client, host, worker, todo, running, rows, out, plan: Plan) -> None:
                 pure=False,
             )
         running[host] = future, experiment
+
+
+def _no_room(folder: Path) -> str:
+    """Return why a package cannot be put into a folder; empty if it can."""
+    where = display_path(folder)
+    try:
+        above = folder.parent if folder.parent.exists() else folder.parent.parent
+        if not os.access(above, os.W_OK):
+            return f"Folder {where!r} cannot be written."
+        if folder.exists() and any(folder.iterdir()):
+            return f"Folder {where!r} holds something that is not a package. Must be empty."
+    except OSError as error:
+        return str(storage_error("write to", folder, error))
+    return ""
 
 
 def _ended(host: str, alive: bool, future, experiment, out: Path) -> dict | None:
@@ -209,7 +231,7 @@ def _options(plan: dict) -> Iterator[str]:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold a lock of this host, which the kernel lets go when this process ends."""
-    with path.open("w") as lock:
+    with path.open("a") as lock:  # not "w": whoever put a link there would have a file emptied
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -438,6 +438,37 @@ def test_a_changed_byte_is_a_row(local, package, monkeypatch, tmp_path):
     assert [len(times) for times in ran(tmp_path / "log").values()] == [1, 1]
 
 
+def test_what_has_no_room_is_not_measured(package, monkeypatch, tmp_path):
+    """A folder that holds something else is told before its host begins, not hours later."""
+    monkeypatch.setattr(measuring, "hosts", lambda _: {"host-0": "a", "host-1": "b"})
+    monkeypatch.setattr(measuring, "_wait", lambda running: None)
+    asked, said = [], []
+    client = SimpleNamespace(
+        status="running",
+        nthreads=lambda: {"a": 1, "b": 1},
+        submit=lambda *_, workers, **__: asked.append(workers)
+        or SimpleNamespace(status="finished", result=lambda timeout: package),
+        cancel=lambda futures, force: None,
+    )
+    (tmp_path / "out" / "host-0" / "sample").mkdir(parents=True)
+    (tmp_path / "out" / "host-0" / "sample" / "notes.txt").write_text("x")
+    rows = measuring.measure(client, [sample], out=tmp_path / "out", say=said.append)
+    rows = rows.set_index("host")
+    assert asked == [["b"]]
+    assert rows["ok"].to_dict() == {"host-0": False, "host-1": True}
+    assert "holds something that is not a package" in rows.loc["host-0", "error"]
+    assert any("holds something" in line for line in said)
+
+
+def test_the_lock_of_a_host_empties_no_file(tmp_path):
+    """Its name is known, and its folder anybody's."""
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "lock").symlink_to(tmp_path / "kept")
+    with measuring._alone(tmp_path / "lock"):
+        pass
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
 def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_path):
     """However many there are: a question for each would take longer than what it is about."""
     names = [f"host-{i}" for i in range(20)]
