@@ -70,8 +70,13 @@ def read_all(
 ) -> list[Image]:
     """Read every image of a source, each for one platform; see `read`."""
     store, found = open_source(source, olives=olives, limits=limits)
-    wanted = dict.fromkeys(image.name for image in found)
-    return [load(store, pick(found, name, platform, source), limits) for name in wanted]
+    images: list[Image] = []
+    for name in dict.fromkeys(image.name for image in found):
+        # Limits are of one image, so each has a budget of its own; a packed archive was read whole.
+        if images and not isinstance(store, stores.Stream):
+            store, found = open_source(source, olives=olives, limits=limits)
+        images.append(load(store, pick(found, name, platform, source), limits))
+    return images
 
 
 def read_stream(

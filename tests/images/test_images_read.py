@@ -119,6 +119,17 @@ def test_a_platform_that_only_the_config_states(tmp_path):
     assert rows["ok"].tolist() == [True, False]
 
 
+def test_each_of_several_images_has_the_limits_of_one(tmp_path):
+    """Ten images of a fifth of the entries that one may have are no image of twice as many."""
+    layers = [[build.file(f"f{n}{i}") for i in range(5)] for n in (1, 2)]
+    many = [{"name": f"n{n}", "layers": [layer]} for n, layer in enumerate(layers)]
+    build.write_layout(build.oci(many), tmp_path)
+    limits = images.Limits(entries=5)
+    assert [len(one.files) for one in images.read_all(tmp_path, limits=limits)] == [5, 5]
+    with pytest.raises(ImageError, match="At least 5 entries. Must be at most 4"):
+        images.read_all(tmp_path, limits=images.Limits(entries=4))
+
+
 def test_samples_are_what_their_script_makes():
     """The committed samples are byte for byte those of make_samples, each at most 200 KB."""
     made = make_samples.samples()
