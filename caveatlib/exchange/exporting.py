@@ -89,8 +89,9 @@ def _pyperf(run: Run, arms: Sequence[Series], measure: str, unit: str) -> str:
         if least := [value for value in arm.values if value <= 0]:
             raise DataError(f"Value {least[0]:g} of {measure!r}, {arm.name}. pyperf has only > 0.")
         runs: list[dict] = [{"values": values} for values in arm.sessions]
-        for found, warm in zip(runs, arm.warmups, strict=False):
-            found["warmups"] = [[1, value] for value in warm]
+        for found, warm in zip(runs, arm.warmups, strict=True):
+            if warm:
+                found["warmups"] = [[1, value] for value in warm]
         about = {"name": arm.name, "unit": UNITS[unit], "loops": 1}
         benchmarks.append({"metadata": about, "runs": runs})
     whole = {"benchmarks": benchmarks, "metadata": _about(run), "version": "1.0"}

@@ -23,7 +23,7 @@ class Series(NamedTuple):
     sessions : list of list of float
         Values of the trials that succeeded, in their order.
     warmups : list of list of float
-        The same of the warm-ups.
+        Values of the warm-ups of the same sessions; an empty list where there was none.
     """
 
     name: str
@@ -76,7 +76,9 @@ def of_run(run: Run, measure: str) -> tuple[list[Series], str]:
         told = {name: arm[name] for name in conditions if design[name].nunique() > 1}
         again = warmups[(warmups[list(arm)] == pd.Series(arm)).all(axis=1)]
         name = _name(run, arm["design"], arm["place"], told)
-        found.append(Series(name, told, sessions, _sessions(again, measure)))
+        warm = _sessions(again, measure)
+        values, before = list(sessions.values()), [warm.get(key, []) for key in sessions]
+        found.append(Series(name, told, values, before))
     if not found:
         raise DataError(f"No trial has a value of {measure!r}. Must be measured in one at least.")
     return found, (frames.columns(model)[measure].metadata or {}).get("unit", "")
@@ -92,8 +94,10 @@ def _name(run: Run, design: str, place: str, told: dict) -> str:
     return ", ".join([place if alone else f"{design}: {place}", *words])
 
 
-def _sessions(rows: pd.DataFrame, measure: str) -> list[list[float]]:
+def _sessions(rows: pd.DataFrame, measure: str) -> dict[tuple, list[float]]:
+    """Return the values of each session that has some, by run and session."""
     good = rows[rows["ok"] & rows[measure].notna()].sort_values(["run", "session", "block"])
-    return [
-        of[measure].astype(float).tolist() for _, of in good.groupby(["run", "session"], sort=False)
-    ]
+    return {
+        key: of[measure].astype(float).tolist()
+        for key, of in good.groupby(["run", "session"], sort=False)
+    }

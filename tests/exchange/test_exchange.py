@@ -142,6 +142,27 @@ def test_ours_to_pyperf_and_back(tmp_path, recorded):
     assert back.trials["machine"].iloc[0] == "Intel Xeon, 2 CPUs"
 
 
+def test_warm_ups_stay_with_their_session():
+    """Where all trials of one failed, its warm-ups are not laid to the next one's."""
+    run = trials.open(startup, source="recorded")
+
+    def of(name):
+        arms, _ = exchange.exporting.of_run(run, "first_output_s")
+        (found,) = (arm for arm in arms if arm.name == name)
+        return found
+
+    before = of("start: process, replicate 0")
+    table = run.trials
+    arm = (table["design"] == "start") & (table["place"] == "process") & (table["replicate"] == 0)
+    first = table[arm].sort_values(["run", "session"]).iloc[0]
+    lost = arm & (table["run"] == first["run"]) & (table["session"] == first["session"])
+    run._tables["trials"] = table.assign(ok=table["ok"] & ~lost)
+    after = of("start: process, replicate 0")
+    assert after.sessions == before.sessions[1:]
+    assert after.warmups == before.warmups[1:]
+    assert len(after.warmups) == len(after.sessions)
+
+
 def test_a_run_of_pyperf(tmp_path):
     """What the program itself measures now is imported with its own median and processes."""
     pyperf = pytest.importorskip("pyperf")
