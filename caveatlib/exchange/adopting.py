@@ -104,11 +104,12 @@ def adopt(path: str | os.PathLike, out: str | os.PathLike) -> Run:
 def _read(path: Path, where: str) -> tuple[str, dict[str, str], list[Sample]]:
     """Return which tool wrote a file, facts of its machine, and the values."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"File {where!r} is larger than {LARGEST:,} bytes. Must be smaller.")
-        content = path.read_bytes()
+        with path.open("rb") as file:  # a pipe or a device does not say how much it will give
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise storage_error("read", path, error) from None
+    if len(content) > LARGEST:
+        raise DataError(f"File {where!r} is larger than {LARGEST:,} bytes. Must be smaller.")
     try:
         found = json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

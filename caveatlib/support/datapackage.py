@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -215,6 +216,9 @@ def _values(texts: Iterable[str], dtype: str, nullable: bool) -> list:
 
 def _content(path: Path, where: str) -> bytes:
     try:
+        kind = path.stat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # a link may lead to /dev/zero
+            raise DataError(f"File {where!r} is a pipe or a device. Must be a file.")
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"File {where!r} is missing. Restore the folder from a copy.") from None

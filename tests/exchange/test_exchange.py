@@ -305,6 +305,20 @@ def test_texts_in_the_places_of_figures_are_left_out(tmp_path):
     assert facts == {"imported_from": "pyperf"}
 
 
+def test_a_file_without_end_is_not_read_whole(tmp_path, monkeypatch):
+    """A device says that it has no byte, and gives as many as are asked for."""
+    monkeypatch.setattr(exchange.adopting, "LARGEST", 1000)
+    with pytest.raises(DataError, match="larger than 1,000 bytes"):
+        exchange.adopt("/dev/zero", tmp_path / "run")
+    path = tmp_path / "file.json"
+    text = json.dumps(HYPERFINE)
+    path.write_text(text.ljust(1000))
+    assert len(exchange.adopt(path, tmp_path / "run").trials) == 1
+    path.write_text(text.ljust(1001))
+    with pytest.raises(DataError, match="larger than"):
+        exchange.adopt(path, tmp_path / "other")
+
+
 def test_names_that_scrub_to_the_same_stay_apart(tmp_path):
     """Two programs of two homes are two benchmarks."""
     names = ["/home/ann/bin/x", "/home/bob/bin/x"]

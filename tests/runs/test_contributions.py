@@ -156,6 +156,13 @@ FAULTS = {
         lambda f: rewrite(f, "trials.csv", lambda t: '"' * 500_000),
         "is no CSV at character 0",
     ),
+    "a link to what never ends": (
+        lambda f: (
+            (f / "summary.csv").unlink(),
+            (f / "summary.csv").symlink_to("/dev/zero"),
+        ),
+        "summary.csv' is a pipe or a device",
+    ),
     "another experiment": (
         lambda f: rewrite(
             f, datapackage.FILE, lambda t: t.replace('"name": "sample"', '"name": "mine"')
