@@ -17,6 +17,7 @@ from pathlib import Path
 LONGEST = 300
 """Characters of an error that are kept; more is the output of a program."""
 _LONG = 5
+_COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _NOBODY = frozenset(["ci", "dev", "host", "kvm", "node", "pc", "pi", "root", "test", "user", "vm"])
 """Names of machines and users that name nobody, and stand in ordinary sentences and paths."""
 
@@ -66,8 +67,7 @@ def scrub(text: object) -> str:
     str
         At most `LONGEST` characters, without line breaks or control characters.
     """
-    line = _replaced(text)[0]
-    line = "".join(c for c in line if c.isprintable())
+    line, _ = _replaced(text)
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
@@ -78,7 +78,9 @@ def marks(text: object) -> list[str]:
 
 def _replaced(text: object) -> tuple[str, list[str]]:
     """Return the text in one line without what is private, and what stands in its places."""
-    line, found = " ".join(str(text).split()), []
+    # First, or a colour's last letter would stand before an address as if it were of its word.
+    plain = _COLOURS.sub("", str(text))
+    line, found = "".join(c for c in " ".join(plain.split()) if c.isprintable()), []
     for pattern, replacement in (*_known(), *_PATTERNS):
         line, count = pattern.subn(replacement, line)
         if count and replacement not in found:

@@ -103,6 +103,14 @@ def test_one_short_line_without_control_characters():
     assert len(text) == privacy.LONGEST
 
 
+def test_what_steers_a_terminal_hides_nothing():
+    """Colours around an address, or a character of no width in it."""
+    coloured = "from \x1b[31m192.168.1.5\x1b[0m and \x1b[1;32mbuild.corp.example\x1b[m"
+    assert privacy.scrub(coloured) == "from <address> and <host>"
+    assert privacy.scrub("from 192.168.\u200b1.5") == "from <address>"
+    assert privacy.marks(coloured) == ["<address>", "<host>"]
+
+
 def test_ordinary_sentences_stay():
     """Words, figures and times survive."""
     text = "Still running after 10 s: exit status 137, 12:30:01, runc 1.1.15+ds1."
