@@ -57,10 +57,15 @@ def packages(folder: str | os.PathLike) -> list[Path]:
         If there is none.
     """
     root = Path(folder)
-    found = sorted(path.parent for path in root.rglob(datapackage.FILE))
+    found = sorted(path.parent for path in root.rglob(datapackage.FILE) if not _hidden(path, root))
     if not found:
         raise UsageError(f"No data package in {display_path(folder)!r} or below it.")
     return found
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    """Whether a folder below another begins with a dot, as one does that was not written whole."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def opened(folder: Path, *, shown: str | os.PathLike | None = None) -> Run:

@@ -19,7 +19,7 @@ def display_path(path: str | os.PathLike) -> str:
     if str(path) == os.path.expanduser("~"):
         return "~"
     if not path.is_absolute():
-        return str(path)
+        return path.name if ".." in path.parts else str(path)
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):

@@ -45,7 +45,11 @@ _PATTERNS = (
         ),
         "<host>",
     ),
-    (re.compile(r"\b(?:gh[opsu]_\w{20,}|(?:AKIA|ASIA)[0-9A-Z]{16})\b"), "<secret>"),
+    (
+        re.compile(r"\b(?:gh[opsu]_\w{20,}|glpat-[\w-]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16})\b"),
+        "<secret>",
+    ),
+    (re.compile(r"\b(?:Bearer|Basic) [\w.~+/=-]{16,}"), "<secret>"),
     (re.compile(r"(?<![\w.])/(?:home|Users)/(?!<user>)[^\s/'\",:;)]+"), "~"),
     (
         re.compile(r"\b(\w*(?:token|password|passwd|secret|api_?key)\w*)\s*[=:]\s*\S+", re.I),

@@ -319,3 +319,11 @@ def test_a_folder_called_community_is_not_the_communitys(tmp_path):
     assert found[1] == "ours"
     assert runs.origin(tmp_path / "data" / "community" / "x") == "community"
     assert runs.origin(None) == "ours"
+
+
+def test_what_was_not_written_whole_is_no_run(tmp_path):
+    """A process that was killed while it wrote a folder left it under a name with a dot."""
+    for name in ("a", ".a.1.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / datapackage.FILE).touch()
+    assert runs.packages(tmp_path) == [tmp_path / "a"]

@@ -18,6 +18,7 @@ def test_shown_paths(tmp_path, monkeypatch):
         ("runs/x", "runs/x"),
         (tmp_path / "runs" / "x", "runs/x"),
         ("/home/somebody/elsewhere/x", "x"),
+        ("../../home/somebody/x", "x"),
         (Path("/home/somebody"), "~"),
     ):
         assert paths.display_path(path) == expected

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.beside
         "0f2b6c1e-77aa-4c15-9e0d-5b1de9a3c8f4",
         "ghp_abcdefghijklmnopqrstuvwx",
         "AKIAABCDEFGHIJKLMNOP",
+        "glpat-abcdefghijklmnopqrst",
+        "Authorization: Bearer abcdefghijklmnopqrst",
     ],
 )
 def test_known_shapes_are_taken_out(secret):
