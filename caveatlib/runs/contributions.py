@@ -6,6 +6,7 @@ A contribution is the data package of one run, in
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -33,7 +34,7 @@ def origin(folder: str | os.PathLike | None) -> str:
     if folder is None:
         return OURS
     parts = Path(folder).absolute().parts
-    return COMMUNITY if FOLDER.parts in zip(parts, parts[1:], strict=False) else OURS
+    return COMMUNITY if FOLDER.parts in itertools.pairwise(parts) else OURS
 
 
 def checked(sources: Sequence[str | os.PathLike]) -> list[list[tuple[Run, str]]]:

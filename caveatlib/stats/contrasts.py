@@ -345,10 +345,12 @@ def _note(row: dict, adjusted: float) -> str:
     elif math.isnan(row["low_adjusted"]):
         needed = math.ceil(1 - math.log2(1 - adjusted))
         said.append(f"{n} {units}; an interval adjusted for so many comparisons needs {needed}.")
-    elif row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]:
-        if row["low_adjusted"] < row["high_adjusted"]:  # readings that are equal tell no size
-            size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
-            said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
+    elif (
+        row["low_adjusted"] <= row["threshold"] <= row["high_adjusted"]
+        and row["low_adjusted"] < row["high_adjusted"]  # readings that are equal tell no size
+    ):
+        size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
+        said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
     return " ".join(filter(None, (*said, failures(row))))
 
 

@@ -446,8 +446,10 @@ def test_what_has_no_room_is_not_measured(package, monkeypatch, tmp_path):
     client = SimpleNamespace(
         status="running",
         nthreads=lambda: {"a": 1, "b": 1},
-        submit=lambda *_, workers, **__: asked.append(workers)
-        or SimpleNamespace(status="finished", result=lambda timeout: package),
+        submit=lambda *_, workers, **__: (
+            asked.append(workers)
+            or SimpleNamespace(status="finished", result=lambda timeout: package)
+        ),
         cancel=lambda futures, force: None,
     )
     (tmp_path / "out" / "host-0" / "sample").mkdir(parents=True)

@@ -126,7 +126,7 @@ def test_each_of_several_images_has_the_limits_of_one(tmp_path):
     build.write_layout(build.oci(many), tmp_path)
     limits = images.Limits(entries=5)
     assert [len(one.files) for one in images.read_all(tmp_path, limits=limits)] == [5, 5]
-    with pytest.raises(ImageError, match="At least 5 entries. Must be at most 4"):
+    with pytest.raises(ImageError, match=r"At least 5 entries\. Must be at most 4"):
         images.read_all(tmp_path, limits=images.Limits(entries=4))
 
 

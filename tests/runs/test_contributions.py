@@ -147,8 +147,13 @@ FAULTS = {
         lambda f: rewrite(
             f,
             "trials.csv",
-            lambda t: "\n".join(f"of my laptop,{line}" if i else f"error,{line}"
-                                for i, line in enumerate(t.splitlines())) + "\n",
+            lambda t: (
+                "\n".join(
+                    f"of my laptop,{line}" if i else f"error,{line}"
+                    for i, line in enumerate(t.splitlines())
+                )
+                + "\n"
+            ),
         ),
         "Column 'error' of .+ is there twice",
     ),

@@ -81,10 +81,10 @@ WORKING = Claim(
 PAIRS = {
     "boot": "the whole boot",
     "unpacked": "the boot without firmware and unpacking",
-    "untested": "the boot without firmware, unpacking or self-tests",
+    "untested": "the boot after unpacking without self-tests",
     "unsettled-boot": "the whole boot (container at once)",
     "unsettled-unpacked": "the boot without firmware and unpacking (container at once)",
-    "unsettled-untested": "the boot without firmware, unpacking or self-tests (container at once)",
+    "unsettled-untested": "the boot after unpacking without self-tests (container at once)",
     "generic": "the boot of Debian's kernel for any hardware",
     "shift-1": "the boot at two nanoseconds an instruction",
     "no-erms": "the boot without fast copying",

@@ -195,7 +195,7 @@ def test_a_session_that_lacks_a_size_is_no_session(trials):
 
 
 def test_a_line_that_falls_has_no_price(trials):
-    """One slow small pull lets the whole session's slope fail: it refuses no run, and is counted."""
+    """One slow small pull lets a session's slope fail: it refuses no run, and is counted."""
     slow = trials.copy()
     pulled = slow["work"].eq("pull") & slow["replicate"].eq(0) & slow["session"].eq(3)
     rows = slow[pulled & slow["link_bit_per_s"].eq(0)]
