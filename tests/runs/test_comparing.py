@@ -208,7 +208,7 @@ def test_a_folder_of_several_runs_is_not_one_of_them(tmp_path):
 
 
 def test_a_folder_that_may_not_be_entered_is_not_looked_into(tmp_path, monkeypatch):
-    """Beside the runs, e.g. lost+found: no traceback, and the runs are found. Root may enter any."""
+    """Beside the runs, e.g. lost+found: no traceback, and the runs are found; as root, too."""
     made.run(tmp_path)
     (tmp_path / "closed").mkdir()
     stat = os.stat
