@@ -16,21 +16,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.measuring import loop
-from caveatlib.places import process
 from caveatlib.places.base import Workload
 from caveatlib.places.spec import Spec
 
 START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.005}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
 OTHER_S = 0.01
-MACHINE_S = 0.02
 BUILD_S = {"image": 0.09, "disk": 0.018}
 """What a build is said to take, less up to a thousandth: no clock has such round readings."""
 _UNEVEN = random.Random(1)
@@ -96,34 +93,6 @@ class FakePlace:
     def metadata(self) -> dict[str, str]:
         """Return that this is a fake."""
         return {"fake": "yes"}
-
-
-class FakeMachine:
-    """A virtual machine that is a bare process with a slow start, "emulated"."""
-
-    accel = "tcg"
-
-    def __init__(self, name: str):
-        self.name = name
-        self._open = ExitStack()
-        self._place = self._open.enter_context(process.process_place())
-
-    def create(self, workload: Workload):
-        """Make a process that starts late; ``container SCRIPT`` runs in a shell of its own."""
-        script = f'container() {{ sh -c "$1"; }}; sleep {MACHINE_S}; {workload.script}'
-        return self._place.create(replace(workload, script=script))
-
-    def build(self, folder: Path) -> float:
-        """Return a time, as if a disk had been made of the folder."""
-        return BUILD_S["disk"] * _UNEVEN.uniform(0.999, 1)
-
-    def metadata(self) -> dict[str, str]:
-        """Return that this is a fake."""
-        return {"fake": "yes", "accel": self.accel}
-
-    def close(self) -> None:
-        """End the processes."""
-        self._open.close()
 
 
 class FakeInstance:

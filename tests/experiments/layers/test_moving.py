@@ -48,6 +48,7 @@ def net(pid):
         return None
 
 
+@pytest.mark.flaky(reruns=2)  # timed for real
 def test_a_disk_takes_what_the_link_takes(place):
     """At 100 Mbit/s a disk arrives with the goodput that its headers leave, within 2 %."""
     found = place.fetch(16, MBIT_100, packed=False)

@@ -476,6 +476,7 @@ def needed(require_places):
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.flaky(reruns=2)  # timed for real
 def test_real_replicas_share_a_lock(needed):
     """The ceiling is that of the lock, a barrier's share comes back, and work alone scales."""
     with balancing.balanced() as place:
