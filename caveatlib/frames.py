@@ -29,7 +29,9 @@ UNAVAILABLE = "unavailable: "
 """How the error of an arm begins that this machine could not even try."""
 
 
-def field(meaning: str, unit: str = "", *, later: bool = False, **checks):
+def field(
+    meaning: str, unit: str = "", *, later: bool = False, paced: bool = False, **checks
+):
     """Describe one column.
 
     Parameters
@@ -40,6 +42,8 @@ def field(meaning: str, unit: str = "", *, later: bool = False, **checks):
         SI base unit, ``"B"`` for bytes, or empty for names and counts.
     later : bool, optional
         Whether recordings exist from before the column was added: there it is empty.
+    paced : bool, optional
+        Whether the workload sets the pace, so that readings of the same value are no copies.
     **checks
         Bounds and nullability, as `pandera.Field` takes them.
 
@@ -47,7 +51,8 @@ def field(meaning: str, unit: str = "", *, later: bool = False, **checks):
     -------
     pandera field
     """
-    return pa.Field(metadata={"unit": unit, "meaning": meaning, "later": later}, **checks)
+    metadata = {"unit": unit, "meaning": meaning, "later": later, "paced": paced}
+    return pa.Field(metadata=metadata, **checks)
 
 
 def measure(meaning: str, unit: str = "", **checks):

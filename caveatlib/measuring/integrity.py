@@ -254,8 +254,8 @@ def _no_equal_rows(fine: pd.DataFrame) -> None:
 
 
 def _is_timed(name: str, column) -> bool:
-    unit = (column.metadata or {}).get("unit", "")
-    return "s" in unit.split("/")
+    about = column.metadata or {}
+    return "s" in about.get("unit", "").split("/") and not about.get("paced")
 
 
 def _block(row: pd.Series) -> str:

@@ -100,6 +100,7 @@ class Trials(frames.Trials):
         f"Throughput, {FLOWS['fixed'].words}",
         "bit/s",
         later=True,
+        paced=True,
         gt=0,
     )
     proxy_cpu_fixed_s_per_gb: Series[float] = frames.measure(
