@@ -29,9 +29,7 @@ UNAVAILABLE = "unavailable: "
 """How the error of an arm begins that this machine could not even try."""
 
 
-def field(
-    meaning: str, unit: str = "", *, later: bool = False, paced: bool = False, **checks
-):
+def field(meaning: str, unit: str = "", *, later: bool = False, paced: bool = False, **checks):
     """Describe one column.
 
     Parameters

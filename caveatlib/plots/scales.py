@@ -20,7 +20,7 @@ RATIOS = (
 )  # fmt: skip
 """Ticks of an axis of ratios, of which 1 is always one."""
 NEAR = 1.12
-CROWDED = 0.05
+CROWDED = 0.08
 """Of an axis, what two ticks are apart at least."""
 LETTER = 0.19
 """Height of a line of text in inches."""

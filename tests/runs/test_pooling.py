@@ -94,6 +94,8 @@ def test_other_conditions_are_not_combined():
         machine=machine(2),
         workers=np.where(rows["pattern"] == "weights", 9, rows["workers"]),
     )
+    facts = other.table("conditions")  # which release measured, among them
+    other._tables["conditions"] = facts.assign(run="later " + facts["run"], machine=machine(2))
     lines = runs.pool([(first, OURS), (other, OURS)]).lines.set_index("claim")
     assert set(lines.loc["C08/weights-2", "conditions"]) == {"workers 4", "workers 9"}
     assert lines.loc["quota-latency", "conditions"] == ""

@@ -100,6 +100,8 @@ def elsewhere(**weights):
     for name, value in weights.items():
         rows[name] = np.where(rows["pattern"] == "weights", value, rows[name])
     other._tables["trials"] = rows.assign(run="later " + rows["run"], machine=machine(2))
+    facts = other.table("conditions")  # which release measured, among them
+    other._tables["conditions"] = facts.assign(run="later " + facts["run"], machine=machine(2))
     return other
 
 

@@ -122,7 +122,7 @@ def test_a_table_says_why_it_is_not_live():
     html = talk.finding("layers-opened", scene)._repr_html_()
     assert "Not live: &lt;b&gt;no engine&lt;/b&gt;" in html
     assert 'class="framed fallback"' in html
-    day = pd.Timestamp(run.trials["run"].max())
+    day = pd.Timestamp(run.trials["started_at"].min())
     assert f"RECORDED on {day.day} {day:%B %Y}" in html
     with pytest.raises(UsageError, match="'C99'"):
         talk.finding("C99", scene)

@@ -88,12 +88,14 @@ def _tell_links(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         found = {what: parts[AGAINST_DISK[link, what].id] for what in PULLS}
         if any(verdict.verdict != NOT_MEASURED for verdict in found.values()):
             times = [f"{SPREAD[what]} {_times(verdict)}" for what, verdict in found.items()]
-            said.append(f"Against a gzipped disk, {link}: {', '.join(times)}.")
-    said += [
-        f"With the base there on both sides, {link}: {_times(part)}."
+            against = f"{link[0].upper()}{link[1:]}" if said else f"Against a gzipped disk, {link}"
+            said.append(f"{against}: {', '.join(times)}.")
+    both = [
+        f"{link} {_times(part)}"
         for link in reversed(LINKS)
         if (part := parts[ON_BASES[link].id]).verdict != NOT_MEASURED
     ]
+    said += [f"With the base there on both sides: {', '.join(both)}."] if both else []
     moved = moves(here)
     said += [totals] if (totals := _totals(moved)) else []
     medians = slopes(moved)
@@ -122,8 +124,8 @@ def _totals(rows: pd.DataFrame) -> str:
     if not told:
         return ""
     return (
-        "These are ratios by the byte. Whole moves, all sizes together, which have fixed costs "
-        f"besides, over those of a gzipped disk: {'; '.join(told)}."
+        "These are ratios by the byte. Whole moves, fixed costs included, over those of a "
+        f"gzipped disk: {'; '.join(told)}."
     )
 
 

@@ -94,8 +94,8 @@ def tell_published(here: pd.DataFrame) -> str:
     if not told:
         return ""
     return (
-        "Beside a virtual machine that others publish, an image of the same root file system "
-        f"without kernel and modules is in bytes {listed(told)}."
+        "Beside a machine that others publish, an image of its root file system without kernel "
+        f"and modules is in bytes {listed(told)}."
     )
 
 

@@ -55,7 +55,7 @@ def found(experiment, rows: pd.DataFrame) -> dict[str, tuple]:
 def same(said: tuple, before: tuple) -> bool:
     """Whether word, value and n are those that were kept."""
     values = float(said[1]), float(before[1])
-    close = values[0] == pytest.approx(values[1], rel=1e-4, nan_ok=True)
+    close = values[0] == pytest.approx(values[1], rel=1e-5, nan_ok=True)
     return close and (said[0], said[2]) == (before[0], before[2])
 
 

@@ -16,6 +16,7 @@ from caveatlib.experiments import ports
 from caveatlib.experiments.ports import pinning, site, traffic, workloads
 from caveatlib.experiments.ports.designs import HAIRPIN, PROXY
 from caveatlib.instruments import iperf3, published
+from caveatlib.measuring import integrity
 from caveatlib.measuring.experiment import check_trials, complete
 
 pytestmark = pytest.mark.beside
@@ -236,3 +237,16 @@ def test_a_rate_that_is_not_reached_is_no_measurement(monkeypatch):
     said["rate"] = 1.5e9
     with pytest.raises(MeasurementError, match="Must be 2e"):
         traffic.throughput(here, "loopback", streams=1, cores=2, bit_per_s=2e9)
+
+
+def test_a_rate_that_the_workload_sets_may_repeat(measured):
+    """At a fixed rate the same bytes take the same microseconds again: no trial was copied."""
+    rows = measured(ports)
+    held = rows["rate_fixed_bit_per_s"].notna()
+    assert held.sum() > 20
+    rate = np.where(np.arange(len(rows)) % 2, 1999568051.3684194, 1999567051.1234567)
+    tables = {"trials": rows.assign(rate_fixed_bit_per_s=np.where(held, rate, np.nan))}
+    integrity.check_tables(tables, ports.Trials)
+    tables = {"trials": rows.assign(rate_bit_per_s=np.where(rows["ok"], rate, np.nan))}
+    with pytest.raises(DataError, match="of 'rate_bit_per_s' is in the rows"):
+        integrity.check_tables(tables, ports.Trials)
