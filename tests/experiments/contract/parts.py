@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,9 @@ def parts(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield parts of the trials of one machine, each with what is missing in it.
 
-    Designs, places, arms and measures go missing by `halves`, each in one of them. With `apart`
-    each goes missing without any other one, see `groups` (one by one they would take five times
-    as long), and designs one by one.
+    Designs, places, arms and measures go missing by `halves`, each in one of them, and the first
+    three by two at a time. With `apart` each goes missing without any other one, see `groups` (one
+    by one they would take five times as long), and designs one by one.
     """
     yield "nothing at all", rows.iloc[:0]
     yield "a single trial", rows.iloc[:1]
@@ -31,22 +32,31 @@ def parts(
     yield "nothing can run here", unavailable(experiment, rows, rows["ok"])
     first = {d.name for d in complete(experiment).designs(2) if not d.optional}
     yield "only what comes first under a budget", rows[rows["design"].isin(first)]
-    split = groups if apart else halves
-    designs = list(rows["design"].unique())
-    for some in [[d] for d in designs] if apart else halves(designs):
-        names, here = ", ".join(some), rows["design"].isin(some)
-        yield f"only {names}", rows[here]
-        if apart:  # else it is the other half
-            yield f"without {names}", rows[~here]
-    for places in split(list(rows["place"].unique())):
-        names, gone = ", ".join(places), rows["place"].isin(places)
-        yield f"without {names}", rows[~gone]
-        yield f"{names} unavailable", unavailable(experiment, rows, gone)
+    designs, places = list(rows["design"].unique()), list(rows["place"].unique())
     arms = rows.groupby(["design", *arm_columns(experiment)]).ngroup()
-    for numbers in split(list(range(arms.max() + 1))):
-        yield f"arms {numbers} failed", failed(experiment, rows, arms.isin(numbers))
-    for measures in split(outcomes(experiment)):
-        yield f"nothing read of {measures}", rows.assign(**dict.fromkeys(measures, np.nan))
+    numbers, measures = list(range(arms.max() + 1)), outcomes(experiment)
+
+    def gone(some):
+        return rows["place"].isin(some)
+
+    if not apart:
+        for some, lost in zip_longest(halves(designs), halves(places), fillvalue=()):
+            part = unavailable(experiment, rows, gone(lost))
+            yield f"only {some}, {lost} unavailable", part[part["design"].isin(some)]
+        for some, broken in zip_longest(halves(places), halves(numbers), fillvalue=()):
+            part = failed(experiment, rows, arms.isin(broken))
+            yield f"without {some}, arms {broken} failed", part[~gone(some)]
+    else:
+        for one in designs:
+            yield f"only {one}", rows[rows["design"] == one]
+            yield f"without {one}", rows[rows["design"] != one]
+        for some in groups(places):
+            yield f"without {some}", rows[~gone(some)]
+            yield f"{some} unavailable", unavailable(experiment, rows, gone(some))
+        for some in groups(numbers):
+            yield f"arms {some} failed", failed(experiment, rows, arms.isin(some))
+    for some in groups(measures) if apart else halves(measures):
+        yield f"nothing read of {some}", rows.assign(**dict.fromkeys(some, np.nan))
 
 
 def halves(members: list) -> list[list]:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from places import fake
-from places.fake import BUILD_S, CLOCK, START_S, FakeInstance, FakePlace, on_clock, spec
+from places.fake import BUILD_S, CLOCK, FakeInstance, FakePlace, on_clock, spec
 
 from caveatlib.experiments.startup import building, counting, parts, workloads
 from caveatlib.experiments.startup.designs import MACHINES, PUBLISHED, QUICK
@@ -34,7 +34,7 @@ class FakeMachine(FakePlace):
 
     def __init__(self, name: str):
         super().__init__(name)
-        self.start_s = 0.005
+        self.start_s = 0.0025
 
     def create(self, workload: Workload) -> FakeInstance:
         """Make an instance that writes line after line."""
@@ -63,7 +63,7 @@ class FakeGuest(FakeInstance):
     def _run(self) -> None:
         time.sleep(self._place.start_s)
         for slept, contained, line in self.COMMANDS.findall(self._script):
-            time.sleep(float(slept or 0) + (START_S["runc"] if contained else 0))
+            time.sleep(float(slept or 0) + (fake.START_S["runc"] if contained else 0))
             if self._removed:
                 return
             if line:
@@ -136,7 +136,7 @@ class FakeStep(FakePlace):
 
     def __init__(self, name: str):
         super().__init__(name)
-        self.start_s = 0.001 + 0.0004 * (1 + list(parts.PLACES).index(name))
+        self.start_s = 0.0005 + 0.0002 * (1 + list(parts.PLACES).index(name))
 
 
 SLEPT = ("start_returned_s", "first_output_s", "last_output_s", "container_output_s")
@@ -181,7 +181,8 @@ def patched() -> Iterator[None]:
             (workloads, "once", _steady),
             (workloads, "SLEEP_S", 0.02),
             (accel, "slowdown", lambda place: ratios),
-            (fake, "OTHER_S", 0.003),
+            (fake, "START_S", {name: start_s / 2 for name, start_s in fake.START_S.items()}),
+            (fake, "OTHER_S", 0.0015),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         stack.enter_context(on_clock())
