@@ -276,6 +276,11 @@ def test_shades_of_a_known_picture():
     assert plots.shades(file.getvalue(), rows=2, columns=3) == [[100, 100, 0], [0, 0, 0]]
 
 
+def _ends(lines):
+    """Return (xs, ys) of each line of a collection."""
+    return [tuple(map(tuple, segment.T)) for segment in lines.get_segments()]
+
+
 def test_ranges_stand_at_their_values_side_by_side():
     """Arms of a group lie around its row, each with its range; medians are said.
 
@@ -286,11 +291,14 @@ def test_ranges_stand_at_their_values_side_by_side():
          "low": [0.05, 0.1, 0.5], "high": [0.3, 0.4, 2.0]}
     )  # fmt: skip
     ax = plots.ranges(table, by="what", arm="where", unit="s", label="Time")
-    spans = [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "None"]
-    assert spans == [[0.05, 0.3], [0.1, 0.4], [0.5, 2.0]]
-    marks = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == "o"]
-    assert [(x, round(y)) for x, y in marks] == [(0.1, 0), (0.2, 0), (1.0, 1)]
-    assert marks[0][1] < marks[1][1]
+    spans = [[list(xs) for xs, _ in lines] for lines in map(_ends, ax.collections)]
+    assert spans == [[[0.05, 0.3], [0.5, 2.0]], [[0.1, 0.4]]]
+    marks = [[(float(x), float(y)) for x, y in line.get_xydata()] for line in ax.lines]
+    assert [[(x, round(y)) for x, y in arm] for arm in marks] == [[(0.1, 0), (1.0, 1)], [(0.2, 0)]]
+    assert marks[0][0][1] < marks[1][0][1]
+    assert [[y for _, (y, _) in lines] for lines in map(_ends, ax.collections)] == [
+        [y for _, y in arm] for arm in marks
+    ]
     assert "a: x 100 ms, y 200 ms; b: x 1 s" in plots.describe(ax)
 
 

@@ -380,16 +380,13 @@ def ranges(
     tints = colours(arms)
     axis = scales.of(table["median"], unit, log=True)
     ax = ax or new_axes(height=1.2 + 0.23 * max(2, len(groups)))
-    seen: set[str] = set()
-    for row, group in enumerate(groups):
-        here = table[table[by] == group].to_dict("records")
-        for i, line in enumerate(here):
-            y = row + 0.25 * (i - (len(here) - 1) / 2)
-            name, tint = line[arm], tints[str(line[arm])]
-            ax.plot([line["low"], line["high"]], [y, y], color=tint, lw=2)
-            ax.plot(line["median"], y, "o", ms=4, color=tint,
-                    label=None if name in seen else literal(name))  # fmt: skip
-            seen.add(name)
+    of = table.groupby(by, sort=False)
+    y = of.ngroup() + 0.25 * (of.cumcount() - (of[arm].transform("size") - 1) / 2)
+    for name in arms:
+        here = table[arm] == name
+        ax.hlines(y[here], table["low"][here], table["high"][here], color=tints[str(name)], lw=2)
+        ax.plot(table["median"][here], y[here], "o", ms=4, color=tints[str(name)],
+                label=literal(name))  # fmt: skip
     scales.rows(ax, groups)
     scales.apply(ax, "x", axis, label)
     if groups:

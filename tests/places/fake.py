@@ -28,6 +28,8 @@ from caveatlib.places.spec import Spec
 START_S = {"process": 0.001, "namespaces": 0.002, "runc": 0.005}
 """Seconds that a fake start takes; other places take `OTHER_S`."""
 OTHER_S = 0.01
+STUBBORN_S = 0.05
+"""Longest wait for one that does not end."""
 BUILD_S = {"image": 0.09, "disk": 0.018}
 """What a build is said to take, less up to a thousandth: no clock has such round readings."""
 _UNEVEN = random.Random(1)
@@ -135,7 +137,7 @@ class FakeInstance:
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end; a stubborn one is not waited for in full."""
-        if not self._ended.wait(min(timeout_s, 0.05)):
+        if not self._ended.wait(min(timeout_s, STUBBORN_S)):
             raise DeadlineExceeded(f"Still running after {timeout_s} s.")
         return 0
 

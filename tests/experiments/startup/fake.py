@@ -183,6 +183,7 @@ def patched() -> Iterator[None]:
             (accel, "slowdown", lambda place: ratios),
             (fake, "START_S", {name: start_s / 2 for name, start_s in fake.START_S.items()}),
             (fake, "OTHER_S", 0.0015),
+            (fake, "STUBBORN_S", 0.01),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         stack.enter_context(on_clock())
