@@ -35,7 +35,8 @@ from caveatlib.measuring.experiment import complete, tables_of
 pytestmark = pytest.mark.beside
 
 OBJECT_LINES, OBJECT_LENGTH = 4, 1_500
-TABLE_LINES, TABLE_LENGTH, HTML_LENGTH = 100, 8_000, 64_000
+TABLE_LINES, TABLE_LENGTH, HTML_LENGTH = 100, 8_000, 100_000
+"""Of a table: pandas shows sixty rows of twenty columns at most, 80 kB of HTML."""
 LONG = 1_000_000
 
 
