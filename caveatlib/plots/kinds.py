@@ -317,7 +317,9 @@ def effects(
     matplotlib Axes
     """
     shown = table.dropna(subset=["estimate"])
-    ax = ax or new_axes(height=1.1 + 0.4 * max(1, len(shown)))
+    # Beyond eleven rows they stand closer: a projector shows 720 lines.
+    height = max(min(0.4 * max(1, len(shown)), 4.5), 0.25 * len(shown))
+    ax = ax or new_axes(height=1.1 + height)
     words, bands = [], []
     for row, (name, line) in enumerate(shown.iterrows()):
         if pd.notna(line.get("band_low")):
