@@ -113,17 +113,6 @@ def test_what_root_made_is_handed_back_where_a_command_fails(require, tmp_path, 
     assert done.stdout.splitlines().count("handed back") == 1
 
 
-def test_a_recipe_that_hands_back_does_so_where_it_fails():
-    """Each of its commands; a line that goes on is one command with the next."""
-    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    recipes = [r for r in re.findall(r"(?:^\t.*\n)+", text, re.M) if "@$(HAND_BACK)" in r]
-    assert len(recipes) >= 8
-    for recipe in recipes:
-        for line in recipe.splitlines():
-            ends = line.endswith("$(OR_FAIL)") or " || echo " in line
-            assert ends or line in ("\t@$(HAND_BACK)", "\t@touch $@"), line
-
-
 def test_readme_names_commands_as_they_are_typed():
     """The command is in .venv/bin: sudo, and a shell before it is activated, find no other."""
     text = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ from caveatlib.errors import ImageError, UsageError
 from caveatlib.images import checks, documents, layers, stores
 from caveatlib.images.checks import Check
 from caveatlib.images.documents import Descriptor
-from caveatlib.images.limits import Limits, OverLimit
+from caveatlib.images.limits import Budget, Limits
 from caveatlib.images.names import brief, escape
 from caveatlib.images.registry import Registry
 from caveatlib.support.text import shorten
@@ -80,31 +80,6 @@ def find_root(store: Registry, reference: str, limits: Limits) -> list[Found]:
     return [Found(escape(reference), "", root, above=above)]
 
 
-class _Listed:
-    """What the indexes of one source have listed so far, each as often as it is named.
-
-    An index that lists another twenty thousand times is small, and would be read as often.
-    """
-
-    def __init__(self, limits: Limits):
-        self._limits, self._entries, self._size = limits, 0, 0
-
-    def add(self, *, entries: int = 0, size: int = 0) -> None:
-        """Count entries, or bytes of an index; OverLimit beyond a limit."""
-        self._entries += entries
-        self._size += size
-        if self._entries > self._limits.listed:
-            raise OverLimit(
-                f"Indexes list at least {self._entries} images. "
-                f"Must be at most {self._limits.listed}."
-            )
-        if self._size > self._limits.indexes_bytes:
-            raise OverLimit(
-                f"Indexes take at least {self._size} bytes. "
-                f"Must be at most {self._limits.indexes_bytes}."
-            )
-
-
 def _in_index(
     store: stores.Store,
     data: bytes,
@@ -114,15 +89,16 @@ def _in_index(
     name: str = "",
     seen: tuple[str, ...] = (),
     above: tuple[Check, ...] = (),
-    listed: _Listed | None = None,
+    budget: Budget | None = None,
 ) -> list[Found]:
     if len(seen) > limits.index_depth:
         raise ImageError(f"{len(seen)} nested indexes. Must be at most {limits.index_depth}.")
     found = []
-    listed = listed or _Listed(limits)
-    listed.add(size=len(data))
+    # Of all indexes of the source: one that lists another twenty thousand times is small.
+    budget = budget or Budget(limits)
+    budget.spend_index(len(data))
     items = documents.descriptors(documents.parse(data, what), "manifests", what)
-    listed.add(entries=len(items))
+    budget.spend_listed(len(items))
     for item in items:
         if item.attestation:
             continue
@@ -148,7 +124,7 @@ def _in_index(
             name=called or item.digest,
             seen=(*seen, item.digest),
             above=(*above, Check("index", item.digest, checks.INDEX)),
-            listed=listed,
+            budget=budget,
         )
     return found
 

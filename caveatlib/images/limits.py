@@ -63,11 +63,12 @@ class OverLimit(ImageError):
 
 
 class Budget:
-    """What one image has used so far of the limits that span its layers."""
+    """What an image has used so far of the limits that span its layers, a source of its indexes'."""
 
     def __init__(self, limits: Limits = DEFAULTS):
         self.limits = limits
         self.stored = self.output = self.entries = self.names = self.database = 0
+        self.indexes = self.listed = 0
 
     def spend_output(self, produced: int, stored: int = 0) -> None:
         """Count unpacked bytes, and the stored bytes that they came from.
@@ -106,6 +107,23 @@ class Budget:
         if self.entries > self.limits.entries:
             raise OverLimit(
                 f"At least {self.entries} entries. Must be at most {self.limits.entries}."
+            )
+
+    def spend_index(self, size: int) -> None:
+        """Count bytes of indexes, each as often as it is named; ImageError beyond the limit."""
+        self.indexes += size
+        if self.indexes > self.limits.indexes_bytes:
+            raise OverLimit(
+                f"Indexes take at least {self.indexes} bytes. "
+                f"Must be at most {self.limits.indexes_bytes}."
+            )
+
+    def spend_listed(self, count: int) -> None:
+        """Count entries of indexes; ImageError beyond the limit."""
+        self.listed += count
+        if self.listed > self.limits.listed:
+            raise OverLimit(
+                f"Indexes list at least {self.listed} images. Must be at most {self.limits.listed}."
             )
 
     def spend_database(self, size: int) -> None:

@@ -84,9 +84,13 @@ class FakePlace:
         self.created += 1
         if self.created in self.fails:
             raise MeasurementError(f"{self.name} was told to fail at creation {self.created}.")
-        instance = FakeInstance(self, workload)
+        instance = self.instance(workload)
         self.alive.add(instance)
         return instance
+
+    def instance(self, workload: Workload) -> FakeInstance:
+        """Return an instance that is not in the place's account yet."""
+        return FakeInstance(self, workload)
 
     def build(self, folder: Path) -> float:
         """Return a time, as if an image had been built of the folder."""

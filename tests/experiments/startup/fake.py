@@ -36,11 +36,9 @@ class FakeMachine(FakePlace):
         super().__init__(name)
         self.start_s = 0.0025
 
-    def create(self, workload: Workload) -> FakeInstance:
-        """Make an instance that writes line after line."""
-        instance = FakeGuest(self, workload)
-        self.alive.add(instance)
-        return instance
+    def instance(self, workload: Workload) -> FakeInstance:
+        """Return one that writes line after line."""
+        return FakeGuest(self, workload)
 
     def build(self, folder: Path) -> float:
         """Return a time, as if a disk had been made of the folder."""
