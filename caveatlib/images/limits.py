@@ -63,7 +63,7 @@ class OverLimit(ImageError):
 
 
 class Budget:
-    """What an image has used so far of the limits that span its layers, a source of its indexes'."""
+    """What an image, or the indexes of its source, have used so far of the limits that span them."""
 
     def __init__(self, limits: Limits = DEFAULTS):
         self.limits = limits
