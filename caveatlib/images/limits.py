@@ -63,7 +63,7 @@ class OverLimit(ImageError):
 
 
 class Budget:
-    """What an image, or the indexes of its source, have used so far of the limits that span them."""
+    """What an image, or the indexes of a source, have used of the limits that span them."""
 
     def __init__(self, limits: Limits = DEFAULTS):
         self.limits = limits
