@@ -106,6 +106,7 @@ def pytest_sessionfinish(session):
         session.config.workeroutput["bars"] = [tuple(map(str, row)) for row in rows]
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_testnodedown(node):
     node.config.stash[_BARS] += getattr(node, "workeroutput", {}).get("bars", [])
 

@@ -29,12 +29,13 @@ def why_not(
     str
         ``"No docker-runc: <its first error>."``, or that it was not measured.
     """
-    told = trials[["place", "ok", "error"]]
+    ok = trials["ok"].to_numpy(dtype=bool)
     for where in needs:
-        rows = told[stats.match(trials, where)]
-        if rows["ok"].any():
+        asked = stats.match(trials, where).to_numpy()
+        if (asked & ok).any():
             continue
-        name = described(where)
+        told = trials[["place", "ok", "error"]]
+        rows, name = told[asked], described(where)
         elsewhere = told["ok"] & (told["place"] == where.get("place"))
         if "design" in where and elsewhere.any():
             name += f" in the design {where['design']!r}"

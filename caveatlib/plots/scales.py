@@ -110,8 +110,11 @@ def rows(ax: Axes, names: Sequence[object], at: Sequence[float] = ()) -> None:
 
     They stand one below the other, or at the given heights.
     """
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
     at = at or range(len(names))
-    ax.set_yticks(at, [literal(name) for name in names])
+    ax.yaxis.set_major_locator(FixedLocator(list(at)))  # set_yticks makes each tick at once
+    ax.yaxis.set_major_formatter(FixedFormatter([literal(name) for name in names]))
     ax.set_ylim((at[-1] if len(at) else 0) + 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
 

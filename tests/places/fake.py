@@ -36,18 +36,27 @@ _UNEVEN = random.Random(1)
 
 
 class Clock:
-    """Stands for `datetime` in the measuring loop: made-up times pass on it, and its own."""
+    """Made-up times pass on it, and its own: `datetime` of the loop, `time` of what it measures."""
 
     def __init__(self):
-        self.ahead = timedelta()
+        self._ahead_s, self._lock = 0.0, threading.Lock()
 
     def now(self, zone) -> datetime:
         """Return the time of day, later by all that was made up."""
-        return datetime.now(zone) + self.ahead
+        return datetime.now(zone) + timedelta(seconds=self._ahead_s)
+
+    def monotonic(self) -> float:
+        """Return seconds, later by all that was made up."""
+        return time.monotonic() + self._ahead_s
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in earnest, for what others do meanwhile."""
+        time.sleep(seconds)
 
     def passes(self, seconds: float) -> None:
         """Let made-up time pass."""
-        self.ahead += timedelta(seconds=seconds)
+        with self._lock:  # it never runs backwards
+            self._ahead_s += seconds
 
 
 CLOCK = Clock()
@@ -62,7 +71,7 @@ class FakePlace:
     """A place that answers a script's first echo after a fixed time.
 
     What `says` returns for a workload its instance writes instead, if anything. It sleeps `sleeps`
-    times as long as a script says.
+    times as long as a script says. A start takes its time by `passes`: in earnest, or on `CLOCK`.
     """
 
     def __init__(
@@ -72,8 +81,9 @@ class FakePlace:
         fails: Iterable[int] = (),
         says: Callable[[Workload], str] = lambda workload: "",
         sleeps: float = 1.0,
+        passes: Callable[[float], None] = time.sleep,
     ):
-        self.name, self.says, self.sleeps = name, says, sleeps
+        self.name, self.says, self.sleeps, self.passes = name, says, sleeps, passes
         self.start_s = START_S.get(name, OTHER_S)
         self.fails = set(fails)
         self.created = 0
@@ -117,7 +127,7 @@ class FakeInstance:
         """Sleep for the place's time, and for what the script sleeps, then speak."""
         slept = re.search(r"sleep ([0-9.]+); echo", self._script)
         slept_s = float(slept.group(1)) * self._place.sleeps if slept else 0
-        time.sleep(self._place.start_s + slept_s)
+        self._place.passes(self._place.start_s + slept_s)
         nonce = re.search(r"echo (\w+)", self._script)
         if said := self._said or (nonce and f"{nonce.group(1)}\n"):
             os.write(self._write, said.encode())

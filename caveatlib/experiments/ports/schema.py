@@ -236,18 +236,22 @@ def check_tables(tables: Mapping[str, pd.DataFrame]) -> None:
     Raises
     ------
     DataError
-        A rate is another than in its report, or has none; CPU time of the machine per byte
-        that, times the bytes of its report, is no whole number of ticks; CPU time of the
-        processes that is not what client and server reported, and docker-proxy's.
+        A report that is there twice; a rate is another than in its report, or has none; CPU
+        time of the machine per byte that, times the bytes of its report, is no whole number of
+        ticks; CPU time of the processes that is not what client and server reported, and
+        docker-proxy's.
     """
     key = ["run", "design", "block", "place", "path", "congestion", "placement"]
-    reports = tables["iperf3"].set_index([*key, "streams", "rate"])["report"]
-    trials = tables["trials"]
+    reported = tables["iperf3"].set_index([*key, "streams", "rate"])["report"]
+    for twice in reported.index[reported.index.duplicated()]:
+        raise DataError(f"Report {twice} stands twice in table 'iperf3'. Must be one of each flow.")
+    reports, trials = reported.to_dict(), tables["trials"]
     for flow in FLOWS.values():
         rate = flow.columns[RATE]
-        for index, row in trials[trials["ok"] & trials[rate].notna()].iterrows():
-            where = (*row[key], flow.streams, flow.rate)
-            if where not in reports.index:
+        measured = trials[trials["ok"] & trials[rate].notna()]
+        for index, row in zip(measured.index, measured.to_dict("records"), strict=True):
+            where = (*(row[name] for name in key), flow.streams, flow.rate)
+            if where not in reports:
                 raise DataError(
                     f"Value {row[rate]:g} of {rate!r} in row {index} has no report of iperf3. "
                     "Must have one in table 'iperf3'."
@@ -255,7 +259,7 @@ def check_tables(tables: Mapping[str, pd.DataFrame]) -> None:
             _check_report(row, flow, reports[where], f"in row {index}")
 
 
-def _check_report(row: pd.Series, flow: Flow, text: str, where: str) -> None:
+def _check_report(row: Mapping, flow: Flow, text: str, where: str) -> None:
     rate, own = (flow.columns[figure] for figure in (RATE, PROCESSES_CPU))
     try:
         report = iperf3.parse(text)

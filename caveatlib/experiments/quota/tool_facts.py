@@ -41,7 +41,7 @@ def _tells(asked: pd.DataFrame) -> pd.Series:
 
 
 def _too_few(here: pd.DataFrame) -> str:
-    asked = tools(here)
+    asked = here[(here["pattern"] == "tool") & here["ok"]]
     if asked.empty or _tells(asked).any():
         return ""
     return (

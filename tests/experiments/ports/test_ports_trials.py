@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from experiments.ports import fake
 from experiments.ports.made_up import CALLED, COSTS, trials
@@ -155,6 +156,16 @@ def test_pinned_trials_are_held_against_their_reports(tables_of_one_trial, colum
     off = trials.assign(**{column: trials[column] * 1.0713})
     with pytest.raises(DataError, match=f"of '{column}' in row 0"):
         ports.check_tables(tables_of_one_trial | {"trials": off})
+
+
+def test_a_flow_has_one_report(tables_of_one_trial):
+    """With two of them nothing says which one the trial has to match."""
+    reports = tables_of_one_trial["iperf3"]
+    twice = pd.concat([reports, reports.iloc[:1]], ignore_index=True)
+    with pytest.raises(DataError, match="stands twice in table 'iperf3'"):
+        ports.check_tables(tables_of_one_trial | {"iperf3": twice})
+    with pytest.raises(DataError, match="has no report of iperf3"):
+        ports.check_tables(tables_of_one_trial | {"iperf3": reports.iloc[1:]})
 
 
 def test_a_pinned_trial_needs_the_cpu_time_of_its_processes(tables_of_one_trial):

@@ -18,8 +18,14 @@ from places.fake import BUILD_S, CLOCK, FakeInstance, FakePlace, on_clock, spec
 
 from caveatlib.experiments.startup import building, counting, parts, workloads
 from caveatlib.experiments.startup.designs import MACHINES, PUBLISHED, QUICK
+from caveatlib.places import output
 from caveatlib.places.base import Workload
 from caveatlib.places.machines import accel
+
+
+def _on_clock(name: str) -> FakePlace:
+    """Return a fake whose starts take made-up time."""
+    return FakePlace(name, passes=CLOCK.passes)
 
 
 def _without_memory():
@@ -133,7 +139,7 @@ class FakeStep(FakePlace):
     """A step from a process to `docker run`: each starts a little later than the one before."""
 
     def __init__(self, name: str):
-        super().__init__(name)
+        super().__init__(name, passes=CLOCK.passes)
         self.start_s = 0.0005 + 0.0002 * (1 + list(parts.PLACES).index(name))
 
 
@@ -159,7 +165,7 @@ def _steady(place, sleep_s: float, real=workloads.once) -> dict:
 
 
 PLACES = {
-    **{name: spec(FakePlace, name, _without_memory) for name in QUICK},
+    **{name: spec(_on_clock, name, _without_memory) for name in QUICK},
     **{kind: spec(FakeMachine, kind, _without_memory) for kind in (*MACHINES, *PUBLISHED)},
     **{name: spec(FakeBuilder, name) for name in building.PLACES},
     **{name: spec(FakeCounted, name) for name in counting.PLACES},
@@ -177,10 +183,10 @@ def patched() -> Iterator[None]:
             (workloads.cache, "ensure", lambda artefact: empty),
             (workloads, "_pss_bytes", lambda pid: 150_000),
             (workloads, "once", _steady),
+            (workloads, "time", CLOCK),
+            (output, "time", CLOCK),
             (workloads, "SLEEP_S", 0.02),
             (accel, "slowdown", lambda place: ratios),
-            (fake, "START_S", {name: start_s / 2 for name, start_s in fake.START_S.items()}),
-            (fake, "OTHER_S", 0.0015),
             (fake, "STUBBORN_S", 0.01),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
