@@ -87,7 +87,10 @@ def test_a_life(engine, require, runtime):
     """A container of each runtime writes its nonce, serves its port, gets the signal, is gone."""
     require(runtime)
     place = EnginePlace(engine, runtime=runtime)
-    assert place.metadata()["runtime"] == runtime
+    facts = place.metadata()
+    assert facts["runtime"] == runtime
+    assert facts[f"{runtime}_version"]
+    assert facts.get("runsc_platform") == ("systrap" if runtime == "runsc" else None)
     instance = place.create(Workload(SCRIPT.format(nonce="n-4711"), 80))
     instance.start()
     _read(instance, b"n-4711\n")

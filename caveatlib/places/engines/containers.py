@@ -11,15 +11,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from caveatlib.errors import UsageError
-from caveatlib.places import compiled, netns
+from caveatlib.places import compiled, netns, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.cache import Artefact
 from caveatlib.places.cgroups import cgroupfs
+from caveatlib.places.engines import answers
 from caveatlib.places.engines.engine import Engine
 from caveatlib.places.process import connect_local, signal_number
-from caveatlib.support import processes
+from caveatlib.support import processes, programs
 
 _DOCKERFILE = b"FROM scratch\nCOPY files /\n"
+PLATFORM = "--platform="
+"""Option of gVisor's runsc: how it intercepts system calls."""
 BUILD_S = 120.0
 """Seconds that a build may take in all."""
 
@@ -104,9 +107,26 @@ class EnginePlace:
         return took
 
     def metadata(self) -> dict[str, str]:
-        """Return the engine's facts and the runtime asked for."""
+        """Return the engine's facts, the runtime asked for, and its version and platform."""
         facts = self._engine.metadata()
-        return {**facts, "runtime": self._runtime or facts["default_runtime"]}
+        runtime = self._runtime or facts["default_runtime"]
+        return {**facts, "runtime": runtime, **self._of(runtime)}
+
+    def _of(self, runtime: str) -> dict[str, str]:
+        """Return of a runtime what the engine itself does not tell: only of runc it does."""
+        known = self._engine.info().get("Runtimes")
+        entry = known.get(runtime) if isinstance(known, Mapping) else None
+        # {"path": "/usr/bin/runsc", "runtimeArgs": ["--platform=systrap", "--network=host"]}
+        if runtime == "runc" or not isinstance(entry, Mapping):
+            return {}
+        facts = {}
+        program = entry.get("path")
+        if self._engine.where.local and isinstance(program, str) and programs.find(program):
+            facts[f"{runtime}_version"] = answers.word(runc.version(program))
+        for option in entry.get("runtimeArgs") or ():
+            if isinstance(option, str) and option.startswith(PLATFORM):
+                facts[f"{runtime}_platform"] = answers.word(option.removeprefix(PLATFORM))
+        return facts
 
 
 class EngineInstance:
