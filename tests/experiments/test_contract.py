@@ -2,7 +2,6 @@
 
 import re
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from experiments.contract.parts import failed
@@ -130,7 +129,6 @@ def test_a_figure_says_itself(experiment, measured):
         assert isinstance(ax, Axes)
         assert re.search(r"\d", plots.describe(ax))
         assert ax.get_xlabel()
-        plt.close(ax.figure)
 
 
 def test_the_answer_is_a_sentence_of_the_data(experiment, at_hand):

@@ -111,15 +111,18 @@ _NEEDS = (
 )
 
 
-def _docker(runtime: str) -> Spec:
-    return Spec(
-        needs=_NEEDS, runtime=runtime, open=lambda s: EnginePlace(s.engine(), runtime=runtime)
-    )
+def _docker(runtime: str, **host: object) -> Spec:
+    def opened(s):
+        return EnginePlace(s.engine(), runtime=runtime, host=host)
+
+    return Spec(needs=_NEEDS, runtime=runtime, open=opened)
 
 
 PLACES = {
     "runc": Spec(needs=(*_NEEDS, runc.probe), open=lambda s: s.enter(runc.runc_place("runc"))),
     "docker-runc": _docker("runc"),
     "docker-runsc": _docker("runsc"),
+    # gVisor alone, by its name: see `workloads.trial`
+    "docker-runsc-rights": _docker("runsc", cap_add=["ALL"]),
     "host": Spec(needs=(probe_strace,), open=lambda s: Traced()),
 }

@@ -8,8 +8,10 @@ from caveatlib import frames
 from caveatlib.errors import DataError
 from caveatlib.frames import Series
 
-TASKS = ("sweep", "cost", "trace")
-"""Every system call tried; two cheap ones timed; those of a program listed."""
+SWEEPS = ("sweep", "rights")
+TASKS = (*SWEEPS, "cost", "trace")
+"""Every system call tried, without rights or with them; two cheap ones timed; those of a program
+listed."""
 
 
 class Trials(frames.Trials):
@@ -19,8 +21,8 @@ class Trials(frames.Trials):
     program: Series[str] = frames.field("Program that was watched; empty for the other tasks")
     replicate: Series[int] = frames.field("1 for the A/A control, else 0", isin=(0, 1))
     named: Series[str] = frames.field(
-        "System calls: those that do not exist in the place (sweep), or that the program made "
-        "(trace); names apart by spaces",
+        "System calls: those that do not exist in the place (sweep and rights), or that the "
+        "program made (trace); names apart by spaces",
         nullable=True,
     )
     tried: Series[float] = frames.measure("System calls with a name that were tried")
@@ -30,6 +32,11 @@ class Trials(frames.Trials):
     )
     getppid_s: Series[float] = frames.measure("One getppid", "s")
     open_s: Series[float] = frames.measure("One openat with fstat and close", "s")
+    layer: Series[str] = frames.field(
+        "gVisor's version and platform; empty where it did not run the container",
+        nullable=True,
+        later=True,
+    )
 
 
 def check_row(row: Mapping[str, object]) -> None:
@@ -39,7 +46,7 @@ def check_row(row: Mapping[str, object]) -> None:
     ------
     DataError
     """
-    if row["task"] == "sweep":
+    if row["task"] in SWEEPS:
         named, absent = str(row["named"]).split(), row["absent"]
         if len(named) != absent:
             raise DataError(f"{absent:g} absent calls, {len(named)} names. Must be as many.")

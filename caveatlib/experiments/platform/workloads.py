@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import errno
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments.platform.places import SYSCALLS
+from caveatlib.experiments.platform.schema import SWEEPS
 from caveatlib.instruments import calls
 from caveatlib.places.base import Instance, TrialResult, Workload
 from caveatlib.places.output import numbers, text_before
 
 LAST = 462
+GVISOR = "runsc"
 SWEEP_S, COST_S = 120.0, 60.0
 COUNT = 20_000
 """Calls that are timed, of each kind."""
@@ -34,21 +38,44 @@ def names() -> dict[int, str]:
 
 
 def trial(place, conditions: dict, *, seed: int) -> TrialResult:
-    """Try every system call in the place, time two, or watch a program of the host."""
+    """Try every system call in the place, time two, or watch a program of the host.
+
+    Raises
+    ------
+    MeasurementError
+        If calls are to be tried with rights and the place's runtime is not gVisor's: under Linux
+        some of them end or change the machine. The program itself refuses that as well.
+    """
     task = conditions["task"]
     if task == "trace":
         return TrialResult({"named": _joined(place.calls(conditions["program"]))})
-    sweeps = task == "sweep"
-    script = f"syscalls 0 {LAST}" if sweeps else f"calls {COUNT}"
+    told = place.metadata()
+    if task == "rights" and (runtime := told.get("runtime")) != GVISOR:
+        raise MeasurementError(f"Calls with rights under {runtime!r}. Must be {GVISOR!r}.")
+    sweeps = task in SWEEPS
+    kept = " rights" if task == "rights" else ""
+    script = f"syscalls 0 {LAST}{kept}" if sweeps else f"calls {COUNT}"
     program = SYSCALLS if sweeps else calls.CALLS
+    layer = _layer(told)
     instance = place.create(Workload(f"{script}; echo over", programs=(program,)))
     try:
         instance.start()
         if sweeps:
-            return TrialResult(_swept(instance))
-        return TrialResult(calls.costs(text_before(instance.output, "over", COST_S)))
+            return TrialResult(_swept(instance) | layer)
+        return TrialResult(calls.costs(text_before(instance.output, "over", COST_S)) | layer)
     finally:
         instance.remove()
+
+
+def _layer(told: Mapping[str, str]) -> dict[str, object]:
+    """Return `layer`, ``"gVisor 20240729, platform systrap"``; nothing for another runtime."""
+    if told.get("runtime") != GVISOR:
+        return {}
+    # "0.0~20240729.0" of Debian, "release-20250630.0" of its makers
+    said = told.get("runsc_version", "")
+    version = re.search(r"20\d{6}", said)
+    name = f"gVisor {version[0] if version else said}".rstrip()
+    return {"layer": f"{name}, platform {told.get('runsc_platform') or 'not told'}"}
 
 
 def _swept(instance: Instance) -> dict[str, object]:

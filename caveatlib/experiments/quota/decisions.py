@@ -50,7 +50,7 @@ from caveatlib.experiments.quota.tool_facts import FACTS
 from caveatlib.experiments.quota.workloads import COST_S, burst_of
 
 WORDS = ("Slower", "Faster")
-UNDECIDED, NOT_JUDGED = ", undecided", "; not judged, since two equal arms differ as well"
+UNDECIDED = ", undecided"
 LITTLE = 0.5
 """A service that used more of its quota than this was not far below it."""
 BURSTS_AGAIN = stats.Contrast(
@@ -72,13 +72,12 @@ CPU_ONLY = "It is about CPU time only: limits of memory and of processes are tri
 
 
 def _aloud(words: Callable[[pd.DataFrame, float], str]) -> Callable[[pd.DataFrame, Verdict], str]:
-    """Return what says the effect of a verdict aloud, and why it decides nothing where it does."""
+    """Return what says the effect of a verdict aloud, and that it is undecided where it is."""
 
     def say(here: pd.DataFrame, verdict: Verdict) -> str:
         if verdict.verdict == NOT_MEASURED:
             return ""
-        differ = verdict.band_low > verdict.threshold or verdict.band_high < verdict.threshold
-        doubt = (NOT_JUDGED if differ else UNDECIDED) if verdict.verdict == OPEN else ""
+        doubt = UNDECIDED if verdict.verdict == OPEN else ""
         return f"{words(here, verdict.effect)}{doubt}."
 
     return say

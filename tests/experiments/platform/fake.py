@@ -14,9 +14,12 @@ from caveatlib.experiments.platform import workloads
 from caveatlib.places.base import Workload
 
 RARE = sorted({*workloads.names().values()} - {"write"})[-60:]
-LACKING = {"runc": {"uselib"}, "docker-runsc": {"uselib", "rseq", *RARE}}
+LACKING = {"runc": {"uselib"}, "docker-runsc": {"uselib", "rseq", *RARE[10:]}}
+LACKING["docker-runsc-rights"] = {"uselib", "rseq", *RARE}
+RUNSC = {"runsc_version": "0.0~20240729.0", "runsc_platform": "systrap"}
 COST_S = {"docker-runc": 2e-7, "docker-runsc": 4e-6}
-MADE = {"openat", "read", "rseq", "write", "close", "mmap", *"abcdefghijklmnopqrst"}
+USUAL = sorted(workloads.names().values())[:20]
+MADE = {"openat", "read", "rseq", "write", "close", "mmap", "vfork", *USUAL}
 
 
 class FakeCalls(FakePlace):
@@ -27,6 +30,11 @@ class FakeCalls(FakePlace):
         instance = super().create(workload)
         instance.start = lambda: os.write(instance._write, self._said(workload.script))
         return instance
+
+    def metadata(self) -> dict[str, str]:
+        """Return the runtime, and of gVisor's its version and platform."""
+        runtime = "runsc" if "runsc" in self.name else "runc"
+        return {"runtime": runtime, **(RUNSC if runtime == "runsc" else {})}
 
     def _said(self, script: str) -> bytes:
         if script.startswith("calls "):
@@ -60,6 +68,6 @@ class FakeHost:
 
 
 PLACES = {
-    **{name: spec(FakeCalls, name) for name in ("runc", "docker-runc", "docker-runsc")},
+    **{name: spec(FakeCalls, name) for name in (*COST_S, *LACKING)},
     "host": spec(lambda name: FakeHost(), "host"),
 }
