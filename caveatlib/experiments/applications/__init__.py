@@ -15,10 +15,11 @@ intervals are over applications.
 What would mislead you: these are images built from Debian's packages, and not those that people
 publish; "opened" is not "needed" (a file read once a year looks unnecessary), nor does it mean that
 all of it was read; a workload of seconds is not a year of use; that packages own most bytes of what
-apt installed is no surprise, but databases, caches and compiled files are nobody's; setuid files,
-shells and executables are counts, not attacks; and a base that an engine has already costs
-nothing to pull, so these are first deployments. The images are large, so they are made on
-request: ``python -m caveatlib.prepare applications``.
+apt installed is built in (so it is a claim of ours), but databases, caches and compiled files are
+nobody's; all stand on one pair of bases, whose own difference is nearly all that a full image has
+more of executables and packages; setuid files, shells and executables are counts, not attacks; and
+a base that an engine has already costs nothing to pull, so these are first deployments. The images
+are large, so they are made on request: ``python -m caveatlib.prepare applications``.
 """
 
 from __future__ import annotations

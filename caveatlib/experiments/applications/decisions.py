@@ -12,7 +12,7 @@ from caveatlib.claims.calibration import Control, Known
 from caveatlib.experiments.applications import claims as stated
 from caveatlib.experiments.applications import facts
 from caveatlib.experiments.applications.catalogue import MARKED
-from caveatlib.experiments.applications.designs import LINKS, WORKLOAD
+from caveatlib.experiments.applications.designs import FULL, LINKS, WORKLOAD
 from caveatlib.experiments.kit.sentences import per_machine
 
 
@@ -38,10 +38,21 @@ DECISIONS = (
         Fact(claim=claim, readings=facts.deployed(link), find=facts.slower(link))
         for link, claim in stated.SLOWER.items()
     ),
-    Whole(claim=stated.SURFACE, parts=_parts(stated.COUNTS), sum_up=_said(facts.counted)),
+    Whole(
+        claim=stated.SURFACE,
+        parts=_parts(stated.COUNTS),
+        sum_up=_said(facts.counted),
+        qualify=facts.on_one_pair,
+    ),
     *(
         Fact(claim=claim, readings=facts.counts_of(column), find=facts.more(column))
         for column, claim in stated.COUNTS.items()
+    ),
+    Fact(
+        claim=stated.USED,
+        readings=facts.shares_owned(FULL),
+        find=facts.owned(FULL),
+        unfair=facts.built_in,
     ),
     Whole(claim=stated.OWNED, parts=_parts(stated.OWNS), sum_up=_said(facts.belongs)),
     *(

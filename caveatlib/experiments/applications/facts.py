@@ -14,9 +14,16 @@ import numpy as np
 import pandas as pd
 
 from caveatlib import stats
-from caveatlib.claims import FAILS, HOLDS, OPEN, Finding, Reading, values_of
+from caveatlib.claims import FAILS, HOLDS, OPEN, Finding, Reading, Verdict, values_of
 from caveatlib.experiments.applications.catalogue import ALL, TITLES
-from caveatlib.experiments.applications.claims import COUNTED, LEVEL, MOSTLY, OPENED
+from caveatlib.experiments.applications.claims import (
+    COUNTED,
+    LEVEL,
+    MOSTLY,
+    OF_THE_BASE,
+    OPENED,
+    OWNED,
+)
 from caveatlib.experiments.applications.designs import (
     CONTENTS,
     DEPLOYMENT,
@@ -75,14 +82,14 @@ def opened(column: str) -> Callable[[pd.DataFrame], Finding]:
         values = by_application(here, full)
         found = spread(values)
         line = (
-            f"Of the {OPENED[column]} of an image on a full Debian {_percent(found.median)} were "
+            f"Of the {OPENED[column]} of an image on a full Debian {percent(found.median)} were "
             f"opened (median of {found.n} applications)"
         )
-        said = [f"{line}.", _ends(values, _percent), _interval(found, _percent)]
-        said.append(f"The claim needs less than {_percent(MOSTLY)}.")
+        said = [f"{line}.", _ends(values, percent), _interval(found, percent)]
+        said.append(f"The claim needs less than {percent(MOSTLY)}.")
         beside = by_application(here, minimal)
         if len(beside):
-            said.append(f"On a minimal Debian {_percent(beside.median())} were.")
+            said.append(f"On a minimal Debian {percent(beside.median())} were.")
         word = _word(-found.high, -found.low, -MOSTLY)
         return Finding(word, line, _told(said, found), found.n)
 
@@ -112,11 +119,27 @@ def more(column: str) -> Callable[[pd.DataFrame], Finding]:
             f"{line}.",
             f"The full one has {_from_to(found.least, found.most, _count)} more.",
             _interval(found, _count),
+            _one_pair(column),
             "These are counts, not attacks.",
         ]
         return Finding(_word(found.low, found.high, 0), line, _told(said, found), found.n)
 
     return find
+
+
+def _one_pair(*columns: str) -> str:
+    """Say of what is counted that all images stand on one pair of bases."""
+    said = "There is one pair of bases, the same for each application: the interval is conditional "
+    said += "on it."
+    theirs = [COUNTED[column] for column in columns if column in OF_THE_BASE]
+    if theirs:
+        said = f"Nearly all of the difference in {listed(theirs)} is that of the bases. {said}"
+    return said
+
+
+def on_one_pair(here: pd.DataFrame, verdict: Verdict) -> str:
+    """Say the same of all that is counted."""
+    return _one_pair(*COUNTED)
 
 
 def shares_owned(base: str) -> tuple[Reading, ...]:
@@ -131,14 +154,23 @@ def owned(base: str) -> Callable[[pd.DataFrame], Finding]:
         values = by_application(here, *shares_owned(base))
         found = spread(values)
         line = (
-            f"Packages own {_percent(found.median)} of the bytes on a {base} (median of {found.n} "
+            f"Packages own {percent(found.median)} of the bytes on a {base} (median of {found.n} "
             "applications)"
         )
-        said = [f"{line}.", _ends(values, _percent), _interval(found, _percent)]
-        said.append(f"The claim needs more than {_percent(MOSTLY)}.")
+        said = [f"{line}.", _ends(values, percent), _interval(found, percent)]
+        said.append(f"The claim needs more than {percent(MOSTLY)}.")
         return Finding(_word(found.low, found.high, MOSTLY), line, _told(said, found), found.n)
 
     return find
+
+
+def built_in(here: pd.DataFrame) -> str:
+    """Say why no trial decides whether package managers are used."""
+    return (
+        "Each application here was installed by the package manager whose share is asked: it is "
+        "built in. Images whose makers had the choice would decide it, and none was read; what was "
+        f"measured decides {OWNED.id}, a claim of ours."
+    )
 
 
 def deployments(here: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +254,8 @@ def _word(low: float, high: float, threshold: float) -> str:
     return HOLDS if low > threshold else FAILS if high <= threshold else OPEN
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as it is read everywhere, ``"12.2 %"``."""
     return f"{share * 100:.3g} %"
 
 
@@ -264,7 +297,7 @@ def summed_up(here: pd.DataFrame) -> str:
     told = []
     for base in (FULL, MINIMAL):
         medians = _medians_on(here, WORKLOAD, base, tuple(OPENED))
-        shares = [f"{_percent(m)} of the {OPENED[column]}" for column, m in medians.items()]
+        shares = [f"{percent(m)} of the {OPENED[column]}" for column, m in medians.items()]
         if shares:
             n = len(by_application(here, Reading(where(WORKLOAD, base), next(iter(medians)))))
             line = f"opened {listed(shares)} of its image"
@@ -289,7 +322,7 @@ def belongs(here: pd.DataFrame) -> str:
     told = []
     for base in (FULL, MINIMAL):
         for median in _medians_on(here, CONTENTS, base, ("owned_share",)).values():
-            told.append(f"{_percent(median)} on a {base}")
+            told.append(f"{percent(median)} on a {base}")
     return f"Of an image's bytes packages own {listed(told)} (medians)." if told else ""
 
 

@@ -8,7 +8,7 @@ from caveatlib.claims import Reading
 from caveatlib.experiments.applications.catalogue import TITLES
 from caveatlib.experiments.applications.claims import NEVER_OPENED
 from caveatlib.experiments.applications.designs import FULL, WORKLOAD, where
-from caveatlib.experiments.applications.facts import by_application
+from caveatlib.experiments.applications.facts import by_application, percent
 from caveatlib.experiments.kit.highlights import Bar, Highlight
 
 
@@ -20,13 +20,13 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
     ordered = shares.sort_values()
     ends = ordered.iloc[[0, -1]] if len(ordered) > 1 else ordered
     bars = tuple(
-        Bar(TITLES[str(name)], share, f"{share * 100:.2g} %", name == ends.index[0])
+        Bar(TITLES[str(name)], share, percent(share), name == ends.index[0])
         for name, share in ends.items()
     )
     return [
         Highlight(
             NEVER_OPENED.id,
-            f"{shares.median() * 100:.2g} %",
+            percent(shares.median()),
             f"of the bytes of an image on a full Debian were opened by its application under a "
             f"workload, the median of {len(shares)}.",
             bars,
