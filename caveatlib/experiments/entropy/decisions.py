@@ -58,10 +58,9 @@ FIRST = tuple(Reading(arm.where(), "first_refused") for arm in GUESTS)
 def _waits_only_bare(here: pd.DataFrame) -> Finding:
     """Find whether each guest without a source waits, and no other does."""
     by_cpu, bare, virtio = (claims.values_of(here, r.where, r.column) for r in FIRST)
-    took = claims.values_of(here, FIRST[1].where, "first_s").median()
     line = (
-        f"A fresh guest's first call had to wait in {bare.sum():.0f} of {len(bare)} without RDRAND "
-        f"({format_quantity(took, 's')}), {by_cpu.sum():.0f} of {len(by_cpu)} with it, "
+        f"A fresh guest's first call had to wait in {bare.sum():.0f} of {len(bare)} without "
+        f"RDRAND, {by_cpu.sum():.0f} of {len(by_cpu)} with it, "
         f"{virtio.sum():.0f} of {len(virtio)} with virtio-rng"
     )
     only = bare.all() and not by_cpu.any() and not virtio.any()

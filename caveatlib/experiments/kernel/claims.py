@@ -75,8 +75,9 @@ WITH = {
 }
 GUESTS = _ours(
     "kernel-guests",
-    "nothing that a container does in a guest of its own harms those in other guests",
-    "all neighbours in other guests survived unharmed, whatever the fault",
+    f"none of {len(FAULTS)} faults of one container in a guest of its own harms those in others",
+    f"all neighbours in other guests survived unharmed, {len(FAULTS)} faults together, the control "
+    "(an exit, which harms nobody) among them",
     0.8,
 )
 SENTRY = _ours(

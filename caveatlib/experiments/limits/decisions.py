@@ -26,6 +26,7 @@ from caveatlib.experiments.limits.designs import (
     COMPUTE_AGAIN,
     COMPUTE_LIMITED,
     IDLE,
+    MEMORY,
     MEMORY_LIMITED,
     WRITE_LIMITED,
 )
@@ -48,12 +49,13 @@ def _say(here: pd.DataFrame, parts: dict) -> str:
     if not (free[1] and bound[1]):
         return ""
     return (
-        f"Beside a fork bomb {_share(free)} of its neighbour's requests fail; "
-        f"with --pids-limit {PIDS}, {_share(bound)}."
+        f"Beside a fork bomb {share(free)} of its neighbour's requests fail; "
+        f"with --pids-limit {PIDS}, {share(bound)}."
     )
 
 
-def _share(of: tuple[int, int]) -> str:
+def share(of: tuple[int, int]) -> str:
+    """Return the share of what failed as it is read everywhere, ``"0.42 %"``."""
     return f"{of[0] / of[1] * 100:.2g} %"
 
 
@@ -81,6 +83,25 @@ def _killed_alone(here: pd.DataFrame) -> Finding:
     )
     good = (killed > 0).all() and taken.max() <= MEMORY_BYTES and not failed.any()
     return Finding(HOLDS if good else FAILS, "", f"{line}.", len(killed))
+
+
+def _without(here: pd.DataFrame, verdict: claims.Verdict) -> str:
+    """Say what became of the hog and of the other without the limit."""
+    killed, taken = (claims.values_of(here, MEMORY.where(), n) for n in ("killed", "taken_bytes"))
+    failed, requests = failures(here, MEMORY.where())
+    if killed.empty or taken.empty or not requests:
+        return ""
+    either = not (failed or failures(here, MEMORY_LIMITED.where())[0])
+    return (
+        f"Without the limit {'none' if either else failed} of {requests:,} failed"
+        f"{' either' if either else ''}, and the hog was killed in {int((killed > 0).sum())} of "
+        f"{len(killed)} trials, at {format_quantity(taken.max(), 'B')} at most."
+    )
+
+
+def _say_memory(here: pd.DataFrame, verdict: claims.Verdict) -> str:
+    said = _without(here, verdict)
+    return f"{verdict.headline}. {said}" if said and verdict.n else ""
 
 
 def _contrast(name: str, measure: str, one, other=None) -> stats.Contrast:
@@ -130,7 +151,13 @@ DECISIONS = (
         least=1,
         what="Containers started beside a bomb with a limit",
     ),
-    Fact(claim=MEMORY_KILLED, readings=tuple(_MEMORY.values()), find=_killed_alone),
+    Fact(
+        claim=MEMORY_KILLED,
+        readings=(*_MEMORY.values(), Reading(MEMORY.where(), "failed", optional=True)),
+        find=_killed_alone,
+        qualify=_without,
+        say=_say_memory,
+    ),
     Effect(
         claim=CPU_LATENCY,
         contrast=_contrast("limits-cpu", "p90_s", COMPUTE_LIMITED, COMPUTE),

@@ -41,6 +41,17 @@ def test_what_drains_if_the_data_say_so_turns_every_sentence(measured):
 
 
 @pytest.mark.beside
+def test_the_seconds_of_a_guest_are_not_told(measured):
+    """Guests may be emulated: whether a first call had to wait is told, and not for how long."""
+    rows = measured(entropy)
+    waited = rows["first_s"].where(rows["place"] != "guest-bare", 77.0)
+    for verdict in claims.judge(rows.assign(first_s=waited), entropy.DECISIONS):
+        assert "77" not in verdict.headline + verdict.sentence + verdict.because
+    (boot,) = [v for v in claims.judge(rows, DECISIONS) if v.claim == "entropy-boot"]
+    assert "without RDRAND, 0 of" in boot.headline
+
+
+@pytest.mark.beside
 def test_a_quantile_above_the_longest_is_refused():
     """A number read into another's column is no trial."""
     row = {"neighbours": "drain", "first_refused": 0.0, "waits": 0.0, "dry_p50_s": 2e-3,

@@ -290,8 +290,11 @@ def test_a_wrong_claim_is_refuted(measured):
     assert "0 of 24 neighbours on that kernel" in before["C02"].sentence
     assert "24 of 24 neighbours on that kernel" in after["C02"].sentence
     assert kernel.answer(rows) != kernel.answer(exchanged(rows))
-    assert kernel.highlights(rows)[0].number == "0 of 24"
-    assert kernel.highlights(exchanged(rows))[0].number == "24 of 24"
+    for trials, number in ((rows, "0 of 24"), (exchanged(rows), "24 of 24")):
+        (found,) = kernel.highlights(trials)
+        assert found.number == number == found.bars[0].text
+        assert f"{number} neighbours on that kernel" in by_claim(trials)["C02"].sentence
+        assert [bar.label for bar in found.bars] == ["one kernel", "a kernel each"]
 
 
 def fates_exchanged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -326,7 +329,8 @@ def test_with_fates_exchanged_every_sentence_turns(measured):
     )
     assert after["kernel-limited"].sentence == (
         "On one kernel with limits, one that fills memory with files, is a fork bomb or fills the "
-        "file system harms its neighbours; one that fills memory does not harm them."
+        "file system harms its neighbours; one that fills memory harms none with a limit or "
+        "without."
     )
     # and each turns by its own trials alone
     for claim, design in (("kernel-guests", "apart"), ("kernel-gvisor", "sentry")):
@@ -359,9 +363,58 @@ def test_what_crosses_and_what_a_limit_stops(measured):
     assert found["kernel-unlimited"].verdict == claims.MIXED
     assert found["kernel-limited"].verdict == claims.HOLDS
     assert found["kernel-limited"].sentence == (
-        "On one kernel with limits, one that fills memory, fills memory with files, is a fork bomb "
-        "or fills the file system does not harm its neighbours."
+        "On one kernel with limits, one that fills memory with files, is a fork bomb or fills the "
+        "file system does not harm its neighbours; one that fills memory harms none with a limit "
+        "or without."
     )
+
+
+@pytest.mark.beside
+def test_a_limit_has_no_credit_where_nobody_was_harmed_without(measured):
+    """Its card says so; where one neighbour is harmed without it, the limit has the credit."""
+    rows = measured(kernel)
+    without = "Without it none was harmed either, in 8 of 8 trials: the limit shows no benefit."
+    cards = {n: v.because for n, v in by_claim(rows).items() if n.startswith("kernel-limited/")}
+    assert [name for name, said in cards.items() if without in said] == ["kernel-limited/memory"]
+    free = rows["fault"].eq("memory") & rows["place"].eq("one-guest") & rows["limited"].eq(0)
+    one = rows.index == rows.index[free][0]
+    harmed = rows.assign(
+        harmed=rows["harmed"].mask(one, 1.0), all_unharmed=rows["all_unharmed"].mask(one, 0.0)
+    )
+    found = by_claim(harmed)
+    assert "none was harmed either" not in found["kernel-limited/memory"].because
+    assert "one that fills memory, fills memory with files" in found["kernel-limited"].sentence
+
+
+@pytest.mark.beside
+def test_what_crosses_between_sandboxes_is_said_beside_what_does_not(measured):
+    """Faults that ended or harmed neighbours, with their trials, on the card and in the answer."""
+    rows = measured(kernel)
+    said = "But without limits, of the neighbours of one that fills the file system 9 of 9 were "
+    said += "harmed (3 trials)."
+    found = by_claim(rows)["kernel-gvisor"]
+    assert found.sentence.endswith(f"24 of 24 neighbours survive. {said}")
+    assert found.because.endswith(said)
+    assert said in kernel.answer(rows)
+    filled = rows["place"].eq("gvisor") & rows["fault"].eq("memory")
+    one = rows.index == rows.index[filled][0]
+    ended = rows.assign(survivors=rows["survivors"].mask(one, 1.0))
+    assert "one that fills memory 2 of 9 ended (3 trials); of one that fills the file" in (
+        by_claim(ended)["kernel-gvisor"].sentence
+    )
+    alone = by_claim(rows[rows["design"] != "gvisor"])["kernel-gvisor"]
+    assert alone.sentence.endswith("24 of 24 neighbours survive.")
+
+
+@pytest.mark.beside
+def test_faults_in_guests_of_their_own_are_counted(measured):
+    """How many faults, and how many trials each: the one of which there are most is the panic."""
+    rows = measured(kernel)
+    said = by_claim(rows)["kernel-guests"].sentence
+    assert "none of 7 faults" in said
+    assert "ends 4, panics its kernel 8, fills memory 4, " in said
+    only = by_claim(rows[rows["fault"] == "panic"])["kernel-guests"].sentence
+    assert "none of 1 fault in" in only
 
 
 @pytest.mark.beside

@@ -56,6 +56,46 @@ def test_with_its_arms_exchanged_every_sentence_turns(measured):
 
 
 @pytest.mark.beside
+def test_memory_says_what_happened_without_a_limit(measured):
+    """Where none failed without it either, the limit is not credited; other failures are told."""
+    rows = measured(limits)
+
+    def said(trials):
+        (found,) = [v for v in claims.judge(trials, limits.DECISIONS) if v.claim == "limits-memory"]
+        assert found.sentence == found.because
+        return found.sentence
+
+    free = stats.match(rows, designs.MEMORY.where())
+    due = f"{rows.loc[free, 'requests'].sum():,.0f}"
+    assert f"Without the limit none of {due} failed either, and the hog was killed in 0" in said(
+        rows
+    )
+    hurt = rows.assign(failed=rows["failed"].mask(free, 2.0), killed=rows["killed"].mask(free, 1.0))
+    n = int(free.sum())
+    assert f"Without the limit {2 * n} of {due} failed, and the hog was killed in {n} of {n}" in (
+        said(hurt)
+    )
+    assert "Without the limit" not in said(rows[~free])
+
+
+@pytest.mark.beside
+def test_the_first_screen_and_the_card_read_alike(measured):
+    """A share below 1 % is the same number in the highlight, its bar and the sentence of C09."""
+    rows = measured(limits)
+    bound = stats.match(rows, designs.BOMB_LIMITED.where())
+    rows = rows.assign(
+        failed=rows["failed"].mask(bound, 1.0), requests=rows["requests"].mask(bound, 300.0)
+    )
+    (shown,) = limits.highlights(rows)
+    (card,) = [v for v in claims.judge(rows, limits.DECISIONS) if v.claim == "C09"]
+    assert shown.number == shown.bars[-1].text == "0.33 %"
+    assert card.sentence.endswith(f"with --pids-limit 64, {shown.number}.")
+    free = shown.bars[1].text
+    assert f"{free} of its neighbour's requests fail" in card.sentence
+    assert f"without it {free}." in shown.sentence
+
+
+@pytest.mark.beside
 def test_what_is_undecided_is_no_answer():
     """Beside what is decided it is left out; where there is nothing else, it is told."""
     rows = trials.get(limits, source="recorded", version=1)
