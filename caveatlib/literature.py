@@ -31,6 +31,7 @@ SI = {
     "x": (1, "1"),
     "%": (1e-2, "1"),
     "findings": (1, "1"),
+    "release": (1, "1"),
     "resources": (1, "1"),
     "processes": (1, "1"),
     "syscalls": (1, "1"),

@@ -1,4 +1,4 @@
-"""A full and a minimal Debian as tar archives, made with debootstrap once and kept."""
+"""A full and a minimal Debian as tar archives, made once of the main archive alone, and kept."""
 
 from __future__ import annotations
 

@@ -31,6 +31,8 @@ class Bench:
         Makes the tool forget what it has.
     packages : sequence of str
         Debian packages whose versions are facts of a run.
+    facts : callable, optional
+        Returns what else are facts of a run.
     """
 
     def __init__(
@@ -42,15 +44,16 @@ class Bench:
         left: Callable[[], int] | None = None,
         clear: Callable[[], None] = lambda: None,
         packages: tuple[str, ...] = (),
+        facts: Callable[[], dict[str, str]] = dict,
     ):
         self._site, self._tool, self._tell, self._clear = site, tool, tell, clear
         self._out = site.folder / "out"
         self._left = left or (lambda: tools.left_in(self._out))
-        self._packages = ("docker-registry", *packages)
+        self._packages, self._facts = ("docker-registry", *packages), facts
 
     def metadata(self) -> dict[str, str]:
-        """Return the versions of the programs."""
-        return {f"{name}_version": _version(name) for name in self._packages}
+        """Return the versions of the programs, and of an engine what it is and where it stores."""
+        return {f"{name}_version": _version(name) for name in self._packages} | self._facts()
 
     def fetch(self, form: str, what: str) -> dict[str, object]:
         """Offer the tool an image that was tampered with.

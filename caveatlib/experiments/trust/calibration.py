@@ -41,6 +41,7 @@ KNOWN = (
         fetched(SKOPEO, TAG, "layer-damaged"),
     ),
     _known("sources with security uploads that apt's index lists", "index_agreement", aged(0)),
+    _known("installed sources of apt's index that changelogs name", "index_named", aged(0)),
 )
 CONTROLS = ()
 """No claim turns on a time, so nothing is measured twice to see how far it moves."""

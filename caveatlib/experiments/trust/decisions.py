@@ -39,6 +39,20 @@ LABELS = {
     "signature": "foreign signature",
     "rollback": "older, signed",
 }
+HIDDEN_BY_US = (
+    "An image's history is what its maker wrote, and both histories here are ours. The images were "
+    "made to hide something: this shows what the tools look at, not how often images of registries "
+    "hide something."
+)
+CLASSIC_STORE = (
+    "Docker is one engine (26.1.5 where we recorded) with its classic image store, which a setting "
+    "of ours keeps: from Engine 29 new installations use containerd's (Docker Docs: 'containerd "
+    "image store with Docker Engine'), which was not tried."
+)
+MADE_HERE = (
+    "The packages are those of a minimal Debian made here from the main archive alone, not of an "
+    "official image. Uploads that main does not have yet are not counted."
+)
 _NOTICED = {claims.HOLDS: "by every tool", claims.FAILS: "by no tool", claims.MIXED: "by some"}
 
 
@@ -66,11 +80,6 @@ def _sum_up(here: Rows, parts: Mapping[str, Verdict]) -> str:
     return " ".join(said)
 
 
-def _patched(here: Rows, parts: Mapping[str, Verdict]) -> str:
-    found = (parts[claim.id] for claim in (stated.AGED, stated.FRESH))
-    return " ".join(f"{v.headline}." for v in found if v.verdict in DECIDED)
-
-
 def _noticing(claim: claims.Claim, offers: tuple, what: str, label: str) -> Fact:
     return Fact(
         claim=claim,
@@ -86,6 +95,7 @@ DECISIONS = (
         claim=stated.TRUST,
         readings=facts.BY_DOCKER,
         find=facts.unnamed,
+        qualify=lambda here, verdict: HIDDEN_BY_US,
         say=_headline,
         label="named by docker history and inspect",
     ),
@@ -93,34 +103,28 @@ DECISIONS = (
         claim=stated.CONTENT,
         parts=tuple(claim.id for claim in stated.PARTS.values()),
         sum_up=_sum_up,
+        qualify=lambda here, verdict: CLASSIC_STORE,
         labels=LABELS,
-        label="tampered images refused",
+        label="attempts refused",
     ),
     *(
         _noticing(stated.PARTS[part], facts.OFFERS[part], what, LABELS[part])
         for part, what in WORDS.items()
     ),
-    Whole(
+    Fact(
         claim=stated.PATCHED,
-        parts=(stated.FRESH.id, stated.AGED.id),
-        tell=_patched,
-        sum_up=_patched,
-        labels={"fresh": "built today", "aged": "three months old"},
-        label="security updates that an image lacks",
-    ),
-    Fact(
-        claim=stated.FRESH,
-        readings=facts.TODAY,
-        find=facts.fresh,
-        say=_headline,
-        label="built today",
-    ),
-    Fact(
-        claim=stated.AGED,
         readings=facts.LACKING,
         find=facts.lacking,
+        qualify=lambda here, verdict: MADE_HERE,
         say=_headline,
-        label="three months old",
+        label="days on which an update is lacking",
+    ),
+    Fact(
+        claim=stated.MAIN_ALONE,
+        readings=facts.TODAY,
+        find=facts.main_alone,
+        say=_headline,
+        label="built today from main alone",
     ),
     Fact(
         claim=stated.READ,
@@ -168,7 +172,7 @@ def _answer_tampered(here: Rows) -> str:
             parts.append(f"{rows['refused'].mean() * 100:.0f} % {words}")
     if not parts:
         return ""
-    return f"Of the changes to an image, tools that fetch it refused {listed(parts)}."
+    return f"Of the attempts with a changed image, tools that fetch it refused {listed(parts)}."
 
 
 def _answer_planted(here: Rows) -> str:
@@ -177,5 +181,5 @@ def _answer_planted(here: Rows) -> str:
 
 
 def _answer_aged(here: Rows) -> str:
-    found = claims.judge(here, [d for d in DECISIONS if d.claim is stated.AGED])
+    found = claims.judge(here, [d for d in DECISIONS if d.claim is stated.PATCHED])
     return " ".join(f"{v.headline}." for v in found if v.verdict in DECIDED)

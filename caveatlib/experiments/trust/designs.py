@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from caveatlib.experiments.trust.planted import AS_BUILT, HISTORIES
+from caveatlib.experiments.trust.planted import HISTORIES, STEPS
 from caveatlib.experiments.trust.schema import FETCH, NONE, PLANTED, PUBLISHED, UPDATES
 from caveatlib.experiments.trust.tampering import (
     ARCHIVE,
@@ -74,6 +74,6 @@ DESIGNS = (
     Design("updates", tuple(arm(DEBIAN, UPDATES, image_age_s=age) for age in AGES_S), block_s=4,
            sessions=1),
     Design("published", (arm(OTHERS, PUBLISHED),), block_s=5, sessions=1, optional=True),
-    Design("syft", (arm(SYFT, PLANTED, AS_BUILT),), block_s=25, sessions=1, optional=True),
+    Design("syft", (arm(SYFT, PLANTED, STEPS),), block_s=25, sessions=1, optional=True),
 )  # fmt: skip
 """Answers, not times: a few sessions show that they do not change."""

@@ -77,7 +77,8 @@ class Docker:
     def left(self) -> int:
         """Return how many layers' files lie in the engine's folder when it has settled.
 
-        What it had unpacked of a refused image it removes a moment later.
+        What it had unpacked of a refused image it removes a moment later: none left does not mean
+        that none was written.
         """
         until = time.monotonic() + SETTLE_S
         while (left := self._unpacked()) and time.monotonic() < until:

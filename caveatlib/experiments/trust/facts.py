@@ -36,7 +36,7 @@ from caveatlib.experiments.trust.designs import (
     UMOCI,
     VERIFYING,
 )
-from caveatlib.experiments.trust.planted import AS_BUILT, HISTORIES, MADE_UP, PLANTS
+from caveatlib.experiments.trust.planted import HISTORIES, MADE_UP, PLANTS, STEPS
 from caveatlib.experiments.trust.schema import FETCH, PLANTED, PUBLISHED, UPDATES
 from caveatlib.experiments.trust.tampering import (
     ALL,
@@ -116,7 +116,8 @@ def all_noticed(offers: tuple[Where, ...]) -> Callable[[pd.DataFrame], Finding]:
         tampered = cells[cells["part"] != UNCHANGED]
         refused = tampered["accepted"] <= 0
         false = cells[(cells["part"] == UNCHANGED) & (cells["least"] <= 0)]
-        line = f"{int(refused.sum())} of {len(tampered)} tampered images were refused"
+        n = len(tampered)
+        line = f"{int(refused.sum())} of {n} attempts with a tampered image were refused"
         said = [f"{line}."]
         said += [f"Accepted: {_told(tampered[~refused])}."] if len(tampered[~refused]) else []
         said += [f"Refused, though nothing was changed: {_told(false)}."] if len(false) else []
@@ -182,7 +183,7 @@ def _named(here: pd.DataFrame, place: str, tool: str) -> Naming:
         alarm |= bool((values_of(here, where, "false_alarms") > 0).any())
     line = (
         f"{tool} named {least[MADE_UP]:.0f} of {len(PLANTS)} things planted where the history is "
-        f"made up, {least[AS_BUILT]:.0f} where it is as built"
+        f"made up, {least[STEPS]:.0f} where it names the steps"
     )
     beside = "It named some, too," if alarm else "It named none"
     return Naming(least, alarm, line, f"{line}. {beside} in an image with nothing planted.")
@@ -215,12 +216,12 @@ def aged(image_age_s: float) -> dict[str, object]:
 TODAY = tuple(Reading(aged(0), column) for column in ("index_pending", "built_age_s"))
 
 
-def fresh(here: pd.DataFrame) -> Finding:
-    """Find whether apt's index knows of updates for an image that was just built."""
+def main_alone(here: pd.DataFrame) -> Finding:
+    """Find whether apt's index knows of updates for an image just built of the main archive."""
     pending, built = (values_of(here, *reading[:2]) for reading in TODAY)
     days = built.max() / DAY_S
     line = (
-        f"Of a minimal Debian built {days:.1f} days before, apt's security index has newer "
+        f"Of a Debian built {days:.1f} days before from main alone, apt's security index has newer "
         f"versions of {counted(int(pending.max()), 'package')}"
     )
     old = days > FRESH_DAYS

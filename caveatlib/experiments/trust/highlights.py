@@ -35,8 +35,8 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
         Highlight(
             CONTENT.id,
             f"{missed} of {len(tag)}",
-            "changes to an image went unnoticed where it was asked for by its tag; by its digest "
-            f"{by_digest} of {len(digest)} did.",
+            "attempts with a changed image went unnoticed where it was asked for by its tag; by "
+            f"its digest {by_digest} of {len(digest)} did.",
             tuple(bars),
         )
     ]

@@ -53,7 +53,7 @@ def docker() -> Iterator[Bench]:
         tool = Docker(engine)
         tell = planted.by_docker(engine)
         yield Bench(here, tool, tell=tell, left=tool.left, clear=tool.clear,
-                    packages=("docker.io",))  # fmt: skip
+                    packages=("docker.io",), facts=engine.metadata)  # fmt: skip
 
 
 class Aged:

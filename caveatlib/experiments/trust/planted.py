@@ -1,8 +1,8 @@
 """Things hidden in an image, and which tool names them.
 
 Each image is a small Debian's skeleton with one thing planted. An image's history is text of its
-author: it is tried as a build writes it, and made up. A tool names a thing if what it prints has
-the path (of a renamed base: what the base really is).
+author, here ours: it is tried with the steps in it, as a build would name them, and made up. A tool
+names a thing if what it prints has the path (of a renamed base: what the base really is).
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from caveatlib.images.secrets import PRIVATE_KEY
 from caveatlib.places.engines import answers
 from caveatlib.places.engines.engine import Engine
 
-AS_BUILT, MADE_UP = "history as built", "history made up"
-HISTORIES = (AS_BUILT, MADE_UP)
+STEPS, MADE_UP = "history as built", "history made up"
+"""Both written by us. The first names the steps as a build would; version 1 recorded it by this
+name, which `TOLD` has in words."""
+HISTORIES = (STEPS, MADE_UP)
+TOLD = {STEPS: "history that names the steps"}
 CLEAN = "nothing planted"
 SECRET, SHELL, SETUID, BASE = "deleted key", "script as /bin/sh", "setuid shell", "renamed base"
 PLANTS = (SECRET, SHELL, SETUID, BASE)

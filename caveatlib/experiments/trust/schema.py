@@ -21,7 +21,9 @@ class Trials(frames.Trials):
 
     work: Series[str] = frames.field("What is done", isin=(FETCH, PLANTED, UPDATES, PUBLISHED))
     form: Series[str] = frames.field(
-        "How the image is asked for, or what its history says", isin=(*FORMS, *HISTORIES, NONE)
+        "How the image is asked for, or what its history says, which we wrote ('as built': it "
+        "names the steps as a build would)",
+        isin=(*FORMS, *HISTORIES, NONE),
     )
     tampering: Series[str] = frames.field("What was changed in the store", isin=(*TAMPERINGS, NONE))
     part: Series[str] = frames.field("Which part that is of", isin=(*PARTS, NONE))
@@ -38,7 +40,8 @@ class Trials(frames.Trials):
     )
     altered_bytes: Series[float] = frames.measure("Bytes of the store that were changed", "B")
     left_files: Series[float] = frames.measure(
-        "Layers, packed or not, that lay on the disk after a refusal"
+        "Layers, packed or not, that lay on the disk after a refusal; of Docker when it had "
+        "removed what it had unpacked, or after 3 s. What was written meanwhile is not in it"
     )
     took_s: Series[float] = frames.measure("Asking the tool until its answer", "s")
 
@@ -65,6 +68,12 @@ class Trials(frames.Trials):
     )
     index_agreement: Series[float] = frames.measure(
         "Share of the sources with security uploads that apt's security index lists", le=1
+    )
+    index_named: Series[float] = frames.measure(
+        "Share of the installed sources, as new as apt's security index has them, of which the "
+        "changelogs name a security upload",
+        le=1,
+        later=True,
     )
     built_age_s: Series[float] = frames.measure("Age of the image itself", "s")
 

@@ -9,7 +9,7 @@ import pandas as pd
 from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.trust.designs import DAY_S, TAKES
-from caveatlib.experiments.trust.planted import PLANTS
+from caveatlib.experiments.trust.planted import PLANTS, TOLD
 from caveatlib.experiments.trust.schema import FETCH, PLANTED, UPDATES
 from caveatlib.experiments.trust.tampering import CONTROLS, TAMPERINGS
 
@@ -101,6 +101,8 @@ def _words(rows: pd.DataFrame) -> pd.Series:
 def left(trials: pd.DataFrame) -> pd.DataFrame:
     """Return, per tool and form, how many layers lay on the disk after refusals.
 
+    Of Docker those that it had not removed again: what it wrote meanwhile is not counted.
+
     Returns
     -------
     pandas.DataFrame
@@ -115,6 +117,7 @@ def left(trials: pd.DataFrame) -> pd.DataFrame:
 def hidden(trials: pd.DataFrame) -> pd.DataFrame:
     """Return, per tool and history, how many of the planted things it named, and of how many."""
     rows = trials[(trials["work"] == PLANTED) & trials["ok"]]
+    rows = rows.assign(form=rows["form"].replace(TOLD))
     table = rows.groupby(["place", "form"])[["named", "false_alarms"]].median()
     return table.assign(planted=len(PLANTS))
 

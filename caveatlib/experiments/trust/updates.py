@@ -1,9 +1,10 @@
 """Security updates that an image of some age lacks, by the changelogs in it.
 
 Debian's packages bring the list of their uploads, each with suite and date. So an image tells by
-itself which security updates one that was built earlier does not have. What apt's index of this
-machine lists beyond what is installed is the check. Not in a changelog: rebuilds without a change
-of source, and packages that are not installed. The date is that of the upload.
+itself which security updates one that was built earlier does not have, by day of upload. apt's
+index of this machine is the check, both ways: what the changelogs name it lists, and what it lists
+and is installed they name. Not in a changelog: rebuilds without a change of source, packages that
+are not installed, and uploads that this image lacks itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from caveatlib.support import programs
 LISTS = Path("/var/lib/apt/lists")
 DAY_S = 86400.0
 _HEAD = re.compile(r"(\S+) \(([^)\s]+)\) ([^;]+);")
-_CHANGELOG = re.compile(r"\./usr/share/doc/[^/]+/changelog\.Debian\.gz")
+_CHANGELOG = re.compile(r"\./usr/share/doc/[^/]+/changelog(\.Debian)?\.gz")
+"""Packages of Debian's own, apt and dpkg among them, have no ``.Debian`` in the name; where others
+have such a file it is upstream's, in which no line has the form of an upload."""
 _STATUS = "./var/lib/dpkg/status"
 
 
@@ -79,7 +82,8 @@ def of_image(archive: Path) -> tuple[list[Upload], dict[str, tuple[str, str]]]:
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.name == _STATUS or _CHANGELOG.fullmatch(member.name):
-                file = tar.extractfile(member)
+                # What a link names is read by its own name.
+                file = None if member.issym() else tar.extractfile(member)
                 if file is None:
                     continue
                 data = file.read()
@@ -183,12 +187,35 @@ def _by_index(suite: str, packages: dict[str, tuple[str, str]], named: set[str])
     if not lists:
         return {}
     argv = ["/usr/lib/apt/apt-helper", "cat-file", str(lists[0])]
-    index = installed(programs.run(argv, timeout_s=60))
+    return beside_index(installed(programs.run(argv, timeout_s=60)), packages, named)
+
+
+def beside_index(
+    index: dict[str, tuple[str, str]], packages: dict[str, tuple[str, str]], named: set[str]
+) -> dict[str, float]:
+    """Lay packages and what changelogs name beside apt's security index.
+
+    Parameters
+    ----------
+    index, packages : dict
+        Package -> source package and version: of the index, and installed.
+    named : set of str
+        Source packages of which the changelogs name a security upload.
+
+    Returns
+    -------
+    dict
+        Columns of a trial; `index_named` only if one of the installed packages has what the
+        index has.
+    """
     both = {name: index[name][1] for name in packages.keys() & index.keys()}
-    newer = [name for name, version in both.items() if _newer(version, packages[name][1])]
+    newer = {name for name, version in both.items() if _newer(version, packages[name][1])}
     sources = {packages[name][0] for name in both}
     share = len(named & sources) / len(named) if named else 1.0
-    return {"index_pending": float(len(newer)), "index_agreement": share}
+    found = {"index_pending": float(len(newer)), "index_agreement": share}
+    if had := {packages[name][0] for name in both.keys() - newer}:
+        found["index_named"] = len(had & named) / len(had)
+    return found
 
 
 def _newer(one: str, other: str) -> bool:

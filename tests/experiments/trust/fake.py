@@ -74,7 +74,7 @@ class FakeBench:
         """Return that Docker goes by the history, and a reader by what is there."""
         by = {designs.READER: "files", designs.SYFT: ""}.get(self._tool)
         if by is None:
-            by = "history" if history == planted.AS_BUILT else ""
+            by = "history" if history == planted.STEPS else ""
         return dict.fromkeys(planted.PLANTS, by) | {planted.CLEAN: ""}
 
 
@@ -92,6 +92,7 @@ class FakeDebian:
                 "built_age_s": DAY_S / 4,
                 "index_pending": 0.0,
                 "index_agreement": 1.0,
+                "index_named": 1.0,
             },
             rows=[{"source_package": "openssl", "version": "3", "uploaded_on": "2026-01-24"}],
         )

@@ -63,9 +63,12 @@ def test_real_tools(tool, require):
             again = there.fetch(form, tampering.NOTHING)
             assert (again["accepted"], again["same_content"]) == (1, 1)
             if tool == DOCKER:
+                facts = there.metadata()
+                assert facts["storage_driver"] == "overlay2"  # not a snapshotter of containerd
+                assert facts["engine_version"]
                 named = there.planted(planted.MADE_UP)
                 assert set(named.values()) == {""}
-                assert there.planted(planted.AS_BUILT)[planted.SECRET] == "history"
+                assert there.planted(planted.STEPS)[planted.SECRET] == "history"
         assert left.until(lambda: not left.processes(state=folder))
         assert not left.more(before)
         assert not list(folder.rglob("*.key"))

@@ -250,7 +250,7 @@ def test_a_broken_index_is_no_published_image(tmp_path, monkeypatch):
     from caveatlib.experiments.trust import published
 
     good, bad = tmp_path / "good.tar", tmp_path / "my-secret-name.tar"
-    good.write_bytes(planted.archive(planted.SHELL, planted.AS_BUILT))
+    good.write_bytes(planted.archive(planted.SHELL, planted.STEPS))
     bad.write_bytes(b"no tar")
     monkeypatch.setattr(published, "SHIPPED", tmp_path / "none")
     monkeypatch.setattr(published, "CARRIED", ())

@@ -6,7 +6,7 @@ from caveatlib import claims, plots, stats
 from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN
 from caveatlib.experiments import trust
 from caveatlib.experiments.trust import designs, tampering
-from caveatlib.experiments.trust.claims import PARTS
+from caveatlib.experiments.trust.claims import PARTS, QUARTER_DAYS
 from caveatlib.experiments.trust.tampering import DIGEST, MOVED, NOTHING, TAG
 from caveatlib.measuring.experiment import complete
 
@@ -79,15 +79,47 @@ def test_one_trial_of_six_is_enough_to_have_been_fooled(measured):
 
 
 def test_an_old_image_says_nothing_of_a_fresh_one(measured):
-    """Packages of last year's cache lack updates, which is no news of images built today."""
+    """Packages of last year's cache lack updates, which is no news of images built today.
+
+    Either way it is news of the main archive, and of none of the post's statements.
+    """
     rows = measured(trust)
     day = stats.match(rows, designs.arm(designs.DEBIAN, trust.schema.UPDATES).where())
+    before = judged(rows)
+    assert before["trust-main-alone"].verdict == HOLDS
     rows.loc[day, "index_pending"] = 7.0
-    assert judged(rows)["C15/fresh"].verdict == FAILS
+    assert judged(rows)["trust-main-alone"].verdict == FAILS
+    assert "from main alone" in judged(rows)["trust-main-alone"].headline
     rows.loc[day, "built_age_s"] = 30 * designs.DAY_S
-    assert judged(rows)["C15/fresh"].verdict == OPEN
-    # what was found of aged images is told, never "not for fresh"
-    assert judged(rows)["C15"].headline.startswith(judged(rows)["C15/aged"].headline)
+    assert judged(rows)["trust-main-alone"].verdict == OPEN
+    assert repr(judged(rows)["C15"]) == repr(before["C15"])
+
+
+def test_what_was_built_to_hold_decides_no_statement_of_the_post(measured):
+    """C15 follows the aged image alone; its card says whose packages these are."""
+    rows = measured(trust)
+    quarter = designs.arm(
+        designs.DEBIAN, trust.schema.UPDATES, image_age_s=QUARTER_DAYS * designs.DAY_S
+    )
+    aged = stats.match(rows, quarter.where())
+    for share, word in ((0.9, FAILS), (0.1, HOLDS)):
+        rows.loc[aged, "lacking_share"] = share
+        found = judged(rows)["C15"]
+        assert found.verdict == word
+        assert "made here from the main archive alone, not of an official image" in found.because
+    assert not [name for name in judged(rows) if name.startswith("C15/")]
+
+
+def test_cards_say_what_their_images_and_tools_were(measured):
+    """Histories are ours, attempts are no images, Docker is one engine with one store."""
+    found = judged(measured(trust))
+    assert "both histories here are ours" in found["C11"].because
+    assert "where it names the steps" in found["C11"].headline
+    assert "as built" not in found["C11"].because + found["trust-reading"].because
+    assert "26.1.5" in found["C13"].because
+    assert "from Engine 29 new installations use containerd's" in found["C13"].because
+    layers = found[PARTS["layer"].id].headline
+    assert layers == "18 of 18 attempts with a tampered image were refused"
 
 
 def test_tables_and_figures_tell_what_each_tool_did(measured):
@@ -107,6 +139,8 @@ def test_tables_and_figures_tell_what_each_tool_did(measured):
     assert line["accepted"].startswith(f"{NOTHING}, {NOTHING} (index)")
     assert "cosign verify, digest: 0 of 7 refused" in plots.describe(trust.plot(rows))
     assert set(trust.left(rows)["left_most"]) == {0.0, 1.0}
-    assert trust.hidden(rows).loc[(designs.READER, "history made up"), "named"] == 4
+    hidden = trust.hidden(rows)
+    assert hidden.loc[(designs.READER, "history made up"), "named"] == 4
+    assert hidden.loc[(designs.DOCKER, "history that names the steps"), "named"] == 4
     assert list(trust.ages(rows).index) == [0, 7, 30, 90, 180, 365]
     assert set(tampering.PART) == set(tampering.MEANINGS)
