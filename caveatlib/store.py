@@ -16,7 +16,7 @@ import pandas as pd
 
 from caveatlib import frames
 from caveatlib.errors import DataError, UsageError
-from caveatlib.measuring import machine
+from caveatlib.measuring import finish, machine
 from caveatlib.measuring.experiment import Experiment, check_tables, tables_of
 from caveatlib.support import datapackage, shipped
 from caveatlib.support.arguments import check_number
@@ -240,8 +240,8 @@ def record(experiment: Experiment, folders: Iterable[str | os.PathLike], *, vers
     Raises
     ------
     UsageError
-        If the version exists or cannot be one, a run is given twice, or
-        caveatlib is installed rather than checked out.
+        If the version exists or cannot be one, a run is given twice or was interrupted,
+        or caveatlib is installed rather than checked out.
     DataError
         If a file does not agree with its checksum, the runs' tables differ, or those of
         one run, or of all together, break a guard.
@@ -272,10 +272,21 @@ def record(experiment: Experiment, folders: Iterable[str | os.PathLike], *, vers
 def _check_pooled(experiment: Experiment, sources: list[Path]) -> None:
     """Let each run pass the guards, and then all of them together."""
     runs = [_checked(folder, experiment, recorded=True) for folder in sources]
+    for folder, run in zip(sources, runs, strict=True):
+        _check_ended(folder, experiment.NAME, run)
     if len(runs) > 1:
         check_tables(
             experiment,
             {name: pd.concat([run[name] for run in runs], ignore_index=True) for name in runs[0]},
+        )
+
+
+def _check_ended(folder: Path, name: str, run: Tables) -> None:
+    """Refuse a run that was interrupted: what it left out nobody chose to leave out."""
+    if "conditions" in run and (told := finish.interrupted(run["conditions"])):
+        raise UsageError(
+            f"Run {display_path(folder)!r} of {name!r} was interrupted: {told}. "
+            f"Must be ended first: {finish.how_to_end(folder, name)}"
         )
 
 

@@ -232,6 +232,47 @@ def test_record_refuses(tmp_path, data):
     assert (data / "startup-v1" / "trials.csv").read_bytes() == before
 
 
+def with_facts(folder, **facts):
+    """Write a run that states these facts of itself."""
+    common = {"run": "2026-03-01T10:00:00Z", "machine": "2 cores", "place": ""}
+    rows = [common | {"name": name, "value": value} for name, value in facts.items()]
+    found = tables() | {"conditions": frames.from_rows(rows, Conditions)}
+    write(folder, tables=found, models={**MODELS, "conditions": Conditions})
+
+
+def test_an_interrupted_run_is_not_recorded(tmp_path, data, monkeypatch):
+    """It says how to end it; what a budget ended, and what does not say, is recorded.
+
+    Seen to fail: with the fact not read, and with every "no" taken for an interruption.
+    """
+    monkeypatch.chdir(tmp_path)
+    with_facts(tmp_path / "r" / "startup", sessions="2", complete="no: 0 of 2 sessions")
+    for given in (tmp_path / "r", tmp_path / "r" / "startup"):
+        with pytest.raises(UsageError) as caught:
+            store.record(STARTUP, [given], version=1)
+        assert str(caught.value) == (
+            "Run 'r/startup' of 'startup' was interrupted: 0 of 2 sessions. "
+            "Must be ended first: caveatlib measure startup --resume r"
+        )
+    with_facts(tmp_path / "x", complete="no: interrupted in session 1")
+    with pytest.raises(UsageError, match=r"interrupted in session 1\. .+ --resume DIR"):
+        store.record(STARTUP, [tmp_path / "x"], version=1)
+    assert not list(data.iterdir())
+    spent = "no: 1 of 2 sessions, the budget was spent"
+    for version, facts in enumerate(({"complete": spent}, {"complete": "yes"}, {"seed": "7"}), 1):
+        with_facts(tmp_path / "r" / "startup", **facts)
+        store.record(STARTUP, [tmp_path / "r"], version=version)
+
+
+@pytest.mark.parametrize("name", [e.NAME for e in recorded()])
+def test_recorded_versions_can_be_recorded_with_a_further_run(name):
+    """None of them was interrupted, by their own facts or by having none."""
+    for version in store.versions(name):
+        folder = shipped.folder("data") / f"{name}-v{version}"
+        facts = pd.read_csv(folder / "conditions.csv", dtype=str, keep_default_na=False)
+        assert finish.interrupted(facts) == ""
+
+
 def test_record_checks_its_sources(tmp_path, data):
     """A changed file or another set of columns is a data error and records nothing."""
     write(tmp_path / "a" / "startup")

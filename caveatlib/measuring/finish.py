@@ -12,7 +12,10 @@ from caveatlib.errors import UsageError
 from caveatlib.measuring.experiment import Experiment, check_tables, tables_of
 from caveatlib.measuring.journal import Records, read
 from caveatlib.support import datapackage
-from caveatlib.support.paths import make_folder, write_files
+from caveatlib.support.paths import display_path, make_folder, write_files
+
+NO, SPENT = "no: ", ", the budget was spent"
+"""How the fact `complete` begins where the plan was not measured, and ends where time was up."""
 
 
 def finish(experiment: Experiment, out: str | os.PathLike) -> Path:
@@ -86,8 +89,30 @@ def _plan(found: Records) -> dict[str, str]:
     if found.complete and ended >= (sessions or 0):
         return facts | {"complete": "yes"}
     told = f"{ended} of {sessions} sessions" if sessions else f"interrupted in session {ended + 1}"
-    told += ", the budget was spent" if found.complete else ""
-    return facts | {"complete": f"no: {told}"}
+    told += SPENT if found.complete else ""
+    return facts | {"complete": f"{NO}{told}"}
+
+
+def interrupted(conditions: pd.DataFrame) -> str:
+    """Return how far an interrupted run got, ``"0 of 2 sessions"``; empty if none was interrupted.
+
+    A run that spent its budget came to its end, whatever it left out. What was recorded before
+    runs said so counts as ended.
+
+    Parameters
+    ----------
+    conditions : DataFrame
+        The table of that name, of one run or of several.
+    """
+    facts = conditions[(conditions["place"] == "") & (conditions["name"] == "complete")]
+    cut = [v for v in facts["value"] if v.startswith(NO) and not v.endswith(SPENT)]
+    return cut[0].removeprefix(NO) if cut else ""
+
+
+def how_to_end(folder: Path, name: str) -> str:
+    """Return the command that ends an interrupted run, from its experiment's folder."""
+    run = display_path(folder.parent) if folder.name == name else "DIR"
+    return f"caveatlib measure {name} --resume {run}"
 
 
 def _block_key(data: dict) -> tuple:

@@ -18,6 +18,7 @@ import pandas as pd
 from caveatlib import frames
 from caveatlib.claims.rules import counted
 from caveatlib.errors import DataError
+from caveatlib.measuring import finish
 from caveatlib.measuring.experiment import tables_of
 from caveatlib.runs.finding import found, opened, packages
 from caveatlib.support import datapackage, privacy
@@ -94,7 +95,8 @@ def check(folder: str | os.PathLike) -> Iterator[str]:
     ------
     DataError
         At the first step that fails: files that are not the package's, a checksum, the
-        schema, a guard, what a contribution must be of, what is private, its place.
+        schema, a guard, what a contribution must be of, a run that was interrupted, what is
+        private, its place.
     StorageError
         If a file cannot be read.
     """
@@ -109,6 +111,7 @@ def check(folder: str | os.PathLike) -> Iterator[str]:
     yield f"Schema and guards: {counted(len(run.trials), 'trial')} in {len(tables)} tables."
     _check_kind(run)
     yield f"Machine: {run.trials['machine'].iloc[0]}."
+    yield _ended(run, folder)
     _check_private(tables, folder, package)
     yield "Privacy: no address, host, home folder, secret or name that is known here."
     yield _controls(run)
@@ -236,6 +239,28 @@ def _check_kind(run: Run) -> None:
         )
     if not trials["ok"].any():
         raise DataError(f"Package {run.source!r} has no trial that succeeded.")
+
+
+def _ended(run: Run, folder: Path) -> str:
+    """Say how much of its plan the run measured: a budget may end it, an interruption may not.
+
+    A contribution from before runs said so stays sound.
+    """
+    facts = run.table("conditions")
+    if told := finish.interrupted(facts):
+        raise DataError(
+            f"Run {run.source!r} was interrupted: {told}. Must be ended first: "
+            f"{finish.how_to_end(folder, run.experiment.NAME)}"
+        )
+    facts = facts[facts["place"] == ""]
+    said = dict(zip(facts["name"], facts["value"], strict=True))
+    if "complete" not in said:
+        return "Run: it does not say whether it was measured to its end."
+    if said["complete"] != "yes":
+        return f"Run: {said['complete'].removeprefix(finish.NO)}."
+    if sessions := said.get("sessions"):
+        return f"Run: {sessions} of {sessions} sessions."
+    return "Run: the budget was spent, as planned."
 
 
 def _check_private(tables: dict, folder: Path, package: dict) -> None:

@@ -240,6 +240,37 @@ def test_what_a_contribution_must_be_of(contribute, settings, named):
         list(runs.check(contribute(**settings)))
 
 
+ENDED = [
+    ({}, "Run: it does not say whether it was measured to its end."),
+    ({"complete": "yes", "sessions": "15"}, "Run: 15 of 15 sessions."),
+    ({"complete": "yes", "budget_s": "60"}, "Run: the budget was spent, as planned."),
+    (
+        {"complete": "no: 1 of 2 sessions, the budget was spent", "sessions": "2"},
+        "Run: 1 of 2 sessions, the budget was spent.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "told"), ENDED, ids=[t for _, t in ENDED])
+def test_how_much_of_its_plan_a_run_measured_is_said(contribute, facts, told):
+    """Whatever ended it on purpose; one from before runs said so passes, too."""
+    assert told in list(runs.check(contribute(facts=facts)))
+
+
+def test_an_interrupted_run_is_no_contribution(tmp_path, monkeypatch):
+    """Where it was measured the command that ends it is named; it can be typed as it stands.
+
+    Seen to fail: with the fact not read.
+    """
+    monkeypatch.chdir(tmp_path)
+    folder = made.run(tmp_path / "r", facts={"complete": "no: 0 of 2 sessions", "sessions": "2"})
+    with pytest.raises(DataError) as caught:
+        list(runs.check(folder))
+    assert str(caught.value).endswith(
+        "was interrupted: 0 of 2 sessions. Must be ended first: caveatlib measure sample --resume r"
+    )
+
+
 def test_two_machines_are_two_contributions(contribute):
     """A package of two machines is refused."""
     folder = contribute()
