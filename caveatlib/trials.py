@@ -9,6 +9,7 @@ function `trial` that does one trial; it never loops over measurements itself.
 from __future__ import annotations
 
 import html
+import inspect
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,10 +182,12 @@ def open(
         ``caveatlib measure`` wrote. Default: ``$CAVEATLIB_SOURCE`` or recorded;
         an experiment that the variable's folder lacks is recorded, too.
     version : int, optional
-        Version of the recorded data, default the newest; live data have none.
+        Version of the recorded data, default the newest. What is measured now, or lies in a
+        folder named here, has none.
     **options
         Given to `measure` when live: ``sessions``, ``budget_s``, ``places``,
         ``engine``, ``seed``. A live run is measured once per process and options.
+        Other sources leave them alone, so that one cell serves all.
 
     Returns
     -------
@@ -193,17 +196,25 @@ def open(
     Raises
     ------
     UsageError
-        If the source is neither of the words nor a folder with such a run, or
-        nothing is recorded.
+        If the source is neither of the words nor a folder with such a run,
+        nothing is recorded, an option is unknown, or a version is asked of what has none.
     Unavailable
         If it is to be live and nothing of it can run here.
     """
     full = complete(experiment)
+    if unknown := sorted(options.keys() - _OPTIONS):
+        known = ", ".join(["source", "version", *_OPTIONS])
+        raise UsageError(f"Unknown option {unknown[0]!r}. Must be one of {known}.")
     given, source = source, source_of(experiment, source)
     if source is None:
         raise UsageError(
             f"No run of {full.NAME!r} in {display_path(given)!r}. Must be a folder that "
             f"`caveatlib measure {full.NAME}` wrote."
+        )
+    if version is not None and source != "recorded" and (source == "live" or given):
+        raise UsageError(
+            f"Version {version!r} of {display_path(source)!r}. Must be left out: only recorded "
+            "trials have versions."
         )
     if source == "live":
         return Run(full, source, folder=_live(experiment, options))
@@ -272,6 +283,13 @@ def _is_run(folder: Path) -> bool:
     """Whether a folder is an experiment's part of a run, finished or not."""
     return (folder / datapackage.FILE).is_file() or (folder / "journal.jsonl").is_file()
 
+
+_OPTIONS = {
+    name: None
+    for name, asked in inspect.signature(measure).parameters.items()
+    if asked.kind is asked.KEYWORD_ONLY and name not in ("out", "resume")
+}
+"""What a live run can be given, in the order of `measure`."""
 
 _LIVE: dict[tuple, Path] = {}
 

@@ -148,6 +148,58 @@ def test_a_live_run_is_measured_once(monkeypatch):
     assert len(calls) == 8 + 16
 
 
+@pytest.mark.parametrize("source", ["recorded", "live", None])
+def test_an_option_that_is_unknown_is_refused(source, monkeypatch):
+    """Whatever the source: a misspelt version would read another one without a word.
+
+    Seen to fail: with options looked at where something is measured only.
+    """
+    monkeypatch.setattr(trials, "measure", lambda *_, **__: pytest.fail("measured"))
+    for wrong in ("verison", "out", "resume"):
+        with pytest.raises(UsageError, match=f"'{wrong}'. Must be one of source, version, places"):
+            trials.open(startup, source=source, **{wrong: 1})
+    with pytest.raises(UsageError, match="'verison'"):
+        trials.get(startup, source=source, verison=1)
+
+
+def test_what_is_recorded_takes_the_options_of_a_live_run():
+    """A cell of a notebook gives them for all sources."""
+    options = {"budget_s": 3, "sessions": 1, "places": ["process"], "engine": "own", "seed": 7}
+    opened = trials.open(startup, source="recorded", version=1, progress=False, **options)
+    assert opened.version == 1
+
+
+def test_only_recorded_trials_have_a_version(tmp_path, monkeypatch):
+    """What is measured now has none, nor has a folder; a variable for all notebooks is no folder.
+
+    Seen to fail: with the version left unread.
+    """
+    monkeypatch.setattr(trials, "measure", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(UsageError, match="Version 1 of 'live'. Must be left out"):
+        trials.open(startup, source="live", version=1)
+    monkeypatch.setenv("CAVEATLIB_SOURCE", "live")
+    with pytest.raises(UsageError, match="Version 1 of 'live'"):
+        trials.open(startup, version=1)
+    monkeypatch.undo()
+    little = experiment(steady)
+    run(little, tmp_path, sessions=1)
+    with pytest.raises(UsageError, match=f"Version 2 of '{tmp_path.name}'"):
+        trials.open(little, source=tmp_path, version=2)
+
+
+def test_places_that_are_one_text_are_refused():
+    """A text is a sequence, too: its letters are no places.
+
+    Seen to fail: with "Unknown place 'p'".
+    """
+    little = experiment(steady)
+    for ask in (trials.arms_here, trials.cost):
+        with pytest.raises(UsageError, match=r"Places 'process'. Must be a list: \['process'\]"):
+            ask(little, places="process")
+    with pytest.raises(UsageError, match="Places 'process'"):
+        trials.open(little, source="live", places="process")
+
+
 @pytest.mark.parametrize("lacks", ["NAME", "DESIGNS", "trial"])
 def test_what_is_no_experiment_says_what_it_lacks(tmp_path, lacks):
     """One line with the name of what is missing."""
