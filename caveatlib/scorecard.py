@@ -113,10 +113,10 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
     source : {"recorded", "live"} or path, optional
         Where the trials come from, see `trials.get`; default
         ``$CAVEATLIB_SOURCE`` or recorded. Live measures each experiment for its
-        ``VERDICT_S``; in a folder given here, an experiment that the run left
-        out stays without a verdict. Of an experiment that is not recorded yet
-        each verdict says which command decides it. A mapping gives each experiment's name a
-        source of its own.
+        ``VERDICT_S``. What a folder given here lacks, or this machine, or what is not
+        recorded yet is not measured: each verdict says why, or which command decides it. A
+        mapping gives each experiment's name a source of its own; one that it leaves out
+        stays without a verdict.
     """
     sources = source if isinstance(source, Mapping) else {e.NAME: source for e in ALL}
     found: dict[str, Entry] = {}
@@ -124,7 +124,7 @@ def entries(source: str | os.PathLike | Mapping | None = None) -> list[Entry]:
         measured = None
         if experiment.NAME in sources:
             measured = _read(experiment, sources[experiment.NAME])
-        judged = measured.verdicts() if measured else _unrecorded(experiment, sources)
+        judged = measured.verdicts() if measured else _left_out(experiment, sources)
         found |= {entry.id: entry for entry in _entries(experiment, measured, judged)}
     listed = [_of_ledger(row, found.pop(row["id"], None)) for row in _ledger()]
     return listed + list(found.values())
@@ -338,15 +338,20 @@ def _recorded(experiment) -> Verdicts:
     return measured.verdicts() if measured else Verdicts()
 
 
-def _unrecorded(experiment, sources: Mapping) -> Verdicts:
-    """Say of each claim of an experiment of which nothing ships yet what would decide it."""
-    asked = experiment.NAME in sources
-    if not asked or trials.source_of(experiment, sources[experiment.NAME]) != "recorded":
+def _left_out(experiment, sources: Mapping) -> Verdicts:
+    """Say of each claim of an experiment without trials in its source why it has none there."""
+    if experiment.NAME not in sources:
         return Verdicts()
-    if store.versions(experiment.NAME):
+    source = trials.source_of(experiment, sources[experiment.NAME])
+    if source is None:
+        reason = f"Not in this run: `caveatlib measure {experiment.NAME}` measures it."
+    elif source == "live":
+        reason = "Nothing of it can be measured here: `caveatlib doctor` says what it lacks."
+    elif store.versions(experiment.NAME):
         return Verdicts()
-    command = f"`sudo .venv/bin/caveatlib measure {experiment.NAME}`"
-    reason = f"Not recorded yet: {command} decides it where it can be measured."
+    else:
+        command = f"`sudo .venv/bin/caveatlib measure {experiment.NAME}`"
+        reason = f"Not recorded yet: {command} decides it where it can be measured."
     return Verdicts(claims.not_measured(d.claim, reason) for d in experiment.DECISIONS)
 
 

@@ -224,6 +224,30 @@ def test_what_has_no_trials_has_no_verdict(monkeypatch, tmp_path):
         scorecard._read(startup, "nowhere")
 
 
+def test_what_a_run_left_out_says_so(monkeypatch, tmp_path):
+    """Its claims have an experiment, which the folder lacks, or this machine.
+
+    Seen to fail: with no verdict for them, which reads as no experiment.
+    """
+    made = little(verdict("C10"), verdict("C23"), verdict("C23/one"))
+    monkeypatch.setattr(scorecard, "ALL", (made,))
+    (tmp_path / "quota").mkdir()
+    (tmp_path / "quota" / "datapackage.json").write_text("{}")
+    found = {e.id: e for e in scorecard.entries(str(tmp_path))}
+    told = "Not in this run: `caveatlib measure little` measures it."
+    assert [found[c].word for c in ("C10", "C23")] == [claims.NOT_MEASURED] * 2
+    assert {v.because for e in ("C10", "C23") for v in found[e].verdicts} == {told}
+    assert found["C23"].parts["C23/one"][0].because == told
+
+    def unavailable(*_, **__):
+        raise Unavailable("no such place")
+
+    monkeypatch.setattr(scorecard.trials, "open", unavailable)
+    (entry,) = (e for e in scorecard.entries("live") if e.id == "C23")
+    assert entry.word == claims.NOT_MEASURED
+    assert "`caveatlib doctor`" in entry.verdicts[0].because
+
+
 def test_what_is_not_recorded_yet_names_the_command(monkeypatch, tmp_path):
     """Each of its claims says what decides it; left out of somebody's run it says nothing."""
     made = little(verdict("C10"), verdict("C10/waits"))
