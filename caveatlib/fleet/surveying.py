@@ -29,7 +29,7 @@ at work, and few enough that the scheduler does not hold a million of them."""
 
 def survey(
     client,
-    sources: Sequence[str | os.PathLike],
+    sources: str | os.PathLike | Sequence[str | os.PathLike],
     *,
     platform: str | None = None,
     limits: Limits = DEFAULTS,

@@ -109,7 +109,7 @@ class Survey:
 
 
 def survey(
-    sources: Sequence[str | os.PathLike],
+    sources: str | os.PathLike | Sequence[str | os.PathLike],
     *,
     platform: str | None = None,
     limits: Limits = DEFAULTS,
@@ -119,7 +119,7 @@ def survey(
 
     Parameters
     ----------
-    sources : sequence of path or str
+    sources : path or str, or a sequence of them
         As for `images.read`, and besides ``registry://host[:port]`` for all images that a
         registry lists, and a folder for whatever archives and layouts are in it.
     platform : str, optional
@@ -164,8 +164,12 @@ def survey(
     return tally.survey()
 
 
-def expand(sources: Sequence[str | os.PathLike], limits: Limits = DEFAULTS) -> list[Reference]:
+def expand(
+    sources: str | os.PathLike | Sequence[str | os.PathLike], limits: Limits = DEFAULTS
+) -> list[Reference]:
     """Return the images of sources, each once, in their order; see `survey`."""
+    if isinstance(sources, (str, bytes, os.PathLike)):  # text is a sequence of letters
+        sources = [sources]
     found: dict[Reference, None] = {}
     for source in map(os.fsdecode, sources):
         host = source.removeprefix(REGISTRY).rstrip("/")

@@ -33,7 +33,7 @@ class Plan:
     Raises
     ------
     UsageError
-        If a number is out of range.
+        If a number is out of range, or the places are one text.
     """
 
     places: Sequence[str] | None = None
@@ -43,6 +43,8 @@ class Plan:
     engine: str | None = None
 
     def __post_init__(self):
+        if isinstance(self.places, str):  # a sequence of letters
+            raise UsageError(f"Places {self.places!r}. Must be a list: [{self.places!r}].")
         if self.sessions is not None:
             check_number("number of sessions", self.sessions, least=1, whole=True)
         if self.budget_s is not None:

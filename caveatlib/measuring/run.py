@@ -61,7 +61,7 @@ def arms_here(
     UsageError
         If a place is none of the experiment's.
     """
-    experiment = complete(experiment)
+    experiment, places = complete(experiment), Plan(places).places
     unknown = [p for p in places or () if p not in experiment.PLACES]
     if unknown:
         raise UsageError(

@@ -7,6 +7,7 @@ with layers kept by path, with a failed layer's error swallowed.
 import errno
 import itertools
 import pickle
+from pathlib import Path
 
 import imagebuild as build
 import pandas as pd
@@ -130,6 +131,17 @@ def test_sources_that_are_none(tmp_path):
     assert surveying.expand(["registry://a.invalid/x", "registry://a.invalid/x"]) == [
         surveying.Reference("registry://a.invalid/x")
     ]
+
+
+def test_one_source_needs_no_list(archives):
+    """A text is a sequence, too: its letters are no sources, and the first is the root folder.
+
+    Seen to fail: with sources taken as they come.
+    """
+    one = str(archives)
+    assert len(surveying.expand([one])) == 3
+    for source in (one, Path(one), one.encode()):
+        assert surveying.expand(source) == surveying.expand([one])
 
 
 def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
