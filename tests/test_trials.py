@@ -156,7 +156,8 @@ def test_an_option_that_is_unknown_is_refused(source, monkeypatch):
     """
     monkeypatch.setattr(trials, "measure", lambda *_, **__: pytest.fail("measured"))
     for wrong in ("verison", "out", "resume"):
-        with pytest.raises(UsageError, match=f"'{wrong}'. Must be one of source, version, places"):
+        named = rf"'{wrong}'\. Must be one of source, version, places"
+        with pytest.raises(UsageError, match=named):
             trials.open(startup, source=source, **{wrong: 1})
     with pytest.raises(UsageError, match="'verison'"):
         trials.get(startup, source=source, verison=1)
@@ -175,7 +176,7 @@ def test_only_recorded_trials_have_a_version(tmp_path, monkeypatch):
     Seen to fail: with the version left unread.
     """
     monkeypatch.setattr(trials, "measure", lambda *_, **__: pytest.fail("measured"))
-    with pytest.raises(UsageError, match="Version 1 of 'live'. Must be left out"):
+    with pytest.raises(UsageError, match=r"Version 1 of 'live'\. Must be left out"):
         trials.open(startup, source="live", version=1)
     monkeypatch.setenv("CAVEATLIB_SOURCE", "live")
     with pytest.raises(UsageError, match="Version 1 of 'live'"):
