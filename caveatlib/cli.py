@@ -256,16 +256,14 @@ def _results(experiment, folder: Path) -> None:
     if answer := run.answer():
         _say("", *_wrapped(answer))
     failed = measured[~measured["ok"]]
-    for (place, error), rows in failed.groupby(["place", "error"]):
-        _say(*_wrapped(error, f"{place}: {len(rows)} without a result: "))
+    for error, rows in failed.groupby("error", sort=False):
+        where = ", ".join(rows["place"].unique())
+        _say(*_wrapped(error, f"{where}: {len(rows)} without a result: "))
     _say("", *_judged(scorecard.as_table(scorecard.of_run(run))))
-    _say(
-        "",
-        f"The run lies in {folder / experiment.NAME}",
-        f"Next: caveatlib report --source {folder}",
-    )
+    _say("", f"The run lies in {folder / experiment.NAME}")
     if measured["ok"].sum() == 0:
         raise MeasurementError("No trial succeeded.")
+    _say(f"Next: caveatlib report --source {folder}")
 
 
 def _judged(rows) -> list[str]:

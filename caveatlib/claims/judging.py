@@ -106,6 +106,9 @@ class Effect(Decision):
     needs : sequence of mapping
         Filters of the trials, each of which must have a success, for the reason
         to be named where there is nothing to compare; default both arms.
+    entitle : callable, optional
+        Given one machine's trials, returns what the card begins with where a number of theirs
+        is in it, or "" for the label.
     """
 
     contrast: stats.Contrast
@@ -116,6 +119,7 @@ class Effect(Decision):
     unit: str = ""
     table: Callable[[Rows], pd.DataFrame] | None = None
     needs: Sequence[Mapping[str, object]] = ()
+    entitle: Callable[[Rows], str] | None = None
 
     def tested(self) -> stats.Contrast:
         """Return the contrast against the threshold that decides."""
@@ -380,7 +384,7 @@ def _measured(
         direction=decision.direction,
         words=decision.words,
         null=controls.get(shared),
-        label=decision.label,
+        label=(decision.entitle(rows) if decision.entitle else "") or decision.label,
         unit=decision.unit,
         margin=decision.at_most is not None,
     )

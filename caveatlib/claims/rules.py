@@ -316,6 +316,8 @@ def _lead(row: dict, words: tuple[str, str], *, margin: bool) -> tuple[str, dict
     turn = (lambda v: 1 / v) if row["kind"] == "ratio" else (lambda v: -v)
     turned = {
         "estimate": turn(row["estimate"]),
+        "low": turn(row["high"]),
+        "high": turn(row["low"]),
         "low_adjusted": turn(row["high_adjusted"]),
         "high_adjusted": turn(row["low_adjusted"]),
     }
@@ -357,11 +359,15 @@ def _is_none(row: dict) -> bool:
 
 
 def _counted(row: dict, unit: str, *, marks=(), against: bool = True) -> str:
-    """Return ``8.2x (95 % CI 7.5 to 9.0, n = 20 blocks)``, with the threshold if it is one."""
+    """Return ``8.2x (95 % CI 7.5 to 9.0, n = 20 blocks)``, with the threshold if it is one.
+
+    An interval that several claims have widened is called adjusted.
+    """
     n = f"n = {counted(row['n'], row['pairing'])}"
     estimate, low, high = _rounded(row, unit, marks)
     versus = "" if _is_none(row) or not against else f", threshold {_value(row['threshold'], unit)}"
-    interval = f"95 % CI {low} to {high}, " if low else ""
+    wider = any(row[f"{end}_adjusted"] != row[end] for end in ("low", "high"))
+    interval = f"{'adjusted ' if wider else ''}95 % CI {low} to {high}, " if low else ""
     return f"{estimate} ({interval}{n}{versus})"
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from experiments.contract.parts import failed
@@ -129,6 +130,7 @@ def test_a_figure_says_itself(experiment, measured):
         assert isinstance(ax, Axes)
         assert re.search(r"\d", plots.describe(ax))
         assert ax.get_xlabel()
+        plt.close(ax.figure)
 
 
 def test_the_answer_is_a_sentence_of_the_data(experiment, at_hand):

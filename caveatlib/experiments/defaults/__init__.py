@@ -9,9 +9,9 @@ each refusal is the kernel's, or that of a mechanism alone, or of several of whi
 What `docker info` claims is laid beside what a container sees of itself. In guests, whose kernel
 has AppArmor, runc runs what Docker told it here; and guests are asked whether IPVS and project
 quotas, which their kernel has, do what Swarm and a size limit need of them. Then the prices: a
-system call, opening a file, a start, a line logged and its bytes, a round trip, closing all
-descriptors, each by default and with what stands against it; all containers are started afresh for
-each trial, so a block is the unit of replication.
+system call, opening a file, a start, a line logged and its bytes, a round trip, each by default
+and with what stands against it, and closing all descriptors under a high limit and a low one; all
+containers are started afresh for each trial, so a block is the unit of replication.
 
 What would mislead you: "capabilities off" by ``--cap-add`` is not one mechanism, for Docker widens
 the filter with them (hence a privileged command in a container that has the filter of few); an
@@ -20,8 +20,10 @@ kernel lacks looks like a refusal (hence root without a container); an allowed o
 container need not reach beyond it; a list of operations is ours, and what is refused on it counts
 as much as what nobody needs; a host's network is cheaper and isolates nothing; a log driver that
 compresses answers `docker logs` more slowly; round trips are of two containers on one CPU, where
-no sleeping CPU is woken; where a guest is emulated its answers count, not its times; and in guests
-no engine runs, so a service's address and a size limit are set as Docker sets them, not by it.
+no sleeping CPU is woken; where a guest is emulated its answers count, not its times; in guests
+no engine runs, so a service's address and a size limit are set as Docker sets them, not by it; how
+much dearer a log is hangs on the length of its lines, and how many files a container may open on
+its containerd and its machine. A rootless engine is in no arm.
 """
 
 from __future__ import annotations

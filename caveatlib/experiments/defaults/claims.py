@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from caveatlib.claims import Claim, from_ledger
 from caveatlib.experiments.defaults.designs import (
+    ASKED_BYTES,
     CALLS,
     CLOSE,
     DEFAULTS,
+    DISK_BYTES,
     FEW_FILES,
     HOST_NETWORK,
+    LIMIT_BYTES,
+    LINE_BYTES,
     LINES,
     LOCAL_LOG,
     LOG,
@@ -18,6 +22,8 @@ from caveatlib.experiments.defaults.designs import (
     PACKAGED_FILES,
     WITHOUT_FILTER,
 )
+from caveatlib.experiments.kit.sentences import CLASSIC_STORE
+from caveatlib.support.quantities import format_quantity
 
 NAME = "defaults"
 DEAR = 1.1
@@ -27,7 +33,8 @@ PERCENT = (DEAR - 1) * 100
 PROTECTED = from_ledger(
     "C16",
     decides="for user namespaces, seccomp and AppArmor, whether each is on by default and alone "
-    "stops something that a container could do otherwise; mixed if some do and others do not",
+    "stops something that a container could do otherwise; mixed if some do and others do not; "
+    f"{CLASSIC_STORE}",
 )
 _STOPS = (
     "operations of our list that are refused by default, are not refused with {} alone off, and "
@@ -70,12 +77,12 @@ IN_GUEST = _part(
 STUDIED = from_ledger(
     "C19",
     decides="its parts, each a default against what stands against it; holds if at least one "
-    f"default makes something usual more than {PERCENT:.0f} % dearer (ours)",
+    f"default makes something usual more than {PERCENT:.0f} % dearer (ours); {CLASSIC_STORE}",
 )
 
 
 class Price(NamedTuple):
-    """A default, what it is laid against, and what is measured.
+    """A default, or what stands for one, what it is laid against, and what is measured.
 
     Attributes
     ----------
@@ -102,13 +109,13 @@ class Price(NamedTuple):
 PRICES = {
     "log-time": Price(
         LOG, DEFAULTS, LOCAL_LOG, LINES, "line_s",
-        "a line logged, json-file over local",
-        "writing a line to the log, compared with the log driver 'local'",
+        f"a line of {LINE_BYTES} bytes logged, json-file over local",
+        f"writing a line of {LINE_BYTES} bytes to the log, compared with the log driver 'local'",
     ),
     "log-disk": Price(
         LOG, DEFAULTS, LOCAL_LOG, LINES, "log_bytes",
-        "log on the disk, json-file over local",
-        "the log on the disk, compared with the log driver 'local'",
+        f"lines of {LINE_BYTES} bytes on the disk, json-file over local",
+        f"the log of lines of {LINE_BYTES} bytes on the disk, compared with the log driver 'local'",
     ),
     "round-trip": Price(
         NETWORK, DEFAULTS, HOST_NETWORK, 0, "round_trip_s",
@@ -125,11 +132,6 @@ PRICES = {
         "a getppid, seccomp filter over none",
         "a system call, compared with no seccomp filter",
     ),
-    "open-files": Price(
-        CLOSE, PACKAGED_FILES, FEW_FILES, 0, "close_all_s",
-        "closing all descriptors, packaged limit over 1024",
-        "closing every descriptor, compared with a limit of 1024 open files",
-    ),
 }  # fmt: skip
 """Part of C19 -> what is compared."""
 COSTS = {
@@ -142,12 +144,32 @@ COSTS = {
     for part, price in PRICES.items()
 }
 
+MANY_FILES = Price(
+    CLOSE, PACKAGED_FILES, FEW_FILES, 0, "close_all_s",
+    "closing all descriptors, most open files over 1,024",
+    "closing every descriptor, compared with a limit of 1,024 open files",
+)  # fmt: skip
+"""Not of C19: what a container may open by default is its containerd's, of which one was measured.
+What a unit of the package states, this machine may not allow."""
+OPEN_FILES = Claim(
+    "defaults-open-files",
+    "where a container may open more files, closing every descriptor takes longer",
+    "ours",
+    "as many open files as the packaged unit states, or all that this machine allows if that is "
+    f"less, over 1,024, ratio above {DEAR:g} (ours); the A/A control is the same limit twice. "
+    "Recorded: the unit of containerd 1.7.24; that of 2.1.5, of Docker 29, states none, and "
+    "containers have 1,024",
+    NAME,
+)
+"""moby, issue 51485; Docker Docs, "Docker Engine version 29 release notes"
+(docs.docker.com/engine/release-notes/29)."""
+
 TOLD = Claim(
     "defaults-info",
-    "docker info tells which of seccomp, user namespaces and AppArmor a container has",
+    "docker info tells which of seccomp, user namespaces and AppArmor a container has by default",
     "ours",
-    "what it names beside what a container sees of itself, with user namespaces and without; "
-    "holds if they agree",
+    "what it names beside what a container with the defaults sees of itself, with user namespaces "
+    "and without; holds if they agree",
     NAME,
 )
 SETUID = Claim(
@@ -175,24 +197,29 @@ KEPT = Claim(
     "defaults-logs",
     "by default all that a container ever wrote stays on the disk",
     "ours",
-    "size and number of the log's files after 100 MB; holds if one file has it all",
+    "size and number of the log's files after 100 MB of compressible text, one letter behind a "
+    "counter; holds if one file has it all",
     NAME,
 )
 SERVED = Claim(
     "defaults-service-address",
-    "one address for all containers of a service, Swarm's default, needs IPVS of the kernel",
+    "a kernel's IPVS, which Swarm gives a service one address by, answers there where its module "
+    "is loaded",
     "ours",
     "in guests, whether a connection to the address of a service of IPVS is answered by what is "
-    "behind it, with the module and without; holds if it is with and is not without",
+    "behind it; without the module, where IPVS itself is asked for it, nothing can answer, which "
+    "is a negative control; holds if it is with and is not without; no Swarm runs",
     NAME,
 )
+_LIMIT, _ASKED, _DISK = (format_quantity(n, "B") for n in (LIMIT_BYTES, ASKED_BYTES, DISK_BYTES))
 SIZED = Claim(
     "defaults-size",
-    "by default a container may fill the disk; where the disk has project quotas a size limit "
-    "stops it, and nobody else",
+    f"without a limit {_ASKED} are not refused; where the disk has project quotas a limit of "
+    f"{_LIMIT} stops a folder there, and nobody else",
     "ours",
-    "in guests, what can be written through an overlay on XFS: without a limit on its folder, "
-    "with one, beside that, and where project quotas are off; holds if only the limited one is "
-    "stopped, and the limit is refused where they are off",
+    f"in guests, whether {_ASKED} can be written through an overlay on an XFS of {_DISK}: without "
+    "a limit on its folder, with one, beside that, and where project quotas are off; holds if only "
+    "the limited one is stopped, and the limit is refused where they are off; no engine runs, and "
+    "no disk is filled",
     NAME,
 )

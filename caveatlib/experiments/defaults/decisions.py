@@ -7,11 +7,11 @@ from functools import partial
 
 import pandas as pd
 
-from caveatlib import claims, stats
+from caveatlib import claims
 from caveatlib.claims import DECIDED, FAILS, HOLDS, Effect, Fact, Finding, Reading, Verdict, Whole
 from caveatlib.experiments.defaults import claims as stated
-from caveatlib.experiments.defaults import designs, facts, in_guests
-from caveatlib.experiments.defaults.claims import COSTS, DEAR, PERCENT, PRICES, Price
+from caveatlib.experiments.defaults import designs, facts, in_guests, prices
+from caveatlib.experiments.defaults.claims import COSTS, MANY_FILES, PERCENT, PRICES, Price
 from caveatlib.experiments.defaults.designs import CALLS
 from caveatlib.experiments.kit.sentences import listed, per_machine
 from caveatlib.support.quantities import format_quantity
@@ -27,64 +27,15 @@ LABELS = {
 CHEAP = {"a getppid": "getppid_s", "opening a file": "open_s", "a start": "first_output_s"}
 
 
-def contrast(price: Price, *, again: bool = False) -> stats.Contrast:
-    """Return a default over what stands against it; or, for the A/A control, over itself."""
-    arms = {
-        setting: designs.where(price.task, setting, lines=price.lines)
-        for setting in (price.default, price.other)
-    }
-    if again:
-        twice = designs.where(price.task, price.default, lines=price.lines, replicate=1)
-        name = f"{price.task}, the default twice: {price.measure.rpartition('_')[0]}"
-        return stats.Contrast(name, price.measure, twice, arms[price.default])
-    return stats.Contrast(
-        price.label, price.measure, arms[price.default], arms[price.other], threshold=DEAR
-    )
-
-
-def times(ratio: float) -> str:
-    """Return a ratio as it is read: ``"1.4 times"``."""
-    return f"{ratio:.2f} times" if ratio < 2 else f"{ratio:.3g} times"
-
-
-def _price_said(here: Rows, verdict: Verdict, *, price: Price) -> str:
-    if verdict.verdict not in (HOLDS, FAILS):
-        return ""
-    unit = "B" if price.measure.endswith("_bytes") else "s"
-    compared = contrast(price)
-    values = [
-        claims.values_of(here, where, price.measure).median()
-        for where in (compared.arm, compared.baseline)
-    ]
-    by_default, other = (format_quantity(value, unit) for value in values)
-    what = f"{price.label[0].upper()}{price.label[1:]}"
-    return f"{what}: {times(verdict.effect)} as much, {by_default} against {other}."
-
-
-def _fewer(here: Rows, verdict: Verdict) -> str:
-    """Say where the package's limit on open files is more than could be measured."""
-    packaged = designs.where(designs.CLOSE, designs.PACKAGED_FILES)
-    most, stated_limit = (
-        claims.values_of(here, packaged, name).max() for name in ("open_files", "packaged_files")
-    )
-    if not most < stated_limit:
-        return ""
-    return (
-        f"This machine allows {most:,.0f} open files; at the package's limit of "
-        f"{stated_limit:,.0f} it is more."
-    )
-
-
-def _cost(part: str, price: Price) -> Effect:
+def _cost(claim: claims.Claim, price: Price, **more) -> Effect:
     return Effect(
-        claim=COSTS[part],
-        contrast=contrast(price),
+        claim=claim,
+        contrast=prices.contrast(price),
         direction="greater",
-        words=("Dearer", "Cheaper"),
-        null=contrast(price, again=True),
+        null=prices.contrast(price, again=True),
         label=price.label,
-        say=partial(_price_said, price=price),
-        qualify=_fewer if price.task == designs.CLOSE else None,
+        say=partial(prices.said, price=price),
+        **{"words": ("Dearer", "Cheaper"), "qualify": prices.QUALIFIED.get(claim.id)} | more,
     )
 
 
@@ -126,7 +77,7 @@ def _studied(here: Rows, parts: Mapping[str, Verdict]) -> str:
     cheap = [p for p, v in found.items() if v.verdict == FAILS]
     said = []
     if dear:
-        priced = [f"{PRICES[p].says} ({times(found[p].effect)})" for p in dear]
+        priced = [f"{PRICES[p].says} ({prices.times(found[p].effect)})" for p in dear]
         said.append(f"More than {PERCENT:.0f} % dearer by default: {'; '.join(priced)}.")
     if cheap:
         said.append(f"Not: {'; '.join(PRICES[p].says for p in cheap)}.")
@@ -172,8 +123,21 @@ DECISIONS = (
         one_suffices=True,
         label="what a default costs",
     ),
-    *(_cost(part, price) for part, price in PRICES.items()),
-    _fact(stated.TOLD, facts.CLAIMED, facts.told_truly, "docker info"),
+    *(_cost(COSTS[part], price) for part, price in PRICES.items()),
+    _cost(
+        stated.OPEN_FILES,
+        MANY_FILES,
+        words=("Longer", "Shorter"),
+        entitle=prices.limits,
+        qualify=prices.stated_limit,
+    ),
+    _fact(
+        stated.TOLD,
+        facts.CLAIMED,
+        facts.told_truly,
+        "docker info",
+        qualify=lambda here, verdict: facts.told_of_others(here),
+    ),
     _fact(stated.SETUID, facts.RAISED, facts.raised, "a setuid program"),
     _fact(stated.ZOMBIES, facts.REAPED, facts.reaped, "zombies"),
     _fact(stated.FOUND, facts.RESOLVED, facts.resolved, "neighbours' names"),

@@ -51,9 +51,11 @@ MECHANISMS = {
 }
 """Mechanism -> place and setting in which it alone is off."""
 LINES, LOGGED = 50_000, 1_000_000
-"""Lines of 100 bytes: of one that is timed, of what fills a disk."""
-LIMIT_BYTES, ASKED_BYTES = 4 << 20, 8 << 20
-"""What a folder may have, where it is limited, and what is then written."""
+"""Lines of `LINE_BYTES`: of one that is timed, of what fills a disk."""
+LINE_BYTES = 100
+"""Of a line that is logged, its end included; of `chores.c`."""
+LIMIT_BYTES, ASKED_BYTES, DISK_BYTES = 4 << 20, 8 << 20, 400 << 20
+"""What a folder may have, where it is limited; what is then written; the disk of both."""
 
 
 def arm(

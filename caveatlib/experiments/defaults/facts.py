@@ -215,21 +215,45 @@ CLAIMED = tuple(
 
 
 def told_truly(here: Rows) -> Finding:
-    """Find whether docker info names what containers have, and nothing else."""
-    wrong, named = [], []
-    for where in (BASE, at(USERNS, DEFAULTS)):
-        for name in SEEN:
+    """Find whether docker info names what containers with the defaults have, and nothing else."""
+    wrong, named, off = [], [], []
+    for name in SEEN:
+        somewhere = False
+        for where in (BASE, at(USERNS, DEFAULTS)):
             info, seen = (_on(here, where, f"{column}_{name}") for column in ("info", "seen"))
+            somewhere |= info or seen
             if info != seen:
                 wrong.append(f"{MECHANISM[name]} ({where['place']})")
             if info:
                 named.append(f"{MECHANISM[name]} ({where['place']})")
+        off += [] if somewhere else [MECHANISM[name]]
     n = len(claims.values_of(here, BASE, "refused"))
     asked = len(CLAIMED) // 2
-    line = f"docker info is right about {asked - len(wrong)} of {asked} mechanisms of two engines"
+    line = (
+        f"docker info is right about {asked - len(wrong)} of {asked} mechanisms that containers of "
+        "two engines have by default"
+    )
     said = f"{line}. It names {listed(named) or 'none of them'}."
     said += f" Wrong: {listed(wrong)}." if wrong else ""
+    said += f" Not tested: {listed(off)}, off in both." if off else ""
     return Finding(FAILS if wrong else HOLDS, line, said, n)
+
+
+def told_of_others(here: Rows) -> str:
+    """Say how many containers with other settings have not what docker info names."""
+    rows = here[(here["task"] == PROBE) & here["ok"] & here["place"].isin([DOCKER, USERNS])]
+    rows = rows[~rows["setting"].isin([DEFAULTS, NO_CONTAINER])]
+    for name in SEEN:
+        rows = rows[rows[[f"info_{name}", f"seen_{name}"]].notna().all(axis=1)]
+    differ = pd.Series(False, index=rows.index)
+    for name in SEEN:
+        differ |= rows[f"info_{name}"] != rows[f"seen_{name}"]
+    if not differ.any():
+        return ""
+    return (
+        f"It tells of the engine: {differ.sum()} of {len(rows)} containers with another setting "
+        f"are otherwise than it says ({listed(sorted(rows['setting'][differ].unique()))})."
+    )
 
 
 RAISED = tuple(Reading(at(DOCKER, setting), "refused") for setting in (DEFAULTS, NO_NEW))
@@ -290,7 +314,7 @@ def kept(here: Rows) -> Finding:
     """Find whether all of 100 MB lies in one file of the default log driver."""
     size, files = (claims.values_of(here, reading.where, reading.column) for reading in KEPT[:2])
     line = (
-        f"Of 100 MB logged json-file keeps {format_quantity(size.min(), 'B')} in "
+        f"Of 100 MB of compressible text json-file keeps {format_quantity(size.min(), 'B')} in "
         f"{claims.counted(int(files.max()), 'file')}"
     )
     other = claims.values_of(here, FILLED_LOCAL, "log_bytes")

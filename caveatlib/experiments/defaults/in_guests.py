@@ -44,8 +44,8 @@ def served(here: Rows) -> Finding:
     """Find whether the address of a service is answered with IPVS, and is not without."""
     with_it, without, refused = (claims.values_of(here, *reading[:2]) for reading in SERVED)
     line = (
-        f"In a guest with IPVS {with_it.sum():.0f} of {len(with_it)} connections to a service's "
-        f"address were answered, without {without.sum():.0f} of {len(without)}"
+        f"In a guest {with_it.sum():.0f} of {len(with_it)} connections to the address of a service "
+        f"of IPVS were answered, without its module {without.sum():.0f} of {len(without)}"
     )
     good = with_it.all() and not without.any()
     said = f"{line}.{_refused('the address', refused)}"
@@ -69,7 +69,7 @@ def sized(here: Rows) -> Finding:
     )
     asked, limit = (format_quantity(size, "B") for size in (ASKED_BYTES, LIMIT_BYTES))
     line = (
-        f"In a guest {_bytes(usual)} of {asked} could be written by default, "
+        f"In a guest {_bytes(usual)} of {asked} could be written without a limit, "
         f"{_bytes(limited)} under a limit of {limit}"
     )
     said = f"{line}{_by(stopped)}, then {_bytes(beside)} beside it."

@@ -16,6 +16,7 @@ from caveatlib.experiments.defaults import kernels
 from caveatlib.experiments.defaults.designs import (
     ASKED_BYTES,
     DEFAULTS,
+    DISK_BYTES,
     LIMIT_BYTES,
     SIZE,
     WITHOUT_QUOTAS,
@@ -25,7 +26,7 @@ from caveatlib.places.base import Capability
 from caveatlib.places.output import numbers
 
 PROGRAM = compiled.program(Path(__file__).with_name("room.c"))
-FORMAT = disks.Disk("xfs", 400 << 20)
+FORMAT = disks.Disk("xfs", DISK_BYTES)
 _SCRIPT = """load-room || exit 98
 mkdir /disk
 mount -t xfs {options} /dev/vda /disk || exit 97

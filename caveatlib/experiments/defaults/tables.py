@@ -220,8 +220,8 @@ def seen(trials: pd.DataFrame) -> pd.DataFrame:
 
 FEATURES = {
     IN_GUEST: "AppArmor stops something alone",
-    SERVED: "IPVS carries a service's address",
-    SIZED: "project quotas limit a container",
+    SERVED: "IPVS answers at a service's address",
+    SIZED: "project quotas limit a folder",
 }
 """Claim that guests decide -> what of their kernel it is of."""
 ANSWERS = {claims.HOLDS: "yes", claims.FAILS: "no"}

@@ -9,6 +9,13 @@ import pandas as pd
 
 from caveatlib import stats
 
+CLASSIC_STORE = (
+    "engines are private ones with Docker's classic image store (recorded: Docker 26.1.5); new "
+    "installations of Docker 29 and later have containerd's, of which nothing was measured"
+)
+"""Said where an engine's version or its image store may decide (Docker Docs, "containerd image
+store with Docker Engine", docs.docker.com/engine/storage/containerd)."""
+
 
 def listed(parts: Sequence[str], word: str = "and") -> str:
     """Return ``"a, b and c"``, or with another word; empty for nothing."""

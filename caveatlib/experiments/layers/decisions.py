@@ -142,11 +142,10 @@ def _tell_growth(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     each = [f"{share * 100:.1f} % {on_link(link)}" for link, share in shares.items()]
     mb = here.loc[here["content_bytes"] > 0, "content_bytes"] / 1e6
     return (
-        f"At least {min(shares.values()) * 100:.1f} % of the time of the largest pull grows with "
-        f"its bytes, on {claims.counted(len(shares), 'link')}. The claim needs more than "
-        f"{MOSTLY * 100:.0f} %. It is {listed(each)}; of a smaller pull it is less. Per GB of "
-        f"files, measured over {mb.min():.0f} to {mb.max():.0f} MB, an image with most of its "
-        f"bytes in one layer takes {_priced(prices(here))}."
+        f"Of the time of the largest pull {listed(each)} grow with its bytes; the claim needs more "
+        f"than {MOSTLY * 100:.0f} %, and of a smaller pull it is less. Per GB of files, measured "
+        f"over {mb.min():.0f} to {mb.max():.0f} MB, an image with most of its bytes in one layer "
+        f"takes {_priced(prices(here))}."
     )
 
 

@@ -142,11 +142,15 @@ def effects(trials: pd.DataFrame) -> pd.DataFrame:
 def congestion(trials: pd.DataFrame, measure: str = "rate_bit_per_s") -> pd.DataFrame:
     """Return medians of a measure by path, algorithm and setting, where two algorithms were tried.
 
-    The trials are those with one connection.
+    The trials are those with one connection; where client, server and docker-proxy were pinned,
+    a row says where.
     """
-    rows = trials[trials["design"].isin(["paths", "congestion"]) & trials[measure].notna()]
-    both = rows["path"].map(rows.groupby("path")["algorithm"].nunique()) > 1
-    grouped = rows[both].groupby(["path", "algorithm", "place"])[measure].median()
+    rows = trials[trials["design"].isin(["paths", "congestion", "pinned"])]
+    rows = rows[rows[measure].notna() & rows["place"].isin([PROXY, HAIRPIN])]
+    rows = rows.assign(pinned=rows["placement"].where(rows["design"] == "pinned", ""))
+    where = ["path", "pinned"]
+    both = rows.groupby(where)["algorithm"].transform("nunique") > 1
+    grouped = rows[both].groupby([*where, "algorithm", "place"])[measure].median()
     return grouped.unstack().reindex(columns=[PROXY, HAIRPIN]).rename(columns=SETTINGS)
 
 

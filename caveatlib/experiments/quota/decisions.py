@@ -50,7 +50,7 @@ from caveatlib.experiments.quota.tool_facts import FACTS
 from caveatlib.experiments.quota.workloads import COST_S, burst_of
 
 WORDS = ("Slower", "Faster")
-UNDECIDED = ", undecided"
+UNDECIDED, NOT_JUDGED = ", undecided", "; not judged, since two equal arms differ as well"
 LITTLE = 0.5
 """A service that used more of its quota than this was not far below it."""
 BURSTS_AGAIN = stats.Contrast(
@@ -72,12 +72,13 @@ CPU_ONLY = "It is about CPU time only: limits of memory and of processes are tri
 
 
 def _aloud(words: Callable[[pd.DataFrame, float], str]) -> Callable[[pd.DataFrame, Verdict], str]:
-    """Return what says the effect of a verdict aloud, and that it is undecided where it is."""
+    """Return what says the effect of a verdict aloud, and why it decides nothing where it does."""
 
     def say(here: pd.DataFrame, verdict: Verdict) -> str:
         if verdict.verdict == NOT_MEASURED:
             return ""
-        doubt = UNDECIDED if verdict.verdict == OPEN else ""
+        differ = verdict.band_low > verdict.threshold or verdict.band_high < verdict.threshold
+        doubt = (NOT_JUDGED if differ else UNDECIDED) if verdict.verdict == OPEN else ""
         return f"{words(here, verdict.effect)}{doubt}."
 
     return say

@@ -13,17 +13,23 @@ wrote at once. Engines are started afresh for each session, which is the unit of
 
 What would mislead you: times that are those of the settings (here a health check every second, of
 which two must fail, and a second until a process that does not take SIGTERM is killed, where
-Docker's own settings are 30 s, three and 10 s); a restart policy that waits 0.1 s at first, and
-twice as long each further time; the memory of an engine in the first minutes after its start, of
-which it gives back a part later; ``docker kill``, which counts as stopped by hand, so that
-processes are killed from outside; nodes that are namespaces of one kernel, with a disk that does
-not fail: nothing that was written is lost with a node, so whether the volume has what was
-acknowledged is a control here and no claim; shared storage that a node still reaches when it is
-cut off, as over a network of its own, without which nobody would write there twice; one manager,
-whose node is never hit, and without which nothing is rescheduled; a client that asks all nodes, as
-a perfect balancer would, since Swarm's virtual addresses need IPVS (what one without failover loses
-is counted as ``missed``); a watch that ends, after which a service may still come back; and
-Kubernetes, which is not measured.
+Docker's own settings are 30 s, three and 10 s; and Swarm's delay before it restarts a task, 5 s,
+left as it is: nearly all of what it takes after a killed process); a restart policy that waits 0.1
+s at first, and twice as long each further time; runsv, which waits a second where a process ran for
+less than one, as none does that is hit; requests that come every 10 ms, so that ``answered_s`` of
+runsv is mostly this step; a ratio of lost requests, which falls with the length of the watch, and
+tickets given twice, whose number is that length; the memory of an engine in the first minutes after
+its start, of which it gives back a part later; ``docker kill``, which counts as stopped by hand, so
+that processes are killed from outside; nodes that are namespaces of one kernel, with a disk that
+does not fail: nothing that was written is lost with a node, so whether the volume has what was
+acknowledged is a control here and no claim; shared storage that a node still reaches when it is cut
+off, as over a network of its own, without which nobody would write there twice; one manager, whose
+node is never hit, and without which nothing is rescheduled; a client that asks all nodes, as a
+perfect balancer would, since Swarm's virtual addresses need IPVS (what one without failover loses
+is counted as ``missed``, and decides what replicas are worth: of three that are all asked the two
+that are not hit must answer); a loop beside the health check that is a thread of the harness, and
+in no price; a watch that ends, after which a service may still come back; and Kubernetes, which is
+not measured.
 """
 
 from __future__ import annotations

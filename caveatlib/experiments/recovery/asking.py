@@ -2,7 +2,8 @@
 
 Each request goes to every address where a replica may be, so who answers decides what is lost, and
 no balancer's choice does. A thread sends and receives; its sockets live in the network namespace
-that it asks from, one for each node: what waits for a node that is gone fills a socket.
+that it asks from, one for each node: what waits for a node that is gone fills a socket. What comes
+from elsewhere, or has another length, is no answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from socket import SOCK_DGRAM, socket
 from typing import NamedTuple
 
+from caveatlib.errors import MeasurementError
 from caveatlib.places import netns
 
 RATE = 100
@@ -59,7 +61,8 @@ class Asking:
         self._poll = select.poll()
         self._newest: dict[int, Answer] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask, name="caveatlib-asking", daemon=True)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="caveatlib-asking", daemon=True)
 
     def start(self) -> None:
         """Begin to ask."""
@@ -69,17 +72,32 @@ class Asking:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop asking; harmless when repeated."""
+        """Stop asking; harmless when repeated.
+
+        Raises
+        ------
+        MeasurementError
+            Once, if the client failed meanwhile: it no longer asked.
+        """
         self._over.set()
         if self._thread.ident:
             self._thread.join()
         for sock in self._socks.values():
             sock.close()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise MeasurementError(f"The client stopped asking: {failure!r}.") from failure
 
     def there(self) -> dict[int, Answer]:
         """Return the newest answer of each slot that answered just now."""
         since = time.monotonic() - RECENT_S
         return {slot: told for slot, told in dict(self._newest).items() if told.at_s >= since}
+
+    def _run(self) -> None:
+        try:
+            self._ask()
+        except Exception as error:  # raised where the client is stopped
+            self._failure = error
 
     def _ask(self) -> None:
         begun = time.monotonic()
@@ -99,7 +117,9 @@ class Asking:
         for host, sock in self._socks.items():
             with suppress(BlockingIOError):
                 while True:
-                    self._take(host, sock.recv(64))
+                    data, sender = sock.recvfrom(64)
+                    if sender in self._addresses and len(data) == _ANSWER.size:
+                        self._take(host, data)
 
     def _take(self, host: str, data: bytes) -> None:
         number, slot, begun, ticket = _ANSWER.unpack(data)

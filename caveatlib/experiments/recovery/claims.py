@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
+from caveatlib.experiments.recovery.asking import RATE
 from caveatlib.experiments.recovery.striking import WATCH_S
 
 NAME = "recovery"
@@ -26,8 +27,9 @@ def _back(part: str, fault: str, text: str) -> Claim:
 REDUNDANCY = from_ledger(
     "C03",
     decides="derived: it follows from C02 (containers end with the kernel that they share) and "
-    "from C04; decided by redundancy alone: seconds in which no replica answered after a node was "
-    "killed, three replicas on three nodes minus one replica, both kept by Swarm, difference "
+    f"from C04; decided by redundancy alone: after a node was killed, seconds' worth of requests "
+    f"({RATE} are due in one) that a client without failover missed, which asks each replica in "
+    "its turn, three replicas on three nodes minus one replica, both kept by Swarm, difference "
     "below 0",
 )
 RELIABILITY = from_ledger(
@@ -38,8 +40,8 @@ RELIABILITY = from_ledger(
 REQUESTS = _part(
     "C04/requests",
     "a restart policy saves most requests of a service whose process is killed",
-    f"requests lost within {WATCH_S['crash']:g} s, restart policy over nobody, ratio below "
-    f"{HALF:g} (ours)",
+    f"requests lost within {WATCH_S['crash']:g} s, restart policy over nobody, who loses all of "
+    f"them, ratio below {HALF:g} (ours); the longer the watch, the smaller the ratio",
 )
 HANG = _back(
     "C04/hang", "hang", "a health check and a loop that restarts bring back a service that hangs"
@@ -49,8 +51,8 @@ CUT = _back("C04/cut", "cut", "orchestration brings back a service whose node is
 WRITERS = _part(
     "C04/writers",
     "shared storage has one writer at a time after a node was cut off",
-    "tickets that two processes wrote for one slot, at most 0, where the node that is cut off "
-    "still reaches the storage and is still asked from within",
+    "whether two processes wrote tickets for one slot, until the watch ended, where the node that "
+    "is cut off still reaches the storage and is still asked from within",
 )
 LOOP = from_ledger(
     "C05",
@@ -65,14 +67,16 @@ NODES = _back(
 )
 SIMPLE = from_ledger(
     "C06",
-    decides="for a killed process, which both bring back: time until it answers, and memory of "
-    "the keeper, a bare supervisor against an engine with a restart policy; that an engine also "
-    "isolates is not counted",
+    decides="for a killed process that had run for more than a second, which both bring back: "
+    "time until it answers, and memory of the keeper, a bare supervisor against an engine with a "
+    "restart policy; that an engine also isolates is not counted",
 )
 SOONER = _part(
     "C06/time",
-    "a bare supervisor brings a killed process back sooner than an engine's restart policy",
-    "kill until the first answer, runsv over a restart policy, ratio below 1",
+    "a bare supervisor brings a killed process that had run for more than a second back sooner "
+    "than an engine's restart policy",
+    "kill until the first answer, runsv over a restart policy, ratio below 1; what ran for less "
+    "than a second runsv starts a second later, and none of that is hit",
 )
 LIGHTER = _part(
     "C06/memory",

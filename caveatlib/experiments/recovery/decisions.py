@@ -5,9 +5,22 @@ from __future__ import annotations
 import pandas as pd
 
 from caveatlib import claims, stats
-from caveatlib.claims import Claim, Count, Effect, Share, Verdict, Whole
+from caveatlib.claims import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Claim,
+    Effect,
+    Fact,
+    Finding,
+    Reading,
+    Share,
+    Verdict,
+    Whole,
+)
 from caveatlib.claims.calibration import Known, aa_controls
 from caveatlib.experiments.kit.sentences import listed, per_machine
+from caveatlib.experiments.recovery.asking import LATE_S, RATE
 from caveatlib.experiments.recovery.claims import (
     CUT,
     HALF,
@@ -40,6 +53,7 @@ from caveatlib.experiments.recovery.designs import (
     RESTARTED_AGAIN,
     TWO_OF_THREE,
 )
+from caveatlib.experiments.recovery.striking import WATCH_S
 from caveatlib.measuring.designs import Arm
 from caveatlib.support.quantities import format_quantity
 
@@ -68,26 +82,64 @@ def _took(here: pd.DataFrame, arm: Arm, column: str) -> str:
     return f"{known} (in {count} of {of} trials)" if known and count < of else known
 
 
+def _worth(here: pd.DataFrame, arm: Arm, column: str) -> str:
+    """Return an arm's median of a number of requests, as the time in which so many are due."""
+    return median(here.assign(**{column: here[column] / RATE}), arm, column)
+
+
 def _say_redundancy(here: pd.DataFrame, verdict: Verdict) -> str:
-    one, three = (median(here, a, "silent_s") for a in (NODE_KILLED, NODE_KILLED_THREE))
+    one, three = (_worth(here, arm, "missed") for arm in (NODE_KILLED, NODE_KILLED_THREE))
     if not (one and three):
         return ""
     return (
-        f"When a node is killed, a service with one replica is silent for {one}, one with three "
-        f"on three nodes for {three}."
+        f"When a node is killed, a client without failover misses {one} worth of requests to one "
+        f"replica, and {three} worth to three on three nodes, each asked in its turn."
     )
 
 
-def _without_failover(here: pd.DataFrame, verdict: Verdict) -> str:
-    missed, asked = (
-        claims.values_of(here, NODE_KILLED_THREE.where(), name) for name in ("missed", "requests")
+def _of_all_at_once(here: pd.DataFrame, verdict: Verdict) -> str:
+    """Return what follows from the way in which is asked."""
+    lost, asked = (
+        claims.values_of(here, NODE_KILLED_THREE.where(), name) for name in ("lost", "requests")
     )
-    if missed.empty or asked.empty:
+    if lost.empty or asked.empty:
         return ""
     return (
-        "The client asks all replicas at once; one that asks each in its turn, and no other, "
-        f"misses {missed.median():.0f} of {asked.median():.0f} requests meanwhile (medians)."
+        "Two turns of three are those of replicas that nothing hits, so it would be the other way "
+        "round if the third took three times as long to be replaced as a single one. A client "
+        f"that asks all three at once lost {lost.median():.0f} of {asked.median():.0f} requests "
+        "(medians): it must, as two are not hit, and that decides nothing."
     )
+
+
+def _say_requests(here: pd.DataFrame, verdict: Verdict) -> str:
+    """Return what was lost as time, of how much: the ratio depends on that."""
+    kept, alone, all_of_it = (
+        _worth(here, arm, column)
+        for arm, column in ((RESTARTED, "lost"), (ALONE, "lost"), (ALONE, "requests"))
+    )
+    if not (kept and alone):
+        return ""
+    return (
+        f"After a kill a restart policy lost {kept} worth of requests, nobody {alone} worth of "
+        f"{all_of_it} watched; the longer the watch, the smaller the ratio."
+    )
+
+
+def _of_writers(here: pd.DataFrame) -> Finding:
+    """Find out how often two wrote, for how long that was watched, and how much they wrote."""
+    given = claims.values_of(here, CUT_OFF.where(), "twice")
+    count, of = int((given > 0).sum()), len(given)
+    word = OPEN if 0 < count < of else FAILS if count else HOLDS
+    asked_s = here["requests"] / RATE - here["answered_s"] + LATE_S  # the clients ask so long more
+    watched = median(here.assign(both_s=asked_s), CUT_OFF, "both_s")
+    line = f"Both wrote in {count} of {of} trials"
+    if watched:
+        line = f"For the {watched} watched after a new replica answered, b{line[1:]}"
+    least, most = given.min(), given.max()
+    told = f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
+    more = f"Tickets given twice: {told}; how many follows from the watch, at {RATE} a second."
+    return Finding(word, line, f"{line}. {more}", of)
 
 
 def _say_reliability(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
@@ -99,14 +151,12 @@ def _say_reliability(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     known = {what: took for what, arm in times.items() if (took := _took(here, arm, "answered_s"))}
     said = [f"{took} after {what}" for what, took in known.items()]
     told = f"A service answers again {listed(said)}." if said else ""
-    given = claims.values_of(here, CUT_OFF.where(), "twice")
-    if len(given):
-        told += (
-            f" After a node was cut off, {given.median():.0f} tickets (median) were given twice: "
-            "the old replica goes on writing to the shared volume."
-            if given.median()
-            else " After a node was cut off, 0 tickets were given twice."
-        )
+    lost, written = parts[REQUESTS.id], parts[WRITERS.id]
+    if lost.n:
+        told += f" {_say_requests(here, lost)}"
+    if written.n:
+        line = written.headline
+        told += f" After a node was cut off: {line[0].lower()}{line[1:]}."
     return told.strip()
 
 
@@ -118,7 +168,15 @@ def _say_loop(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     said = [f"{after} after {what}" for what, after in took.items() if after]
     if not said:
         return ""
-    return f"Swarm has all three replicas back {listed(said)}; Kubernetes was not measured."
+    told = f"Swarm has all three replicas back {listed(said)}; Kubernetes was not measured."
+    waits = here.assign(delay_s=here["restarted_s"] - here["noticed_s"])
+    delays = [median(waits, arm, "delay_s") for arm in (TWO_OF_THREE, NODE_KILLED_THREE)]
+    if passed := listed(list(dict.fromkeys(filter(None, delays)))):
+        told += (
+            f" Of this, {passed} pass between noticing and restarting: Swarm's default delay "
+            "before it restarts a task, 5 s, was left as it is."
+        )
+    return told
 
 
 def _say_simple(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
@@ -127,8 +185,22 @@ def _say_simple(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     if not (bare and engine and little and much):
         return ""
     return (
-        f"A killed process answers again after {bare} under runsv, which takes {little}, and after "
-        f"{engine} under an engine, which takes {much}."
+        "A killed process that had run for more than a second answers again after "
+        f"{bare} under runsv, which takes {little}, and after {engine} under an engine, which "
+        f"takes {much}. {_restarted(here)}"
+    ).strip()
+
+
+def _restarted(here: pd.DataFrame) -> str:
+    """Return when the new process began, which no client has to ask for."""
+    bare, engine = (median(here, arm, "restarted_s") for arm in (BARE, RESTARTED))
+    if not (bare and engine):
+        return ""
+    began = stats.contrasts(here, [_contrast("began", "restarted_s", BARE, RESTARTED)]).iloc[0]
+    ratio = f" ({began['estimate']:.2g}x)" if began["n"] else ""
+    return (
+        f"Requests come every {format_quantity(1 / RATE, 's')}, so an answer is up to that "
+        f"late; the new process has begun after {bare} against {engine}{ratio}."
     )
 
 
@@ -154,6 +226,11 @@ def _again(measure: str) -> stats.Contrast:
     return _contrast(name, measure, RESTARTED_AGAIN, RESTARTED)
 
 
+def _by_turns(here: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with `missed_s`: the time in which as many requests are due as missed."""
+    return here.assign(missed_s=here["missed"] / RATE)
+
+
 def _all_kept(here: pd.DataFrame) -> pd.DataFrame:
     """Return the trials with `kept`: whether nothing that was acknowledged is missing."""
     known = here["unkept"].notna()
@@ -163,13 +240,14 @@ def _all_kept(here: pd.DataFrame) -> pd.DataFrame:
 DECISIONS = (
     Effect(
         claim=REDUNDANCY,
-        contrast=_contrast("C03", "silent_s", NODE_KILLED_THREE, NODE_KILLED, kind="difference"),
+        contrast=_contrast("C03", "missed_s", NODE_KILLED_THREE, NODE_KILLED, kind="difference"),
+        table=_by_turns,
         direction="less",
         words=("Longer", "Shorter"),
         unit="s",
-        qualify=_without_failover,
+        qualify=_of_all_at_once,
         say=_say_redundancy,
-        label="silence after a node is killed: three replicas minus one",
+        label="silence without failover, node killed: three replicas minus one",
     ),
     Whole(
         claim=RELIABILITY,
@@ -183,17 +261,19 @@ DECISIONS = (
         direction="less",
         words=("More", "Fewer"),
         null=_again("lost"),
-        label="requests lost after a kill: restart policy over nobody",
+        qualify=_say_requests,
+        label=f"requests lost in {WATCH_S['crash']:g} s: restart policy over nobody",
     ),
     _back(HANG, HEALED, "hung process, health check and loop"),
     _back(NODE, NODE_KILLED, "killed node, Swarm"),
     _back(CUT, CUT_OFF, "cut-off node, Swarm"),
-    Count(
+    Fact(
         claim=WRITERS,
-        where=CUT_OFF.where(),
-        column="twice",
-        most=0,
-        what="Tickets given twice after a node was cut off",
+        readings=(
+            Reading(CUT_OFF.where(), "twice"),
+            *(Reading(CUT_OFF.where(), name, optional=True) for name in ("requests", "answered_s")),
+        ),
+        find=_of_writers,
         label="writers after a cut-off node",
     ),
     Whole(
@@ -216,6 +296,7 @@ DECISIONS = (
         direction="less",
         words=("Later", "Sooner"),
         null=_again("answered_s"),
+        qualify=lambda here, verdict: _restarted(here),
         label="answer after a kill: runsv over restart policy",
     ),
     Effect(

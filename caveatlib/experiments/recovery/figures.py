@@ -87,7 +87,7 @@ def plot_replicas(timeline: pd.DataFrame, ax=None):
 
 
 def _told(rows: pd.DataFrame) -> str:
-    """Return how far an arm fell, and when it had all replicas again."""
+    """Return how far an arm fell, and by which step it had all replicas again."""
     after = rows[rows["t_s"] >= 0]
     desired = int(rows["replicas"].iloc[0])
     low = after["answering"].min() if len(after) else desired
@@ -96,4 +96,5 @@ def _told(rows: pd.DataFrame) -> str:
         return f"stays at {desired} of {desired} to within {format_quantity(STEP_S, 's')}"
     if short.max() == after["t_s"].max():
         return f"falls to {low:g} of {desired} and stays below"
-    return f"falls to {low:g} of {desired}, whole again after {format_quantity(short.max(), 's')}"
+    whole = after.loc[after["t_s"] > short.max(), "t_s"].min()
+    return f"falls to {low:g} of {desired}, whole again by {format_quantity(whole, 's')}"

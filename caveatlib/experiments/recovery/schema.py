@@ -7,6 +7,8 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames
 from caveatlib.errors import DataError
+from caveatlib.experiments.recovery.asking import RATE
+from caveatlib.experiments.recovery.striking import AFTER_S, WATCH_S
 from caveatlib.stats import guards
 
 KEEPERS = (
@@ -23,6 +25,8 @@ FAULTS = ("none", "pause", "crash", "hang", "node", "cut")
 MOST_REPLICAS = 3
 CLIENT_LATE_S = 0.4
 """A client that was later than this was no open loop."""
+SHORT = 2
+"""Requests that a count may lack of those due while a trial was watched, at both its ends."""
 NEEDS = (
     *("requests", "lost", "missed", "answered_share", "lacking", "unkept", "twice", "ready_s"),
     *("keeper_processes", "keeper_bytes", "keeper_ports", "client_late_s"),
@@ -123,6 +127,7 @@ def check_row(row: guards.Row) -> None:
     """
     guards.needs(row, NEEDS)
     guards.no_zeros(row, ["requests", "ready_s"])
+    _all_due(row)
     guards.inside(row, ["lost", "missed"], most=guards.number(row, "requests"))
     guards.inside(row, ["lacking"], most=guards.number(row, "replicas"))
     guards.inside(row, ["client_late_s"], most=CLIENT_LATE_S)
@@ -136,6 +141,18 @@ def check_row(row: guards.Row) -> None:
         raise DataError(
             f"Value {row['recovered']} of 'recovered' beside {row['back_s']} of 'back_s'. "
             "Must be 1 where all replicas were back, else 0."
+        )
+
+
+def _all_due(row: guards.Row) -> None:
+    """Require as many requests as are due while a trial is watched at least."""
+    fault, back = str(row["fault"]), guards.number(row, "back_s")
+    watched = WATCH_S[fault] if back != back else min(WATCH_S[fault], back + AFTER_S[fault])
+    asked, due = guards.number(row, "requests"), RATE * watched
+    if asked < due - SHORT:
+        raise DataError(
+            f"Value {asked:g} of 'requests' beside {watched:.3g} s watched. Must be {due:.0f} or "
+            f"more, {RATE} a second; did the client stop?"
         )
 
 

@@ -23,13 +23,13 @@ READY_S = 30.0
 SETTLED_S = {"health": 2.2, "autoheal": 2.2, "swarm": 2.2}
 """Of answers before the fault, at least, so that a health check has passed; else `USUAL_S`."""
 USUAL_S = 1.2
-"""runsv waits a second before it starts what ran for less than one."""
+"""runsv waits a second before it starts what ran for less than one; what is hit ran for longer."""
 PHASE_S = {"node": 5.0, "cut": 5.0}
 """The fault comes at a random moment of so many seconds, the heartbeat's; else of one."""
 WATCH_S = {"none": 2.0, "pause": 3.0, "crash": 8.0, "hang": 14.0, "node": 30.0, "cut": 30.0}
 """After a fault, for as long as it takes at most; what is not back by then has not recovered."""
-AFTER_S = {"cut": 1.5}
-"""Once all replicas are back, else a second: two writers need a while to be seen."""
+AFTER_S = dict.fromkeys(WATCH_S, 1.0) | {"cut": 1.5}
+"""Once all replicas are back: two writers need a while to be seen."""
 PAUSE_S = 1.0 + LATE_S
 """Of the control: what is due in its first second is not answered in time."""
 LOOK_S = 0.1
@@ -150,7 +150,7 @@ class Place:
             look()
             now = client.there()
             if not back and all(s in now and now[s].begun_ns != before[s].begun_ns for s in hit):
-                back, until = True, time.monotonic() + AFTER_S.get(fault, 1.0)
+                back, until = True, time.monotonic() + AFTER_S[fault]
             time.sleep(LOOK_S)
         ended_s = time.monotonic()
         time.sleep(LATE_S)

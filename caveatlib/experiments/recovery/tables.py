@@ -7,7 +7,7 @@ import pandas as pd
 
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.recovery.configuration import CONFIGURATION
-from caveatlib.experiments.recovery.schema import PHASES
+from caveatlib.experiments.recovery.schema import MOST_REPLICAS, PHASES
 
 KEEPERS = {
     "nobody": "nobody",
@@ -38,12 +38,15 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 def named(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with fault and keeper in words, of which three replicas are told."""
     faults = [FAULTS[fault] for fault in rows["fault"]]
-    keepers = [
+    told = {"fault": faults, "keeper": _keepers(rows)}
+    return rows.assign(**pd.DataFrame(told, index=rows.index, dtype=object))
+
+
+def _keepers(rows: pd.DataFrame) -> list[str]:
+    return [
         KEEPERS[keeper] + (f", {count} replicas" if count > 1 else "")
         for keeper, count in zip(rows["keeper"], rows["replicas"], strict=True)
     ]
-    words = pd.DataFrame({"fault": faults, "keeper": keepers}, index=rows.index, dtype=object)
-    return rows.assign(**words)
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,20 +95,25 @@ def prices(trials: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `nodes` is on how many machines; the sums are over all of them.
+        One replica and three are told apart. `nodes` is on how many machines; the sums are over
+        all of them. The loop beside a health check is in none: it is a thread of the harness.
     """
     good = trials[trials["ok"] & trials["keeper_bytes"].notna()]
     taken = ["keeper_processes", "keeper_bytes", "keeper_ports"]
-    table = good.groupby("keeper")[taken].median()
-    table = table.reindex([keeper for keeper in KEEPERS if keeper in table.index])
+    arms = good.groupby(["keeper", "replicas"])
+    order = [(keeper, count) for keeper in KEEPERS for count in range(1, MOST_REPLICAS + 1)]
+    table = arms[taken].median()
+    table = table.reindex([arm for arm in order if arm in table.index]).reset_index()
     lines = {keeper: len(text.splitlines()) for keeper, text in CONFIGURATION.items()}
     nodes = {keeper: 3 if keeper == "swarm" else 1 for keeper in KEEPERS}
     table = table.assign(
-        nodes=[nodes[keeper] for keeper in table.index],
-        configuration_lines=[lines[keeper] for keeper in table.index],
+        nodes=[nodes[keeper] for keeper in table["keeper"]],
+        configuration_lines=[lines[keeper] for keeper in table["keeper"]],
+        keeper=_keepers(table),
     )
     words = {"keeper_processes": "processes", "keeper_bytes": "memory_bytes"}
-    return table.rename(index=KEEPERS, columns=words | {"keeper_ports": "ports"})
+    table = table.set_index("keeper").drop(columns="replicas")
+    return table.rename(columns=words | {"keeper_ports": "ports"})
 
 
 def configuration() -> pd.DataFrame:

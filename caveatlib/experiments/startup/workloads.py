@@ -8,6 +8,7 @@ import secrets
 import select
 import threading
 import time
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -27,6 +28,8 @@ STOP_DEADLINE_S = 60
 """Longer than any orderly stop that was seen: an emulated systemd takes several seconds."""
 FIRST_WAIT_S = 0.02
 """How long the first request waits for its answer; each later one waits a tenth longer."""
+STILL_RUNS_S = 2
+"""How often it is asked whether a web server that has not answered yet still runs."""
 TICK_S = 0.001
 """How often a connection is tried; the resolution of accept and answer times."""
 ADDED_UP_S = 1.1
@@ -241,12 +244,21 @@ def answered(place: Place, *, early: bool) -> dict:
                 instance.start()
                 returned = time.monotonic() - t0
                 asking = asking or pool.submit(_first_answer, instance, t0, stop)
+                while asking not in futures.wait([asking], STILL_RUNS_S).done:
+                    _require_running(instance)
                 marks = asking.result()
             finally:
                 stop.set()  # the pool waits for it, after Ctrl-C too
         return {"created_s": created, "start_returned_s": returned} | marks | _ended(instance, t0)
     finally:
         instance.remove()
+
+
+def _require_running(instance: Instance) -> None:
+    """Raise if a web server has ended: nobody will answer."""
+    with suppress(DeadlineExceeded):
+        status = instance.wait(0.1)
+        raise MeasurementError(f"The web server ended with status {status} before it answered.")
 
 
 def _first_answer(instance: Instance, t0: float, stop: threading.Event) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
+from caveatlib.experiments.kit.sentences import CLASSIC_STORE
 
 NAME = "storage"
 NEW_FILE = 1.25
@@ -17,7 +18,7 @@ SELECTING = from_ledger(
     "C20",
     decides=f"whether it matters on a workload that was named beforehand, {_FIRST_WRITE}, with one "
     "driver on two file systems: overlay2 on ext4 over overlay2 on XFS with reflinks, ratio above "
-    "1; other workloads and drivers are told beside it",
+    f"1; other workloads and drivers are told beside it; {CLASSIC_STORE}",
 )
 
 

@@ -26,16 +26,21 @@ from caveatlib.experiments.defaults import (
     guests,
     ipvs,
     operations,
+    prices,
     room,
     schema,
     tables,
     workloads,
 )
-from caveatlib.experiments.defaults.claims import COSTS, PRICES
+from caveatlib.experiments.defaults.claims import COSTS, MANY_FILES, OPEN_FILES, PRICES
+from caveatlib.experiments.defaults.designs import DISK_BYTES, LINE_BYTES
+from caveatlib.experiments.kit.sentences import CLASSIC_STORE
 from caveatlib.measuring.experiment import complete
 
 beside = pytest.mark.beside
-SOURCE = Path(containers.__file__).with_name("attempt.c").read_text()
+SOURCE, SOURCE_OF_CHORES = (
+    Path(containers.__file__).with_name(name).read_text() for name in ("attempt.c", "chores.c")
+)
 
 
 def judged(rows) -> dict[str, claims.Verdict]:
@@ -186,18 +191,130 @@ def test_prices_turn_with_their_arms(measured):
     rows = measured(defaults)
     before = judged(rows)
     assert before["C19"].verdict == claims.HOLDS
-    for task, default, other, lines in {price[:4] for price in PRICES.values()}:
+    for task, default, other, lines in {price[:4] for price in (*PRICES.values(), MANY_FILES)}:
         arms = (designs.where(task, s, lines=lines) for s in (default, other))
         here, there = (stats.match(rows, where) for where in arms)
         rows = rows.assign(setting=rows["setting"].mask(here, other).mask(there, default))
     after = judged(rows)
     assert after["C19"].verdict == claims.FAILS
-    dear = [claim for claim in COSTS.values() if before[claim.id].verdict == claims.HOLDS]
+    dear = [c for c in (*COSTS.values(), OPEN_FILES) if before[c.id].verdict == claims.HOLDS]
     assert len(dear) == 6
     for claim in dear:
         assert after[claim.id].verdict == claims.FAILS
         assert before[claim.id].sentence != after[claim.id].sentence
     assert defaults.answer(rows) != defaults.answer(measured(defaults))
+
+
+def recorded():
+    """Return what version 2 recorded, the trials and the facts of its places."""
+    run = trials.open(defaults, source="recorded")
+    return run.trials, run.table("conditions")
+
+
+@beside
+def test_what_was_recorded_is_named():
+    """Versions that cards name are those of the recorded engines, which have the classic store."""
+    facts_of = recorded()[1]
+    facts_of = facts_of[facts_of["place"] == designs.DOCKER].set_index("name")["value"]
+    assert f"Docker {facts_of['engine_version'].partition('+')[0]})" in CLASSIC_STORE
+    assert facts_of["storage_driver"] == "overlay2"  # containerd's store names a snapshotter
+    version = facts_of["containerd_version"].partition("~")[0]
+    assert f"containerd {version};" in OPEN_FILES.decides
+    drivers = trials.open(storage, source="recorded").table("conditions")
+    versions = drivers.loc[drivers["name"] == "engine_version", "value"].unique()
+    assert [f"Docker {version})" in CLASSIC_STORE for version in versions] == [True]
+    found = {d.claim.id: d.claim for d in (*defaults.DECISIONS, *storage.DECISIONS)}
+    assert all(CLASSIC_STORE in found[name].decides for name in ("C16", "C19", "C20"))
+
+
+@beside
+def test_open_files_are_no_default_and_their_number_is_the_data_s(measured):
+    """The card says how many, and whether that is the machine's limit or the package's."""
+    rows = measured(defaults)
+    found = judged(rows)
+    assert OPEN_FILES.id == "defaults-open-files"
+    assert OPEN_FILES.text not in found["C19"].because
+    assert "descriptor" not in found["C19"].because + found["C19"].sentence
+    said = "Closing all descriptors, 20,000 open files, all that this machine allows, over 1,024: "
+    assert found[OPEN_FILES.id].headline.startswith(said)
+    assert found[OPEN_FILES.id].sentence.startswith(said)
+    assert "limit, 1,048,576, was not measured" in found[OPEN_FILES.id].because
+    more = rows.assign(open_files=rows["open_files"].replace(20_000.0, 1048576.0))
+    after = judged(more)[OPEN_FILES.id]
+    assert "1,048,576 open files, the package's limit, over 1,024: " in after.headline
+    assert "not measured" not in after.because
+    alone = [d for d in defaults.DECISIONS if d.claim.id.startswith("C19/")]
+    assert [d.claim.id for d in alone] == [claim.id for claim in COSTS.values()]
+    without = rows.assign(open_files=float("nan"), packaged_files=float("nan"))
+    assert judged(without)[OPEN_FILES.id].headline.startswith("Closing all descriptors, most open")
+
+
+@beside
+def test_a_length_of_line_is_told_at_which_the_logs_cost_alike(measured):
+    """Computed from the bytes measured: there the ratio is what counts as dear, by both drivers."""
+    rows = recorded()[0]
+    said = judged(rows)[COSTS["log-disk"].id].because
+    by_default, other = (
+        claims.values_of(rows, where, "log_bytes").median() / designs.LINES
+        for where in (designs.where(designs.LOG, s, lines=designs.LINES)
+                      for s in (designs.DEFAULTS, designs.LOCAL_LOG))
+    )  # fmt: skip
+    at = int(re.search(r"dearer at (\d+) bytes", said)[1])
+    ratio = (at + by_default - LINE_BYTES) / (at + other - LINE_BYTES)
+    assert ratio == pytest.approx(1.1, rel=1e-3)
+    assert re.search(r"Repetitions differ by at most 0\.014 %", said)
+    fewer = rows.assign(log_bytes=rows["log_bytes"].where(
+        rows["setting"] != designs.DEFAULTS, rows["log_bytes"] * 0.9))  # fmt: skip
+    assert int(re.search(r"at (\d+) bytes", judged(fewer)[COSTS["log-disk"].id].because)[1]) < at
+    assert "bytes and local" not in judged(measured(defaults))[COSTS["log-disk"].id].because
+    assert f"LINE = {LINE_BYTES}," in SOURCE_OF_CHORES
+    assert all(f"{LINE_BYTES} bytes" in PRICES[part].label for part in ("log-disk", "log-time"))
+
+
+@beside
+def test_a_ratio_is_not_told_with_medians_that_say_otherwise(measured):
+    """Two groups of times, of which each driver met another; and what a million lines took."""
+    name = COSTS["log-time"].id
+    found = judged(recorded()[0])[name]
+    assert found.effect < 1
+    assert "against" not in found.sentence
+    assert "0.71 times as much by the Hodges-Lehmann estimate over pairs" in found.sentence
+    assert "1.00 times in the median pair" in found.sentence
+    assert re.search(r"two groups, 26 up to 1\.74 µs and 4 from 2\.46 µs with json-file and 16 up "
+                     r"to 1\.32 µs and 14 from 2\.38 µs with local", found.because)  # fmt: skip
+    assert "1,000,000 lines each took 2.12 µs with json-file (n = 1) and 1.68 µs" in found.because
+    rows = measured(defaults)
+    plain = judged(rows)[name]
+    assert " against " in plain.sentence
+    assert "two groups" not in plain.because
+    slow = stats.match(rows, designs.where(designs.LOG, lines=designs.LINES))
+    slow &= rows["block"] % 2 == 0
+    apart = rows.assign(line_s=rows["line_s"].mask(slow, rows["line_s"] * 3))
+    assert "two groups" in judged(apart)[name].because
+    assert prices.groups(rows["line_s"].iloc[:0]) is None
+
+
+@beside
+def test_docker_info_is_held_against_containers_with_the_defaults(measured):
+    """Those with other settings are counted beside it, and what is off everywhere is not tested."""
+    found = judged(recorded()[0])["defaults-info"]
+    assert "Not tested: AppArmor, off in both" in found.because
+    assert "12 of 27 containers with another setting are otherwise than it says" in found.because
+    assert found.verdict == claims.HOLDS
+    rows = measured(defaults)
+    assert "Not tested" not in judged(rows)["defaults-info"].because
+    alike = rows.assign(**{f"info_{name}": rows[f"seen_{name}"] for name in schema.SEEN})
+    assert "another setting" not in judged(alike)["defaults-info"].because
+
+
+@beside
+def test_what_is_written_fills_no_disk():
+    """The claim names the bytes that were asked for and the disk, and not that it is filled."""
+    assert room.FORMAT.size_bytes == DISK_BYTES
+    assert DISK_BYTES > 10 * designs.ASKED_BYTES
+    (claim,) = (d.claim for d in defaults.DECISIONS if d.claim.id == QUOTAS)
+    assert "8 MiB are not refused" in claim.text
+    assert "400 MiB" in claim.decides
 
 
 @beside
@@ -306,11 +423,13 @@ def test_guests_answer_what_their_kernel_has(measured):
     rows = measured(defaults)
     found = judged(rows)
     assert found[IPVS].verdict == found[QUOTAS].verdict == claims.HOLDS
-    assert found[IPVS].headline.endswith("2 of 2 connections to a service's address were answered,"
-                                         " without 0 of 2")  # fmt: skip
+    assert found[IPVS].headline.endswith(
+        "2 of 2 connections to the address of a service of IPVS were answered, without its module "
+        "0 of 2"
+    )
     assert "refuses the address (ENOPROTOOPT)" in found[IPVS].because
     assert found[QUOTAS].headline == (
-        "In a guest 8 MiB of 8 MiB could be written by default, 4 MiB under a limit of 4 MiB"
+        "In a guest 8 MiB of 8 MiB could be written without a limit, 4 MiB under a limit of 4 MiB"
     )
     assert "(ENOSPC), then 8 MiB beside it" in found[QUOTAS].because
     assert "refuses the limit (ENOSYS). There 8 MiB could be written" in found[QUOTAS].because

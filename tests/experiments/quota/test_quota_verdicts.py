@@ -174,6 +174,15 @@ def test_undecided_sentences_have_a_subject(runs):
     assert "5 blocks; an interval needs 6." in found["quota-period-busy"].because
 
 
+def test_a_failed_control_is_in_the_sentence(runs):
+    """Read aloud, the card says why so large an effect decides nothing."""
+    again = (runs["pattern"] == schema.UNLIMITED) & (runs["replicate"] == 1)
+    apart = runs.assign(p90_s=runs["p90_s"].where(~again, runs["p90_s"] * 1.5))
+    found = by_claim(apart)["quota-latency"]
+    assert found.verdict == "inconclusive"
+    assert found.sentence.endswith("; not judged, since two equal arms differ as well.")
+
+
 def test_not_far_below_the_quota(runs):
     """A service that used most of its quota says nothing about idle ones."""
     used = runs["used_ratio"].where(runs["load"] != 0.2, 0.7)

@@ -14,7 +14,7 @@ from places.fake import CLOCK, on_clock, spec
 from caveatlib.experiments.recovery import places
 from caveatlib.experiments.recovery.asking import RATE, Answer
 from caveatlib.experiments.recovery.keepers import Price
-from caveatlib.experiments.recovery.striking import Watched
+from caveatlib.experiments.recovery.striking import AFTER_S, WATCH_S, Watched
 
 BACK_S = {
     ("runsv", "crash"): 0.02,
@@ -26,7 +26,7 @@ BACK_S = {
     ("swarm", "cut"): 2.2,
 }
 """Until a made-up replica is back; keepers and faults that are not here bring none back."""
-WATCHED_S, BEFORE_S = 3.0, 0.6
+BEFORE_S = 0.6
 MIB = 2.0**20
 PRICES = {"nobody": (0, 0.0, 0), "runsv": (1, 0.8, 0), "swarm": (9, 230.0, 7)}
 """Processes, MiB and ports; others cost what an engine does."""
@@ -54,7 +54,7 @@ class FakePlace:
         if fault == "pause":
             back = dict.fromkeys(hit, fault_s + 1.0)
         over = max(back.values(), default=np.inf)
-        ended = over + 0.7 if took is not None else fault_s + WATCHED_S
+        ended = over + AFTER_S[fault] if took is not None else fault_s + WATCH_S[fault]
         due = np.arange(fault_s - BEFORE_S, ended + 0.3, 1 / RATE).tolist()
         old = round((fault_s - 1.5) * 1e9)
         answers, tickets = [], dict.fromkeys(range(1, count + 1), 0)

@@ -1,12 +1,16 @@
 """Services that are hit and come back: what is read of them, and real keepers that bring them back.
 
 Seen to fail: with answers counted however late, with `missed` counted as `lost`, with the old
-process taken for its replacement, and with a new one that begins at ticket 1.
+process taken for its replacement, and with a new one that begins at ticket 1; with C03 decided by
+`silent_s`, five requests of eight seconds, a client that died unseen, and the last step of 50 ms in
+which a replica was lacking told as the first in which none was.
 """
 
 import os
+import re
 import signal
 import socket
+import struct
 import subprocess
 import time
 from contextlib import contextmanager
@@ -19,10 +23,10 @@ import pandas as pd
 import pytest
 
 from caveatlib import claims, plots, stats, trials
-from caveatlib.errors import DataError
+from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import recovery
 from caveatlib.experiments.recovery import designs, keepers, places, striking, tables, workloads
-from caveatlib.experiments.recovery.asking import RATE, Answer, Asking
+from caveatlib.experiments.recovery.asking import LATE_S, RATE, Answer, Asking
 from caveatlib.experiments.recovery.keepers import Price
 from caveatlib.experiments.recovery.service import SERVE, Service, replicas
 from caveatlib.experiments.recovery.striking import Watched
@@ -137,6 +141,13 @@ def test_a_trial_that_cannot_be_is_refused():
     row |= workloads.measures(watched(back_after(1.5), noticed_s=10.4), "crash")
     row |= {"keeper": "always", "fault": "crash", "replicas": 1, "replicate": 0}
     recovery.check_row(row)
+    none = {"lost": 0.0, "missed": 0.0, "answered_share": 1.0}
+    gone = row | dict.fromkeys(("restarted_s", "answered_s", "back_s"), np.nan) | none
+    gone |= {"recovered": 0.0, "lacking": 1.0}
+    recovery.check_row(gone | {"requests": 799.0})  # eight seconds of them, but for an end
+    for short in (row | none | {"requests": 240.0}, gone | {"requests": 5.0}):
+        with pytest.raises(DataError, match="'requests' beside"):
+            recovery.check_row(short)
     wrong = (
         {"lost": 300.0}, {"answered_s": 0.9}, {"recovered": 0.0}, {"twice": np.nan},
         {"client_late_s": 0.5}, {"lacking": 2.0}, {"recovered": np.nan}, {"requests": 0.0},
@@ -164,6 +175,43 @@ def test_where_the_old_one_ends_the_caveat_goes(measured):
 
 
 @pytest.mark.beside
+def test_what_replicas_are_worth_may_turn_round(measured):
+    """Of three that are all asked two must answer, so that decides nothing: turns do."""
+    rows = measured(recovery)
+    three = stats.match(rows, designs.NODE_KILLED_THREE.where())
+    rows.loc[three, "missed"] = 9 * rows.loc[three, "missed"]
+    (found,) = [v for v in claims.judge(rows, recovery.DECISIONS) if v.claim == "C03"]
+    assert (found.verdict, found.unit) == (claims.FAILS, "s")
+    assert rows.loc[three, "lost"].eq(0).all()
+
+
+@pytest.mark.beside
+def test_what_would_mislead_is_said_with_the_number(measured):
+    """Swarm's delay, the step of requests, and how long was watched stand beside what they make."""
+    rows = measured(recovery)
+    cut = stats.match(rows, designs.CUT_OFF.where())
+    found = {v.claim: v for v in claims.judge(rows, recovery.DECISIONS)}
+    swarm = stats.match(rows, designs.TWO_OF_THREE.where())
+    delay = (rows["restarted_s"] - rows["noticed_s"])[swarm].median()
+    assert f"{delay * 1000:.3g} ms" in found["C05"].sentence
+    assert "5 s, was left as it is" in found["C05"].sentence
+    began = rows.loc[stats.match(rows, designs.BARE.where()), "restarted_s"].median()
+    step = "every 10 ms, so an answer is up to that late; the new process has begun after"
+    assert step in found["C06"].sentence
+    assert f"{began * 1000:.3g} ms against" in found["C06/time"].because
+    watched = (rows["requests"] / RATE - rows["answered_s"] + LATE_S)[cut].median()
+    count = int(cut.sum())
+    line = f"For the {watched:.3g} s watched after a new replica answered, both wrote in {count}"
+    assert found["C04/writers"].headline == f"{line} of {count} trials"
+    assert f"f{line[1:]}" in found["C04"].sentence
+    lost = rows.loc[stats.match(rows, designs.RESTARTED.where()), "lost"].median() / RATE
+    assert f"lost {lost * 1000:.3g} ms worth of requests, nobody 8" in found["C04/requests"].because
+    rows.loc[cut & (rows["session"] == 1), "twice"] = 0.0
+    some = {v.claim: v for v in claims.judge(rows, recovery.DECISIONS)}["C04/writers"]
+    assert (some.verdict, f"in {count - 1} of {count}" in some.headline) == (claims.OPEN, True)
+
+
+@pytest.mark.beside
 def test_a_keeper_that_does_nothing_recovers_nothing(measured):
     """The positive control sees one that is brought back though nobody keeps it."""
     rows = measured(recovery)
@@ -177,23 +225,31 @@ def test_a_keeper_that_does_nothing_recovers_nothing(measured):
 @pytest.mark.beside
 def test_all_keepers_are_on_one_clock(measured):
     """The figure has a lane for each arm and tells when it was whole again, if it was."""
-    measured(recovery)
+    trials_of = measured(recovery)
     timeline = trials.get(recovery, source=measured.folder, table="timeline")
     steps = tables.over_time(timeline)
     assert steps["t_s"].min() >= -workloads.BEFORE_S
     assert (steps["answering"] <= steps["replicas"]).all()
     words = plots.describe(recovery.plot_replicas(timeline))
     assert "process killed: nobody falls to 0 of 1 and stays below" in words
-    assert "process killed: Swarm, 3 replicas falls to 1 of 3, whole again after" in words
-    assert "node killed: Swarm, 3 replicas falls to 2 of 3, whole again after" in words
+    assert "process killed: Swarm, 3 replicas falls to 1 of 3, whole again by" in words
+    assert "node killed: Swarm, 3 replicas falls to 2 of 3, whole again by" in words
+    always = [row for row in words.split(";") if "process killed: restart always" in row]
+    back = claims.values_of(trials_of, designs.RESTARTED.where(), "back_s").median()
+    told = re.search(r"whole again by (\d+) ms", always[0])
+    assert back <= float(told[1]) / 1000 <= back + tables.STEP_S + 1 / RATE
     assert "nothing was measured" in plots.describe(recovery.plot_replicas(timeline.iloc[:0]))
 
 
 @pytest.mark.beside
 def test_prices_come_with_what_one_writes(measured):
-    """Keepers from the simplest on, each with its lines of configuration."""
-    found = recovery.prices(measured(recovery))
-    assert list(found.index[:2]) == ["nobody", "runsv"]
+    """Keepers from the simplest on, one replica and three apart, with lines of configuration."""
+    rows = measured(recovery)
+    three = (rows["keeper"] == "swarm") & (rows["replicas"] == 3)
+    rows.loc[three, "keeper_processes"] = 12.0
+    found = recovery.prices(rows)
+    assert list(found.index[:3]) == ["nobody", "nobody, 3 replicas", "runsv"]
+    assert list(found.loc[["Swarm", "Swarm, 3 replicas"], "processes"]) == [9, 12]
     assert found["configuration_lines"].is_monotonic_increasing
     assert found.loc["Swarm", "nodes"] == 3
     assert set(recovery.configuration()["keeper"]) == set(tables.KEEPERS.values())
@@ -249,6 +305,47 @@ def test_a_service_goes_on_after_the_last_ticket(program, tmp_path):
     assert tickets == list(range(1, len(tickets) + 1))
     assert len({begun for _, _, begun in written}) == 2
     assert first.late_s < 1
+
+
+def bound(kind=socket.socket):
+    """Return a socket of UDP that has a port."""
+    made = kind(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+def test_what_is_no_answer_does_not_stop_the_client():
+    """Three bytes from where it asks, and an answer from where it does not: it goes on asking."""
+    with bound() as served, bound() as other, bound() as mine:
+        client = Asking(lambda: mine, [served.getsockname()])
+        client.start()
+        served.sendto(b"abc", mine.getsockname())
+        other.sendto(struct.pack("!IIQQ", 0, 1, 1, 1), mine.getsockname())
+        asked = len(client.due)
+        assert left.until(lambda: len(client.due) > asked + 10, 5)
+        assert not client.answers
+        served.sendto(struct.pack("!IIQQ", 0, 1, 1, 1), mine.getsockname())
+        assert left.until(lambda: client.answers, 5)
+        client.stop()
+
+
+class Broken(socket.socket):
+    """A socket that nothing can be received from."""
+
+    def recvfrom(self, size):
+        """Fail otherwise than by having nothing."""
+        raise OSError("It broke.")
+
+
+def test_a_client_that_failed_is_no_silence():
+    """What ended the thread is raised where the client is stopped, once."""
+    with bound(kind=Broken) as mine:
+        client = Asking(lambda: mine, [("127.0.0.1", 9)])
+        client.start()
+        assert left.until(lambda: client.due, 5)
+        with pytest.raises(MeasurementError, match=r"stopped asking: OSError\('It broke"):
+            client.stop()
+        client.stop()
 
 
 def test_open_ports_are_seen():

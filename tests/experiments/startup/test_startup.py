@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import time
 from functools import cache
 
@@ -467,6 +468,16 @@ def test_when_the_client_first_knocks(monkeypatch, early):
     returned = before + marks["start_returned_s"]
     assert (knocked[0] < returned) == early
     assert early or marks["first_answer_s"] > marks["start_returned_s"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_web_server_that_has_ended_is_not_waited_for(monkeypatch, early):
+    """Its end is the error; 120 s of knocking are not."""
+    monkeypatch.setattr(work, "STILL_RUNS_S", 0.01)
+    monkeypatch.setattr(fake.FakeInstance, "connect", lambda *args: socket.socket().recv(1))
+    monkeypatch.setattr(fake.FakeInstance, "wait", lambda *args: 127)
+    with pytest.raises(MeasurementError, match="ended with status 127 before it answered"):
+        work.answered(fake.FakePlace("process"), early=early)
 
 
 def test_packing_the_build_context_is_not_timed(monkeypatch, tmp_path):

@@ -58,6 +58,24 @@ def test_on_a_machine_where_it_is_the_other_way_round_every_sentence_turns(measu
 
 
 @pytest.mark.beside
+def test_the_first_screen_has_the_verdict_s_number(measured):
+    """Not the ratio of medians, one of which is of more trials; turned round where that is."""
+    drivers = trials.open(storage, source="recorded")
+    (found,) = (v for v in drivers.verdicts() if v.claim == "C20")
+    (told,) = storage.highlights(drivers.trials)
+    assert told.number == "38×" == f"{found.effect:.0f}×"
+    assert f"longer, {told.number[:-1]}x [" in found.headline
+    rows = measured(storage)
+    slow = rows["place"] == designs.XFS
+    rows = rows.assign(**{schema.LARGE: rows[schema.LARGE].mask(slow, 1.0)})
+    (found,) = (v for v in claims.judge(rows, storage.DECISIONS) if v.claim == "C20")
+    assert found.effect < 1
+    (told,) = storage.highlights(rows)
+    assert told.number == f"{1 / found.effect:.0f}×"
+    assert told.sentence.startswith("the time of overlay2 on ext4")
+
+
+@pytest.mark.beside
 def test_the_answer_names_the_best_driver_and_the_worst(measured):
     """Of each operation; with one that copies nothing it is another."""
     rows = measured(storage)
