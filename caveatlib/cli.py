@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import textwrap
 from dataclasses import asdict
@@ -24,6 +25,7 @@ from caveatlib.support.text import escape_control_characters
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets in a help text are brackets
     help='Check the claims of the 2016 post "Docker Caveats" on your own machine.',
 )
 
@@ -142,7 +144,10 @@ def measure(
     sessions: Annotated[
         int | None, typer.Option("--sessions", "--blocks", help="how many sessions")
     ] = None,
-    budget_s: Annotated[float | None, typer.Option(help="seconds for each experiment")] = None,
+    budget_s: Annotated[
+        float | None,
+        typer.Option(help="seconds for each experiment; a first session is measured whole"),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="seed of every random order")
     ] = None,
@@ -164,8 +169,12 @@ def measure(
     if resume and out:
         raise UsageError(f"Both --resume {str(resume)!r} and --out {str(out)!r}. Give one.")
     experiments = [by_name(name) for name in names]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise UsageError(f"Experiment {twice[0]!r} twice. Name each once.")
     folder = resume or out or Path("runs") / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    chosen = [p.strip() for p in places.split(",") if p.strip()] if places else None
+    chosen = None if places is None else [p.strip() for p in places.split(",") if p.strip()]
+    if chosen == []:
+        raise UsageError(f"No place in {places!r}. Must be names separated by commas.")
     asked = Plan(places=chosen, sessions=sessions, budget_s=budget_s, seed=seed, engine=engine)
     if scheduler and resume:
         raise UsageError(
@@ -173,10 +182,15 @@ def measure(
         )
     if scheduler:
         return _measure_on_fleet(scheduler, experiments, folder, asked)
-    for number, experiment in enumerate(experiments):
-        # Before an engine that is none of the run's would be asked and shown.
-        plan = resumed(experiment.NAME, folder, asked)[1] if resume else asked
-        _announce(experiment, folder, plan)
+    # Before an engine that is none of the run's would be asked and shown; and before anything is
+    # measured: what is wrong with the last experiment is said now.
+    plans = [resumed(e.NAME, folder, asked)[1] if resume else asked for e in experiments]
+    costs = [_cost(*planned) for planned in zip(experiments, plans, strict=True)]
+    if not resume:
+        for name in names:
+            trials.require_new(folder / name)
+    for number, (experiment, plan) in enumerate(zip(experiments, plans, strict=True)):
+        _announce(experiment, folder, plan, *costs[number])
         try:
             trials.measure(experiment, out=folder, resume=resume is not None, **asdict(plan))
         except KeyboardInterrupt:
@@ -196,16 +210,21 @@ def _measure_on_fleet(scheduler: str, experiments: list, folder: Path, plan) -> 
     _say(f"Written: {folder}")
 
 
-def _announce(experiment, folder: Path, plan) -> None:
-    """Say what will run, how long it takes, and how much disk it needs."""
+def _cost(experiment, plan) -> tuple[float, int]:
+    """Return seconds and bytes of disk that a plan needs, or refuse it."""
     from caveatlib import trials
+
+    settings = {name: value for name, value in asdict(plan).items() if name != "seed"}
+    return trials.cost(experiment, **settings)
+
+
+def _announce(experiment, folder: Path, plan, seconds: float, disk: int) -> None:
+    """Say what will run, how long it takes, and how much disk it needs."""
     from caveatlib.places.engines import choice
 
     kind = choice.checked(plan.engine)
     if kind not in ("private", choice.NONE):
         _say_engine(None if kind == "own" else kind)
-    settings = {name: value for name, value in asdict(plan).items() if name != "seed"}
-    seconds, disk = trials.cost(experiment, **settings)
     _say(
         f"{experiment.NAME}: about {_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
         f"results in {folder / experiment.NAME}"
@@ -216,11 +235,16 @@ def _how_to_go_on(folder: Path, names: list[str], engine: str | None) -> str:
     """Say how the interrupted experiment, and those after it, go on."""
     if not any(folder.glob("*/journal.jsonl")):
         return "Interrupted before anything was measured."
-    again = f" --engine {engine}" if engine and "://" in engine else ""
+    again = f" --engine {shlex.quote(engine)}" if engine and "://" in engine else ""
     return (
         "Interrupted; what was measured is kept. Go on with: "
-        f"caveatlib measure {' '.join(names)} --resume {folder}{again}"
+        f"caveatlib measure {' '.join(names)} --resume {_quoted(folder)}{again}"
     )
+
+
+def _quoted(folder: Path) -> str:
+    """Return a folder as it is typed into a shell."""
+    return shlex.quote(str(folder))
 
 
 def _say_engine(named: str | None = None, *, err: bool = False) -> None:
@@ -263,7 +287,7 @@ def _results(experiment, folder: Path) -> None:
     _say("", f"The run lies in {folder / experiment.NAME}")
     if measured["ok"].sum() == 0:
         raise MeasurementError("No trial succeeded.")
-    _say(f"Next: caveatlib report --source {folder}")
+    _say(f"Next: caveatlib report --source {_quoted(folder)}")
 
 
 def _judged(rows) -> list[str]:
@@ -600,6 +624,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # standard output lies on a full disk, say
+        _fail(f"The system refused: {error.strerror or error}.", 2)
 
 
 # typer carries its own copy of click since 0.27; the class it raises is the

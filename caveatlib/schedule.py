@@ -120,14 +120,7 @@ def _first_places(experiment) -> tuple[str, ...]:
 
 def first_session_s(experiment) -> float:
     """Return about how long a first session takes here: it is measured whatever the budget."""
-    designs, missing = trials.arms_here(experiment)
-    seconds = 0.0
-    for design in designs:
-        if design.due(0) and not design.optional:
-            here = sum(arm.place not in missing for arm in design.arms) / len(design.arms)
-            blocks_s = design.lasts_s() * design.blocks_per_session
-            seconds += here * (blocks_s + design.warmup * design.block_s)
-    return seconds
+    return trials.first_session_s(*trials.arms_here(experiment))
 
 
 def _price(found: tuple) -> float:

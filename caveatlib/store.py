@@ -20,7 +20,7 @@ from caveatlib.measuring import finish, machine
 from caveatlib.measuring.experiment import Experiment, check_tables, tables_of
 from caveatlib.support import datapackage, shipped
 from caveatlib.support.arguments import check_number
-from caveatlib.support.paths import display_path, write_files, write_folder
+from caveatlib.support.paths import display_path, exists, write_files, write_folder
 
 Tables = dict[str, pd.DataFrame]
 """The tables of a package by name."""
@@ -364,11 +364,11 @@ def _run_folder(folder: str | os.PathLike, name: str) -> Path:
     datapackage.check_name(name)
     folder = Path(folder)
     inner = folder / name
-    if (inner / datapackage.FILE).is_file():
+    if exists(inner / datapackage.FILE):
         return inner
-    if (folder / datapackage.FILE).is_file():
+    if exists(folder / datapackage.FILE):
         return folder
-    if (inner / "journal.jsonl").is_file():
+    if exists(inner / "journal.jsonl"):
         raise UsageError(
             f"Run {display_path(folder)!r} of {name!r} is unfinished. "
             f"Must be ended first: caveatlib measure {name} --resume DIR"

@@ -22,7 +22,7 @@ from caveatlib.errors import UsageError
 from caveatlib.measuring import live
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.measuring.experiment import Experiment, complete, doubts, model_of
-from caveatlib.measuring.run import arms_here, cost, measure
+from caveatlib.measuring.run import arms_here, cost, first_session_s, measure, require_new
 from caveatlib.support import datapackage
 from caveatlib.support.paths import display_path, storage_error
 from caveatlib.support.text import escape_control_characters
@@ -33,9 +33,11 @@ __all__ = [
     "Run",
     "arms_here",
     "cost",
+    "first_session_s",
     "get",
     "measure",
     "open",
+    "require_new",
     "source_of",
 ]
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import socket
@@ -19,7 +21,7 @@ import pytest
 
 from caveatlib import claims, cli, host, images, report, scorecard, trials
 from caveatlib.errors import MeasurementError
-from caveatlib.experiments import ALL
+from caveatlib.experiments import ALL, startup
 from caveatlib.places import spec
 from caveatlib.places.engines import choice
 
@@ -91,6 +93,13 @@ BAD = [
     (["measure", "startup", "--resume", "a", "--out", "b"], "'a'"),
     (["measure", "startup", "--places", "process", "--out", "/proc/nowhere"], "startup"),
     (["measure", "startup", "--seed", "-1"], "-1"),
+    (["measure", "startup", "startup"], "'startup' twice"),
+    (["measure", "startup", "--places", ","], "','"),
+    (["measure", "startup", "quota", "--places", "process"], "'process'"),
+    (["measure", "startup", "--places", "process", "--out", "x" * 300], "xxx"),
+    (["import", "x.json", "--out", "x" * 300], "xxx"),
+    (["record", "startup", "--from", "x" * 300, "--version", "99"], "xxx"),
+    (["check", "x" * 300], "xxx"),
     (["image", "nowhere.tar"], "'nowhere.tar'"),
     (["image", "x", "--table", "bytes"], "'bytes'"),
     (["why", "8080"], "'8080'"),
@@ -111,6 +120,52 @@ def test_a_mistake_is_one_line_and_leaves_nothing(run, tmp_path, words, named):
     assert err.startswith("caveatlib: ")
     assert named in err
     assert not list(tmp_path.iterdir())
+
+
+COMMANDS = [c.name or c.callback.__name__ for c in cli.app.registered_commands]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(run, name):
+    """Whole, brackets and all."""
+    status, out, err = run(name, "--help")
+    assert (status, err) == (0, "")
+    assert "--help" in out.splitlines()[-2 if not out.splitlines()[-1].strip() else -1]
+
+
+def test_no_folder_is_found_in_the_way_after_an_hour(run, tmp_path):
+    """What stands in the way of the last experiment is said before the first is measured."""
+    (tmp_path / "r" / "quota").mkdir(parents=True)
+    status, out, err = run("measure", "startup", "quota", "--out", "r")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "'r/quota' exists" in err
+    assert [p.name for p in (tmp_path / "r").iterdir()] == ["quota"]
+
+
+def test_the_budget_announced_has_a_first_session(run, monkeypatch):
+    """That is measured whole, so ten seconds are not what it takes."""
+
+    def stop(*args, **options):
+        raise MeasurementError("Enough.")
+
+    monkeypatch.setattr(trials, "measure", stop)
+    _, out, _ = run("measure", "startup", "--places", "process", "--budget-s", "1")
+    designs, missing = trials.arms_here(startup, places=["process"])
+    first_s = trials.first_session_s(designs, missing)
+    assert first_s > 2
+    assert f"about {first_s:.0f} s" in out
+
+
+def test_a_full_disk_at_standard_output_is_one_line(run, monkeypatch):
+    """Whatever is printed, no traceback follows."""
+
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    status, _, err = run("why", "--help")
+    assert (status, err) == (2, "caveatlib: The system refused: No space left on device.\n")
 
 
 def test_a_remote_engine_must_be_named(run, monkeypatch, tmp_path):
@@ -194,6 +249,8 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
     status, _, err = run(*words)
     assert status == 130
     assert err.endswith("Go on with: caveatlib measure startup quota --resume r\n")
+    words[-1] = "with blanks"
+    assert run(*words)[2].endswith("--resume 'with blanks'\n")
 
 
 def test_doctor_speaks_json(run):

@@ -2,17 +2,6 @@
 # Install what live measuring needs, only what is missing. Debian or Ubuntu, as root.
 set -euo pipefail
 
-if ! command -v apt-get >/dev/null; then
-    echo "No apt-get here: install a Docker engine, iptables, QEMU, busybox, iperf3, runsc, crun," \
-        "docker-registry, haveged, xfsprogs, btrfs-progs, fuse-overlayfs, haproxy, etcd and runit" \
-        "with your own package manager, then run 'caveatlib doctor'." >&2
-    exit 2
-fi
-if [ "$(id -u)" != 0 ]; then
-    echo "You are $(id -un), not root: run 'sudo make system'." >&2
-    exit 2
-fi
-
 # program=package; an engine that is there already, e.g. docker-ce, counts.
 wanted=(
     dockerd=docker.io docker=docker-cli iptables=iptables ip=iproute2 unshare=util-linux
@@ -25,6 +14,16 @@ wanted=(
     haproxy=haproxy etcd=etcd-server runsv=runit
     apparmor_parser=apparmor
 )
+if ! command -v apt-get >/dev/null; then
+    echo "No apt-get here: install what these packages of Debian hold with your own package manager," \
+        "then run 'caveatlib doctor': ${wanted[*]##*=} docker-buildx libc6-dev" >&2
+    exit 2
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "You are $(id -un), not root: run 'sudo make system'." >&2
+    exit 2
+fi
+
 # Archives of another project that the image reader is tested with: that package alone,
 # unpacked, without the hundreds that it depends on.
 foreign=golang-github-google-go-containerregistry-dev

@@ -18,7 +18,7 @@ from caveatlib.exchange import imported
 from caveatlib.measuring import finish
 from caveatlib.measuring.experiment import complete, tables_of
 from caveatlib.measuring.machine import cpu_class
-from caveatlib.support.paths import display_path, storage_error
+from caveatlib.support.paths import display_path, exists, storage_error
 from caveatlib.support.privacy import scrub
 from caveatlib.trials import Run
 
@@ -66,7 +66,7 @@ def adopt(path: str | os.PathLike, out: str | os.PathLike) -> Run:
     """
     experiment = complete(imported)
     folder = Path(out) / imported.NAME
-    if folder.exists():
+    if exists(folder):
         raise UsageError(f"Folder {display_path(folder)!r} exists. Choose another.")
     where = display_path(path)
     try:

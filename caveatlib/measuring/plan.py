@@ -11,7 +11,7 @@ from caveatlib.errors import UsageError
 from caveatlib.measuring import machine
 from caveatlib.measuring.journal import read
 from caveatlib.support.arguments import check_number
-from caveatlib.support.paths import display_path
+from caveatlib.support.paths import display_path, exists
 
 NAMED = "named"
 """Stands for an engine that was named by its URL: an address is never stored."""
@@ -73,7 +73,7 @@ def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None
         Folder of the run.
     given : Plan
         What is asked for now: sessions and a budget replace those of the run, an
-        engine must be of the run's kind; the run's own places and seed stay.
+        engine must be of the run's kind, places and seed the run's own if they are given.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None
     ------
     UsageError
         If the folder holds no run, or the run was of another caveatlib, on another
-        machine, or on another engine.
+        machine, on another engine, or of other places or another seed.
     """
     header = _begun(Path(out) / name)
     others = sorted(p.parent for p in Path(out).glob("*/journal.jsonl") if p.parent.name != name)
@@ -96,6 +96,8 @@ def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None
             f"Nothing to resume in {display_path(out)!r}. Must hold a run that has begun."
         )
     _check_same(like, out)
+    _check_kept("places", given.places, like["places"], out)
+    _check_kept("seed", given.seed, like["seed"], out)
     plan = Plan(
         places=like["places"],
         sessions=given.sessions or like["sessions"],
@@ -112,7 +114,7 @@ def _begun(folder: Path) -> dict | None:
     How long it is to last is what was asked for last: who resumes a run may have changed that.
     """
     path = folder / "journal.jsonl"
-    records = read(path).records if path.is_file() else []
+    records = read(path).records if exists(path) else []
     if not records:
         return None
     asked = [record.data for record in records if record.kind == "plan"]
@@ -132,6 +134,15 @@ def _check_same(header: dict, out: str | os.PathLike) -> None:
         raise UsageError(
             f"{run} is of another machine ({header['machine']}; this one: {here}). "
             "Must be resumed where it began, or measured anew."
+        )
+
+
+def _check_kept(name: str, given: object, begun: object, out: str | os.PathLike) -> None:
+    """Refuse to go on with other places, or another seed, than the run began with."""
+    if given is not None and given != begun:
+        raise UsageError(
+            f"The {name} {given!r} for run {display_path(out)!r} of {begun!r}. "
+            "Must be the same, or left out."
         )
 
 

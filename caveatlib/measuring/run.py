@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from caveatlib.measuring.progress import shown
 from caveatlib.places import cache, spec
 from caveatlib.places.engines import choice
 from caveatlib.places.spec import Spec
-from caveatlib.support.paths import display_path, make_folder
+from caveatlib.support.paths import display_path, exists, make_folder
 
 WATCH_S = 10.0
 """Judging takes a while, and is done between two blocks."""
@@ -87,6 +87,8 @@ def cost(
 ) -> tuple[float, int]:
     """Return about how many seconds and bytes of disk `measure` will need here.
 
+    A first session is measured whole, whatever the budget.
+
     Raises
     ------
     UsageError, Unavailable
@@ -96,15 +98,33 @@ def cost(
     plan = Plan(places=places, sessions=sessions, budget_s=budget_s, engine=engine)
     designs, missing = arms_here(experiment, places=plan.places, engine=plan.engine)
     _check_runnable(experiment, designs, missing)
+    due = range(plan.sessions or experiment.SESSIONS)
     seconds = 0.0
     for design in designs:
-        here = sum(a.place not in missing for a in design.arms) / len(design.arms)
-        count = sum(design.due(s) for s in range(plan.sessions or experiment.SESSIONS))
-        blocks_s = design.blocks_per_session * design.lasts_s()
-        seconds += here * count * (blocks_s + design.warmup * design.block_s)
+        seconds += sum(design.due(s) for s in due) * _session_s(design, missing)
     if plan.budget_s:
-        seconds = min(seconds, plan.budget_s) if plan.sessions else plan.budget_s
+        within = min(seconds, plan.budget_s) if plan.sessions else plan.budget_s
+        seconds = max(within, first_session_s(designs, missing))
     return seconds, experiment.DISK_BYTES
+
+
+def first_session_s(designs: Sequence[Design], missing: Collection[str]) -> float:
+    """Return about how long a first session takes here: it is measured whatever the budget.
+
+    Parameters
+    ----------
+    designs, missing
+        As `arms_here` returns them.
+    """
+    first = (design for design in designs if design.due(0) and not design.optional)
+    return sum((_session_s(design, missing) for design in first), 0.0)
+
+
+def _session_s(design: Design, missing: Collection[str]) -> float:
+    """Return about how long a design takes in a session in which it is due."""
+    here = sum(arm.place not in missing for arm in design.arms) / len(design.arms)
+    blocks_s = design.blocks_per_session * design.lasts_s()
+    return here * (blocks_s + design.warmup * design.block_s)
 
 
 def measure(
@@ -169,8 +189,8 @@ def measure(
     folder, header = Path(out) / experiment.NAME, None
     if resume:
         header, plan = resumed(experiment.NAME, out, plan)
-    elif folder.exists():
-        raise UsageError(f"Folder {display_path(folder)!r} exists. Choose another, or --resume it.")
+    else:
+        require_new(folder)
     kind = choice.checked(plan.engine)
     specs = experiment.PLACES if specs is None else specs
     designs, missing = arms_here(experiment, places=plan.places, engine=kind, specs=specs)
@@ -246,6 +266,18 @@ def _header(experiment: Experiment, plan: Plan, designs, missing: dict[str, str]
     # A package leaves its journal behind, and must say by itself how to repeat it.
     facts = {"caveatlib": __version__, "seed": str(seed)} | machine.describe()
     return header | {"facts": facts, "unavailable": missing_rows(header, designs, missing)}
+
+
+def require_new(folder: str | os.PathLike) -> None:
+    """Raise `UsageError` if an experiment's folder is there already.
+
+    Raises
+    ------
+    UsageError, StorageError
+        If it is there, or if that cannot be told.
+    """
+    if exists(folder):
+        raise UsageError(f"Folder {display_path(folder)!r} exists. Choose another, or --resume it.")
 
 
 def _first_missing(folder: Path) -> Path:

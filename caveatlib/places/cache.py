@@ -29,7 +29,7 @@ PREPARE = "sudo make system" if os.geteuid() else "make system"
 
 def on_request(name: str) -> str:
     """Return the command that prepares an artefact which `make system` leaves out."""
-    return f"python -m caveatlib.prepare {name}"
+    return f".venv/bin/python -m caveatlib.prepare {name}"
 
 
 @dataclass(frozen=True)

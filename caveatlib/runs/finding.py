@@ -9,7 +9,7 @@ from caveatlib import experiments, store, trials
 from caveatlib.errors import DataError, UsageError
 from caveatlib.measuring.experiment import complete
 from caveatlib.support import datapackage
-from caveatlib.support.paths import display_path, storage_error
+from caveatlib.support.paths import display_path, exists, storage_error
 from caveatlib.trials import Run
 
 
@@ -57,6 +57,7 @@ def packages(folder: str | os.PathLike) -> list[Path]:
         If there is none.
     """
     root = Path(folder)
+    exists(root / datapackage.FILE)  # `rglob` passes over what it may not enter
     found = sorted(path.parent for path in root.rglob(datapackage.FILE) if not _hidden(path, root))
     if not found:
         raise UsageError(f"No data package in {display_path(folder)!r} or below it.")

@@ -34,6 +34,23 @@ def storage_error(verb: str, path: str | os.PathLike, error: OSError) -> Storage
     return StorageError(f"Cannot {verb} {display_path(path)!r}: {error.strerror or error}.")
 
 
+def exists(path: str | os.PathLike) -> bool:
+    """Return whether there is such a file or folder.
+
+    Raises
+    ------
+    StorageError
+        If that cannot be told: a folder above it may not be entered, a name is too long.
+    """
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise storage_error("look for", path, error) from None
+    return True
+
+
 def make_folder(folder: str | os.PathLike) -> Path:
     """Make a folder for a run, with those above it; one that exists is left as it is.
 

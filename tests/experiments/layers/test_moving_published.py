@@ -126,5 +126,5 @@ def test_images_that_are_not_prepared(release, monkeypatch, fresh_probes):
     there = functools.cache(lambda name: Capability(f"published-{name}", True))
     monkeypatch.setattr(machines, "probe", there)
     found = published.probe("alpine")
-    assert found.fix == "python -m caveatlib.prepare published-images-alpine"
+    assert found.fix == ".venv/bin/python -m caveatlib.prepare published-images-alpine"
     assert not found.available
