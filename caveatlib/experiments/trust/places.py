@@ -91,12 +91,12 @@ def probe_syft() -> Capability:
 
 @cache
 def probe_published() -> Capability:
-    """Return whether an image that somebody published is on this machine."""
-    if next(published.found(), None):
+    """Return whether an image that somebody published, with packages, is on this machine."""
+    if next(published.systems(), None):
         return Capability("published-images", True, "found")
     named = f"{published.NAMED}=IMAGE{os.pathsep}IMAGE"
-    fix = f"make system, {published.PYTHON.artefact.fix}, or {named}"
-    return Capability("published-images", False, "none on this machine", fix)
+    fix = f"{published.PYTHON.artefact.fix}, or {named}"
+    return Capability("published-images", False, "none with packages on this machine", fix)
 
 
 def _tool(place: str, tool: tools.Tool, *probes: Probe, **options) -> Spec:

@@ -92,6 +92,12 @@ ON_REQUEST = tuple(carried.artefact for carried in CARRIED)
 
 def found() -> Iterator[tuple[str, Path]]:
     """Yield archives and layouts, each with the name under which it is kept."""
+    yield from _shipped()
+    yield from systems()
+
+
+def _shipped() -> Iterator[tuple[str, Path]]:
+    """Yield the test data of libraries."""
     if SHIPPED.is_dir():
         for path in sorted(SHIPPED.rglob("*")):
             is_layout = path.name == "oci-layout"
@@ -99,6 +105,10 @@ def found() -> Iterator[tuple[str, Path]]:
                 path = path.parent if is_layout else path
                 package = path.relative_to(SHIPPED).parts[0]
                 yield f"{package}: {path.name}", path
+
+
+def systems() -> Iterator[tuple[str, Path]]:
+    """Yield those that may have a list of packages: test data of libraries has none."""
     for carried in CARRIED:
         try:
             prepared = cache.find(carried.artefact)

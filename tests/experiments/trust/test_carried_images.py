@@ -108,8 +108,12 @@ def test_another_package_is_refused_by_its_name(carried, broken):
     assert [p.name for p in cache.folder().iterdir() if not p.name.startswith(".lock")] == []
 
 
-def test_what_is_not_there_is_told_with_its_remedy(carried, monkeypatch):
-    """The probe names the command; what was asked for is enough for it."""
+def test_what_is_not_there_is_told_with_its_remedy(carried, monkeypatch, tmp_path):
+    """The probe names the command; what was asked for is enough for it, test data is not."""
+    (shipped := tmp_path / "shipped" / "library").mkdir(parents=True)
+    (shipped / "image.tar").touch()
+    monkeypatch.setattr(published, "SHIPPED", shipped.parent)
+    assert [name for name, _ in published.found()] == ["library: image.tar"]
     places.probe_published.cache_clear()
     lacking = places.probe_published()
     assert not lacking.available
