@@ -74,12 +74,10 @@ def published(here: pd.DataFrame) -> Finding:
     found = _moved_bytes(here)
     less = [sizes[IMAGE] < sizes[MACHINE] for sizes in found.values()]
     word = HOLDS if all(less) else FAILS
-    line = "To move, image against machine: " + listed(
-        [
-            f"{SYSTEMS[place]} {format_quantity(sizes[IMAGE], 'B')} against "
-            f"{format_quantity(sizes[MACHINE], 'B')}"
-            for place, sizes in found.items()
-        ]
+    line = "; ".join(
+        f"{SYSTEMS[place]} is {format_quantity(sizes[IMAGE], 'B')} to move as an image, "
+        f"{format_quantity(sizes[MACHINE], 'B')} as a virtual machine"
+        for place, sizes in found.items()
     )
     return Finding(word, line, f"{line}. {tell_published(here)}")
 

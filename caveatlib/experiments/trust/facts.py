@@ -220,9 +220,10 @@ def main_alone(here: pd.DataFrame) -> Finding:
     """Find whether apt's index knows of updates for an image just built of the main archive."""
     pending, built = (values_of(here, *reading[:2]) for reading in TODAY)
     days = built.max() / DAY_S
+    age = f"{days:.0f} days" if days > 2 else f"{days * 24:.0f} hours"
     line = (
-        f"Of a Debian built {days:.1f} days before from main alone, apt's security index has newer "
-        f"versions of {counted(int(pending.max()), 'package')}"
+        f"{age} after a minimal Debian was built from the main archive alone, apt's security index "
+        f"had newer versions of {counted(int(pending.max()), 'package')}"
     )
     old = days > FRESH_DAYS
     word = HOLDS if pending.max() == 0 else OPEN if old else FAILS
@@ -261,6 +262,11 @@ def lacking(here: pd.DataFrame) -> Finding:
     return Finding(HOLDS if share.max() < HALF else FAILS, line, said, len(share))
 
 
+def _one_image(differs: int) -> str:
+    word = "differs from" if differs else "matches"
+    return f"The one published image that lists its packages {word} its list: one is too few"
+
+
 _OTHERS = designs.arm(designs.OTHERS, PUBLISHED).where()
 COMPARED = tuple(Reading(_OTHERS, column) for column in ("comparable", "differing"))
 
@@ -272,8 +278,9 @@ def others(here: pd.DataFrame) -> Finding:
         line = "No published image within reach has a list of packages"
         fetched = f"{line}; `{published.PYTHON.artefact.fix}` fetches one that has."
         return Finding(NOT_MEASURED, line, fetched, n)
-    line = f"{differ} of {counted(n, 'published image')} with a list of packages differ from it"
+    many = f"Of {counted(n, 'published image')} that list their packages, {differ} differ"
+    line = f"{many} from the list" if n > 1 else _one_image(differ)
     _, low, high = stats.share(min(differ, n), n)
-    said = f"{line}: of all it is {low * 100:.0f} to {high * 100:.0f} % (95 % CI)."
+    said = f"{line}. Of all such images {low * 100:.0f} to {high * 100:.0f} % differ (95 % CI)."
     word = HOLDS if low > FEW else FAILS if high < FEW else OPEN
     return Finding(word, line, said, n)

@@ -435,7 +435,9 @@ def test_published_machines_are_told_beside_images(trials):
     """An image without kernel and modules is 20 of 86 MB, the whole one 80; C22 says so beside."""
     found = one(trials, "layers-published")
     assert found.verdict == claims.HOLDS
-    assert found.headline == "To move, image against machine: Alpine 3.23 19.1 MiB against 82 MiB"
+    assert (
+        found.headline == "Alpine 3.23 is 19.1 MiB to move as an image, 82 MiB as a virtual machine"
+    )
     said = "modules is in bytes 23 % of Alpine 3.23's (whole 93 %)."
     assert said in found.because
     assert said in one(trials, "C22").because
