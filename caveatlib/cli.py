@@ -598,13 +598,16 @@ def clean() -> None:
     from caveatlib.measuring import live
     from caveatlib.places import leases, leftovers
 
-    removed = leftovers.sweep() + live.sweep()
+    removed, unanswered = leftovers.sweep()
+    removed += live.sweep()
     for line in removed:
         _say(f"Removed {line}")
+    if unanswered:
+        _say(f"Your Docker engine was not looked at. {unanswered}")
     if leases.closed():
         _say("What root's runs keep here only root may look at: sudo .venv/bin/caveatlib clean")
     elif not removed:
-        _say("Nothing was left behind.")
+        _say("Elsewhere nothing was left behind." if unanswered else "Nothing was left behind.")
 
 
 def main() -> None:

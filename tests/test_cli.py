@@ -373,6 +373,28 @@ def test_clean_is_harmless_twice(run):
     assert (status, out) == (0, "Nothing was left behind.\n")
 
 
+ENGINES = {
+    "a socket that is gone": "unix:///nowhere/docker.sock",
+    "another machine": "tcp://far.invalid:2375",
+}
+
+
+@pytest.mark.parametrize("host", ENGINES.values(), ids=ENGINES)
+def test_clean_says_that_the_engine_did_not_answer(run, monkeypatch, host):
+    """What lies on it may be left: one line says so, and that nothing is left is not said of it.
+
+    Seen to fail: with whatever goes wrong there passed over.
+    """
+    run("clean")
+    monkeypatch.setenv("DOCKER_HOST", host)
+    status, out, err = run("clean")
+    assert (status, err) == (0, "")
+    first, last = out.splitlines()
+    assert first.startswith("Your Docker engine was not looked at. ")
+    assert host.partition("://")[2].partition(":")[0] in first
+    assert last == "Elsewhere nothing was left behind."
+
+
 def rows_by_others(path):
     """Return what `image --table layers` must print for a `docker save` archive, told by tarfile.
 

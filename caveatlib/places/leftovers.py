@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import contextlib
 
-from caveatlib.errors import CaveatError
+from caveatlib.errors import CaveatError, Unavailable
 from caveatlib.places import leases
 from caveatlib.places.cgroups import cgroup
 from caveatlib.places.engines import belongings, endpoint
 from caveatlib.places.engines.engine import Engine
 
 
-def sweep() -> list[str]:
+def sweep() -> tuple[list[str], str]:
     """Remove what aborted runs left; touch nothing else.
 
     Returns
     -------
-    list of str
+    removed : list of str
         What was removed. An engine that does not run holds nothing up.
+    unanswered : str
+        Why the reader's engine, which is configured or has a socket, was not looked at; empty
+        if it was, or if there is none.
     """
     removed = leases.sweep() + cgroup.sweep()
-    with contextlib.suppress(CaveatError):
-        with contextlib.closing(Engine(endpoint.resolve())) as own:
+    try:
+        where = endpoint.resolve()
+    except Unavailable:  # there is none
+        return removed, ""
+    except CaveatError as error:
+        return removed, str(error)
+    try:
+        with contextlib.closing(Engine(where)) as own:
             removed += belongings.sweep(own)
-    return removed
+    except CaveatError as error:
+        return removed, str(error)
+    return removed, ""
