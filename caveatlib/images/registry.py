@@ -18,11 +18,13 @@ from caveatlib.errors import CaveatError, DeadlineExceeded, ImageError, Unavaila
 from caveatlib.images import documents, layers, names
 from caveatlib.images.limits import Budget, OverLimit
 
-_REFERENCE = re.compile(
-    r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?P<port>:[0-9]{1,5})?/"
-    r"(?P<name>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
-    r"(?:@(?P<digest>sha256:[0-9a-f]{64})|:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
-)
+HOST = r"(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:]+\])"
+PORT = r"(?P<port>:[0-9]{1,5})?/"
+NAME = r"(?P<name>[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*)"
+TAG = r":(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})"
+DIGEST = r"@(?P<digest>sha256:[0-9a-f]{64})"
+"""Parts of a reference, as patterns; neither host nor name has ``..`` in it, or is empty."""
+_REFERENCE = re.compile(rf"{HOST}{PORT}{NAME}(?:{DIGEST}|{TAG})?")
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 # With brackets in a reference, without in what urlsplit returns.
 _LOCAL = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[?::1\]?")

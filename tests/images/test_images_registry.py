@@ -143,7 +143,8 @@ def test_what_is_not_there(real_registry):
 @pytest.mark.parametrize(
     "reference",
     ["", "host", "host/", "host/UPPER", "host/a b", "host/a:tag:tag", "h/../x", "host:port/a",
-     "user:secret@host/a", "h/a?x=1", "h/a#x", "h/a@sha256:12", "127.0.0.1\n/a"],
+     "user:secret@host/a", "h/a?x=1", "h/a#x", "h/a@sha256:12", "127.0.0.1\n/a",
+     "h/a/../b", "h/a/./b", "h/a//b", "../x"],
 )  # fmt: skip
 @pytest.mark.beside
 def test_invalid_references(reference):

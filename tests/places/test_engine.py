@@ -25,7 +25,7 @@ from caveatlib.places import cache, netns, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import belongings, own_engine, private_engine
 from caveatlib.places.engines.containers import EnginePlace
-from caveatlib.places.engines.engine import Engine
+from caveatlib.places.engines.engine import Engine, check_image
 from caveatlib.support import processes, programs
 
 pytestmark = [pytest.mark.engine, pytest.mark.beside]
@@ -155,6 +155,26 @@ def test_an_image_saved_is_loaded_again(engine, tmp_path):
     engine.call("image", engine.api.remove_image, name)
     with pytest.raises(EngineError, match="load: "):
         engine.load(b"nothing")
+
+
+NAMED = ["busybox", "busybox:1.36", "a/b_c/d__e-f.g:V1", "r.invalid:5000/a", "[::1]:5000/a:b",
+         "a@sha256:" + "0f" * 32, "a:b@sha256:" + "0f" * 32, "0f1e2d", "sha256:" + "0f" * 32,
+         "sha256:0f1e"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_whatever_an_engine_lists_may_be_asked_for(name):
+    """Names with a registry, a tag, a digest, and ids, whole or as `docker images` cuts them."""
+    check_image(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../x", "a/../b", "a//b", "a/", "a b", "a?b", "A", "a\n", "-a"]
+)
+def test_what_can_be_no_image_is_not_asked_for(name):
+    """It would be a part of the path that is asked for."""
+    with pytest.raises(UsageError, match=r"of an engine\. Must be"):
+        check_image(name)
 
 
 def _context(dockerfile: bytes) -> bytes:

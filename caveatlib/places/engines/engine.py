@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from caveatlib.errors import CaveatError, EngineError, MeasurementError, UsageError
+from caveatlib.images import names, registry
 from caveatlib.places import netns
 from caveatlib.places.engines import answers, belongings, deadline, streams
 from caveatlib.places.engines.connection import CALL_S, Connection
@@ -24,7 +25,26 @@ from caveatlib.support import programs
 
 SAVE_S, SAVE_BYTES = 3600.0, 1 << 40
 """Seconds and bytes that a saved image may take."""
+_IMAGE = re.compile(
+    rf"(?:{registry.HOST}{registry.PORT})?{registry.NAME}(?:{registry.TAG})?(?:{registry.DIGEST})?"
+    r"|(?:sha256:)?[0-9a-f]{1,64}"
+)
 _importing = threading.Lock()
+
+
+def check_image(name: str) -> None:
+    """Refuse what can be neither the name nor the id of an image, before an engine is asked.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be one: it would become part of a path of the engine's API.
+    """
+    if not _IMAGE.fullmatch(name):
+        raise UsageError(
+            f"Image {names.brief(name)!r} of an engine. Must be NAME[:TAG] or an id, as "
+            "`docker images` lists them."
+        )
 
 
 class Engine(Connection):
@@ -234,10 +254,11 @@ class Engine(Connection):
         Raises
         ------
         UsageError
-            If the engine has no such image.
+            If the engine has no such image, or the name cannot be one.
         DeadlineExceeded, EngineError
             As `call`; the deadline is for the whole stream.
         """
+        check_image(name)
         budget = deadline.Budget(timeout_s, SAVE_BYTES)
 
         def step(function):
