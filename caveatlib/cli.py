@@ -308,7 +308,7 @@ def _judged(rows) -> list[str]:
 @app.command()
 def image(
     source: Annotated[str, typer.Argument(help="archive, layout folder, registry:// or docker://")],
-    table: Annotated[Table, typer.Option(help="which table")] = Table.layers,
+    table: Annotated[Table | None, typer.Option(help="which table; default layers")] = None,
     as_format: Annotated[Format, typer.Option("--format", help="how to print it")] = Format.table,
     verify: Annotated[
         bool, typer.Option("--verify", help="say what was checked, against what")
@@ -317,16 +317,20 @@ def image(
     """Read a container image without a daemon."""
     from caveatlib import images
     from caveatlib.images import checks
+    from caveatlib.places.engines.engine import check_image
     from caveatlib.places.engines.own_engine import own_engine
 
+    if verify and table not in (None, Table.checks):
+        raise UsageError(f"Both --verify and --table {table}. Give one.")
     name = source.removeprefix("docker://")
     if name == source:
         found = images.read(source, olives=True)
     else:
+        check_image(name)
         _say_engine(err=True)
         with own_engine() as own:
             found = images.read_stream(own.saved(name), olives=True)
-    table = Table.checks if verify else table
+    table = Table.checks if verify else table or Table.layers
     frame = getattr(found, table.value)
     if as_format is Format.csv:
         typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
@@ -351,6 +355,8 @@ def image(
 
 def _as_text(frame, table: Table) -> str:
     """Return a table of an image for reading: short digests, modes as `ls` knows them."""
+    if frame.empty:
+        return f"No {table} found."
     if table is Table.summary:
         return frame.T.to_string(header=False)
     for name in frame.columns.intersection(["digest", "diff_id"]):
@@ -384,20 +390,20 @@ def survey(
             found = fleet.survey(client, sources, platform=platform)
     else:
         found = images.survey(sources, platform=platform)
+    good = found.images[found.images["ok"]]
+    for row in found.images[~found.images["ok"]].head(20).to_dict("records"):
+        _say(f"{row['reference']}: {row['error']}", err=True)
+    if good.empty and len(found.images):
+        raise ImageError("None of the images could be read; nothing was written.")
     tables = {name: getattr(found, name) for name in ("images", "layers", "packages")}
     files = {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n").encode()
              for name, frame in tables.items()}  # fmt: skip
     write_folder(out, files)
-    good = found.images[found.images["ok"]]
     stored = format_quantity(float(found.layers["compressed_bytes"].sum()), "B")
     _say(
         f"{len(good)} of {len(found.images)} images read: {len(found.layers)} distinct layers, "
         f"{stored} as stored. Tables in {out}"
     )
-    for row in found.images[~found.images["ok"]].head(20).to_dict("records"):
-        _say(f"{row['reference']}: {row['error']}", err=True)
-    if good.empty and len(found.images):
-        raise ImageError("None of the images could be read.")
 
 
 def _check_new(folder: Path) -> None:

@@ -102,6 +102,10 @@ BAD = [
     (["check", "x" * 300], "xxx"),
     (["image", "nowhere.tar"], "'nowhere.tar'"),
     (["image", "x", "--table", "bytes"], "'bytes'"),
+    (["image", "x", "--verify", "--table", "files"], "--verify and --table files"),
+    (["image", "docker://"], "Image ''"),
+    (["image", "docker://../../x y"], "'../../x y'"),
+    (["image", "docker://a/../b"], "'a/../b'"),
     (["why", "8080"], "'8080'"),
     (["scorecard", "--source", "nowhere"], "'nowhere'"),
     (["report", "--source", "nowhere"], "'nowhere'"),
@@ -466,6 +470,27 @@ def test_tables_are_for_reading(run):
     assert re.search(r"/etc +directory +0755 ", out)
     _, out, _ = run("image", SAMPLES / "bloated.tar", "--table", "summary")
     assert re.search(r"^layers +4$", out, re.M)
+
+
+@pytest.mark.parametrize("table", ["secrets", "packages"])
+def test_a_table_without_rows_is_a_sentence(run, tmp_path, table):
+    """For reading; for programs it is the header or an empty list."""
+    files = build.oci([{"name": "a", "layers": [[build.file("x")]]}])
+    (tmp_path / "a.tar").write_bytes(build.archive(files))
+    assert run("image", "a.tar", "--table", table) == (0, f"No {table} found.\n", "")
+    _, out, _ = run("image", "a.tar", "--table", table, "--format", "json")
+    assert json.loads(out) == []
+    _, out, _ = run("image", "a.tar", "--table", table, "--format", "csv")
+    assert out.count("\n") == 1
+    assert "," in out
+
+
+def test_verify_and_its_own_table_agree(run):
+    """They ask for the same; without either it is the layers."""
+    whole = run("image", SAMPLES / "lean.tar", "--verify")
+    assert run("image", SAMPLES / "lean.tar", "--verify", "--table", "checks") == whole
+    layers = run("image", SAMPLES / "lean.tar", "--table", "layers")
+    assert run("image", SAMPLES / "lean.tar") == layers
 
 
 def test_the_olive_is_named(run):

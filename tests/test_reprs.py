@@ -134,7 +134,7 @@ def test_samples(tmp_path):
     image = images.read("data/images/bloated.tar")
     assert repr(image) == (
         "Image 'sample:bloated' (linux/amd64): 4 layers, 35 entries, 146,896 bytes of files; "
-        "tables: summary, layers, files, packages, olives"
+        "tables: summary, layers, files, packages, olives, secrets, checks"
     )
     for name in ("bloated", "lean", "olive"):
         for what, value in shown(images.read(f"data/images/{name}.tar", olives=True)).items():

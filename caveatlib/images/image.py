@@ -46,7 +46,8 @@ class Image:
         text = (
             f"Image {shorten(self.name or self.digest)!r} ({shorten(self.platform)}): "
             f"{len(entries)} layer{many}, {sum(map(len, entries))} entries, "
-            f"{size:,} bytes of files; tables: summary, layers, files, packages, olives"
+            f"{size:,} bytes of files; tables: summary, layers, files, packages, olives, "
+            "secrets, checks"
         )
         return escape_control_characters(text)
 

@@ -169,6 +169,33 @@ def test_where_nothing_can_be_written_nothing_is_read(tmp_path, monkeypatch, cap
         assert capsys.readouterr().err.startswith("caveatlib: Cannot ")
 
 
+def test_a_survey_of_nothing_writes_nothing(tmp_path, monkeypatch, capsys):
+    """So the command can be corrected and given again; one image that is read is written.
+
+    Seen to fail: with the tables written before the error.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def ended(*sources):
+        monkeypatch.setattr("sys.argv", ["caveatlib", "survey", *map(str, sources)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, capsys.readouterr().err
+
+    status, err = ended("no.tar")
+    assert status == 2
+    assert "'no.tar' does not exist" in err
+    assert err.endswith("None of the images could be read; nothing was written.\n")
+    assert not list(tmp_path.iterdir())
+    build.write_layout(build.oci([{"name": "a", "layers": [BASE]}]), tmp_path / "a")
+    status, err = ended("no.tar", "a")
+    assert status == 0
+    assert "'no.tar' does not exist" in err
+    assert {path.name for path in (tmp_path / "survey").iterdir()} == {
+        "images.csv", "layers.csv", "packages.csv",
+    }  # fmt: skip
+
+
 def _finished(name, layers, packages):
     """Return what is kept of an image with these layers: digest, size, size as stored."""
     columns = ["diff_id", "size_bytes", "compressed_bytes"]
