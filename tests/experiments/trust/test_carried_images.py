@@ -158,5 +158,6 @@ def test_few_images_are_no_population(measured, comparable, differing, word):
     if not comparable:
         assert "prepare published-python-image` fetches one that has" in found.because
     if comparable == 1:
-        assert found.because.startswith(f"{differing} of 1 published image with a list")
+        word = "differs from" if differing else "matches"
+        assert f"one published image that lists its packages {word} its list" in found.because
     assert designs.OTHERS in set(rows.loc[here, "place"])
