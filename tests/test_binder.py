@@ -186,6 +186,8 @@ def test_repo2docker_reads_the_tree():
         chosen.platform = "linux/amd64"
         assert chosen.python_version == "3.13"
         rendered = chosen.render()
+        assert chosen.get_post_build_scripts() == ["postBuild"]
+        assert os.access("postBuild", os.X_OK)
     finally:
         os.chdir(before)
     # The package is there when `-e .` installs it.

@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from caveatlib import __version__, claims, scorecard
 from caveatlib.claims import QUOTED_ON, Verdict, Whole
 from caveatlib.experiments import by_name
-from caveatlib.page.markup import LETTERS, chip, classes, download, link_to, prose, table, text
+from caveatlib.page.markup import (
+    LETTERS,
+    Spanning,
+    chip,
+    classes,
+    download,
+    link_to,
+    prose,
+    table,
+    text,
+)
 from caveatlib.scorecard import Entry
 
 SHORT = {
@@ -24,6 +34,8 @@ SHORT = {
 """Verdict -> its word in a table of parts."""
 SLASH = re.compile(r"/(?!s(?:/|$))")
 """Between the segments of a part's id, not within a rate ("1 Gbit/s")."""
+SHARE = "1"
+"""Unit of a share of trials."""
 MOST_UNMEASURED = 3
 """So many rows of parts that were not measured are shown; more are counted."""
 PAGE = "report/index.html"
@@ -142,17 +154,18 @@ def _matrix(entry: Entry, machine: str) -> str:
         return ""
     labels = entry.decision.labels
     split = {name: SLASH.split(name.removeprefix(f"{entry.id}/")) for name in parts}
-    columns = list(dict.fromkeys(s[1] for s in split.values() if len(s) > 1))
+    measured = [s for n, s in split.items() if parts[n].verdict != claims.NOT_MEASURED]
+    columns = list(dict.fromkeys(s[1] for s in measured if len(s) > 1))
     rows = list(dict.fromkeys(s[0] for s in split.values()))
     empty = [r for r in rows if _unmeasured([parts[n] for n, s in split.items() if s[0] == r])]
     empty = empty if len(empty) > MOST_UNMEASURED else []
     shown = []
     for row in (r for r in rows if r not in empty):
         cells = [text(labels.get(row, row))]
-        alone = [parts[n] for n, s in split.items() if s == [row]]
-        if alone:
-            cells.append(_cell(alone[0]))
-            cells += [""] * (len(columns) - 1)
+        mine = [(s, parts[n]) for n, s in split.items() if s[0] == row]
+        alone = [v for s, v in mine if s == [row] or _unmeasured([w for _, w in mine])]
+        if alone:  # of no column, so below none of their heads
+            cells.append(Spanning(_cell(alone[0]), max(1, len(columns))))
         else:
             for column in columns:
                 found = [parts[n] for n, s in split.items() if s == [row, column]]
@@ -160,6 +173,10 @@ def _matrix(entry: Entry, machine: str) -> str:
         shown.append(cells)
     head = ["", *(text(labels.get(c, c)) for c in columns)] if columns else ["", "found"]
     more = f"<p>Not measured: {len(empty)} rows more.</p>" if empty else ""
+    left = {s[1] for s in split.values() if len(s) > 1} - set(columns)
+    if left:
+        named = ", ".join(text(labels.get(c, c)) for c in sorted(left))
+        more += f"<p>Not measured for any: {named}.</p>"
     return table(head, shown, label=f"{entry.id}: its parts") + more
 
 
@@ -171,11 +188,18 @@ def _cell(verdict: Verdict) -> str:
     """Return a part's sign with its ratio, or else its word; its headline is at hand."""
     sign, letter = scorecard.ALL_SIGNS[verdict.verdict], LETTERS[verdict.verdict]
     words = f'<span class="vh">{text(verdict.verdict)}: </span>'
-    value = words + (interval(verdict) if verdict.low > 0 else SHORT[verdict.verdict])
+    value = words + (_size(verdict) or SHORT[verdict.verdict])
     return (
         f'<span class="{letter} cell" title="{text(verdict.headline)}">'
         f'<b aria-hidden="true">{sign}</b> {value}</span>'
     )
+
+
+def _size(v: Verdict) -> str:
+    """Return a ratio with its interval, or of how many trials it was so; else nothing."""
+    if v.unit == SHARE:
+        return f"{round(v.effect * v.n)} of {v.n}" if v.n and not math.isnan(v.effect) else ""
+    return interval(v) if v.low > 0 else ""
 
 
 def interval(v: Verdict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence, Set
 
 from caveatlib import claims, scorecard
@@ -22,6 +23,16 @@ UNSEEN = 0.005
 CROWDED = 5
 """On an axis of so many decades every second one has a label."""
 
+TINTS = {"h": "#0b62a4", "f": "#b93c09", "m": "#7d5800", "o": "#a87900", "n": "#77808c",
+         "t": "#8a63c9", "y": "#77808c"}  # fmt: skip
+HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden"
+_INLINE = {
+    "bars": "display:grid;grid-template-columns:7rem 1fr 5.6rem;gap:.15rem .5rem",
+    "find": "display:flex;flex-direction:column",
+    "row": "display:grid",
+}
+"""Style that elements of a notebook carry: JupyterLab drops a sheet that it does not trust."""
+
 
 class Overview:
     """Entries as a notebook shows them: tiles, findings and cards, and lines in a terminal."""
@@ -37,9 +48,16 @@ class Overview:
         return (
             f"<style>{NOTEBOOK}</style>"
             f'<div class="caveats"><p class="lead">{sentence(self.entries)}</p>'
-            f"{strip(self.entries)}{findings(self.highlights)}{forest(self.entries)}"
-            f"{by_section(self.entries, data=False)}</div>"
+            f"{strip(self.entries, inline=True)}{_inline(findings(self.highlights))}"
+            f"{_inline(forest(self.entries))}{by_section(self.entries, data=False)}</div>"
         )
+
+
+def _inline(html: str) -> str:
+    """Return rows of bars and of the forest that are rows without a style sheet, too."""
+    for name in _INLINE:
+        html = re.sub(rf'class="{name}\b[^"]*"', rf'\g<0> style="{_INLINE[name]}"', html)
+    return html
 
 
 def sentence(listed: Sequence[Entry]) -> str:
@@ -87,24 +105,44 @@ def _pick(value: str, label: str, letter: str, *, checked: bool = False) -> str:
     )
 
 
-def strip(listed: Sequence[Entry]) -> str:
-    """Return one tile per statement of the post, by section; each leads to its card."""
+def strip(listed: Sequence[Entry], *, inline: bool = False) -> str:
+    """Return one tile per statement of the post, by section; each leads to its card.
+
+    With `inline` each has its style itself: it is a tile where a style sheet is dropped.
+    """
     groups = []
     for section, inside in sections(listed).items():
         if section == scorecard.OURS:
             continue
-        tiles = "".join(_tile(entry) for entry in inside)
+        tiles = "".join(_tile(entry, inline) for entry in inside)
         groups.append(f'<div class="grp"><span>{text(section)}</span><div>{tiles}</div></div>')
     return f'<nav class="strip" aria-label="Statements">{"".join(groups)}</nav>'
 
 
-def _tile(entry: Entry) -> str:
+def _tile(entry: Entry, inline: bool) -> str:
     sign = scorecard.ALL_SIGNS[entry.word]
+    style, hidden = "", ""
+    if inline:
+        style, hidden = f' style="{_tile_style(entry.word)}"', f' style="{HIDDEN}"'
     return (
-        f'<a class="tile {classes(entry.word)}" href="#{text(entry.id)}" '
+        f'<a class="tile {classes(entry.word)}"{style} href="#{text(entry.id)}" '
         f'title="{text(entry.id)} {text(entry.word)}: {text(entry.quote)}">'
-        f'<small>{text(entry.id.removeprefix("C"))}</small><b aria-hidden="true">{sign}</b>'
-        f'<span class="vh">{text(entry.word)}</span></a>'
+        f'<small>{text(entry.id.removeprefix("C"))}</small> <b aria-hidden="true">{sign}</b> '
+        f'<span class="vh"{hidden}>{text(entry.word)}</span></a> '
+    )
+
+
+def _tile_style(word: str) -> str:
+    """Return a tile's style without a sheet, in colours that are read on white and on black."""
+    letter = LETTERS[word]
+    colour = TINTS[letter]
+    filled = letter in "hfm"
+    line = "dashed" if letter == "y" else "solid"
+    return (
+        f"display:inline-block;width:2.15rem;height:2.5rem;margin:1px;line-height:1.1;"
+        f"text-align:center;text-decoration:none;border-radius:5px;border:2px {line} {colour};"
+        f"color:{'#ffffff' if filled else colour}"
+        + (f";background-color:{colour}" if filled else "")
     )
 
 
