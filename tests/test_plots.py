@@ -347,3 +347,16 @@ def test_steps_are_drawn_by_their_corners():
     assert len(steps) <= 14
     (line,) = re.findall(r'd="([^"]*)"[^>]*stroke: #123456', drawn)
     assert line.count("L") == 4  # it turns back on itself
+
+
+def test_spaces_between_the_ends_of_an_axis_are_kept():
+    """A browser makes one space of several, and the ends and the label would be one sentence.
+
+    Seen to fail: without `xml:space`.
+    """
+    table = pd.DataFrame({"estimate": [1.1], "low": [1.0], "high": [1.2]}, index=["a"])
+    ax = plots.effects(table, label="ratio", sides=("cheaper", "dearer"))
+    (label,) = re.findall("<text[^>]*>[^<]*cheaper[^<]*</text>", plots.as_svg(ax))
+    assert 'xml:space="preserve"' in label
+    assert "cheaper    ratio    dearer" in label
+    assert plots.as_svg(ax).count("xml:space") == 1

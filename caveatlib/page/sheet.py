@@ -40,6 +40,8 @@ _CODE = ".caveats code{color:var(--fg)}"
 PAGE = _AROUND + SHEET + FILTER + _CODE
 BOOK = (
     _AROUND + _sheet(_OVERVIEW.sub("", _RULES)) + _CODE + ".book{overflow-wrap:anywhere}"
+    ".book :is(td,th){overflow-wrap:normal}"
+    ".book .output_text pre,.book .output_stream pre{white-space:pre-wrap}"
     ".book table{width:auto}.book .output_subarea{overflow-x:auto}"
     ".book pre{font-size:.85rem;line-height:1.35;overflow-x:auto;padding:.4rem .6rem}"
     ".book .input pre{background:#8882;border-radius:4px}"

@@ -122,6 +122,8 @@ def as_svg(ax: Axes) -> str:
     drawn = re.sub(r"<g( [^>]*)?>((?:<use [^>]*/>)+)</g>", _styled_once, drawn)
     while drawn != (less := re.sub(r"<g>(<\w[^<>]*(?:/>|>[^<]*</text>))</g>", r"\1", drawn)):
         drawn = less
+    # Several spaces part the ends of an axis; those between elements are gone already.
+    drawn = re.sub(r"<text(?=[ >])(?=[^>]*>[^<]*  )", '<text xml:space="preserve"', drawn)
     label = escape(describe(ax), quote=True)
     # Black is not written out: what has no colour of its own has the page's.
     head = f'<svg role="img" aria-label="{label}" font-family="{FONTS}" fill="currentColor"'

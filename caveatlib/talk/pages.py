@@ -21,6 +21,7 @@ body { margin: 0; }
 section { box-sizing: border-box; min-height: 100vh; scroll-snap-align: start; padding: 14px 40px;
   display: flex; flex-direction: column; justify-content: center; gap: 8px;
   border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
+td, th { overflow-wrap: normal; }
 section > * { max-width: 1200px; }
 h1, h2 { font-size: 44px; line-height: 1.15; margin: 0; }
 p { margin: 0; }
