@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ APPLICATION = f"{SUBNET}.20"
 RATE, TIMED_S, DELAY_US = 2000, 0.4, 200
 """Round trips a second, for how long, and how long the known delay is."""
 READY_S, TIMED_WITHIN_S, ENDS_S, SETTLED_S = 20.0, 20.0, 10.0, 0.2
+KILLED = 128 + signal.SIGKILL
+"""Exit status of what was killed; the application ends with another if it got all its memory."""
 JOINED = ("shared", "ipc", "pid", "socket")
 """Arrangements in which the sidecar joins the application's network."""
 
@@ -198,13 +201,23 @@ class Pods:
         arrangement : str
         event : {"crash", "oom", "restart", "upgrade"}
             After the latter two the sidecar must reach the application again.
+
+        Raises
+        ------
+        MeasurementError
+            If the application ended otherwise than by being killed.
         """
         caps.require(self._engine.cgroup, CAP)
         with self._started(arrangement) as pod:
             before = self._runs_since(pod.sidecar)
             if event in ("crash", "oom"):
                 pod.application.signal("KILL" if event == "crash" else "USR1")
-                pod.application.wait(ENDS_S)
+                status = pod.application.wait(ENDS_S)
+                if status != KILLED:
+                    raise MeasurementError(
+                        f"After {event!r} the application ended with {status}. Must be {KILLED}, "
+                        "that of what was killed."
+                    )
             elif event == "restart":
                 restart = self._engine.api.restart
                 self._engine.call("restart", restart, pod.application.id, timeout=0)

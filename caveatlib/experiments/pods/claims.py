@@ -15,13 +15,16 @@ def _part(part: str, text: str, decides: str) -> Claim:
 
 COMPONENTS = from_ledger(
     "C34",
-    decides="whether a sidecar that shares its application's network, and nothing else, is sealed "
-    "off from it, outlives it and reaches it again, and what that costs",
+    decides="whether a sidecar that shares its application's network, and nothing else, sees no "
+    "processes, environment, files or shared memory of it (its listening ports are shared), "
+    "outlives it and reaches it again, and what that costs",
 )
 SEALED = _part(
     "sealed",
     "a sidecar sees neither processes, environment, files nor shared memory of its application",
-    "what a probe in the sidecar's container sees of the application, nothing in any trial",
+    "processes, environment, files and shared memory of the application that a probe in the "
+    "sidecar's container sees, none in any trial; its listening ports are shared, and decide "
+    "nothing",
 )
 OUTLIVES = _part(
     "outlives",

@@ -25,7 +25,7 @@ from caveatlib.experiments.pods.designs import (
     SHARED,
     SHARED_AGAIN,
 )
-from caveatlib.experiments.pods.schema import SIGHTS
+from caveatlib.experiments.pods.schema import SEALED_OFF, SIGHTS
 from caveatlib.measuring.designs import Arm
 from caveatlib.support.quantities import format_quantity
 
@@ -75,14 +75,28 @@ def _ports(here: pd.DataFrame, verdict: Verdict) -> str:
     if sees.empty or binds.empty:
         return ""
     return (
-        f"It sees that the application listens in {int(sees.sum())} of {len(sees)} trials, and can "
-        f"listen on the same port in {int(binds.sum())} of {len(binds)}."
+        f"The application's listening ports decide nothing: the sidecar sees them in "
+        f"{int(sees.sum())} of {len(sees)} trials, and can listen on the same one in "
+        f"{int(binds.sum())} of {len(binds)}."
     )
 
 
 def _trips(here: pd.DataFrame, design: str, arm: Arm) -> str:
     median = claims.values_of(here, _of(design, arm), "p50_s").median()
     return "" if pd.isna(median) else format_quantity(float(median), "s")
+
+
+def _say_sealed(here: pd.DataFrame) -> str:
+    sees = [claims.values_of(here, SEES_LITTLE.where(), name) for name in SIGHTS]
+    if any(values.empty for values in sees):
+        return ""
+    *kept_from, ports = sees
+    none = sum(values == 0 for values in kept_from) == len(kept_from)
+    things = listed([WORDS[name] for name in SEALED_OFF], "or")
+    return (
+        f"A sidecar in its application's network sees no {things} of it in {int(none.sum())} of "
+        f"{len(none)} trials, and its listening ports in {int(ports.sum())} of {len(ports)}."
+    )
 
 
 def _say(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
@@ -103,7 +117,7 @@ def _say(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
             f"A round trip between two containers in one network takes {shared}, within one "
             f"container {alone}."
         )
-    return " ".join(filter(None, (after, cost)))
+    return " ".join(filter(None, (_say_sealed(here), after, cost)))
 
 
 def _say_bridge(here: pd.DataFrame, verdict: Verdict) -> str:
@@ -131,7 +145,7 @@ DECISIONS = (
             )
         ),
         labels={
-            "sealed": "sees nothing of its application",
+            "sealed": "sees no processes, environment, files or shared memory of it",
             "outlives": "outlives crash and OOM kill",
             "restart": "reaches it after restart and upgrade",
             "pause": "… where a third owns the network",
@@ -139,7 +153,7 @@ DECISIONS = (
         },
         sum_up=_say,
     ),
-    _always(stated.SEALED, SEES_LITTLE, SIGHTS[:4], 0.0, "A sidecar sees", qualify=_ports),
+    _always(stated.SEALED, SEES_LITTLE, SEALED_OFF, 0.0, "A sidecar sees", qualify=_ports),
     _always(stated.OUTLIVES, SEES_LITTLE, ("lives_crash", "lives_oom"), 1.0, "A sidecar outlives"),
     _always(
         stated.RESTART,

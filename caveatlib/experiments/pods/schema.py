@@ -9,7 +9,9 @@ from caveatlib import frames
 from caveatlib.experiments.pods.designs import ARRANGEMENTS, LOOKED, TRIPS
 from caveatlib.stats import guards
 
-SIGHTS = ("sees_processes", "sees_environment", "sees_files", "sees_memory", "sees_sockets")
+SEALED_OFF = ("sees_processes", "sees_environment", "sees_files", "sees_memory")
+"""What decides whether a sidecar is sealed off; listening ports belong to the network it joins."""
+SIGHTS = (*SEALED_OFF, "sees_sockets")
 LIVES = ("lives_crash", "lives_oom", "lives_restart", "lives_upgrade")
 NEEDS = {
     TRIPS: ("p50_s", "p99_s", "cpu_s", "ready_s", "memory_bytes"),

@@ -20,7 +20,7 @@ NAMES = {
 QUESTIONS = {
     "sees_processes": "sees processes",
     "sees_environment": "reads environment",
-    "sees_files": "sees files",
+    "sees_files": "sees files outside volumes",
     "sees_memory": "finds shared memory",
     "sees_sockets": "sees listening sockets",
     "binds": "can have the same port",
@@ -30,7 +30,9 @@ QUESTIONS = {
     "lives_upgrade": "reaches it after an upgrade",
 }
 """Measure -> what is asked of the sidecar, in the order of reading."""
-COSTS = ("p50_s", "p99_s", "cpu_s", "ready_s", "memory_bytes")
+COSTS = ("p50_s", "cpu_s", "ready_s", "memory_bytes")
+"""Not `p99_s`: in the recorded trials the same arrangement twice differs by more than a factor of
+two, as much as most arrangements do."""
 
 
 def timed(trials: pd.DataFrame) -> pd.DataFrame:

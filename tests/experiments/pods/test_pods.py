@@ -4,12 +4,13 @@ import contextlib
 import socket
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import left
 import pytest
 from experiments.pods import fake
 
-from caveatlib import claims, plots
+from caveatlib import claims, plots, trials
 from caveatlib.claims import Effect
 from caveatlib.errors import DataError, MeasurementError
 from caveatlib.experiments import pods
@@ -44,6 +45,68 @@ def test_with_what_they_read_exchanged_every_sentence_turns(measured):
 
 
 @pytest.mark.beside
+def test_what_seals_a_sidecar_off_is_named(measured):
+    """Rule, label and sentence name the four that decide; ports are counted, and decide nothing."""
+    by_id = {d.claim.id: d for d in pods.DECISIONS}
+    four = ("processes", "environment", "files", "shared memory")
+    sealed, whole = by_id["C34/sealed"], by_id["C34"]
+    rows = measured(pods)
+    found = {v.claim: v for v in claims.judge(rows, DECISIONS)}
+    texts = [sealed.claim.decides, whole.claim.decides, found["C34"].sentence]
+    texts += [whole.labels["sealed"], found["C34/sealed"].because]
+    for text in texts:
+        assert all(word in text for word in four), text
+    for text in (*texts[:3], texts[-1]):
+        assert "listening ports" in text
+    assert {r.column for r in sealed.readings} == {*schema.SIGHTS} - {"sees_sockets"}
+    little = rows["arrangement"] == "shared"
+    rows.loc[little & (rows["design"] == designs.SEALS), "sees_sockets"] = 0.0
+    unseen = {v.claim: v for v in claims.judge(rows, DECISIONS)}
+    assert unseen["C34/sealed"].verdict == claims.HOLDS
+    assert "its listening ports in 0 of" in unseen["C34"].sentence
+    assert unseen["C34/sealed"].because != found["C34/sealed"].because
+
+
+@pytest.mark.beside
+@pytest.mark.parametrize("event", ["crash", "oom"])
+def test_an_application_that_was_not_killed_is_no_trial(monkeypatch, event):
+    """With all its memory it ends with 3: what outlives that has not outlived an OOM kill."""
+    ended = []
+
+    class Application:
+        def signal(self, name):
+            assert name == {"crash": "KILL", "oom": "USR1"}[event]
+
+        def wait(self, timeout_s):
+            return ended[-1]
+
+    @contextlib.contextmanager
+    def started(self, arrangement):
+        yield SimpleNamespace(application=Application(), sidecar=None)
+
+    monkeypatch.setattr(arranging.caps, "require", lambda *a: None)
+    monkeypatch.setattr(arranging.Pods, "_started", started)
+    monkeypatch.setattr(arranging.Pods, "_runs_since", lambda self, one: "once")
+    monkeypatch.setattr(arranging.Pods, "_runs", lambda self, one, argv: True)
+    place = arranging.Pods(SimpleNamespace(cgroup=None), "")
+    ended.append(137)
+    assert place.survives("shared", event)
+    ended.append(3)
+    with pytest.raises(MeasurementError, match=f"'{event}' the application ended with 3"):
+        place.survives("shared", event)
+
+
+@pytest.mark.beside
+def test_what_the_same_arrangement_twice_leaves_open_is_not_laid_side_by_side():
+    """The slowest round trips of the A/A arm differ twofold: no column of the costs."""
+    rows = trials.get(pods, source="recorded")
+    again = rows[(rows["design"] == designs.EVERY) & (rows["arrangement"] == "shared")]
+    medians = again.groupby("replicate")["p99_s"].median()
+    assert medians.max() > 2 * medians.min()
+    assert list(pods.costs(rows).columns) == ["p50_s", "cpu_s", "ready_s", "memory_bytes"]
+
+
+@pytest.mark.beside
 def test_the_matrix_says_who_sees_what(measured):
     """Its figure says the same; what differs between trials is neither yes nor no."""
     rows = measured(pods)
@@ -52,6 +115,7 @@ def test_the_matrix_says_who_sees_what(measured):
     assert list(table.columns)[:2] == ["one container", "shared network"]
     assert table.loc["reads environment"].to_dict()["shared network"] == 0
     assert table["network of a third"]["reaches it after a restart"] == 1
+    assert table["… and a socket"]["sees files outside volumes"] == 0, "they share a volume"
     told = plots.describe(pods.plot(rows))
     assert "one container, 5 of 10: sees processes" in told
     once = rows.index[rows["lives_crash"] == 1][0]
