@@ -11,16 +11,17 @@ started afresh for each trial, and replicas keep nothing, so a block is the unit
 What would mislead you: work that takes CPU, of which a machine with few has no more for more
 replicas (hence sleep; `cpu_share`); a lock's queue that is taken for a law's serial share (hence
 the barrier, whose share Amdahl's law must give back); a peak that a fitted law has where nothing
-was measured; one application that was made to wait for a lock, which is enough to see whether
-replicas alone help, and tells nothing of how far others scale; a list, which says where a container
-is and not whether it is there, so that what is lost after a kill lasts until somebody mends it; a
+was measured; an application that was made to wait for a lock, whose ceiling is known by arithmetic:
+it decides claims of ours, and nothing of how others scale; a list, which says where a container is
+and not whether it is there, so that what is lost after a kill lasts until somebody mends it; a
 lease shorter than etcd grants (none below 2 s by its defaults, which are made for members far
-apart, hence an election of 0.1 s); a client that keeps what the DNS said for as long as the DNS
-allows, where this one asks again every second; a start right after one of its questions and a kill
-0.4 s after the first answer, as in trials that lack `start_after_s`: there a container is found by
-the DNS a whole period after its start, and forgotten a period less 0.4 s after its kill (later
-trials draw both moments at random over one TTL, of a lease as well); and a client that gave up on
-an address before anybody was there, which asks again only later.
+apart, hence an election of 0.1 s; what 2 s cost is measured beside); a client that keeps what the
+DNS said for as long as the DNS allows, where this one asks again every second; a start right after
+one of its questions and a kill 0.4 s after the first answer, as in trials that lack
+`start_after_s`: there a container is found by the DNS a whole period after its start, and forgotten
+a period less 0.4 s after its kill (later trials draw both moments at random over one TTL, of a
+lease as well); and a client that gave up on an address before anybody was there, which asks again
+only later.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ REPLICAS = (1, 2, 4, 8, 16)
 FEW, MANY = REPLICAS[-2:]
 SHARES = (0.0, 0.05, 0.2)
 MOST = SHARES[-1]
-TTLS = (TTL_S, 2, 5)
+DEFAULT_S, LONG_S = 2, 5
+"""The shortest lease that etcd grants by its defaults, and a longer one."""
+TTLS = (TTL_S, DEFAULT_S, LONG_S)
 LIST, ETCD, DNS = FINDERS = ("list", "etcd", "dns")
 DOUBLING, CURVE, REGISTERED, LEASES = "doubling", "curve", "registered", "leases"
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from caveatlib import claims
 from caveatlib.experiments.kit.highlights import Bar, Highlight
-from caveatlib.experiments.scaling.claims import SCALES
+from caveatlib.experiments.scaling.claims import SERIAL
 from caveatlib.experiments.scaling.decisions import doubled
 from caveatlib.experiments.scaling.designs import FEW, MANY, MOST, percent
 
@@ -27,4 +27,4 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
         f"as many requests are served by {MANY} replicas as by {FEW} if {percent(MOST)} of each "
         f"waits for one lock; if nothing does, {bars[1].value / bars[0].value:.2f}×."
     )
-    return [Highlight(SCALES.id, number, sentence, tuple(bars))]
+    return [Highlight(SERIAL.id, number, sentence, tuple(bars))]
