@@ -21,8 +21,8 @@ from caveatlib.support import shipped
 from caveatlib.support.privacy import scrub
 from caveatlib.talk.pages import INTERACTIVE
 
-ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*")
-"""The line of the answer in a notebook's first cell."""
+ANSWER = re.compile(r"\*\*Answer.*?:\*\* .*(?:\n\n?\* .*)*")
+"""The answer in a notebook's first cell, see `in_points`."""
 CELL_TIMEOUT_S = 600
 KERNEL_TIMEOUT_S = 10
 """How long nbclient waits for a new kernel to say what it is. It reads nothing of the answer that
@@ -130,10 +130,18 @@ def experiments_of(notebook) -> list[str]:
     return [told] if isinstance(told, str) else list(told)
 
 
-def put_answer(notebook, line: str) -> None:
-    """Let the line of the answer in a notebook's first cell be this one, if it has any."""
+def in_points(answer: str) -> str:
+    """Return an answer of more than two sentences as the first of them and points below it."""
+    first, *others = re.split(r"(?<=\.) (?=[A-Z\d])", answer)
+    if len(others) < 2:
+        return answer
+    return "\n".join([first, "", *(f"* {sentence}" for sentence in others)])
+
+
+def put_answer(notebook, answer: str) -> None:
+    """Let the answer in a notebook's first cell be this one, if it has any."""
     first = notebook.cells[0]
-    first.source = ANSWER.sub(lambda _: line, first.source)
+    first.source = ANSWER.sub(lambda _: answer, first.source)
 
 
 def as_page(title: str, note: str, body: str) -> str:

@@ -402,10 +402,11 @@ def _answer_live(notebook, sources: Mapping[str, str]) -> None:
         return
     here = {name: source for name, source in sources.items() if source != "recorded"}
     others = {name: source for name, source in sources.items() if source == "recorded"}
-    line = f"**Answer, measured on this machine:** {_as_text(answer(here))}"
+    told = f"**Answer, measured on this machine:** {notebooks.in_points(_as_text(answer(here)))}"
     if others:
-        line += f" **From the recorded trials:** {_as_text(answer(others))}"
-    notebooks.put_answer(notebook, line)
+        recorded = notebooks.in_points(_as_text(answer(others)))
+        told += f"\n\n**From the recorded trials:** {recorded}"
+    notebooks.put_answer(notebook, told)
 
 
 def _as_text(text: str) -> str:

@@ -183,9 +183,19 @@ def test_the_answer_follows_the_data(notebook):
     names = notebooks.experiments_of(notebook)
     if not names:
         return
-    said = report.answer(dict.fromkeys(names, "recorded"))
+    said = notebooks.in_points(report.answer(dict.fromkeys(names, "recorded")))
     answer = f"**Answer, from the recorded trials:** {said}"
-    assert answer in notebook.cells[0].source.splitlines()
+    assert answer in notebook.cells[0].source
+    assert notebooks.ANSWER.search(notebook.cells[0].source)[0] == answer
+
+
+def test_a_long_answer_is_read_point_by_point():
+    """The first sentence leads; a number of a version ends none."""
+    two = "It holds. By go 1.24.4 it does not."
+    assert notebooks.in_points(two) == two
+    assert notebooks.in_points(f"{two} 8 of 9 do. it goes on.") == (
+        "It holds.\n\n* By go 1.24.4 it does not.\n* 8 of 9 do. it goes on."
+    )
 
 
 def test_no_times_in_the_metadata(notebook):

@@ -18,7 +18,7 @@ for path in [*notebooks.files(), *notebooks.talks()]:
     notebook = notebooks.execute(path, "recorded")
     if names := notebooks.experiments_of(notebook):
         # the answer in the title is made from the recorded trials, too
-        answer = report.answer(dict.fromkeys(names, "recorded"))
+        answer = notebooks.in_points(report.answer(dict.fromkeys(names, "recorded")))
         notebooks.put_answer(notebook, f"**Answer, from the recorded trials:** {answer}")
     notebook.metadata.pop("language_info", None)
     notebook.metadata.pop("widgets", None)
