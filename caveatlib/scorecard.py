@@ -27,6 +27,8 @@ ALL_SIGNS = SIGNS | {SEVERAL: "≠", HISTORY: "→", NOT_YET: "·"}
 OURS = "Claims of our own"
 LONGEST = 78
 """Characters of a line: an old terminal shows it whole."""
+LONGEST_ID = 26
+"""Letters of the longest id of a claim of ours."""
 REPR = 120
 """Characters of an entry's repr."""
 COLUMNS = (
@@ -302,7 +304,7 @@ def lines(frame: pd.DataFrame, *, width: int = LONGEST) -> Iterable[str]:
 def line(claim: str, word: str, text: str, *, width: int = LONGEST) -> str:
     """Return a claim, what it came to and the rest as one line, in columns."""
     verdict = f"{ALL_SIGNS[word]} {word}"
-    apart = 4 if len(claim) <= 4 else 19
+    apart = 4 if len(claim) <= 4 else LONGEST_ID
     return _cut(f"{claim:<{apart}} {verdict:<19} {text}", width)
 
 

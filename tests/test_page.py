@@ -12,6 +12,7 @@ import re
 from dataclasses import replace
 
 import browser as browsers
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -216,16 +217,17 @@ YES = {"verdict": claims.HOLDS}
 
 
 def test_a_part_stands_below_no_head_that_is_not_its_own():
-    """A lone part lies below all columns; a column in which nothing was measured is none.
+    """A lone part has a table of its own; a column in which nothing was measured is none.
 
     Seen to fail: with a lone part in the first column.
     """
     told = {"memory": YES, "up/connects": YES, "up/speed": YES, "up/slow": {}, "down/slow": {}}
     shown = cards._matrix(of_parts(**told), "one")
     heads = re.findall('<th scope="col">(.*?)</th>', shown)
-    assert heads == ["connects", "speed"]
-    row = re.search('<th scope="row">memory</th>(.*?)</tr>', shown)[1]
-    assert row.startswith('<td colspan="2">')
+    assert heads == ["connects", "speed", "found"]
+    alone = shown[shown.index("found") :]
+    row = re.search('<th scope="row">memory</th>(.*?)</tr>', alone)[1]
+    assert row.count("<td>") == 1
     assert "not measured" in re.search('<th scope="row">down</th>(.*?)</tr>', shown)[1]
     assert "Not measured for any: slow." in shown
 
@@ -334,6 +336,31 @@ def test_a_preview_is_complete_in_itself(entries):
     assert "sudo .venv/bin/caveatlib measure ports" in svg
     assert made["png"][:4] == b"\x89PNG"
     assert made == pictures.preview(entry)
+
+
+def test_no_letter_of_a_preview_is_cut(entries):
+    """Each line ends before the picture does, by the width of its letters.
+
+    Seen to fail: with lines of so many letters.
+    """
+    for entry in entries:
+        if entry.verdicts:
+            grey = plt.imread(io.BytesIO(pictures.preview(entry)["png"]))[..., :3].mean(axis=2)
+            assert (grey[:, -12:] > 0.99).all(), entry.id
+
+
+def test_the_forest_names_the_claims_of_the_post(entries):
+    """A row begins with its claim's id, and what the points mean stands above it.
+
+    Seen to fail: without the id.
+    """
+    drawn = page.document(entries, [], [])
+    rows = re.findall(
+        r'<a class="row[^>]*href="#(C\d+)"[^>]*><span class="lab">(.*?)</span>', drawn
+    )
+    assert len(rows) > 5
+    assert all(label.startswith(f"{claim} ") for claim, label in rows)
+    assert "● holds, ◆ does not hold" in drawn
 
 
 @pytest.mark.beside

@@ -360,3 +360,21 @@ def test_spaces_between_the_ends_of_an_axis_are_kept():
     assert 'xml:space="preserve"' in label
     assert "cheaper    ratio    dearer" in label
     assert plots.as_svg(ax).count("xml:space") == 1
+
+
+def test_nothing_above_a_figure_is_cut_at_its_right():
+    """A title is wrapped by the width of its letters, what a badge stands beside is made smaller.
+
+    Seen to fail: with `_fit` left out.
+    """
+    ax = plots.new_axes()
+    ax.plot([0, 1], [0, 1])
+    title = "What a container that waits for another one takes of " * 2
+    plots.finish(ax, title=title)
+    ax.figure.text(0.005, 0.9, title, fontsize=20)
+    plots.as_svg(ax)
+    ax.figure.draw_without_rendering()
+    wide = ax.figure.bbox.width
+    ends = [t.get_window_extent().x1 for t in (ax._left_title, *ax.figure.texts)]
+    assert max(ends) <= wide
+    assert "\n" in ax.get_title(loc="left")

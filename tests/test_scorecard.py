@@ -118,6 +118,19 @@ def test_a_claim_has_a_row_for_each_machine(given):
     assert by_id[ours].section == scorecard.OURS
 
 
+def test_a_claim_with_parts_says_in_a_line_what_it_says_aloud(recorded_entries):
+    """The names of its parts are the code's own; a long id is no longer than its column.
+
+    Seen to fail: with the headline that lists the parts.
+    """
+    for entry in recorded_entries:
+        if isinstance(entry.decision, Whole) and entry.decision.sum_up:
+            for told in entry.verdicts:
+                if told.verdict != claims.NOT_MEASURED:
+                    assert not told.headline.startswith(("Holds for", "Not for")), entry.id
+        assert len(entry.id) <= scorecard.LONGEST_ID
+
+
 def test_a_machine_that_measured_nothing_does_not_differ(given):
     """One has KVM, the other lacks it: what the first decides is the answer, on paper as well."""
     ours = next(c.id for c in startup.CLAIMS if c.kind == "ours")

@@ -16,9 +16,21 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.claims import rules
-from caveatlib.claims.model import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN, Claim, Verdict, Verdicts
+from caveatlib.claims.model import (
+    FAILS,
+    HOLDS,
+    LONGEST_HEADLINE,
+    MIXED,
+    NOT_MEASURED,
+    OPEN,
+    Claim,
+    Verdict,
+    Verdicts,
+    first_sentence,
+)
 from caveatlib.claims.reasons import why_not
 from caveatlib.frames import UNAVAILABLE
+from caveatlib.support.text import shorten
 
 Rows = pd.DataFrame
 """The trials of one machine."""
@@ -310,10 +322,17 @@ def _decided(rows: Rows, decisions: Sequence[Decision], tables: dict, where: dic
         found[name] = verdict
         if isinstance(decision, Whole) and decision.sum_up:
             parts = {id: found[id] for id in (name, *decision.parts)}
-            found[name] = replace(
-                verdict, sentence=decision.sum_up(rows, parts) or verdict.sentence
-            )
+            found[name] = _summed_up(decision, verdict, decision.sum_up(rows, parts))
     return [found[d.claim.id] for d in decisions]
+
+
+def _summed_up(decision: Whole, verdict: Verdict, said: str) -> Verdict:
+    """Return the verdict with its sentence; one line has that, too, instead of names of parts."""
+    if not said:
+        return verdict
+    told = decision.tell is not None or verdict.verdict == NOT_MEASURED
+    line = verdict.headline if told else shorten(first_sentence(said), LONGEST_HEADLINE)
+    return replace(verdict, sentence=said, headline=line)
 
 
 def evidence(

@@ -13,7 +13,6 @@ from caveatlib.claims import QUOTED_ON, Verdict, Whole
 from caveatlib.experiments import by_name
 from caveatlib.page.markup import (
     LETTERS,
-    Spanning,
     chip,
     classes,
     download,
@@ -159,25 +158,26 @@ def _matrix(entry: Entry, machine: str) -> str:
     rows = list(dict.fromkeys(s[0] for s in split.values()))
     empty = [r for r in rows if _unmeasured([parts[n] for n, s in split.items() if s[0] == r])]
     empty = empty if len(empty) > MOST_UNMEASURED else []
-    shown = []
+    shown, apart = [], []
     for row in (r for r in rows if r not in empty):
-        cells = [text(labels.get(row, row))]
+        name = text(labels.get(row, row))
         mine = [(s, parts[n]) for n, s in split.items() if s[0] == row]
         alone = [v for s, v in mine if s == [row] or _unmeasured([w for _, w in mine])]
-        if alone:  # of no column, so below none of their heads
-            cells.append(Spanning(_cell(alone[0]), max(1, len(columns))))
+        if alone:
+            apart.append([name, _cell(alone[0])])
         else:
-            for column in columns:
-                found = [parts[n] for n, s in split.items() if s == [row, column]]
-                cells.append(_cell(found[0]) if found else "–")
-        shown.append(cells)
-    head = ["", *(text(labels.get(c, c)) for c in columns)] if columns else ["", "found"]
+            found = {s[1]: v for s, v in mine}
+            shown.append([name, *(_cell(found[c]) if c in found else "–" for c in columns)])
+    head = ["", *(text(labels.get(c, c)) for c in columns)]
+    tables = table(head, shown, label=f"{entry.id}: its parts") if shown else ""
+    if apart:  # of no column, so below none of their heads
+        tables += table(["", "found"], apart, label=f"{entry.id}: its parts by themselves")
     more = f"<p>Not measured: {len(empty)} rows more.</p>" if empty else ""
     left = {s[1] for s in split.values() if len(s) > 1} - set(columns)
     if left:
         named = ", ".join(text(labels.get(c, c)) for c in sorted(left))
         more += f"<p>Not measured for any: {named}.</p>"
-    return table(head, shown, label=f"{entry.id}: its parts") + more
+    return tables + more
 
 
 def _unmeasured(verdicts: Sequence[Verdict]) -> bool:

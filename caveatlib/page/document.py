@@ -148,7 +148,8 @@ def _forest(listed: Sequence[Entry]) -> str:
     return (
         '<p class="hint">Ratio and its 95 % interval, adjusted over the claims of one experiment '
         "(each interval by itself). Grey: the interval of the A/A control. Dotted: the threshold. "
-        f"Left is less or faster.</p>{drawn}"
+        "Left of “equal” is less, right of it more: of a time, of bytes, or of requests a second. "
+        f"● holds, ◆ does not hold, ○ mixed or inconclusive.</p>{drawn}"
     )
 
 

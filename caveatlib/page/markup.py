@@ -68,23 +68,6 @@ def download(content: bytes, *, kind: str, name: str, words: str) -> str:
     return f'<a download="{text(name)}" href="data:{kind};base64,{coded}">{text(words)}</a>'
 
 
-class Spanning(str):
-    """HTML of a cell that lies below several heads."""
-
-    columns: int
-
-    def __new__(cls, html: str, columns: int):
-        """Return the cell, so many columns wide."""
-        self = super().__new__(cls, html)
-        self.columns = columns
-        return self
-
-
-def _cell(html: str) -> str:
-    wide = f' colspan="{html.columns}"' if isinstance(html, Spanning) and html.columns > 1 else ""
-    return f"<td{wide}>{html}</td>"
-
-
 def table(head: list[str], rows: list[list[str]], *, label: str) -> str:
     """Return a table that scrolls by itself where it is too wide.
 
@@ -93,13 +76,15 @@ def table(head: list[str], rows: list[list[str]], *, label: str) -> str:
     head : list of str
         HTML of the column heads.
     rows : list of list of str
-        HTML of the cells, `Spanning` or not; the first of each row is its head.
+        HTML of the cells; the first of each row is its head.
     label : str
         Name of the table for those who cannot see it.
     """
     heads = "".join(f'<th scope="col">{cell}</th>' if cell else "<td></td>" for cell in head)
     body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>' + "".join(map(_cell, row[1:])) + "</tr>"
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in row[1:])
+        + "</tr>"
         for row in rows
     )
     return (

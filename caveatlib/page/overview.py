@@ -308,6 +308,8 @@ def _power(step: int) -> str:
 
 def _line(entry: Entry, v: Verdict, low: float, high: float, *, on: str) -> str:
     label = _label(entry, v.claim) + (f" ({on})" if on else "")
+    if entry.section != scorecard.OURS:  # the ids of ours are too long for a line
+        label = f"{entry.id} {label.removeprefix(entry.id).lstrip(' /')}"
     band = ""
     if not math.isnan(v.band_low):
         start, end = _share(v.band_low, low, high), _share(v.band_high, low, high)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import textwrap
 from collections.abc import Sequence
 
 from caveatlib import __version__, claims, scorecard
@@ -25,6 +24,8 @@ INKS = {
 }  # fmt: skip
 """Colours of `page/style.css`, by scheme: the same letters stand for the same words."""
 TILE, GAP, LINE, WIDTH = 31, 4, 66, 830
+ROOM = 0.91
+"""Of a preview's width, what a line may take."""
 FONT = "font-family=\"system-ui,'Segoe UI',Roboto,'Noto Sans',sans-serif\""
 
 
@@ -120,11 +121,11 @@ def preview(entry: Entry) -> dict[str, bytes]:
         sign = scorecard.ALL_SIGNS[entry.word]
         _write(figure, 0.88, f"{entry.id}  {sign} {entry.word}", size=34, color=colour)
         quote = entry.quote if entry.section == scorecard.OURS else f"“{entry.quote}”"
-        below = _write(figure, 0.77, quote, size=18, color=inks["n"], width=92, lines=3)
+        below = _write(figure, 0.77, quote, size=18, color=inks["n"], wraps=True, lines=3)
         answer = spoken(entry)
         if entry.history and not entry.verdicts:
             answer = entry.history.now
-        _write(figure, below - 0.07, answer or entry.tests, size=24, color=inks["fg"], width=68,
+        _write(figure, below - 0.07, answer or entry.tests, size=24, color=inks["fg"], wraps=True,
                lines=6)  # fmt: skip
         _write(figure, 0.05, _origin(entry), size=13, color=inks["n"])
         made = {}
@@ -138,16 +139,42 @@ def preview(entry: Entry) -> dict[str, bytes]:
 
 
 def _write(
-    figure, top: float, words: str, *, size: int, color: str, width: int = 0, lines: int = 1
+    figure, top: float, words: str, *, size: float, color: str, wraps: bool = False, lines: int = 1
 ):
-    """Write text from a height downwards; return the height below it."""
-    words = words.replace("$", r"\$")
-    wrapped = textwrap.wrap(words, width) if width else [words]
-    if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], f"{wrapped[lines - 1][: width - 1]}…"]
-    figure.text(0.05, top, "\n".join(wrapped), fontsize=size, color=color, va="top" if width else
-                "center", linespacing=1.35)  # fmt: skip
+    """Write text from a height downwards, as wide as there is room; return the height below it."""
+    if wraps:
+        wrapped = _wrapped(figure, words, size)
+        if len(wrapped) > lines:
+            last = wrapped[lines - 1]
+            while _width(figure, f"{last}…", size) > ROOM:
+                last = last.rpartition(" ")[0] or last[:-1]
+            wrapped = [*wrapped[: lines - 1], f"{last}…"]
+    else:
+        wrapped, size = [words], size * min(1, ROOM / _width(figure, words, size))
+    figure.text(0.05, top, "\n".join(wrapped).replace("$", r"\$"), fontsize=size, color=color,
+                va="top" if wraps else "center", linespacing=1.35)  # fmt: skip
     return top - len(wrapped) * size * 1.45 / 453.6
+
+
+def _width(figure, words: str, size: float) -> float:
+    """Return how wide a line is, as a share of the figure."""
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(family="sans-serif", size=size)
+    wide, *_ = figure.canvas.get_renderer().get_text_width_height_descent(words, font, ismath=False)
+    return wide / figure.bbox.width
+
+
+def _wrapped(figure, words: str, size: float) -> list[str]:
+    """Return text in lines for which there is room, by the width of their letters."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _width(figure, longer, size) > ROOM:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _origin(entry: Entry) -> str:

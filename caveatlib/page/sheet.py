@@ -34,10 +34,16 @@ FILTER = "".join(
 _AROUND = (
     ":root{color-scheme:light dark}html{scroll-padding-top:3.2rem;background:#fbfbf9}"
     "body{margin:0}@media(prefers-color-scheme:dark){html{background:#14171b}}"
-    "@page{margin:10mm}@media print{:root{color-scheme:light;font-size:11px}}"
+    "@page{margin:8mm}@media print{:root{color-scheme:light;font-size:11px}}"
 )
 _CODE = ".caveats code{color:var(--fg)}"
-PAGE = _AROUND + SHEET + FILTER + _CODE
+_FOREST = (
+    "@media screen{.caveats .axis{box-shadow:0 -.6rem var(--bg)}}"
+    "@media print{.caveats .row{font-size:.82rem;line-height:1.1}.caveats .ax{height:1rem}"
+    ".caveats .paper :is(th,td){font-size:7pt;line-height:1.1;padding-right:.4rem}}"
+)
+"""No row shows between the page's header and the axis below it; on paper rows are lower."""
+PAGE = _AROUND + SHEET + FILTER + _CODE + _FOREST
 BOOK = (
     _AROUND + _sheet(_OVERVIEW.sub("", _RULES)) + _CODE + ".book{overflow-wrap:anywhere}"
     ".book :is(td,th){overflow-wrap:normal}"

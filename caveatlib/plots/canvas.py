@@ -6,6 +6,7 @@ import io
 import os
 import re
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,6 +104,7 @@ def as_svg(ax: Axes) -> str:
     """
     from matplotlib import pyplot as plt
 
+    _fit(ax)
     file = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "caveatlib"}):
         ax.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -128,6 +130,28 @@ def as_svg(ax: Axes) -> str:
     # Black is not written out: what has no colour of its own has the page's.
     head = f'<svg role="img" aria-label="{label}" font-family="{FONTS}" fill="currentColor"'
     return drawn.replace("<svg", head, 1)
+
+
+def _fit(ax: Axes) -> None:
+    """Wrap the titles of a figure, and write smaller what else is wider than it."""
+    from matplotlib.text import Text
+
+    figure, edge = ax.figure, 0.985 * ax.figure.bbox.width  # a browser's letters are wider
+    figure.draw_without_rendering()
+    for other in figure.axes:
+        title = other.get_title(loc="left")
+        drawn = next((t for t in other.findobj(Text) if title and t.get_text() == title), None)
+        if drawn is None or (box := drawn.get_window_extent()).x1 <= edge:
+            continue
+        longest = max(map(len, title.split("\n")))
+        letters = int(longest * (edge - box.x0) / box.width)
+        lines = [wrap(line, max(letters, 10)) for line in title.split("\n")]
+        drawn.set_text("\n".join(line for part in lines for line in part))
+    for beside in [*figure.texts, *(other.xaxis.label for other in figure.axes)]:
+        box = beside.get_window_extent()
+        fixed = (box.x0 + box.x1) / 2 if beside.get_ha() == "center" else box.x0
+        if box.x1 > edge > fixed:
+            beside.set_fontsize(beside.get_fontsize() * (edge - fixed) / (box.x1 - fixed))
 
 
 def _in_hundredths(attribute: re.Match) -> str:
