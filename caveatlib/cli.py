@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -54,6 +55,7 @@ class Format(StrEnum):
 
 
 NOTHING = "None of the claims can be decided here; the recorded trials can be replayed:"
+NO_ROOT = "Without root nothing of this can be installed; all notebooks replay recorded trials."
 
 
 def _wrapped(text: str, begin: str = "") -> list[str]:
@@ -76,6 +78,7 @@ def _say(*lines: str, err: bool = False) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print a list of objects")] = False,
     stage: Annotated[bool, typer.Option("--talk", help="whether all is ready for a talk")] = False,
+    every: Annotated[bool, typer.Option("--long", help="every ability, every place")] = False,
 ) -> None:
     """Say what this machine can measure, what the rest lacks, and how to get it."""
     from caveatlib import host, trials
@@ -91,19 +94,43 @@ def doctor(
         values = [(a.name, a.available, a.reason, a.fix) for a in found]
         typer.echo(json.dumps([dict(zip(keys, v, strict=True)) for v in values], indent=2))
         return
-    for a in found:
-        fix = f"  ->  {a.fix}" if a.fix else ""
-        begin = f"{'ok     ' if a.available else 'missing'}  {a.name:<16} "
-        _say(*_wrapped(f"{a.reason}{fix}", begin))
+    _say(*_decidable([p for experiment in ALL for p in host.prospects(experiment)]), "")
+    if os.geteuid() and not all(a.available for a in found):
+        _say(*_wrapped(NO_ROOT), "")
+    for line in _each_ability(found) if every else _by_reason(found):
+        _say(line)
     for kind in host.surroundings():
         _say("", *_wrapped(kind.means, f"inside {kind.name}: "))
+    if not every:
+        return _say("", "Ability by ability, and experiment by experiment: caveatlib doctor --long")
     for experiment in ALL:
         _say("", f"{experiment.NAME}: {experiment.QUESTION}")
         missing = trials.arms_here(experiment)[1]
         for place in experiment.PLACES:
             can = f"no: {missing[place]}" if place in missing else "can run"
             _say(*_wrapped(can, f"  {place:<18} "))
-    _say("", *_decidable([p for experiment in ALL for p in host.prospects(experiment)]))
+
+
+def _each_ability(found) -> Iterator[str]:
+    """Yield each ability, whether it is there, and what would mend it."""
+    for a in found:
+        fix = f"  ->  {a.fix}" if a.fix else ""
+        begin = f"{'ok     ' if a.available else 'missing'}  {a.name:<16} "
+        yield from _wrapped(f"{a.reason}{fix}", begin)
+
+
+def _by_reason(found) -> Iterator[str]:
+    """Yield the names of what is there, and, once for each reason, of what is missing."""
+    there = [a.name for a in found if a.available]
+    if there:
+        yield from _wrapped(", ".join(there), "ok       ")
+    lacking: dict[str, list[str]] = {}
+    for a in found:
+        if not a.available:
+            why = f"{a.reason}  ->  {a.fix}" if a.fix else a.reason
+            lacking.setdefault(why, []).append(a.name)
+    for why, names in lacking.items():
+        yield from _wrapped(why, f"missing  {', '.join(names)}: ")
 
 
 def _ready() -> None:

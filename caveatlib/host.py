@@ -21,6 +21,7 @@ from caveatlib.places.cgroups import own_limits
 
 __all__ = [
     "Prospect",
+    "can_decide",
     "can_measure",
     "capabilities",
     "cgroups",
@@ -78,6 +79,23 @@ def can_measure() -> pd.DataFrame:
     """Return `abilities` as a table: ability, available, reason, fix."""
     rows = [(a.name, a.available, a.reason, a.fix) for a in capabilities()]
     return pd.DataFrame(rows, columns=["ability", "available", "reason", "fix"])
+
+
+def can_decide() -> pd.DataFrame:
+    """Return which claims can be decided on this machine, and what the others lack.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for all that can be decided, then one per reason: claims (how many), why, which.
+    """
+    found: dict[str, list[str]] = {}
+    for prospect in sorted(
+        (p for experiment in ALL for p in prospects(experiment)), key=lambda p: bool(p.lacks)
+    ):
+        found.setdefault(prospect.lacks or "can be decided here", []).append(prospect.claim)
+    rows = [(len(claims), why, ", ".join(claims)) for why, claims in found.items()]
+    return pd.DataFrame(rows, columns=["claims", "why", "which"])
 
 
 def prospects(experiment, *, engine: str | None = None, waiting: bool = True) -> list[Prospect]:

@@ -23,6 +23,7 @@ from caveatlib import claims, cli, host, images, report, scorecard, trials
 from caveatlib.errors import MeasurementError
 from caveatlib.experiments import ALL, startup
 from caveatlib.places import spec
+from caveatlib.places.base import Capability
 from caveatlib.places.engines import choice
 
 pytestmark = pytest.mark.beside
@@ -269,12 +270,12 @@ def test_doctor_speaks_json(run):
 def test_doctor_names_a_fix_for_what_is_missing(run, monkeypatch):
     """Capability by ability, then experiment by arm."""
     monkeypatch.setattr(spec, "missing", lambda specs, *, engine: {"runc": "runc: no program"})
-    _, out, _ = run("doctor")
+    _, out, _ = run("doctor", "--long")
     assert "no: runc: no program" in out
     assert "can run" in out
 
 
-def test_doctor_ends_with_what_can_be_decided(run, monkeypatch):
+def test_doctor_begins_with_what_can_be_decided(run, monkeypatch):
     """Each claim once, with the command that decides it, or what is missing for it."""
     prospects = [
         host.Prospect("C07", "quota", "", frozenset()),
@@ -284,12 +285,33 @@ def test_doctor_ends_with_what_can_be_decided(run, monkeypatch):
     first = ALL[0]
     monkeypatch.setattr(host, "prospects", lambda e: prospects if e is first else [])
     _, out, _ = run("doctor")
-    assert out.splitlines()[-4:] == [
+    assert out.splitlines()[:4] == [
         "You can decide 1 of 3 claims here:",
         "  caveatlib measure quota: C07",
         "You cannot decide here:",
         "  C23, C24: kvm: no /dev/kvm",
     ]
+
+
+def test_doctor_tells_each_reason_once(run, monkeypatch):
+    """What lacks one thing stands in one line; all of it on request. Nobody needs to try as root.
+
+    Seen to fail: with a line for each ability.
+    """
+    why = {"available": False, "reason": "needs root", "fix": "sudo make system"}
+    found = [Capability("a", **why), Capability("b", **why), Capability("c", True, "here")]
+    monkeypatch.setattr(host, "capabilities", lambda: found)
+    monkeypatch.setattr(host, "prospects", lambda e: [])
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    short = run("doctor")[1].splitlines()
+    assert [line for line in short if "root" in line][1:] == [
+        "missing  a, b: needs root  ->  sudo make system"
+    ]
+    assert "ok       c" in short
+    assert any(line.startswith("Without root nothing") for line in short)
+    assert run("doctor", "--long")[1].count("needs root  ->") == 2
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "Without root" not in run("doctor")[1]
 
 
 def test_scorecard_has_every_row_of_the_ledger(recorded_entries, run, monkeypatch):

@@ -35,3 +35,17 @@ def test_abilities_name_what_is_missing():
     assert all(a.reason for a in found)
     assert next(a for a in found if a.name == "process").available
     assert list(host.can_measure()["ability"]) == [a.name for a in found]
+
+
+def test_what_can_be_decided_comes_first(monkeypatch):
+    """Then one row for each reason, with how many claims it keeps from a verdict."""
+    told = [
+        host.Prospect("C23", "startup", "kvm: no /dev/kvm", frozenset()),
+        host.Prospect("C07", "quota", "", frozenset()),
+        host.Prospect("C24", "startup", "kvm: no /dev/kvm", frozenset()),
+    ]
+    monkeypatch.setattr(host, "prospects", lambda e: told if e is ALL[0] else [])
+    assert host.can_decide().to_numpy().tolist() == [
+        [1, "can be decided here", "C07"],
+        [2, "kvm: no /dev/kvm", "C23, C24"],
+    ]
