@@ -64,8 +64,8 @@ def _moved(here: pd.DataFrame) -> list[Highlight]:
         Highlight(
             MOVING.id,
             f"{whole[0]:.1f} to {whole[1]:.1f}×",
-            f"as long as a gzipped disk took a whole image to move at {SLOW}, by its layers; "
-            f"{on_base:.1f} times as long where each found its base there.",
+            f"the time of a gzipped disk is what moving a whole image takes at {SLOW}, depending "
+            f"on its layers; {on_base:.1f}× where both find their base there.",
             tuple(bars),
         )
     ]
