@@ -222,7 +222,7 @@ def main_alone(here: pd.DataFrame) -> Finding:
     days = built.max() / DAY_S
     age = f"{days:.0f} days" if days > 2 else f"{days * 24:.0f} hours"
     line = (
-        f"{age} after a minimal Debian was built from the main archive alone, apt's security index "
+        f"{age} after a minimal Debian was built from main alone, apt's security index "
         f"had newer versions of {counted(int(pending.max()), 'package')}"
     )
     old = days > FRESH_DAYS

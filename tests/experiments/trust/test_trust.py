@@ -89,7 +89,7 @@ def test_an_old_image_says_nothing_of_a_fresh_one(measured):
     assert before["trust-main-alone"].verdict == HOLDS
     rows.loc[day, "index_pending"] = 7.0
     assert judged(rows)["trust-main-alone"].verdict == FAILS
-    assert "main archive alone" in judged(rows)["trust-main-alone"].headline
+    assert "from main alone" in judged(rows)["trust-main-alone"].headline
     rows.loc[day, "built_age_s"] = 30 * designs.DAY_S
     assert judged(rows)["trust-main-alone"].verdict == OPEN
     assert repr(judged(rows)["C15"]) == repr(before["C15"])
