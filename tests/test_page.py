@@ -232,6 +232,17 @@ def test_a_part_stands_below_no_head_that_is_not_its_own():
     assert "Not measured for any: slow." in shown
 
 
+def test_many_rows_of_one_column_have_a_table_of_it():
+    """Fourteen pinned cases do not say fourteen times that nobody asked whether they connect."""
+    few = {f"way{i}/connects": YES for i in range(cards.MOST_SINGLE)}
+    pinned = {f"case{i}/cost": YES for i in range(cards.MOST_SINGLE + 1)}
+    shown = cards._matrix(of_parts(**{"up/connects": YES, "up/cost": YES}, **few, **pinned), "one")
+    first, second = shown.split("</table>")[:2]
+    assert re.findall('<th scope="col">(.*?)</th>', first) == ["connects", "cost"]
+    assert re.findall('<th scope="col">(.*?)</th>', second) == ["cost"]
+    assert (first.count("way"), first.count("case"), second.count("case")) == (3, 0, 4)
+
+
 def test_a_share_is_told_in_trials():
     """An interval down to a half is no effect of a half.
 

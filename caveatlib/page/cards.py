@@ -37,6 +37,8 @@ SHARE = "1"
 """Unit of a share of trials."""
 MOST_UNMEASURED = 3
 """So many rows of parts that were not measured are shown; more are counted."""
+MOST_SINGLE = 3
+"""So many rows of a table of parts may have but one and the same column."""
 PAGE = "report/index.html"
 """Where a card is found, unless the page's owner has said where on the web it will be."""
 
@@ -159,6 +161,7 @@ def _matrix(entry: Entry, machine: str) -> str:
     empty = [r for r in rows if _unmeasured([parts[n] for n, s in split.items() if s[0] == r])]
     empty = empty if len(empty) > MOST_UNMEASURED else []
     shown, apart = [], []
+    single: dict[str, list] = {}
     for row in (r for r in rows if r not in empty):
         name = text(labels.get(row, row))
         mine = [(s, parts[n]) for n, s in split.items() if s[0] == row]
@@ -168,8 +171,16 @@ def _matrix(entry: Entry, machine: str) -> str:
         else:
             found = {s[1]: v for s, v in mine}
             shown.append([name, *(_cell(found[c]) if c in found else "–" for c in columns)])
-    head = ["", *(text(labels.get(c, c)) for c in columns)]
-    tables = table(head, shown, label=f"{entry.id}: its parts") if shown else ""
+            if len(found) == 1:
+                single.setdefault(next(iter(found)), []).append(shown[-1])
+    heads = {c: text(labels.get(c, c)) for c in columns}
+    # Many rows of one and the same column need no others beside it.
+    many = {c: lines for c, lines in single.items() if len(lines) > MOST_SINGLE}
+    wide = [line for line in shown if not any(line in lines for lines in many.values())]
+    tables = table(["", *heads.values()], wide, label=f"{entry.id}: its parts") if wide else ""
+    for column, lines in many.items():
+        only = [[line[0], line[1 + columns.index(column)]] for line in lines]
+        tables += table(["", heads[column]], only, label=f"{entry.id}: its parts, {heads[column]}")
     if apart:  # of no column, so below none of their heads
         tables += table(["", "found"], apart, label=f"{entry.id}: its parts by themselves")
     more = f"<p>Not measured: {len(empty)} rows more.</p>" if empty else ""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, NOT_MEASURED, OPEN, Effect, Fact, Finding, Reading, Whole
-from caveatlib.experiments.kit.sentences import per_machine, ranged
+from caveatlib.experiments.kit.sentences import listed, per_machine, ranged
 from caveatlib.experiments.ports.claims import EARLY, MEMORY, PARTS, SIZED, WHOLE, named
 from caveatlib.experiments.ports.designs import (
     AGAIN,
@@ -44,8 +44,8 @@ LABELS = {
     "address": "client's address",
     "throughput": "throughput",
     "cpu": "CPU per byte",
-    "loopback": "localhost, IPv4",
-    "loopback-ipv6": "localhost, IPv6",
+    "loopback": "localhost (IPv4)",
+    "loopback-ipv6": "localhost (IPv6)",
     "gateway": "the bridge's address",
     "own-address": "the host's own address",
     "hairpin": "a neighbour container",
@@ -253,7 +253,7 @@ def _sum_up(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         size = format_quantity(abs(parts[MEMORY.id].effect), "B")
         said.append(f"{PRICED} published ports take {size} less memory.")
     if lost:
-        named = ", ".join(LABELS[path] for path in lost)
+        named = listed([LABELS[path] for path in lost])
         said.append(f"{len(lost)} of {len(ways)} ways in no longer connect: {named}.")
     return " ".join(said)
 

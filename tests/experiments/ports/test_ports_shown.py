@@ -54,7 +54,7 @@ def test_the_figure_draws_what_decides():
         assert tuple(np.round([row.low, row.high], 9)) not in drawn
     words = plots.describe(ax)
     assert "adjusted intervals" in words
-    assert re.search(r"Grey, the A/A control: localhost, IPv4 0\.\d+ to 1\.\d+", words)
+    assert re.search(r"Grey, the A/A control: localhost \(IPv4\) 0\.\d+ to 1\.\d+", words)
     sizes = {tuple(np.round(line.get_xdata(), 9)) for line in ports.plot_sizes(frame).lines}
     cases = [found[claim.id] for claim in SIZED.values()]
     assert {tuple(np.round([v.low, v.high], 9)) for v in cases} <= sizes

@@ -101,7 +101,7 @@ def test_swapped_arms_flip_everything():
     for name in ("C17/loopback/cpu", "C17/hairpin/cpu", "C17/self/cpu", "C17/memory",
                  "C17/hairpin/address"):  # fmt: skip
         assert (before[name].verdict, after[name].verdict) == (HOLDS, FAILS)
-    assert "localhost, IPv4: more without the proxy" in after["C17/loopback/cpu"].headline
+    assert "localhost (IPv4): more without the proxy" in after["C17/loopback/cpu"].headline
     assert after["C17/own-address/address"].verdict == HOLDS
     assert after["C17/other-network/reachable"].verdict == HOLDS
     assert after["ports-accepts-early"].verdict == FAILS
