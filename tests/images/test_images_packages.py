@@ -227,7 +227,8 @@ def test_many_hard_links_and_many_roots_take_linear_time():
         return (time.process_time() - start) / count
 
     seconds(100)
-    assert seconds(16_000) < 3 * seconds(2000)
+    few, many = (min(seconds(count) for _ in range(2)) for count in (2000, 16_000))
+    assert many < 4 * few  # eight times, if each went through all
 
 
 def test_a_database_whose_name_is_split():
