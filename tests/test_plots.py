@@ -325,11 +325,15 @@ def test_a_figure_for_the_page_is_as_small_as_it_can_be(frame):
     assert sum(uses.count("<use") for _, uses in groups) == many["took_s"].count()
     for attributes, uses in groups:
         assert "style=" not in uses
-        assert "fill-opacity: 0.6" in attributes
-        assert not re.search(r"(?<!-)opacity: ", attributes)
+        assert "fill-opacity:0.6" in attributes
+        assert not re.search(r"(?<!-)opacity:", attributes)
     assert "rotate(-0" not in drawn
     assert re.match(r'<svg [^>]*fill="currentColor"', drawn)  # or its words are black in the dark
     assert not re.search(r"<g><\w[^<>]*/></g>", drawn)
+    assert not re.search(r'style="[^"]*[:;] ', drawn)
+    assert re.search(r'd="M [\d. ]+ L [\d. ]+" style="stroke:#b0b0b0;', drawn)  # of the grid
+    tick = re.search(r'<path id="(\w+)" d="M 0 0 L 0 3.5" style="stroke:currentColor', drawn)[1]
+    assert re.search(rf'<use xlink:href="#{tick}" x="[\d.]+" y="[\d.]+"/>', drawn)
 
 
 def test_steps_are_drawn_by_their_corners():
@@ -345,7 +349,7 @@ def test_steps_are_drawn_by_their_corners():
     steps = max(paths, key=lambda points: len({y for _, y in points}))
     assert len({y for _, y in steps}) >= 4
     assert len(steps) <= 14
-    (line,) = re.findall(r'd="([^"]*)"[^>]*stroke: #123456', drawn)
+    (line,) = re.findall(r'd="([^"]*)"[^>]*stroke:#123456', drawn)
     assert line.count("L") == 4  # it turns back on itself
 
 

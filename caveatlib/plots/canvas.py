@@ -19,8 +19,10 @@ FORMAT = "CAVEATLIB_FIGURES"
 SHADES = "application/vnd.caveatlib.shades+json"
 """Type of the output that holds the `shades` of a picture."""
 INK = "#222222"
-FONTS = "DejaVu Sans, Verdana, sans-serif"
 """Colour of axes, text and thresholds: the page's own text colour in an SVG."""
+GRID = r' clip-path="[^"]*" style="fill:none;(stroke:#b0b0b0;[^"]*);stroke-linecap:square"'
+"""How matplotlib writes a line of the grid, which lies within the frame and is straight."""
+FONTS = "DejaVu Sans, Verdana, sans-serif"
 
 
 def new_axes(*, height: float = 3.0, width: float = 7.5, rows: int = 1):
@@ -116,9 +118,10 @@ def as_svg(ax: Axes) -> str:
     drawn = re.sub(rf"{INK}|#000000", "currentColor", drawn)
     # What a page of many figures would carry for nothing: hundredths of a point, a list of
     # fonts on every word, lines between elements, turns by nothing, groups of one element, the
-    # style of each of a hundred dots, and points amid straight lines.
+    # style of each of a hundred dots and of ticks, and points amid straight lines.
     drawn = re.sub(r'\b(?:d|x|y)="[^"]*"', _in_hundredths, drawn)
-    drawn = re.sub(r"font-family: [^;\"]*;? ?|; text-anchor: start", "", drawn)
+    drawn = re.sub(r"font-family: [^;\"]*;? ?", "", drawn)
+    drawn = re.sub(r"; text-anchor: start", "", drawn)
     drawn = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", drawn)
     drawn = re.sub(r">\s+<", "><", drawn)
     drawn = re.sub(r"<g( [^>]*)?>((?:<use [^>]*/>)+)</g>", _styled_once, drawn)
@@ -126,6 +129,10 @@ def as_svg(ax: Axes) -> str:
         drawn = less
     # Several spaces part the ends of an axis; those between elements are gone already.
     drawn = re.sub(r"<text(?=[ >])(?=[^>]*>[^<]*  )", '<text xml:space="preserve"', drawn)
+    drawn = re.sub(r'style="[^"]*"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), drawn)
+    drawn = re.sub(GRID, r' style="\1"', drawn)  # straight lines within the frame
+    for name, style in re.findall(r'<path id="([^"]+)"[^>]*? (style="[^"]*")/>', drawn):
+        drawn = re.sub(rf'(<use xlink:href="#{name}"[^>]*?) {re.escape(style)}/>', r"\1/>", drawn)
     label = escape(describe(ax), quote=True)
     # Black is not written out: what has no colour of its own has the page's.
     head = f'<svg role="img" aria-label="{label}" font-family="{FONTS}" fill="currentColor"'
