@@ -148,6 +148,9 @@ def _shown(
 
     Nothing is measured any more: nothing of this falls on a trial.
     """
+    # Whole, before there are threads that do so: matplotlib must not look into half of it.
+    import IPython  # noqa: F401
+
     with notebooks.kernels() as shared, ThreadPoolExecutor(min(host.cores(), AT_ONCE)) as pool:
         try:
             books = pool.map(lambda p: _book(p, out, made, reasons, say, shared), notebooks.files())

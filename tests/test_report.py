@@ -5,6 +5,8 @@ Seen to fail: with the policy left out of `page.document`; with an error of ours
 
 import html
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import browser as browsers
@@ -544,3 +546,25 @@ def test_no_word_of_a_figure_is_cut(path, require, tmp_path):
     page.write_text(shown, encoding="utf-8")
     with browsers.browser() as running:
         assert browsers.visit(running, page.as_uri(), evaluate=CUT).found == []
+
+
+def test_no_picture_is_drawn_beside_half_an_import():
+    """Matplotlib asks IPython for its version as soon as another thread begins to import it.
+
+    Seen to fail: without the import before there are threads.
+    """
+    script = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from caveatlib import notebooks, report
+assert "IPython" not in sys.modules
+notebooks.files = notebooks.talks = lambda: []
+report._previews = lambda listed: sys.modules["IPython"].version_info
+print(report._shown(SimpleNamespace(entries=[]), Path("."), {}, print)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(")
