@@ -94,21 +94,22 @@ def doctor(
         values = [(a.name, a.available, a.reason, a.fix) for a in found]
         typer.echo(json.dumps([dict(zip(keys, v, strict=True)) for v in values], indent=2))
         return
-    _say(*_decidable([p for experiment in ALL for p in host.prospects(experiment)]), "")
-    if os.geteuid() and not all(a.available for a in found):
-        _say(*_wrapped(NO_ROOT), "")
     for line in _each_ability(found) if every else _by_reason(found):
         _say(line)
     for kind in host.surroundings():
         _say("", *_wrapped(kind.means, f"inside {kind.name}: "))
-    if not every:
-        return _say("", "Ability by ability, and experiment by experiment: caveatlib doctor --long")
-    for experiment in ALL:
+    for experiment in ALL if every else ():
         _say("", f"{experiment.NAME}: {experiment.QUESTION}")
         missing = trials.arms_here(experiment)[1]
         for place in experiment.PLACES:
             can = f"no: {missing[place]}" if place in missing else "can run"
             _say(*_wrapped(can, f"  {place:<18} "))
+    if not every:
+        _say("", "Ability by ability, and experiment by experiment: caveatlib doctor --long")
+    if os.geteuid() and not all(a.available for a in found):
+        _say("", *_wrapped(NO_ROOT))
+    # What a terminal still shows when all is printed.
+    _say("", *_decidable([p for experiment in ALL for p in host.prospects(experiment)]))
 
 
 def _each_ability(found) -> Iterator[str]:

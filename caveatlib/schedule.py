@@ -65,9 +65,9 @@ def shares(total_s: float = TOTAL_S) -> list[Share]:
         lacks = [p.lacks for p in prospects if p.lacks]
         command = f"`caveatlib measure {experiment.NAME}`"
         if len(lacks) == len(prospects):
-            reason = (
-                f"nothing of it can be decided here: {lacks[0]}" if lacks else "it has no claim"
-            )
+            # What most of its claims lack: one may lack what no machine has.
+            most = max(lacks, key=lacks.count, default="")
+            reason = f"nothing of it can be decided here: {most}" if most else "it has no claim"
             replayed.append(Share(experiment, 0.0, (), reason))
         elif left_s < min(needed_s, LEAST_S) or begun_s + left_s < first_session_s(experiment):
             if begun_s:

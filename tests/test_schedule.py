@@ -58,6 +58,16 @@ def measured(shares):
     return {share.experiment.NAME: share.seconds for share in shares if share.seconds}
 
 
+def test_the_reason_is_what_most_claims_lack(given, monkeypatch):
+    """A statement that is left open for fairness is no reason why a machine cannot measure."""
+    given(one=(10, 0))
+    lacks = ("It was built to hold.", "engine: none", "engine: none")
+    found = [host.Prospect(f"C{i}", "one", lack, frozenset()) for i, lack in enumerate(lacks)]
+    monkeypatch.setattr(host, "prospects", lambda e, **how: found)
+    (share,) = schedule.shares(200)
+    assert share.reason == "nothing of it can be decided here: engine: none"
+
+
 def test_what_decides_most_per_second_is_measured(given):
     """Whatever their order; the next gets what is left, the others are replayed and say why."""
     given(slow=(1000, 6), quick=(60, 6), middle=(180, 6), none=(10, 0))
