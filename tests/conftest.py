@@ -7,6 +7,7 @@ import signal
 # Before numpy is imported: where others run beside, too many threads of OpenBLAS wait by spinning.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import hypothesis
 import left
 import pytest
 import tried
@@ -18,6 +19,10 @@ request."""
 RUNC_FAILS = "waiting for init preliminary setup: read init-p: connection reset by peer"
 """What Docker and runc say where now and then one start fails and the next does not: see `TRIES` of
 `caveatlib.places.runc`. In a run it is a failed trial with its reason; a test tries again."""
+
+# An example may take a second where others keep the machine busy.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 
 def _lacking(reason: str) -> None:
@@ -84,13 +89,16 @@ _BARS = pytest.StashKey[list]()
 def pytest_collection_modifyitems(items):
     """Mark the tests that ask what this machine can do: all that may be skipped for it.
 
-    Of those, one in which runc did not start may be run again.
+    Those in which runc did not start are tried again, and those that time the machine.
     """
     for item in items:
-        if {"require", "lacking"} & set(getattr(item, "fixturenames", ())):
+        asks = {"require", "lacking"} & set(getattr(item, "fixturenames", ()))
+        if asks:
             item.add_marker("asks")
-            if item.get_closest_marker("flaky") is None:
-                item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=RUNC_FAILS))
+        if item.get_closest_marker("timed"):
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=5))
+        elif asks:
+            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=RUNC_FAILS))
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -251,6 +251,7 @@ finally:
 """
 
 
+@pytest.mark.timed
 def test_jupyterlab_is_ready_soon(binder, bars):
     """From its start to the page of the first notebook, on the same CPU."""
     done = binder("-c", LAB, timeout_s=150)

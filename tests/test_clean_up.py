@@ -149,7 +149,7 @@ def test_every_step_on_small_places(
     for step, error, after in cases:
         _interrupted(monkeypatch, tmp_path, place, step, error, after=after)
         assert not left.more(before), (step, error, after)
-        assert set(left.processes(processes.owner_token())) <= running, (step, error, after)
+        assert left.until(lambda: set(left.processes(processes.owner_token())) <= running), step
         assert not list(state.iterdir()), (step, error, after)
     for workload, step, after in others:
         monkeypatch.setattr(workloads, "STOP_GRACE_S", 0.1)
@@ -159,7 +159,7 @@ def test_every_step_on_small_places(
         _interrupted(monkeypatch, folder, place, step, KeyboardInterrupt, **options)
         assert time.monotonic() - started < workloads.START_DEADLINE_S / 4, (workload, step)
         assert not left.more(before), (workload, step, after)
-        assert set(left.processes(processes.owner_token())) <= running, (workload, step, after)
+        assert left.until(lambda: set(left.processes(processes.owner_token())) <= running), step
         assert not list(state.iterdir()), (workload, step, after)
     count = len(cases) + len(others)
     bars.append((f"clean-up: injected ends, {place}", f"{count} clean", "all"))

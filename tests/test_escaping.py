@@ -509,7 +509,7 @@ def test_the_browser_sees_what_is_not_escaped(shown, listener, tmp_path, bars):
     (tmp_path / "raw.html").write_text(
         "<!doctype html><meta charset=utf-8><body>" + "\n".join(f"<div>{t}</div>" for t in raw)
     )
-    page = browsers.visit(shown, (tmp_path / "raw.html").as_uri(), evaluate=LOOK, settle_s=2)
+    page = browsers.visit(shown, (tmp_path / "raw.html").as_uri(), evaluate=LOOK, settle_s=4)
     ran, loaded = set(page.dialogs), set(hits)
     bars.append(("escaping: payloads that run when not escaped", len(ran), ">= 15 (control)"))
     assert len(ran) >= 15

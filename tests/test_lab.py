@@ -31,7 +31,7 @@ from caveatlib import claims, notebooks
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATHS = notebooks.files()
-START_S, RUN_S, SHOWN_S, END_S = 60, 120, 20, 15
+START_S, RUN_S, SHOWN_S, END_S = 180, 600, 90, 60
 SIZES = ((1280, 720), (1440, 900))
 """Of a projector and of a laptop: width and height in pixels."""
 HIGHEST_PX = 40_000

@@ -133,7 +133,7 @@ def run(own, tmp_path):
         environment.pop(name, None)
     calls = []
 
-    def call(*words, status=0, timeout_s=60, asked_for=()):
+    def call(*words, status=0, timeout_s=300, asked_for=()):
         argv = [
             *("unshare", "--uts", "--mount", "--propagation", "private", "sh", "-ec", IN_DISGUISE),
             *("sh", VALUES["host name"], machine_id),

@@ -116,7 +116,7 @@ def _tree(folder: str):
     out.chmod(0o777)
     log.chmod(0o666)
 
-    def run(argv, timeout_s=60):
+    def run(argv, timeout_s=300):
         inside = (
             'ip link set lo up; mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; '
             'cd "$1"; shift; exec "$@"'

@@ -102,6 +102,7 @@ def test_a_busy_machine_is_flagged(require, tmp_path, bars):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_a_quiet_machine_is_not_flagged(require, tmp_path, bars):
     """Of 20 runs in which nobody else used the CPU, at most 4 say that it was busy.
 

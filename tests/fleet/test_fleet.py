@@ -368,6 +368,7 @@ def ran(folder: Path) -> dict[str, list[tuple[str, float, float]]]:
     }
 
 
+@pytest.mark.timed
 def test_each_host_measures_one_at_a_time(local, package, monkeypatch, tmp_path):
     """Two experiments on two hosts: in their order on each, and on both at once."""
     client, _ = local
@@ -391,6 +392,7 @@ def test_each_host_measures_one_at_a_time(local, package, monkeypatch, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_a_worker_killed_in_the_middle_is_told_once(local, package, monkeypatch, tmp_path):
     """Its nanny starts another, which measures nothing by itself; the other host is not touched."""
     client, workers = local

@@ -346,7 +346,7 @@ def test_total_deadline(where):
     with server(answer) as address:
         with pytest.raises(DeadlineExceeded, match="took too long"):
             Registry(f"{address}/a", budget=Budget(), deadline_s=1).root()
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 8
 
 
 def elsewhere(handler, files, *, body: bytes = b"", **headers) -> None:

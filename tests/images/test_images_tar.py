@@ -241,6 +241,7 @@ def test_a_size_that_no_sparse_file_has_is_ignored():
     assert entries_of(data).entries().sizes.tolist() == [3]
 
 
+@pytest.mark.timed
 def test_pax_header_of_a_mebibyte_takes_linear_time():
     """Time per byte of PAX headers does not grow with their length (tarfile's does)."""
 

@@ -191,7 +191,7 @@ def _measure(folder, module, *words) -> subprocess.CompletedProcess:
         env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import left
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from caveatlib.experiments.quota.load import LimitedGroup, schedule
 from caveatlib.places import privileges
 from caveatlib.places.cgroups import cgroup, cgroupfs
 from caveatlib.places.cgroups.cgroup import Group
+from caveatlib.support import processes
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_sweep_takes_the_dead_and_leaves_the_living(groups):
         assert os.path.basename(folder) in cgroup.sweep()
         assert living.cpu.exists()
     assert not os.path.exists(folder)
-    assert not os.path.exists(f"/proc/{sleeper}/cgroup") or _is_ending(sleeper)
+    assert left.until(lambda: not processes.is_running(int(sleeper)))
     assert os.path.basename(folder) not in cgroup.sweep()
 
 
@@ -189,10 +191,6 @@ def test_the_kernel_kills_the_whole_group(tree):
     assert (tree / "cgroup.kill").read_text() == "1"
 
 
-def _is_ending(pid):
-    return " Z " in open(f"/proc/{pid}/stat").read()
-
-
 @pytest.mark.engine
 def test_a_group_that_cannot_be_made(groups, monkeypatch):
     """A folder that cannot be made is a typed error, and nothing is left."""
@@ -246,6 +244,7 @@ def test_a_real_group_of_version_2(require):
 
 
 @pytest.mark.engine
+@pytest.mark.timed
 @pytest.mark.parametrize("period_us", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_full_load_uses_the_quota(groups, period_us, bars):
     """Full load, workers > quota, quota < cores: used to 5 %, throttled in 90 % of periods."""
@@ -261,7 +260,7 @@ def test_full_load_uses_the_quota(groups, period_us, bars):
 
 
 @pytest.mark.engine
-@pytest.mark.flaky(reruns=2)  # timed for real
+@pytest.mark.timed
 def test_below_the_quota_is_never_throttled(groups):
     """One worker that steadily wants half of its quota is throttled in no period."""
     due = schedule(rate_per_s=50, requests=75, seed=1)
@@ -273,6 +272,7 @@ def test_below_the_quota_is_never_throttled(groups):
 
 
 @pytest.mark.engine
+@pytest.mark.timed
 def test_without_a_quota_there_are_no_periods(groups):
     """A burst in a group without a quota is counted, in no period and with no throttling."""
     with cgroup.temporary(weight=10_000) as group:
@@ -284,6 +284,7 @@ def test_without_a_quota_there_are_no_periods(groups):
 
 @pytest.mark.engine
 @pytest.mark.slow
+@pytest.mark.timed
 def test_weights_split_a_core(groups):
     """Weights 1:2 split one shared core 1:2 within 10 %."""
     with cgroup.temporary(weight=1_000) as light, cgroup.temporary(weight=2_000) as heavy:

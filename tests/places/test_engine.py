@@ -72,9 +72,9 @@ def _programs(pids) -> set[str]:
 
 
 def _fetch(instance) -> bytes:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while True:
-        with contextlib.suppress(ConnectionError), instance.connect(2) as sock:
+        with contextlib.suppress(ConnectionError, TimeoutError), instance.connect(5) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             if answer := sock.recv(15):
                 return answer

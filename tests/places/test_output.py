@@ -48,15 +48,16 @@ def test_a_first_line_s_time_and_all_the_rest(pipe):
 
     def later():
         time.sleep(0.05)
+        wrote.append(time.monotonic())
         os.write(pipe[1], b" 2\nover\n")
 
-    begun = time.monotonic()
+    begun, wrote = time.monotonic(), []
     writer = threading.Thread(target=later)
     writer.start()
     came, text = first_and_rest(pipe[0], "on", "over", 5)
     writer.join()
     assert text == "on\n= 1 2\n"
-    assert 0 <= came - begun < 0.05
+    assert begun <= came <= wrote[0]
     os.write(pipe[1], b"over\n")
     with pytest.raises(MeasurementError, match="No 'on' before 'over'"):
         first_and_rest(pipe[0], "on", "over", 5)
@@ -78,7 +79,7 @@ def test_text_to_the_end_or_the_deadline(pipe):
     os.write(pipe[1], b"one\n")
     begun = time.monotonic()
     assert text_to_end(pipe[0], 0.1) == "one\n"
-    assert 0.1 <= time.monotonic() - begun < 2
+    assert 0.1 <= time.monotonic() - begun < 30
     os.write(pipe[1], b"two\xff\n")
     close(pipe)
     assert text_to_end(pipe[0], 60) == "two\ufffd\n"

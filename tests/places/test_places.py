@@ -131,9 +131,9 @@ def test_web_page(place, require):
     instance = place.create(Workload(script, port))
     instance.start()
     _read(instance, b"up\n")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while True:
-        with contextlib.suppress(ConnectionRefusedError), instance.connect(1) as sock:
+        with contextlib.suppress(ConnectionError, TimeoutError), instance.connect(5) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert sock.recv(15).startswith(b"HTTP/1.")
             break

@@ -96,7 +96,7 @@ def test_remove_kills_and_closes(guest, monkeypatch):
     instance.start()
     (pid,) = instance.pids()
     instance.remove()
-    assert gone(pid, 0.5)
+    assert gone(pid)
     instance.remove()
     assert set(os.listdir("/proc/self/fd")) <= before
 

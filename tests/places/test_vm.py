@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import statistics
 import time
 from pathlib import Path
 
@@ -76,6 +75,7 @@ def test_microvm(place):
 
 
 @pytest.mark.vm
+@pytest.mark.timed
 def test_known_answer_and_panic(place, bars):
     """A sleep of 100 ms in the guest is 100 +- 10 ms here; a panic is an error in time."""
     # Running "sleep" costs emulated time too: what "sleep 0" takes is taken off.
@@ -85,8 +85,7 @@ def test_known_answer_and_panic(place, bars):
     lines = ["b", *(f"{mark}{i}" for i in range(7) for mark in "ab")]
     marks = await_lines(instance.output, lines, BOOT_S)
     steps = [after - before for before, after in itertools.pairwise(marks)]
-    added = [slept - plain for plain, slept in zip(steps[::2], steps[1::2], strict=True)]
-    found = statistics.median(added[1:])
+    found = min(steps[3::2]) - min(steps[2::2])  # a busy machine only adds
     bars.append(("0.1 s of sleep in a microVM, read", f"{found * 1e3:.1f} ms", "100 +- 10"))
     assert found == pytest.approx(0.1, abs=0.01)
     with pytest.raises(MeasurementError, match="Kernel panic - not syncing: sysrq"):
@@ -158,6 +157,7 @@ def test_inception(place):
 
 @pytest.mark.vm
 @pytest.mark.slow
+@pytest.mark.timed
 def test_slowdown(place):
     """Every kind of work is timed on both sides."""
     rows = accel.slowdown(place("microvm"))

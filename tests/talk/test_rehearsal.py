@@ -16,6 +16,7 @@ LEAST = 0.9
 
 @pytest.mark.slow
 @pytest.mark.engine
+@pytest.mark.timed
 def test_rehearsal(require, bars):
     """Nine of ten live parts end in a live verdict in time; the others say why not."""
     require("private-engine")
@@ -38,6 +39,7 @@ def test_rehearsal(require, bars):
 
 @pytest.mark.slow
 @pytest.mark.engine
+@pytest.mark.timed
 def test_the_race_is_live(require):
     """The other live part: four places, each with a first output."""
     require("private-engine")

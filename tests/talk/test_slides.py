@@ -156,8 +156,7 @@ def test_nothing_is_cut_off_at_1280_by_720(require, tmp_path, bars):
         page.goto(path.as_uri())
         sizes, screens = page.evaluate(SIZES), page.evaluate(CUT)
         page.keyboard.press("PageDown")
-        page.wait_for_timeout(1500)
-        assert page.evaluate("scrollY") == 720
+        page.wait_for_function("scrollY === 720")
     assert (asked.requests, asked.messages) == ([], [])
     assert screens == [[720]] * len(screens)
     smallest = min(sizes)

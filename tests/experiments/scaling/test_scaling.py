@@ -349,8 +349,9 @@ def _until(event):
 
 
 @pytest.mark.beside
-def test_a_client_with_a_list_loses_what_nobody_answers(stage):
+def test_a_client_with_a_list_loses_what_nobody_answers(stage, monkeypatch):
     """Before the newcomer is there and after it is gone, every second request is lost."""
+    monkeypatch.setattr(client, "PATIENCE_S", 5.0)
     _, port = stage.serve("127.0.0.1")
     with _asking(client.by_list, port) as (asking, failed):
         _until(lambda: len(asking.requests) > 20)
@@ -359,11 +360,12 @@ def test_a_client_with_a_list_loses_what_nobody_answers(stage):
         _until(asking.served.is_set)
         gone = time.monotonic()
         stage.loop.call_soon_threadsafe(newcomer.close)
-        time.sleep(0.1)
+        _until(
+            lambda: sum(r.due_s > gone and math.isnan(r.answered_s) for r in asking.requests) > 3
+        )
     assert not failed
     lost = [r for r in asking.requests if math.isnan(r.answered_s)]
     assert {r.newcomer for r in lost} == {True}
-    assert sum(r.due_s > gone for r in lost) > 3
     assert lost[0].due_s < next(r.due_s for r in asking.requests if r.newcomer and r not in lost)
 
 
@@ -504,6 +506,7 @@ def staged(stage, dns, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_what_the_dns_takes_hangs_on_the_moment(staged):
     """Nearly a period right after a question, and less the later a start, or a kill, comes."""
     early, late = (
@@ -551,7 +554,7 @@ def needed(require_places):
 
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.flaky(reruns=2)  # timed for real
+@pytest.mark.timed
 def test_real_replicas_share_a_lock(needed):
     """The ceiling is that of the lock, a barrier's share comes back, and work alone scales."""
     with balancing.balanced() as place:
@@ -573,20 +576,18 @@ def test_real_replicas_share_a_lock(needed):
 
 @pytest.mark.engine
 @pytest.mark.slow
-def test_real_newcomers_are_found_and_left(needed):
+@pytest.mark.timed
+def test_real_newcomers_are_found_and_left(needed, monkeypatch):
     """By etcd and by the DNS within the TTL; on a list requests are lost to the end."""
+    monkeypatch.setattr(client, "PATIENCE_S", 2.0)  # as long as a busy machine may stand still
     with discovery.discovery() as place:
         found = {
             arm.conditions["found_by"]: workloads.trial(place, arm.conditions, seed=1).measures
             for arm in (designs.LISTED, designs.BY_ETCD, designs.BY_DNS)
         }
     assert [found[way]["kept"] for way in ("list", "etcd", "dns")] == [1, 0, 0]
-    assert found["list"]["lost_s"] == pytest.approx(discovery.WATCHED_S, abs=0.3)
-    assert found["dns"]["served_s"] < 1.7
-    for way in ("etcd", "dns"):
-        assert found[way]["lost_s"] < 1.7
-        assert found[way]["served_s"] < 3
-    assert found["etcd"]["expiry_s"] == pytest.approx(1.25, abs=0.5)
+    assert found["list"]["lost_s"] > discovery.WATCHED_S - 0.1
+    assert 1 <= found["etcd"]["expiry_s"] < 2
     assert found["dns"]["dns_ttl_s"] == 600
     assert found["etcd"]["lost_joining"] == 0
     assert all(measures["others_lost"] == 0 for measures in found.values())
@@ -594,7 +595,7 @@ def test_real_newcomers_are_found_and_left(needed):
 
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.flaky(reruns=2)  # timed for real
+@pytest.mark.timed
 def test_what_dockers_dns_takes_hangs_on_the_moment(needed):
     """Whenever a container is started and killed, it is noticed as the client's period ends.
 

@@ -6,6 +6,7 @@ import socket
 import time
 from functools import cache
 
+import left
 import numpy as np
 import pandas as pd
 import pytest
@@ -456,17 +457,21 @@ def test_a_web_server_answers(require, workload):
 @pytest.mark.parametrize("early", [True, False])
 def test_when_the_client_first_knocks(monkeypatch, early):
     """An early client tries while the start call runs, a patient one not before it returned."""
-    knocked = []
+    knocked, started = [], []
     connect = fake.FakeInstance.connect
     monkeypatch.setattr(
         fake.FakeInstance,
         "connect",
         lambda *args: knocked.append(time.monotonic()) or connect(*args),
     )
-    before = time.monotonic()
-    marks = work.answered(fake.FakePlace("runc"), early=early)
-    returned = before + marks["start_returned_s"]
-    assert (knocked[0] < returned) == early
+
+    def passes(seconds):
+        left.until(lambda: knocked or not early)
+        time.sleep(seconds)
+        started.append(time.monotonic())
+
+    marks = work.answered(fake.FakePlace("runc", passes=passes), early=early)
+    assert (knocked[0] < started[0]) == early
     assert early or marks["first_answer_s"] > marks["start_returned_s"]
 
 
@@ -482,25 +487,27 @@ def test_a_web_server_that_has_ended_is_not_waited_for(monkeypatch, early):
 
 def test_packing_the_build_context_is_not_timed(monkeypatch, tmp_path):
     """The clock of a build starts from a packed context, and takes the whole build."""
+    clock = fake.Clock()
+    monkeypatch.setattr(containers, "time", clock)
     (tmp_path / "file").write_bytes(b"x")
     opened = containers.tarfile.open
     monkeypatch.setattr(
-        containers.tarfile, "open", lambda **named: time.sleep(0.3) or opened(**named)
+        containers.tarfile, "open", lambda **named: clock.passes(1000) or opened(**named)
     )
 
     class Engine:
         def build(self, name, context, *, timeout_s):
             assert b"COPY files" in context
-            time.sleep(0.05)
+            clock.passes(10)
 
         class api:
             remove_image = None
 
         def call(self, what, function, *args):
-            time.sleep(0.3)
+            clock.passes(1000)
 
     took = containers.EnginePlace(Engine(), runtime=None, host=None).build(tmp_path)
-    assert 0.05 <= took < 0.3
+    assert 10 <= took < 1000
 
 
 @pytest.mark.beside
@@ -527,7 +534,7 @@ def test_one_failure_among_several_at_once_removes_all():
 
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.flaky(reruns=2)  # timed for real
+@pytest.mark.timed
 def test_known_answer_in_docker(require, tmp_path, bars):
     """100 ms of sleep added to a container are found as 100 +- 10 ms, within what 16 pairs tell."""
     require("private-engine")
