@@ -55,7 +55,16 @@ def test_hardware_that_does_not_work(host):
     assert not ability.available
     assert ability.reason == "/dev/kvm is there, but does not work: a guest does not boot"
     assert accel.accelerator() == accel.accelerator() == ("tcg", 2_600_000)
-    assert (host["boots"], host["calibrations"]) == (1, 1)
+    assert (host["boots"], host["calibrations"]) == (2, 1)
+
+
+def test_hardware_that_works_at_the_second_try(host, monkeypatch):
+    """A guest that one busy moment held up is no proof that hardware does not serve."""
+    told = iter(["a guest does not boot within 5 s", ""])
+    monkeypatch.setattr(accel, "_boots_on_hardware", lambda: next(told))
+    assert accel.probe().available
+    accel.probe.cache_clear()
+    assert accel.probe().available, "not kept"
 
 
 def test_no_device(host, tmp_path):

@@ -3,8 +3,8 @@
 ``/dev/kvm`` is no proof: a host that is itself a virtual machine may offer it
 and yet not get a guest through its boot, and PVM offers it to guests only that
 were built for PVM. So hardware counts only after a guest has booted with it
-within `PROBE_S`; the result is kept until the host boots again. Otherwise QEMU
-emulates, and `slowdown` says what that costs.
+within `PROBE_S`, at the second try at the latest; the result is kept until the
+host boots again. Otherwise QEMU emulates, and `slowdown` says what that costs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def probe() -> Capability:
     try:
         known = _known()
         if "kvm" not in known:
-            known = _keep(known | {"kvm": _boots_on_hardware()})
+            # Kept for long, so a machine that is busy for a moment gets a second try.
+            known = _keep(known | {"kvm": _boots_on_hardware() and _boots_on_hardware()})
     except CaveatError as error:
         return Capability("kvm", False, f"not tried: {error}", cache.PREPARE)
     if not known["kvm"]:
