@@ -396,6 +396,8 @@ def _told(column: str, value: object) -> str:
         return str(value)
     for ending, unit in UNITS.items():
         if column.endswith(ending):
+            if unit == "bit/s" and not value:
+                return f"{column.removesuffix(ending)} without limit"
             return f"{column.removesuffix(ending)} {format_quantity(float(value), unit)}"
     return f"{column} {float(value):g}"
 

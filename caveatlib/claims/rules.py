@@ -21,9 +21,9 @@ from caveatlib.claims.model import (
     Verdict,
 )
 from caveatlib.errors import UsageError
-from caveatlib.support.quantities import scale
+from caveatlib.support.quantities import MOST_DIGITS, digits_apart, scale
 
-SIGNIFICANT, MOST_DIGITS = 4, 9
+SIGNIFICANT = 4
 """Digits that tell an interval, where they tell its ends apart; and the most after the point."""
 
 
@@ -392,7 +392,7 @@ def _rounded(row: dict, unit: str, marks=()) -> tuple[str, str, str]:
     # a bound that is not the threshold must not be rounded to it
     for bound in (low, high):
         for edge in (row["threshold"] / factor, *marks):
-            digits = _apart(bound, edge, digits)
+            digits = digits_apart(bound, edge, digits)
     return f"{estimate:,.{digits}f}{mark}", f"{low:,.{digits}f}", f"{high:,.{digits}f}"
 
 
@@ -405,16 +405,7 @@ def _digits(estimate: float, low: float, high: float) -> int:
     digits = -math.floor(math.log10(width)) if width else 0
     if largest:
         digits = min(digits, SIGNIFICANT - 1 - math.floor(math.log10(largest)))
-    return _apart(low, high, max(0, min(MOST_DIGITS, digits)))
-
-
-def _apart(one: float, other: float, digits: int) -> int:
-    """Return so many digits, or more where two numbers that differ would print alike."""
-    if math.isclose(one, other):
-        return digits
-    while digits < MOST_DIGITS and round(one, digits) == round(other, digits):
-        digits += 1
-    return digits
+    return digits_apart(low, high, max(0, min(MOST_DIGITS, digits)))
 
 
 def _value(value: float, unit: str) -> str:

@@ -22,6 +22,7 @@ from caveatlib.page.markup import (
     text,
 )
 from caveatlib.scorecard import Entry
+from caveatlib.support.quantities import digits_apart
 
 SHORT = {
     claims.HOLDS: "yes",
@@ -116,6 +117,9 @@ def _compared(entry: Entry) -> str:
     return table(head, rows, label=f"{entry.id}: this run against the recorded one")
 
 
+BEFOREHAND = "from what was recorded by then and before any machine had measured it"
+
+
 def _predicted(entry: Entry) -> str:
     """Return how what was measured lies to what was predicted."""
     told = entry.prediction
@@ -129,8 +133,8 @@ def _predicted(entry: Entry) -> str:
     if not met:
         return ""  # the fold has it
     return (
-        f"<p><b>Predicted</b> on {text(told.made_on)}, before any machine had measured it: "
-        f"{told.low:g} to {told.high:g}, {text(told.of)}.{text(''.join(met))}</p>"
+        f"<p><b>Predicted</b> on {text(told.made_on)}, {BEFOREHAND}: {told.low:g} to "
+        f"{told.high:g}, {text(told.of)}.{text(''.join(met))}</p>"
     )
 
 
@@ -216,11 +220,14 @@ def _size(v: Verdict) -> str:
 def interval(v: Verdict) -> str:
     """Return ``0.58× [0.53, 0.63]``, with the digits that the interval is worth.
 
-    These are three decimals at most, or two digits of a smaller effect.
+    These are three decimals at most, or two digits of a smaller effect; more where an end that is
+    not the threshold would be rounded to it.
     """
     digits = -math.floor(math.log10(max((v.high - v.low) / 2, 1e-9)))
     most = max(3, 1 - math.floor(math.log10(abs(v.effect) or 1)))
     digits = min(max(digits, 0), most)
+    for end in (v.low, v.high):
+        digits = digits_apart(end, v.threshold, digits)
     mark = "×" if v.unit == "x" else ""
     return f"{v.effect:.{digits}f}{mark} [{v.low:.{digits}f}, {v.high:.{digits}f}]"
 
@@ -255,8 +262,8 @@ def _how(entry: Entry, data: bool, traps: bool, address: str) -> str:
     if entry.prediction:
         told = entry.prediction
         pieces.append(
-            f"<p><b>Predicted</b> on {text(told.made_on)}, before any machine had measured it: "
-            f"{told.low:g} to {told.high:g}, {text(told.of)}. {text(told.reasoning)}</p>"
+            f"<p><b>Predicted</b> on {text(told.made_on)}, {BEFOREHAND}: {told.low:g} to "
+            f"{told.high:g}, {text(told.of)}. {text(told.reasoning)}</p>"
         )
     pieces.append(_parts_told(entry))
     pieces.append(_doubts(entry))
@@ -303,8 +310,9 @@ def misleading(name: str) -> str:
     found = re.search(r"What would mislead you: (.+?)\.?(?:\n\n|\Z)", by_name(name).__doc__, re.S)
     if not found:
         return ""
-    told = re.split(r"; (?:and )?", " ".join(found[1].split()))  # before an escaped letter has one
-    coded = (re.sub("``(.+?)``", r"<code>\1</code>", text(trap)) for trap in told)
+    apart = r"; (?:and )?(?![^(]*\))"  # not within parentheses
+    told = re.split(apart, " ".join(found[1].split()))  # before an escaped letter has one
+    coded = (re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", text(trap)) for trap in told)
     items = "".join(f"<li>{trap}</li>" for trap in coded)
     return f"<p><b>What would mislead you in <code>{text(name)}</code>:</b></p><ul>{items}</ul>"
 

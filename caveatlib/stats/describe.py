@@ -15,6 +15,7 @@ from caveatlib.stats.contrasts import MIN_PAIRS
 from caveatlib.stats.missing import failure_doubts
 from caveatlib.stats.order import order_doubts
 from caveatlib.support.arguments import check_number
+from caveatlib.support.quantities import format_quantity
 
 SPREAD = 0.10
 """Coefficient of variation from which a group is called spread out."""
@@ -274,7 +275,7 @@ def value_doubts(
     if far[0] > FAR:
         text = (
             f"the first sample of {measure} was {'slow' if measure.endswith('_s') else 'large'}, "
-            f"{values[0]:.3g} against a median of {median:.3g}; it is kept."
+            f"{_told(values[0], measure)} against a median of {_told(median, measure)}; it is kept."
         )
         said.append(Doubt("first", far[0], text))
         far = far[1:]
@@ -283,11 +284,16 @@ def value_doubts(
         said.append(Doubt("far", count / len(values), text))
     if overhead > 0 and median < OVERHEADS * overhead:
         text = (
-            f"{measure} is short, a median of {median:.3g} against {overhead:.3g} of harness "
-            f"overhead; below {OVERHEADS}x the overhead counts."
+            f"{measure} is short, a median of {_told(median, measure)} against "
+            f"{_told(overhead, measure)} of harness overhead; below {OVERHEADS}x the overhead "
+            "counts."
         )
         said.append(Doubt("short", overhead / median if median else math.inf, text))
     return said
+
+
+def _told(value: float, measure: str) -> str:
+    return format_quantity(float(value), "s") if measure.endswith("_s") else f"{value:.3g}"
 
 
 def clock_step(values: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 SCALES = {
     "s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
@@ -9,6 +11,8 @@ SCALES = {
     "instructions": ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"), (1, "")),
 }
 """Unit -> divisors and names, the largest first."""
+MOST_DIGITS = 9
+"""After the point, in any number that is shown."""
 
 
 def scale(value: float, unit: str) -> tuple[float, str]:
@@ -25,3 +29,15 @@ def format_quantity(value: float, unit: str) -> str:
     shown = value / factor
     digits = ".0f" if 999.5 <= abs(shown) < 1e6 else ".3g"  # 1010 and not 1.01e+03
     return f"{shown:{digits}} {name}".strip()
+
+
+def digits_apart(one: float, other: float, digits: int) -> int:
+    """Return so many digits after the point, or more where two numbers would print alike.
+
+    Those that are the same do; no more than `MOST_DIGITS` tell others apart.
+    """
+    if math.isclose(one, other):
+        return digits
+    while digits < MOST_DIGITS and round(one, digits) == round(other, digits):
+        digits += 1
+    return digits

@@ -167,9 +167,9 @@ def owned(base: str) -> Callable[[pd.DataFrame], Finding]:
 def built_in(here: pd.DataFrame) -> str:
     """Say why no trial decides whether package managers are used."""
     return (
-        "Each application here was installed by the package manager whose share is asked: it is "
-        "built in. Images whose makers had the choice would decide it, and none was read; what was "
-        f"measured decides {OWNED.id}, a claim of ours."
+        "Apt installed every application here, so that packages own most of an image follows from "
+        "how it was made. Images whose makers had the choice would decide it, and none was read; "
+        f"what was measured decides {OWNED.id}, a claim of ours."
     )
 
 
@@ -219,7 +219,11 @@ def slower(link: str) -> Callable[[pd.DataFrame], Finding]:
             f"Deploying takes {took[FULL].median():.3g} s on a full Debian, "
             f"{took[MINIMAL].median():.3g} s on a minimal one (medians of {found.n} applications)"
         )
-        said = [f"{line}.", f"Ratio {ratios.median():.3g}x.", _ends(ratios, _times)]
+        said = [
+            f"{line}.",
+            f"Median of their ratios {ratios.median():.3g}x.",
+            _ends(ratios, _times),
+        ]
         said.append(_interval(found, _times))
         word = _word(found.low, found.high, 1)
         if doubt := _control_fails(table, link, np.log(ratios)):
@@ -283,7 +287,8 @@ def _ends(values: pd.Series, told: Callable[[float], str]) -> str:
 def _interval(found: Spread, told: Callable[[float], str]) -> str:
     if math.isnan(found.low):
         return ""
-    return f"{LEVEL * 100:.3g} % CI of the centre {_from_to(found.low, found.high, told)}."
+    ends = _from_to(found.low, found.high, told)
+    return f"{LEVEL * 100:.3g} % CI of the pseudomedian (Hodges-Lehmann) {ends}."
 
 
 def _told(said: list[str], found: Spread) -> str:
@@ -343,4 +348,4 @@ def took_longer(here: pd.DataFrame) -> str:
             than = "" if told else " as on a minimal one"
             ratio = (took[FULL] / took[MINIMAL]).median()
             told.append(f"{ratio:.3g} times as long{than} at {link}")
-    return f"Deploying on a full Debian takes {listed(told)} (medians)." if told else ""
+    return f"Deploying on a full Debian takes {listed(told)} (medians of ratios)." if told else ""

@@ -176,7 +176,7 @@ SETUID = Claim(
     "defaults-setuid",
     "by default a setuid program gives root's rights in a container, with no-new-privileges not",
     "ours",
-    "the effective user of a setuid program that nobody starts",
+    "the effective user of a setuid program that an unprivileged user starts",
     NAME,
 )
 ZOMBIES = Claim(

@@ -80,7 +80,9 @@ def _studied(here: Rows, parts: Mapping[str, Verdict]) -> str:
         priced = [f"{PRICES[p].says} ({prices.times(found[p].effect)})" for p in dear]
         said.append(f"More than {PERCENT:.0f} % dearer by default: {'; '.join(priced)}.")
     if cheap:
-        said.append(f"Not: {'; '.join(PRICES[p].says for p in cheap)}.")
+        said.append(
+            f"Not more than {PERCENT:.0f} % dearer: {'; '.join(PRICES[p].says for p in cheap)}."
+        )
     return " ".join(said)
 
 

@@ -45,7 +45,7 @@ SETTINGS = tuple(dict.fromkeys((*PROBED, *GUEST_PROBED, *OTHERS, *SERVED, *ROOMS
 MECHANISMS = {
     "seccomp": (DOCKER, WITHOUT_FILTER),
     "capabilities": (DOCKER, ALL_CAPABILITIES),
-    "masked paths": (DOCKER, UNMASKED),
+    "masked or read-only paths": (DOCKER, UNMASKED),
     "device list": (DOCKER, ALL_DEVICES),
     "AppArmor": (APPARMOR_OFF, WITHOUT_APPARMOR),
 }

@@ -158,8 +158,8 @@ def _stopping(
     n = len(claims.values_of(here, base.where, "refused"))
     count = len(allowed(here, every.where))
     line = (
-        f"{what} is {'on' if on else 'off'}{when}; alone it stops {len(by_it)} of {count} "
-        "things that can be done"
+        f"{what} is {'on' if on else 'off'}{when}; alone it stops {len(by_it)} of the {count} "
+        "operations that a privileged container can do"
     )
     said = f"{line}."
     said += f" Alone: {told(by_it)}." if by_it else ""

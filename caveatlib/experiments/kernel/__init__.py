@@ -12,13 +12,14 @@ to the end of a watch of nine seconds or more has survived; who survived with a 
 1 s beyond twice any before, a failed fork or write, or a clock that moved, was harmed. Guests are
 booted for each trial; who survives does not depend on speed, so emulated guests decide it, too.
 
-What would mislead you: the panic is asked for by a file that engines mask, and stands for a bug
-in the kernel, which no mask keeps away; an engine withholds CAP_SYS_TIME as well. Which neighbour
-the kernel kills for memory depends on how fast a killed one gives its memory back, and so on the
-emulator: it may die, and need not. A guest has 600 process ids and its hog little memory to fill;
-a larger machine takes longer to exhaust. A sandbox of gVisor cannot reach the kernel of its guest:
-there "panic" is the end of its own kernel, a process. The last heartbeats before a panic are known
-to 0.1 s, since what is on its way through the serial line is lost.
+What would mislead you: the panic is asked for by /proc/sysrq-trigger, which engines make read-only;
+it stands for a bug in the kernel, which no mount keeps away; setting the clock needs CAP_SYS_TIME,
+which an engine withholds and these tenants were given; which neighbour the kernel kills for memory
+depends on how fast a killed one gives its memory back, and so on the emulator: it may die, and need
+not; a guest has 600 process ids and its hog little memory to fill, and a larger machine takes
+longer to exhaust; a sandbox of gVisor cannot reach the kernel of its guest: there "panic" is the
+end of its own kernel, a process; the last heartbeats before a panic are known to 0.1 s, since what
+is on its way through the serial line is lost.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ HAPPENS = {
     "tmpfs": "fills memory with files",
     "tasks": "is a fork bomb",
     "disk": "fills the file system",
-    "clock": "sets the clock",
+    "clock": "sets the clock (with CAP_SYS_TIME)",
 }
 """What a tenant does, in words."""
 assert set(HAPPENS) == set(FAULTS)

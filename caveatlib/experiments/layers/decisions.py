@@ -88,7 +88,11 @@ def _tell_links(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
         found = {what: parts[AGAINST_DISK[link, what].id] for what in PULLS}
         if any(verdict.verdict != NOT_MEASURED for verdict in found.values()):
             times = [f"{SPREAD[what]} {_times(verdict)}" for what, verdict in found.items()]
-            against = f"{link[0].upper()}{link[1:]}" if said else f"Against a gzipped disk, {link}"
+            against = (
+                f"{link[0].upper()}{link[1:]}"
+                if said
+                else f"Time over that of a gzipped disk, {link}"
+            )
             said.append(f"{against}: {', '.join(times)}.")
     both = [
         f"{link} {_times(part)}"
@@ -132,7 +136,7 @@ def _totals(rows: pd.DataFrame) -> str:
 def _times(part: claims.Verdict) -> str:
     if part.verdict in (NOT_MEASURED, OPEN):
         return {OPEN: "undecided"}.get(part.verdict, "not measured")
-    return f"{part.effect:.2g}x slower" if part.effect > 1 else f"{1 / part.effect:.2g}x faster"
+    return f"{part.effect:.2g}x"
 
 
 def _tell_growth(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:

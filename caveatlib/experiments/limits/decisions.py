@@ -93,9 +93,10 @@ def _without(here: pd.DataFrame, verdict: claims.Verdict) -> str:
         return ""
     either = not (failed or failures(here, MEMORY_LIMITED.where())[0])
     return (
-        f"Without the limit {'none' if either else failed} of {requests:,} failed"
-        f"{' either' if either else ''}, and the hog was killed in {int((killed > 0).sum())} of "
-        f"{len(killed)} trials, at {format_quantity(taken.max(), 'B')} at most."
+        f"Without it, below the outer cap on all containers, {'none' if either else failed} of "
+        f"{requests:,} failed{' either' if either else ''}, and the hog was killed in "
+        f"{int((killed > 0).sum())} of {len(killed)} trials, at "
+        f"{format_quantity(taken.max(), 'B')} at most."
     )
 
 

@@ -144,7 +144,7 @@ def _said(here: pd.DataFrame, verdict: Verdict) -> str:
         "them made"
     )
     lacking = sentences.listed(found.lacking)
-    return f"{said}; of the former it lacks {lacking}." if lacking else f"{said}."
+    return f"{said}; of the former its platform systrap lacks {lacking}." if lacking else f"{said}."
 
 
 def _priced(here: pd.DataFrame, verdict: Verdict, *, column: str, what: str) -> str:

@@ -35,7 +35,7 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
     if less:
         size = ranged(less.values(), ".1f").replace(" to ", "–")
         hangs = ", by path, connections and congestion control" if len(less) > 1 else ""
-        words = f"less CPU per byte without docker-proxy{hangs}"
+        words = f"less CPU per byte without docker-proxy on the paths that it serves{hangs}"
     else:
         size = f"{judged[PARTS[path, 'cpu'].id].effect:.1f}"
         words = f"the CPU per byte without docker-proxy ({LABELS[path]})"

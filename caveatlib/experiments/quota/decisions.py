@@ -158,8 +158,9 @@ def _of_limit(here: pd.DataFrame, ratio: float) -> str:
 
 def _of_period(who: str) -> Callable[[pd.DataFrame, float], str]:
     def words(here: pd.DataFrame, ratio: float) -> str:
-        size = f"{ratio:.2g} times slower" if ratio >= 1 else f"{1 / ratio:.2g} times faster"
-        return f"With periods of 10 ms instead of 100 ms, {who} are {size} (p90)"
+        return (
+            f"With periods of 10 ms instead of 100 ms, {who} take {ratio:.2g} times as long (p90)"
+        )
 
     return words
 

@@ -40,8 +40,8 @@ RELIABILITY = from_ledger(
 REQUESTS = _part(
     "C04/requests",
     "a restart policy saves most requests of a service whose process is killed",
-    f"requests lost within {WATCH_S['crash']:g} s, restart policy over nobody, who loses all of "
-    f"them, ratio below {HALF:g} (ours); the longer the watch, the smaller the ratio",
+    f"requests lost within {WATCH_S['crash']:g} s, restart policy over no keeper, which loses all "
+    f"of them, ratio below {HALF:g} (ours); the longer the watch, the smaller the ratio",
 )
 HANG = _back(
     "C04/hang", "hang", "a health check and a loop that restarts bring back a service that hangs"

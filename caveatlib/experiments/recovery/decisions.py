@@ -121,8 +121,8 @@ def _say_requests(here: pd.DataFrame, verdict: Verdict) -> str:
     if not (kept and alone):
         return ""
     return (
-        f"After a kill a restart policy lost {kept} worth of requests, nobody {alone} worth of "
-        f"{all_of_it} watched; the longer the watch, the smaller the ratio."
+        f"After a kill {kept} worth of requests were lost with a restart policy, and {alone} worth "
+        f"of {all_of_it} watched without any keeper; the longer the watch, the smaller the ratio."
     )
 
 
@@ -262,7 +262,7 @@ DECISIONS = (
         words=("More", "Fewer"),
         null=_again("lost"),
         qualify=_say_requests,
-        label=f"requests lost in {WATCH_S['crash']:g} s: restart policy over nobody",
+        label=f"requests lost in {WATCH_S['crash']:g} s: restart policy over no keeper",
     ),
     _back(HANG, HEALED, "hung process, health check and loop"),
     _back(NODE, NODE_KILLED, "killed node, Swarm"),

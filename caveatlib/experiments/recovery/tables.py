@@ -10,7 +10,7 @@ from caveatlib.experiments.recovery.configuration import CONFIGURATION
 from caveatlib.experiments.recovery.schema import MOST_REPLICAS, PHASES
 
 KEEPERS = {
-    "nobody": "nobody",
+    "nobody": "no keeper",
     "runsv": "runsv",
     "on-failure": "restart on-failure",
     "always": "restart always",

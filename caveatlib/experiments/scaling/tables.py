@@ -24,9 +24,10 @@ def loaded(trials: pd.DataFrame) -> pd.DataFrame:
 def found(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the trials of newcomers, with the way in which they are found as `arm`.
 
+    What the A/A control repeats is left out.
     Where requests were sent to one to the end of the watch, `lost_s` is empty: it was longer.
     """
-    rows = trials[trials["found_by"].isin(list(WAYS))]
+    rows = trials[trials["found_by"].isin(list(WAYS)) & (trials["replicate"] == 0)]
     rows = rows.assign(lost_s=rows["lost_s"].where(rows["kept"] != 1))
     return _with_arm(rows, map(_way, rows["found_by"], rows["ttl_s"]))
 

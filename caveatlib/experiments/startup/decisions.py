@@ -6,7 +6,7 @@ import pandas as pd
 
 from caveatlib import claims, literature, stats
 from caveatlib.claims import Effect, Whole
-from caveatlib.experiments.kit.sentences import listed, per_machine
+from caveatlib.experiments.kit.sentences import listed, per_machine, ranged
 from caveatlib.experiments.startup.claims import (
     BUILDERS,
     BUILDING,
@@ -298,7 +298,7 @@ def _against_a_disk(start: str, builder: str, disk: str) -> Effect:
 def _tell_building(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     """Tell by how much an image takes longer than a disk that boots, for each way to begin."""
     found = {key: v for key, claim in BUILT_FROM.items() if (v := parts[claim.id]).n}
-    sizes = _span([verdict.effect for verdict in found.values()])
+    sizes = ranged([verdict.effect for verdict in found.values()], ".2g")
     said = [f"Building an image took {sizes} times as long as making a disk that boots."]
     for start in FROM:
         against: dict[str, list[str]] = {}

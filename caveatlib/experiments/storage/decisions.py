@@ -94,15 +94,14 @@ def _say(here: Rows, verdict: Verdict | None = None) -> str:
     for row in extremes(here).to_dict("records"):
         what, *ends = IN_WORDS.get(row["column"], ("",))
         if what and row["differ"]:
-            unit = "B" if row["column"].endswith("_bytes") else "s"
             told = (
-                f"{lead} with {row[end]} ({format_quantity(row[f'{end}_value'], unit)})"
+                f"{lead} with {row[end]} ({row[f'{end}_ratio']:.2g}x)"
                 for lead, end in zip(ends, ("least", "most"), strict=True)
             )
             said.append(f"{what} {', '.join(told)}.")
         elif what:
             said.append(f"{what}: no driver is found to differ from another.")
-    return " ".join(said)
+    return " ".join([*said, "Ratios are to overlay2 on ext4."] if said else [])
 
 
 def _times(what: str, ways: str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -85,11 +86,11 @@ def extremes(trials: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns `column`, `operation`, `least` and `most` (drivers), `least_value` and
-        `most_value` (medians in s or B), their `ratio`, and `differ`: whether their intervals
-        are farther apart than that of overlay2 on ext4 against itself reaches.
+        Columns `column`, `operation`, `least` and `most` (drivers, with those whose intervals
+        hold their estimates), `least_ratio` and `most_ratio` (to overlay2 on ext4), the `ratio`
+        of the one to the other, and `differ`: whether their intervals are farther apart than
+        that of overlay2 on ext4 against itself reaches.
     """
-    medians = named(trials).groupby("driver")[list(OPERATIONS)].median()
     drivers = dict(iter(_over_ext4(trials).groupby("driver")))
     found = []
     for column, words in OPERATIONS.items():
@@ -102,10 +103,18 @@ def extremes(trials: pd.DataFrame) -> pd.DataFrame:
             )
             (lower, _, high), (upper, low, _) = compared[least], compared[most]
             differ = low - high > max(control[2], -control[1])
-            ends = least, medians[column][least], most, medians[column][most]
-            found.append((column, words, *ends, math.exp(upper - lower), differ))
-    names = ["least", "least_value", "most", "most_value", "ratio", "differ"]
+            alike = (_alike(compared, driver) for driver in (least, most))
+            ends = zip(alike, (math.exp(lower), math.exp(upper)), strict=True)
+            found.append((column, words, *chain(*ends), math.exp(upper - lower), differ))
+    names = ["least", "least_ratio", "most", "most_ratio", "ratio", "differ"]
     return pd.DataFrame(found, columns=["column", "operation", *names])
+
+
+def _alike(effects: dict[str, tuple[float, float, float]], driver: str) -> str:
+    """Return a driver, and those whose intervals hold its estimate, joined."""
+    estimate, _, _ = effects[driver]
+    others = [d for d, (_, low, high) in effects.items() if low <= estimate <= high]
+    return " or ".join(dict.fromkeys([driver, *others]))
 
 
 def _effect(ratios: pd.Series) -> tuple[float, float, float] | None:

@@ -76,7 +76,8 @@ def _sum_up(here: Rows, parts: Mapping[str, Verdict]) -> str:
     said = []
     for word, by in _NOTICED.items():
         if whats := [WORDS[part] for part, found in of.items() if found == word]:
-            said.append(f"Noticed {by}: {'; '.join(whats)}.")
+            asked = f"{by} that fetched or verified" if word == claims.HOLDS else by
+            said.append(f"Noticed {asked}: {'; '.join(whats)}.")
     return " ".join(said)
 
 

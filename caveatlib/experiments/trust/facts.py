@@ -253,7 +253,7 @@ def lacking(here: pd.DataFrame) -> Finding:
     ]
     share = shares[QUARTER_DAYS * DAY_S]
     line = (
-        f"A minimal Debian of {QUARTER_DAYS} days lacked a security update on "
+        f"A minimal Debian that is {QUARTER_DAYS} days old lacked a security update on "
         f"{share.max() * 100:.0f} % of the days since the release"
     )
     said = (
