@@ -176,6 +176,8 @@ def _sensible(target: str) -> bytes:
         return UPGRADED + frame(b"half", length=8)
     if target.endswith("/exec/e1/json"):
         return answer(b'{"ExitCode": 0}')
+    if target.endswith("/images/busybox/json"):
+        return answer(b'{"Id": "i1"}')
     return answer(b'{"message": "no such thing"}', "404 Not Found")
 
 

@@ -74,6 +74,18 @@ def test_opening(path, name):
         _fails_in_time(lambda: Engine(Endpoint(url, "test"), timeout_s=DEADLINE_S))
 
 
+@pytest.mark.parametrize("name", ["unwanted gzip", "no json", "500", "cut body"])
+def test_a_first_answer_that_makes_no_sense(path, name):
+    """The first answer of all may be refused: an error in time, whose causes are no circle."""
+    with serving(path, JSON_CALLS[name], at="/version") as url:
+        error = _fails_in_time(lambda: Engine(Endpoint(url, "test"), timeout_s=DEADLINE_S))
+    causes = []
+    while error is not None:
+        assert error not in causes
+        causes.append(error)
+        error = error.__cause__
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_stream(path, name):
     """A command in a container ends in a typed error within one deadline for all its calls."""
@@ -137,6 +149,39 @@ def test_size_ends_it_too(path, behaviour, at, call):
                 call(engine)
         finally:
             engine.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "at", "call", "status"),
+    [
+        (JSON_CALLS["unwanted gzip"], "/info", lambda e: e.info(), None),
+        (JSON_CALLS["500"], "/info", lambda e: e.info(), 500),
+        (JSON_CALLS["500"], "/exec", lambda e: e.exec(CONTAINER, ["true"]), 500),
+        (STREAMS["refused"], "/start", lambda e: e.exec(CONTAINER, ["true"]), None),
+        (STREAMS["refused"], "/attach", lambda e: e.attach(CONTAINER), None),
+        (JSON_CALLS["unwanted gzip"], "/get", lambda e: list(e.saved("busybox")), None),
+        (JSON_CALLS["500"], "/get", lambda e: list(e.saved("busybox")), 500),
+    ],
+)
+def test_an_error_of_ours_is_not_its_own_cause(path, behaviour, at, call, status):
+    """It keeps docker-py's error, if it came from one, with the status that the engine gave."""
+    with serving(path, behaviour, at=at) as url:
+        engine = Engine(Endpoint(url, "test"))
+        try:
+            with pytest.raises(EngineError) as caught:
+                call(engine)
+        finally:
+            engine.close()
+    cause = caught.value.__cause__
+    assert cause is not caught.value
+    assert getattr(getattr(cause, "response", None), "status_code", None) == status
+
+
+def test_a_circle_of_causes_ends():
+    """Others may make one; the innermost is the last that was not seen before."""
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert deadline.root(first) is second
 
 
 def test_unlabelled_is_never_ours(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 
-from caveatlib.errors import EngineError
+from caveatlib.errors import DeadlineExceeded, EngineError
 from caveatlib.places.engines import answers, deadline, endpoint
 
 CALL_S = 30.0
@@ -80,6 +80,8 @@ class Connection:
         with deadline.budgeted(timeout_s) as budget:
             try:
                 return function(*args, **kwargs)
+            except (EngineError, DeadlineExceeded):  # said already, with its own cause
+                raise
             except Exception as error:
                 raise deadline.translate(error, budget, what) from error
 

@@ -207,15 +207,13 @@ def mount_on(client, address: str | tuple[str, int]) -> None:
 
 
 def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
-    """Return the typed error for whatever a call to an engine raised.
+    """Return the typed error for what a call to an engine raised, unless it is one already.
 
     Parameters
     ----------
     what : str
         The call, e.g. ``"start"``.
     """
-    if isinstance(error, (DeadlineExceeded, EngineError)):
-        return error
     if budget.spent or isinstance(root(error), TimeoutError):
         return DeadlineExceeded(f"{what}: the engine did not finish within {budget.total_s:g} s")
     explanation = getattr(error, "explanation", None)
@@ -226,6 +224,7 @@ def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
 
 def root(error: BaseException) -> BaseException:
     """Return the innermost cause, which says most, e.g. a ConnectionResetError."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
+    seen = [error]
+    while (inner := error.__cause__ or error.__context__) is not None and inner not in seen:
+        seen.append(error := inner)
     return error

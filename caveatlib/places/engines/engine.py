@@ -16,7 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from caveatlib.errors import CaveatError, EngineError, MeasurementError, UsageError
+from caveatlib.errors import (
+    CaveatError,
+    DeadlineExceeded,
+    EngineError,
+    MeasurementError,
+    UsageError,
+)
 from caveatlib.images import names, registry
 from caveatlib.places import netns
 from caveatlib.places.engines import answers, belongings, deadline, streams
@@ -188,7 +194,9 @@ class Engine(Connection):
                 with self._stream("exec", target, b'{"Detach":false,"Tty":false}') as sock:
                     output = b"".join(data for kind, data in streams.frames(sock) if kind == 1)
                 status = answers.number(self.call("exec", self.api.exec_inspect, name), "ExitCode")
-            except (OSError, EngineError) as error:
+            except (EngineError, DeadlineExceeded):
+                raise
+            except OSError as error:
                 raise deadline.translate(error, budget, "exec") from error
         return status, output
 
@@ -265,6 +273,8 @@ class Engine(Connection):
             with deadline.using(budget):
                 try:
                     return function()
+                except (EngineError, DeadlineExceeded):
+                    raise
                 except Exception as error:
                     raise deadline.translate(error, budget, "save") from error
 
@@ -342,7 +352,9 @@ class Engine(Connection):
                 except BaseException:
                     sock.close()
                     raise
-            except (OSError, EngineError) as error:
+            except (EngineError, DeadlineExceeded):
+                raise
+            except OSError as error:
                 raise deadline.translate(error, budget, what) from error
         return sock
 
