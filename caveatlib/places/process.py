@@ -64,7 +64,7 @@ def opened(
     argv : callable
         Gives the command for a script.
     facts : dict
-        What `Place.facts` returns.
+        What `Place.metadata` returns.
     target : callable
         Gives, for the started process, the one that is the workload itself.
     """

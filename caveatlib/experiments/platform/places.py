@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import platform
-import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from caveatlib.errors import FAILURES
 from caveatlib.instruments import calls
-from caveatlib.places import cache, compiled, runc
+from caveatlib.places import cache, compiled, process, runc
 from caveatlib.places.base import Capability
 from caveatlib.places.engines.containers import EnginePlace
 from caveatlib.places.spec import Spec
@@ -71,7 +70,7 @@ class Traced:
         with tempfile.TemporaryDirectory(prefix="caveatlib-trace-") as folder:
             log = Path(folder, "log")
             strace = [programs.need("strace"), "-f", "-qq", "-e", "signal=none", "-o", str(log)]
-            filled = [argument.replace("{port}", str(_free_port())) for argument in argv]
+            filled = [argument.replace("{port}", str(process.free_port())) for argument in argv]
             programs.run([*strace, *filled], timeout_s=TRACE_S, what=program, cwd=Path(folder))
             lines = log.read_text(errors="replace").splitlines()
         named = (line.split(maxsplit=1)[-1].partition("(")[0] for line in lines if "(" in line)
@@ -80,11 +79,6 @@ class Traced:
     def metadata(self) -> dict[str, str]:
         """Return the version of strace."""
         return {"strace": programs.run([programs.need("strace"), "-V"]).splitlines()[0]}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @functools.cache

@@ -100,7 +100,7 @@ def resolve(named: str | None = None, *, env: Mapping[str, str] | None = None) -
 
 def _configured(env: Mapping[str, str]) -> Endpoint | None:
     if host := env.get("DOCKER_HOST"):
-        # The command line takes a bare path or host:port as well.
+        # The command line takes host:port as well.
         return Endpoint(host if "://" in host else f"tcp://{host}", "DOCKER_HOST")
     folder = Path(env["DOCKER_CONFIG"]) if env.get("DOCKER_CONFIG") else _home(env) / ".docker"
     if name := env.get("DOCKER_CONTEXT"):
