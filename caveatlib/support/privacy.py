@@ -14,10 +14,11 @@ import socket
 from functools import cache
 from pathlib import Path
 
+from caveatlib.support.text import in_one_line
+
 LONGEST = 300
 """Characters of an error that are kept; more is the output of a program."""
 _LONG = 5
-_COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _NOBODY = frozenset(["ci", "dev", "host", "kvm", "node", "pc", "pi", "root", "test", "user", "vm"])
 """Names of machines and users that name nobody, and stand in ordinary sentences and paths."""
 
@@ -83,8 +84,7 @@ def marks(text: object) -> list[str]:
 def _replaced(text: object) -> tuple[str, list[str]]:
     """Return the text in one line without what is private, and what stands in its places."""
     # First, or a colour's last letter would stand before an address as if it were of its word.
-    plain = _COLOURS.sub("", str(text))
-    line, found = "".join(c for c in " ".join(plain.split()) if c.isprintable()), []
+    line, found = in_one_line(text), []
     for pattern, replacement in (*_known(), *_PATTERNS):
         line, count = pattern.subn(replacement, line)
         if count and replacement not in found:

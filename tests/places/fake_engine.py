@@ -23,6 +23,11 @@ def answer(body: bytes, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+def chunked(body: bytes) -> bytes:
+    """Return a whole answer with a body in one chunk, as an engine reports progress."""
+    return HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
 def says(*parts: bytes, then: str = "close"):
     """Return a behaviour: send the parts, then close or stay silent."""
 

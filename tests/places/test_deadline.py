@@ -20,6 +20,7 @@ from caveatlib.errors import DeadlineExceeded, EngineError, Unavailable
 from caveatlib.places.engines import deadline
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
+from caveatlib.support.privacy import scrub
 
 pytestmark = pytest.mark.beside
 
@@ -175,6 +176,38 @@ def test_an_error_of_ours_is_not_its_own_cause(path, behaviour, at, call, status
     cause = caught.value.__cause__
     assert cause is not caught.value
     assert getattr(getattr(cause, "response", None), "status_code", None) == status
+
+
+GO_SAID = 'Get "http://registry.invalid/v2/": dial tcp: \x1b[31mconnection\nrefused\x1b[0m\x07'
+
+
+@pytest.mark.parametrize(
+    ("at", "call"),
+    [
+        ("/build", lambda e: e.build("x", b"")),
+        ("/load", lambda e: e.load(b"x")),
+        ("/create", lambda e: e.pull("busybox:1")),
+        ("/push", lambda e: e.push("busybox:1")),
+    ],
+)
+def test_what_an_engine_reports_on_its_way_keeps_its_words(path, at, call):
+    """The error in a stream of progress is a sentence and stays one, in a line, cut at 500."""
+    for said, kept in [
+        (GO_SAID, 'Get "http://registry.invalid/v2/": dial tcp: connection refused'),
+        ("word " * 1000, ("word " * 100)[:499] + "…"),
+        ({"odd": 1}, "{'odd': 1}"),
+    ]:
+        body = b'{"status": "begun"}\r\n' + json.dumps({"error": said}).encode() + b"\r\n"
+        with serving(path, fake_engine.says(fake_engine.chunked(body)), at=at) as url:
+            engine = Engine(Endpoint(url, "test"))
+            try:
+                with pytest.raises(EngineError) as caught:
+                    call(engine)
+            finally:
+                engine.close()
+        assert str(caught.value).partition(": ")[2] == kept
+        path.unlink()
+        assert "registry.invalid" not in scrub(caught.value)  # as it is kept in a row
 
 
 def test_a_circle_of_causes_ends():

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from caveatlib import images
-from caveatlib.errors import EngineError
 from caveatlib.experiments.trust import made
 from caveatlib.experiments.trust.site import Site
 from caveatlib.images.secrets import PRIVATE_KEY
 from caveatlib.places.engines import answers
+from caveatlib.places.engines.connection import CALL_S
 from caveatlib.places.engines.engine import Engine
 
 STEPS, MADE_UP = "history as built", "history made up"
@@ -108,9 +108,7 @@ def by_docker(engine: Engine) -> Teller:
 
     def tell(site: Site, path: Path) -> Said:
         api = engine.api
-        steps = engine.call("load", lambda: list(api.load_image(path.read_bytes())))
-        if broken := [step for step in steps if "error" in step]:
-            raise EngineError(f"load: {answers.word(broken[0]['error'])}")
+        engine.load(path, timeout_s=CALL_S)
         lines = answers.as_list(engine.call("history", api.history, NAME))
         about = answers.as_dict(engine.call("inspect", api.inspect_image, NAME))
         created = " ".join(str(line.get("CreatedBy")) for line in lines)

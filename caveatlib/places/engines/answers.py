@@ -6,7 +6,7 @@ An engine may answer anything; what these functions return has the type it says.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from caveatlib.errors import EngineError, Unavailable, UsageError
@@ -93,6 +93,19 @@ def as_list(answer: object) -> list[dict]:
     if not isinstance(answer, list) or not all(isinstance(one, dict) for one in answer):
         raise EngineError("The engine answered with something else than a list of objects")
     return answer
+
+
+def refuse_errors(what: str, steps: Iterable[object]) -> None:
+    """Go through the progress of a call that an engine reported.
+
+    Raises
+    ------
+    EngineError
+        If one of the steps is an error: in the engine's words.
+    """
+    for step in map(as_dict, steps):
+        if "error" in step:
+            raise EngineError(f"{what}: {deadline.sentence(step['error'])}")
 
 
 def text(answer: object, name: str) -> str:

@@ -15,8 +15,11 @@ from contextlib import contextmanager
 
 from caveatlib.errors import CaveatError, DeadlineExceeded, EngineError
 from caveatlib.support.arguments import check_number
+from caveatlib.support.text import in_one_line, shorten
 
 MAX_ANSWER_BYTES = 64 << 20
+LONGEST = 500
+"""Characters of a failure that are kept of what an engine says of it."""
 
 _current = threading.local()
 
@@ -218,8 +221,13 @@ def translate(error: Exception, budget: Budget, what: str) -> CaveatError:
         return DeadlineExceeded(f"{what}: the engine did not finish within {budget.total_s:g} s")
     explanation = getattr(error, "explanation", None)
     if explanation:
-        return EngineError(f"{what}: the engine says: {' '.join(str(explanation).split())[:500]}")
+        return EngineError(f"{what}: the engine says: {sentence(explanation)}")
     return EngineError(f"{what}: the engine gave no sensible answer ({type(root(error)).__name__})")
+
+
+def sentence(value: object) -> str:
+    """Return what an engine says of a failure, in one line of at most `LONGEST` characters."""
+    return shorten(in_one_line(value), LONGEST)
 
 
 def root(error: BaseException) -> BaseException:

@@ -220,9 +220,7 @@ class Engine(Connection):
             "decode": True,
         }
         steps = self.call("build", lambda: list(self.api.build(**wanted)), timeout_s=timeout_s)
-        for step in map(answers.as_dict, steps):
-            if "error" in step:
-                raise EngineError(f"build: {answers.word(step['error'])}")
+        answers.refuse_errors("build", steps)
         return tag
 
     def load(self, archive: Path | bytes, *, timeout_s: float = SAVE_S) -> None:
@@ -333,9 +331,7 @@ class Engine(Connection):
     def _finish(self, what: str, function: Callable, timeout_s: float) -> None:
         """Call the engine and read its progress to the end."""
         steps = self.call(what, lambda: list(function()), timeout_s=timeout_s)
-        for step in map(answers.as_dict, steps):
-            if "error" in step:
-                raise EngineError(f"{what}: {answers.word(step['error'])}")
+        answers.refuse_errors(what, steps)
 
     def _path(self, kind: str, name: str) -> str:
         if not re.fullmatch(r"[\w.-]+", name):
