@@ -179,6 +179,8 @@ def _sensible(target: str) -> bytes:
         return answer(b'{"Id": "e1"}', "201 Created")
     if target.endswith("/start"):
         return UPGRADED + frame(b"half", length=8)
+    if target.endswith("/attach"):
+        return UPGRADED
     if target.endswith("/exec/e1/json"):
         return answer(b'{"ExitCode": 0}')
     if target.endswith("/images/busybox/json"):

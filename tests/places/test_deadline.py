@@ -18,6 +18,7 @@ from fake_engine import CONTAINER, JSON_CALLS, STREAMS, serving
 
 from caveatlib.errors import DeadlineExceeded, EngineError, Unavailable
 from caveatlib.places.engines import deadline
+from caveatlib.places.engines.containers import EngineInstance
 from caveatlib.places.engines.endpoint import Endpoint
 from caveatlib.places.engines.engine import Engine
 from caveatlib.support.privacy import scrub
@@ -224,6 +225,30 @@ def test_unlabelled_is_never_ours(path):
         engine = Engine(Endpoint(url, "test"))
         try:
             assert engine.containers() == []
+        finally:
+            engine.close()
+
+
+def test_a_container_that_is_not_removed_keeps_no_stream_open(path):
+    """Where the engine fails to remove it, its stream is closed, and it can be tried again."""
+    tried = []
+
+    def refuse(conn, stop):
+        tried.append(conn)
+        JSON_CALLS["500"](conn, stop)
+
+    with serving(path, refuse, at=f"/containers/{CONTAINER}") as url:
+        engine = Engine(Endpoint(url, "test"))
+        try:
+            instance = EngineInstance(engine, CONTAINER, 0)
+            stream = instance.output
+            for times in (1, 2):
+                with pytest.raises(EngineError, match="something broke"):
+                    instance.remove()
+                assert len(tried) == times
+                assert instance.output == -1
+                with pytest.raises(OSError, match="Bad file"):
+                    os.fstat(stream)
         finally:
             engine.close()
 

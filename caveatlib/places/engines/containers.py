@@ -133,7 +133,7 @@ class EngineInstance:
     """One container of an engine, its output in the attached stream."""
 
     def __init__(self, engine: Engine, container: str, port: int):
-        self.id = container
+        self.id, self._removed = container, False
         self._engine, self._port = engine, port
         self._stream = engine.attach(container)
         self.output = self._stream.fileno()
@@ -159,10 +159,13 @@ class EngineInstance:
 
     def remove(self) -> None:
         """End and remove the container and close its stream."""
-        if self.output >= 0:
-            self._engine.remove(self.id)
+        try:
+            if not self._removed:
+                self._engine.remove(self.id)
+                self._removed = True
+        finally:
             self._stream.close()
-        self.output = -1
+            self.output = -1
 
     def pids(self) -> list[int]:
         """Return the shim, everything below it, and the proxies of published ports.
