@@ -1,10 +1,14 @@
 """The cap around what could hurt the machine: made, read back, and asked for more than it has."""
 
 import secrets
+import subprocess
+import sys
 
+import left
 import pytest
 
 from caveatlib.errors import MeasurementError, Unavailable
+from caveatlib.places import leases
 from caveatlib.places.cgroups import caps
 
 
@@ -51,6 +55,37 @@ def test_a_machine_that_is_full_starts_nothing(group, monkeypatch):
     monkeypatch.setattr(caps, "SPARE_TASKS", 1 << 30)
     with pytest.raises(MeasurementError, match=r"tasks exist\. Must leave"):
         caps.require(group, caps.Cap())
+
+
+PROBES = """
+import sys
+from caveatlib.places.cgroups import caps
+caps.require = lambda group, cap: (print(group, flush=True), sys.stdin.read())
+caps.probe()
+"""
+
+
+def test_a_probe_that_is_killed_leaves_what_a_sweep_finds(require):
+    """Between making its group and removing it: the group carries the name of a lease."""
+    require("cgroup-cap")
+    with left.state() as state:
+        probing = subprocess.Popen(
+            [sys.executable, "-c", PROBES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            made = probing.stdout.readline().strip()
+            assert all(folder.is_dir() for folder in caps.folders(made).values())
+        finally:
+            probing.kill()
+            probing.communicate()
+        try:
+            assert leases.sweep() == [f"lease {made.removeprefix('/caveatlib-')}"]
+            assert not any(folder.exists() for folder in caps.folders(made).values())
+            assert not list(state.iterdir())
+        finally:
+            for folder in caps.folders(made).values():
+                if folder.is_dir():
+                    folder.rmdir()
 
 
 @pytest.mark.beside

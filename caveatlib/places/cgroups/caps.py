@@ -7,15 +7,15 @@ virtual machine. Where no cap can be made nothing of the kind is started.
 from __future__ import annotations
 
 import functools
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from caveatlib.errors import DataError, MeasurementError, Unavailable
-from caveatlib.places import privileges
+from caveatlib.errors import FAILURES, MeasurementError, Unavailable
+from caveatlib.places import leases, privileges
 from caveatlib.places.base import Capability
 from caveatlib.places.cgroups.cgroupfs import locate, read_number, read_text
 from caveatlib.support.arguments import check_number
+from caveatlib.support.privacy import scrub
 
 MOST_TASKS, MOST_BYTES = 2000, 1 << 30
 SPARE_TASKS, SPARE_BYTES = 2000, 1 << 30
@@ -57,17 +57,13 @@ class Cap:
 @functools.cache
 def probe() -> Capability:
     """Return whether a cap can be put around something, by making one."""
-    group, ability = f"/caveatlib-{secrets.token_hex(4)}", "cgroup-cap"
+    ability = "cgroup-cap"
     try:
-        try:
-            put(group, Cap())
-            require(group, Cap())
-        finally:
-            for folder in folders(group).values():
-                if folder.is_dir():
-                    folder.rmdir()
-    except (DataError, MeasurementError, Unavailable, OSError) as error:
-        return privileges.refused(ability, str(error).removesuffix(" Run as root."))
+        with leases.leased() as lease:
+            put(lease.cgroup, Cap())
+            require(lease.cgroup, Cap())
+    except FAILURES as error:
+        return privileges.refused(ability, scrub(error).removesuffix(" Run as root."))
     return Capability(ability, True, "tasks and memory can be capped from outside")
 
 
