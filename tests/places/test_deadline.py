@@ -253,6 +253,32 @@ def test_a_container_that_is_not_removed_keeps_no_stream_open(path):
             engine.close()
 
 
+def test_a_mistake_of_ours_is_no_answer_of_the_engine(path):
+    """An argument that docker-py does not know, or not of this type, ends a run as a bug."""
+    with serving(path, JSON_CALLS["500"], at="/create") as url:
+        engine = Engine(Endpoint(url, "test"))
+        try:
+            for host in ({"cpu_qouta": 1}, {"cpu_quota": "1"}):
+                with pytest.raises(TypeError):
+                    engine.create(["true"], image="busybox", host=host)
+            with pytest.raises(EngineError, match="something broke"):
+                engine.create(["true"], image="busybox", host={"cpu_quota": 1})
+        finally:
+            engine.close()
+
+
+def test_an_engine_too_old_for_a_setting_is_an_engines_error(path):
+    """Which docker-py finds out before it asks."""
+    old = json.dumps(fake_engine.VERSION | {"ApiVersion": "1.24"}).encode()
+    with serving(path, fake_engine.says(fake_engine.answer(old)), at="/version") as url:
+        engine = Engine(Endpoint(url, "test"))
+        try:
+            with pytest.raises(EngineError, match=r"create: init .* version"):
+                engine.create(["true"], image="busybox", host={"init": True})
+        finally:
+            engine.close()
+
+
 def test_no_api_version(path):
     """An engine that tells no version of its API is refused."""
     behaviour = fake_engine.says(fake_engine.answer(b'{"Version": "26"}'))

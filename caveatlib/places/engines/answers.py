@@ -74,6 +74,23 @@ def ignoring(*statuses: int) -> Iterator[None]:
             raise
 
 
+@contextmanager
+def refusing_what_is_too_new(what: str) -> Iterator[None]:
+    """Say of a setting that docker-py knows the engine's API to lack what an engine's error says.
+
+    Raises
+    ------
+    EngineError
+        If docker-py refuses it for that reason.
+    """
+    import docker
+
+    try:
+        yield
+    except docker.errors.InvalidVersion as error:
+        raise EngineError(f"{what}: {deadline.sentence(error)}") from error
+
+
 def as_dict(answer: object) -> dict:
     """Return an answer that must be an object.
 
