@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from caveatlib.errors import UsageError
 from caveatlib.measuring import machine
@@ -137,13 +138,18 @@ def _check_same(header: dict, out: str | os.PathLike) -> None:
         )
 
 
-def _check_kept(name: str, given: object, begun: object, out: str | os.PathLike) -> None:
+def _check_kept(name: str, given: Any, begun: Any, out: str | os.PathLike) -> None:
     """Refuse to go on with other places, or another seed, than the run began with."""
-    if given is not None and given != begun:
+    if given is not None and _in_any_order(given) != _in_any_order(begun):
         raise UsageError(
             f"The {name} {given!r} for run {display_path(out)!r} of {begun!r}. "
             "Must be the same, or left out."
         )
+
+
+def _in_any_order(value: Any) -> Any:
+    """Return a list of names by the alphabet; who asks need not list them as the run does."""
+    return value if value is None or isinstance(value, int) else sorted(value)
 
 
 def _engine(begun: str | None, given: str | None, out: str | os.PathLike) -> str | None:

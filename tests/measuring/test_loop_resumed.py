@@ -132,6 +132,17 @@ def test_resume_begins_what_had_not_begun(tmp_path):
     assert table(experiment(steady, NAME="last"), tmp_path)["block"].nunique() == 2
 
 
+def test_the_places_of_a_run_are_its_places_in_any_order(tmp_path):
+    """As a tuple, and the other way round: given again, they are the same."""
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=7), tmp_path, sessions=2, places=["process", "runc"])
+    little = experiment(steady)
+    run(little, tmp_path, resume=True, places=("runc", "process"))
+    assert table(little, tmp_path)["block"].nunique() == 2
+    with pytest.raises(UsageError, match="Must be the same, or left out"):
+        run(little, tmp_path, resume=True, places=("runc",))
+
+
 @pytest.mark.parametrize(
     ("changed", "refused"),
     [
