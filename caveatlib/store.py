@@ -371,7 +371,7 @@ def _run_folder(folder: str | os.PathLike, name: str) -> Path:
     if exists(inner / "journal.jsonl"):
         raise UsageError(
             f"Run {display_path(folder)!r} of {name!r} is unfinished. "
-            f"Must be ended first: caveatlib measure {name} --resume DIR"
+            f"Must be ended first: {finish.how_to_end(inner, name)}"
         )
     raise UsageError(
         f"No run of {name!r} in {display_path(folder)!r}. Must be a folder that "

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import resource
 
 import pandas as pd
@@ -15,7 +16,7 @@ from stored import MODELS, STARTUP, Trials, module, row, tables, write
 from caveatlib import frames, store
 from caveatlib.errors import DataError, StorageError, UsageError
 from caveatlib.support import datapackage
-from caveatlib.support.paths import make_folder
+from caveatlib.support.paths import display_path, make_folder
 
 pytestmark = pytest.mark.beside
 
@@ -218,7 +219,8 @@ def test_requests_that_find_nothing(tmp_path):
         store.load_run(tmp_path, STARTUP)["trials"]
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup" / "journal.jsonl").write_text("")
-    with pytest.raises(UsageError, match="unfinished"):
+    ended = re.escape(f"measure startup --resume {display_path(tmp_path)}")
+    with pytest.raises(UsageError, match=f"unfinished.*caveatlib {ended}$"):
         store.load_run(tmp_path, STARTUP)["trials"]
     write(tmp_path / "startup")
     folder = tmp_path / "startup"
