@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from caveatlib.stats import MIN_PAIRS
 from caveatlib.support.arguments import check_number
 
-ENOUGH = 6
-"""Blocks below which no interval exists (RIGOR: "fewer than 6 pairs")."""
+ENOUGH = MIN_PAIRS
+"""Fewer than six pairs of blocks have no 95 % signed-rank interval."""
 
 
 @dataclass(frozen=True)
