@@ -8,7 +8,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from caveatlib.exchange import imported
 from caveatlib.measuring import finish
 from caveatlib.measuring.experiment import complete, tables_of
 from caveatlib.measuring.machine import cpu_class
+from caveatlib.measuring.plan import run_name
 from caveatlib.support.paths import display_path, exists, storage_error
 from caveatlib.support.privacy import scrub
 from caveatlib.trials import Run
@@ -75,7 +75,7 @@ def adopt(path: str | os.PathLike, out: str | os.PathLike) -> Run:
         raise
     except (LookupError, TypeError, AttributeError, ValueError):
         raise DataError(f"File {where!r} is not what hyperfine or pyperf writes.") from None
-    run = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    run = run_name()
     machine = _machine(facts)
     rows = list(_rows(samples, {"run": run, "machine": machine, "tool": tool}))
     about = {"run": run, "machine": machine, "place": ""}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from caveatlib.measuring.journal import read
 from caveatlib.support.arguments import check_number
 from caveatlib.support.paths import display_path, exists
 
+RUN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(-[0-9a-f]{6})?")
+"""How a run is named; names from before had no random end."""
 NAMED = "named"
 """Stands for an engine that was named by its URL: an address is never stored."""
 
@@ -56,6 +61,11 @@ class Plan:
     def header(self) -> dict:
         """Return the plan as a run's journal keeps it."""
         return asdict(self) | {"engine": kind_of(self.engine)}
+
+
+def run_name() -> str:
+    """Return the name of a run that begins now: hosts of a fleet begin in the same second."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(3)}"
 
 
 def kind_of(engine: str | None) -> str | None:

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +19,7 @@ from caveatlib.measuring.designs import Design
 from caveatlib.measuring.experiment import Experiment, complete
 from caveatlib.measuring.journal import Journal
 from caveatlib.measuring.loop import Loop, missing_rows
-from caveatlib.measuring.plan import Plan, resumed
+from caveatlib.measuring.plan import Plan, resumed, run_name
 from caveatlib.measuring.progress import shown
 from caveatlib.places import cache, spec
 from caveatlib.places.engines import choice
@@ -256,7 +255,7 @@ def _header(experiment: Experiment, plan: Plan, designs, missing: dict[str, str]
 
     seed = secrets.randbelow(2**31) if plan.seed is None else plan.seed
     header = {
-        "run": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "run": run_name(),
         "experiment": experiment.NAME,
         "caveatlib": __version__,
         "machine": machine.label(),

@@ -20,6 +20,7 @@ from caveatlib.claims.rules import counted
 from caveatlib.errors import DataError
 from caveatlib.measuring import finish
 from caveatlib.measuring.experiment import tables_of
+from caveatlib.measuring.plan import RUN
 from caveatlib.runs.finding import found, opened, packages
 from caveatlib.support import datapackage, privacy
 from caveatlib.support.paths import display_path, storage_error
@@ -27,7 +28,6 @@ from caveatlib.trials import Run
 
 OURS, COMMUNITY = "ours", "community"
 FOLDER = Path("data") / COMMUNITY
-_RUN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def origin(folder: str | os.PathLike | None) -> str:
@@ -225,7 +225,7 @@ def _check_kind(run: Run) -> None:
         raise DataError(
             f"Source {', '.join(found['source'])!r} of {run.source!r}. Must be 'live': measured."
         )
-    if not _RUN.fullmatch(found["run"][0]):
+    if not RUN.fullmatch(found["run"][0]):
         raise DataError(f"Run {found['run'][0]!r}. Must be named by its start in UTC.")
     if strange := set(trials["place"]) - set(run.experiment.PLACES):
         raise DataError(

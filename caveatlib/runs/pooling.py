@@ -205,7 +205,8 @@ def write(pooled: Pool, folder: str | os.PathLike) -> Path:
 def _check_together(experiment: Experiment, runs: Sequence[tuple[Run, str]]) -> None:
     """Guard against trials that are in several packages: a run under another name, e.g.
 
-    Two machines may have begun in the same second, so a run is named by its machine, too.
+    Two machines may have begun in the same second, and names from before tell no more, so a run
+    is named by its machine, too.
     """
     tables = {}
     for name in ("trials", "warmups", "interrupted"):

@@ -129,6 +129,7 @@ def test_each_host_measures_and_a_second_call_skips(client, cluster, tmp_path):
     assert len(said) == 2
     runs = [trials.open(startup, source=Path(folder)) for folder in rows["folder"]]
     begun = {run.trials["run"].iloc[0] for run in runs}
+    assert len(begun) == 2  # in the same second, and of no other's name
     assert all(run.trials["ok"].any() for run in runs)
     again = measuring.measure(client, [startup], out=tmp_path / "out", plan=QUICK)
     assert again["ok"].all()

@@ -3,15 +3,20 @@
 import itertools
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from little import experiment, run, steady, table
 from places import fake
 
 from caveatlib.errors import MeasurementError
+from caveatlib.measuring import plan
 from caveatlib.places.base import TrialResult
 
 pytestmark = pytest.mark.beside
+
+BEGUN = datetime(2027, 1, 1, 10, tzinfo=UTC)
 
 
 def test_blocks_are_complete_and_in_random_order(tmp_path):
@@ -38,6 +43,27 @@ def test_the_seed_decides_the_order(tmp_path):
         rows = table(little, tmp_path / name)
         orders.append(list(zip(rows.place, rows["size"], strict=True)))
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_runs_of_one_second_have_names_of_their_own(tmp_path, monkeypatch):
+    """Hosts of a fleet begin at once, and what is laid side by side is told apart by its run."""
+    monkeypatch.setattr(plan, "datetime", SimpleNamespace(now=lambda zone: BEGUN))
+    little = experiment(steady)
+    names = set()
+    for number in range(8):
+        run(little, tmp_path / f"{number}", sessions=1)
+        names |= set(table(little, tmp_path / f"{number}")["run"])
+    assert len(names) == 8
+    assert all(name.startswith("2027-01-01T10:00:00Z-") for name in names)
+    assert all(plan.RUN.fullmatch(name) for name in names)
+
+
+def test_names_of_runs_from_before():
+    """They had no end of their own, and stay valid; an end is six digits of hexadecimal numbers."""
+    assert plan.RUN.fullmatch("2027-01-01T10:00:00Z")
+    assert plan.RUN.fullmatch("2027-01-01T10:00:00Z-0af3c1")
+    for name in ("mine", "2027-01-01T10:00:00Z-", "2027-01-01T10:00:00Z-0AF3C1", "2027-01-01"):
+        assert not plan.RUN.fullmatch(name)
 
 
 def test_places_are_opened_afresh_for_every_session(tmp_path):

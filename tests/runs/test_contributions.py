@@ -21,6 +21,7 @@ from caveatlib.support import datapackage
 pytestmark = pytest.mark.beside
 
 ROOT = Path(__file__).parents[2]
+RUN = "2027-01-01T10:00:00Z"
 MACHINE = "amd-epyc-7763-4-cpus-16-gib-linux-6-12-cgroup-v2"
 
 
@@ -48,6 +49,15 @@ def rewrite(folder, name, change):
         if resource["path"] == name:
             resource["hash"] = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / datapackage.FILE).write_text(json.dumps(package))
+
+
+@pytest.mark.parametrize("end", ["", "-0af3c1"])
+def test_a_run_has_the_name_of_its_start(contribute, end):
+    """With an end that tells runs of one second apart, or as it was before."""
+    folder = contribute()
+    for name in ("trials.csv", "conditions.csv"):
+        rewrite(folder, name, lambda t: t.replace("2027-01-01T10:00:00Z", RUN + end))
+    assert list(runs.check(folder))[-1].endswith(f"/2027-01-01-{MACHINE}")
 
 
 def test_a_sound_contribution_passes(contribute):
