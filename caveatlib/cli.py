@@ -212,12 +212,14 @@ def measure(
         return _measure_on_fleet(scheduler, experiments, folder, asked)
     # Before an engine that is none of the run's would be asked and shown; and before anything is
     # measured: what is wrong with the last experiment is said now.
-    plans = [resumed(e.NAME, folder, asked)[1] if resume else asked for e in experiments]
-    costs = [_cost(*planned) for planned in zip(experiments, plans, strict=True)]
+    going = [resumed(e.NAME, folder, asked) if resume else (None, asked) for e in experiments]
+    costs = [
+        _cost(each, plan, begun) for each, (begun, plan) in zip(experiments, going, strict=True)
+    ]
     if not resume:
         for name in names:
             trials.require_new(folder / name)
-    for number, (experiment, plan) in enumerate(zip(experiments, plans, strict=True)):
+    for number, (experiment, (_, plan)) in enumerate(zip(experiments, going, strict=True)):
         _announce(experiment, folder, plan, *costs[number])
         try:
             trials.measure(experiment, out=folder, resume=resume is not None, **asdict(plan))
@@ -238,12 +240,13 @@ def _measure_on_fleet(scheduler: str, experiments: list, folder: Path, plan) -> 
     _say(f"Written: {folder}")
 
 
-def _cost(experiment, plan) -> tuple[float, int]:
-    """Return seconds and bytes of disk that a plan needs, or refuse it."""
+def _cost(experiment, plan, begun: dict | None) -> tuple[float, int]:
+    """Return seconds and bytes of disk that a plan, or what is left of it, needs; or refuse it."""
     from caveatlib import trials
 
     settings = {name: value for name, value in asdict(plan).items() if name != "seed"}
-    return trials.cost(experiment, **settings)
+    spent = {name: begun[name] for name in ("ended", "spent_s")} if begun else {}
+    return trials.cost(experiment, **settings, **spent)
 
 
 def _announce(experiment, folder: Path, plan, seconds: float, disk: int) -> None:

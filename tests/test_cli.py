@@ -616,6 +616,14 @@ def test_the_address_of_a_named_engine_is_shown_and_not_kept(run, own, tmp_path)
     assert out.startswith(f"Engine: {own.where.url} (named)\n")
 
 
+def test_what_is_over_is_not_announced_again(run, short, tmp_path):
+    """Who goes on is told how long what is left takes, which is nothing of a whole run."""
+    shutil.copytree(short.folder, tmp_path / "a")
+    status, out, _ = run("measure", "startup", "--resume", "a")
+    assert status == 0
+    assert out.startswith("startup: about 0 s, ")
+
+
 def test_no_engine_but_the_runs_own_is_asked(run, short, tmp_path):
     """A run without an engine's URL is not resumed on one that has it, which is not called."""
     shutil.copytree(short.folder, tmp_path / "a")

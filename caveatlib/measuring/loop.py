@@ -19,12 +19,12 @@ from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
 from caveatlib.measuring.journal import END, Journal, read
 from caveatlib.measuring.orders import order
+from caveatlib.measuring.plan import ended, spent_s
 from caveatlib.places import spec
 from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub
 
 _TRIED = ("trial", "warmup", "block")
-_SPENT = ("block", "session", "end")
 
 
 class Loop:
@@ -55,10 +55,9 @@ class Loop:
         }
         blocks = [r.data["design"] for r in records if r.kind == "block"]
         self.done = {d.name: blocks.count(d.name) for d in self.designs}
-        self.ended = sum(r.kind == "session" for r in records)
+        self.ended = ended(records)
         self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
-        spent_s = max((r.data["spent_s"] for r in records if r.kind in _SPENT), default=0.0)
-        self._began = time.monotonic() - spent_s
+        self._began = time.monotonic() - spent_s(records)
         self._tried = 0
         self._passed_s, self._due_s = 0.0, 0.0
         self._opened = time.monotonic()

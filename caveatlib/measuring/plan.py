@@ -13,7 +13,7 @@ from typing import Any
 
 from caveatlib.errors import UsageError
 from caveatlib.measuring import machine
-from caveatlib.measuring.journal import read
+from caveatlib.measuring.journal import Record, read
 from caveatlib.support.arguments import check_number
 from caveatlib.support.paths import display_path, exists
 
@@ -21,6 +21,9 @@ RUN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(-[0-9a-f]{6})?")
 """How a run is named; names from before had no random end."""
 NAMED = "named"
 """Stands for an engine that was named by its URL: an address is never stored."""
+BY_DEFAULT = "sessions_by_default"
+"""Whether the number of sessions is the experiment's own, since none was asked for."""
+_SPENT = ("block", "session", "end")
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,11 @@ def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None
     Returns
     -------
     header : dict or None
-        How the experiment began; None if it had not when the run was interrupted.
+        How the experiment began, with `ended`, how many sessions have, and `spent_s`, how
+        long they took; None if it had not begun when the run was interrupted.
     plan : Plan
-        What is left to be said of it: its own plan, or that of the run's other experiments.
+        What is left to be said of it: its own plan, or what was asked for of the run's other
+        experiments. If that was no number of sessions, each has its own.
 
     Raises
     ------
@@ -109,9 +114,11 @@ def resumed(name: str, out: str | os.PathLike, given: Plan) -> tuple[dict | None
     _check_same(like, out)
     _check_kept("places", given.places, like["places"], out)
     _check_kept("seed", given.seed, like["seed"], out)
+    # In journals from before, a default is a number like one that was asked for.
+    default = header is None and like.get(BY_DEFAULT, False)
     plan = Plan(
         places=like["places"],
-        sessions=given.sessions or like["sessions"],
+        sessions=given.sessions or (None if default else like["sessions"]),
         budget_s=given.budget_s or like["budget_s"],
         seed=like["seed"],
         engine=_engine(like["engine"], given.engine, out),
@@ -129,7 +136,20 @@ def _begun(folder: Path) -> dict | None:
     if not records:
         return None
     asked = [record.data for record in records if record.kind == "plan"]
-    return records[0].data | (asked[-1] if asked else {})
+    plan: dict = {}
+    for data in asked:
+        plan |= data
+    return records[0].data | plan | {"ended": ended(records), "spent_s": spent_s(records)}
+
+
+def ended(records: Sequence[Record]) -> int:
+    """Return how many sessions a journal has the end of."""
+    return sum(record.kind == "session" for record in records)
+
+
+def spent_s(records: Sequence[Record]) -> float:
+    """Return for how many seconds a run had been measured when its journal was last written."""
+    return max((record.data["spent_s"] for record in records if record.kind in _SPENT), default=0.0)
 
 
 def _check_same(header: dict, out: str | os.PathLike) -> None:

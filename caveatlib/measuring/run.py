@@ -19,7 +19,7 @@ from caveatlib.measuring.designs import Design
 from caveatlib.measuring.experiment import Experiment, complete
 from caveatlib.measuring.journal import Journal
 from caveatlib.measuring.loop import Loop, missing_rows
-from caveatlib.measuring.plan import Plan, resumed, run_name
+from caveatlib.measuring.plan import BY_DEFAULT, Plan, resumed, run_name
 from caveatlib.measuring.progress import shown
 from caveatlib.places import cache, spec
 from caveatlib.places.engines import choice
@@ -83,10 +83,21 @@ def cost(
     sessions: int | None = None,
     budget_s: float | None = None,
     engine: str | None = None,
+    ended: int = 0,
+    spent_s: float = 0.0,
 ) -> tuple[float, int]:
     """Return about how many seconds and bytes of disk `measure` will need here.
 
     A first session is measured whole, whatever the budget.
+
+    Parameters
+    ----------
+    experiment, places, sessions, budget_s, engine
+        As `measure` takes them.
+    ended : int, optional
+        Sessions that an interrupted run had ended.
+    spent_s : float, optional
+        Seconds that it had spent.
 
     Raises
     ------
@@ -97,13 +108,14 @@ def cost(
     plan = Plan(places=places, sessions=sessions, budget_s=budget_s, engine=engine)
     designs, missing = arms_here(experiment, places=plan.places, engine=plan.engine)
     _check_runnable(experiment, designs, missing)
-    due = range(plan.sessions or experiment.SESSIONS)
+    due = range(ended, plan.sessions or experiment.SESSIONS)
     seconds = 0.0
     for design in designs:
         seconds += sum(design.due(s) for s in due) * _session_s(design, missing)
     if plan.budget_s:
-        within = min(seconds, plan.budget_s) if plan.sessions else plan.budget_s
-        seconds = max(within, first_session_s(designs, missing))
+        left_s = max(0.0, plan.budget_s - spent_s)
+        within = min(seconds, left_s) if plan.sessions else left_s
+        seconds = within if ended else max(within, first_session_s(designs, missing))
     return seconds, experiment.DISK_BYTES
 
 
@@ -194,15 +206,19 @@ def measure(
     specs = experiment.PLACES if specs is None else specs
     designs, missing = arms_here(experiment, places=plan.places, engine=kind, specs=specs)
     _check_runnable(experiment, designs, missing)
-    if plan.sessions is None and plan.budget_s is None:
+    by_default = plan.sessions is None and plan.budget_s is None
+    if by_default:
         plan = replace(plan, sessions=experiment.SESSIONS)
     made = _first_missing(folder)
     make_folder(folder)
     with _handed_back(made), Journal(folder / "journal.jsonl") as journal:
         if header is None:
             header = _header(experiment, replace(plan, engine=kind), designs, missing)
+            header[BY_DEFAULT] = by_default
             journal.append("run", header)
         elif (asked := _asked(plan)) != {name: header[name] for name in asked}:
+            if plan.sessions != header["sessions"]:
+                asked[BY_DEFAULT] = False
             journal.append("plan", asked)
         here = {name: specs[name] for name in specs if name not in missing}
         loop = Loop(experiment, journal, header, designs, here, kind)

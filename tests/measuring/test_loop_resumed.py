@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import left
 import pandas as pd
 import pytest
-from little import experiment, interrupted, run, steady, table
+from little import DEFAULTS, experiment, interrupted, run, steady, table
 
 import caveatlib
 from caveatlib import __version__, trials
@@ -21,6 +21,7 @@ from caveatlib.experiments import startup
 from caveatlib.measuring import finish, loop, machine
 from caveatlib.measuring.experiment import complete
 from caveatlib.measuring.journal import Journal, read
+from caveatlib.measuring.plan import Plan, resumed
 from caveatlib.places.base import TrialResult
 from caveatlib.places.engines import choice
 
@@ -141,6 +142,67 @@ def test_the_places_of_a_run_are_its_places_in_any_order(tmp_path):
     assert table(little, tmp_path)["block"].nunique() == 2
     with pytest.raises(UsageError, match="Must be the same, or left out"):
         run(little, tmp_path, resume=True, places=("runc",))
+
+
+def test_what_had_not_begun_has_its_own_number_of_sessions(tmp_path):
+    """Unless a number was asked for; one that had begun goes on to what it began with."""
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=3), tmp_path)
+    little, later = experiment(steady), experiment(steady, NAME="later", SESSIONS=2)
+    _, plan = resumed("little", tmp_path, Plan())
+    run(experiment(steady, SESSIONS=1), tmp_path, resume=True, sessions=plan.sessions)
+    run(later, tmp_path, resume=True)
+    sessions = [table(each, tmp_path)["session"].nunique() for each in (later, little)]
+    assert sessions == [2, 3]
+    run(little, tmp_path, sessions=4, resume=True)  # from now on a number is asked for
+    last = experiment(steady, NAME="a", SESSIONS=2)
+    run(last, tmp_path / "other", sessions=1)
+    (tmp_path / "later").rename(tmp_path / "other" / "later")
+    run(last, tmp_path, resume=True)
+    assert table(last, tmp_path)["session"].nunique() == 4
+
+
+def test_a_budget_that_comes_later_is_all_that_was_asked_for(tmp_path):
+    """What had begun ends with it, or before; what had not has no other end."""
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=3), tmp_path)
+    little, later = experiment(steady), experiment(steady, NAME="later", SESSIONS=2)
+    for each in (little, later):
+        run(each, tmp_path, resume=True, budget_s=0.001)
+    told = [
+        table(each, tmp_path, "conditions").set_index("name")["value"] for each in (little, later)
+    ]
+    assert [facts.get("sessions") for facts in told] == ["3", None]
+    assert [facts["budget_s"] for facts in told] == ["0.001"] * 2
+
+
+def test_a_journal_from_before_goes_on(tmp_path):
+    """It does not tell a number that was asked for from a default: both are the run's."""
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=3), tmp_path / "new")
+    header = read(tmp_path / "new" / "little" / "journal.jsonl").records[0].data
+    (tmp_path / "old" / "little").mkdir(parents=True)
+    with Journal(tmp_path / "old" / "little" / "journal.jsonl") as journal:
+        journal.append("run", {k: v for k, v in header.items() if k != "sessions_by_default"})
+    for each in (experiment(steady), experiment(steady, NAME="later", SESSIONS=2)):
+        run(each, tmp_path / "old", resume=True)
+        assert table(each, tmp_path / "old")["session"].nunique() == 3
+
+
+def test_what_is_left_is_what_it_costs(tmp_path):
+    """A session of the little design takes 0.2 s, its warm-ups included; what is over is paid."""
+    little = experiment(steady, PLACES=DEFAULTS["specs"])
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=13), tmp_path, sessions=4)
+    header, plan = resumed("little", tmp_path, Plan())
+    assert (header["ended"], header["spent_s"]) == (1, pytest.approx(0.1, abs=0.1))
+    left = {"ended": header["ended"], "spent_s": header["spent_s"]}
+    assert trials.cost(little, sessions=4)[0] == pytest.approx(0.8)
+    assert trials.cost(little, sessions=plan.sessions, **left)[0] == pytest.approx(0.6)
+    assert trials.cost(little, budget_s=9, ended=1, spent_s=7.5)[0] == pytest.approx(1.5)
+    assert trials.cost(little, budget_s=9, ended=1, spent_s=9.5)[0] == 0
+    assert trials.cost(little, budget_s=0.1)[0] == pytest.approx(0.2)
+    assert trials.cost(little, sessions=3, budget_s=9, ended=1, spent_s=1)[0] == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(
