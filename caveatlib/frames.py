@@ -391,7 +391,9 @@ def _first_failure(error, model: type[Table]) -> str:
     if isinstance(cases, pd.DataFrame) and len(cases):
         case = cases.iloc[0]
         row = "" if pd.isna(case["index"]) else f" in row {case['index']}"
-        return _refusal(case["failure_case"], case["column"], row, model, case["check"])
+        value = case["failure_case"]
+        value = value.item() if isinstance(value, np.generic) else value
+        return _refusal(value, case["column"], row, model, case["check"])
     return f"Table {model.__name__} is not valid: {error}"
 
 

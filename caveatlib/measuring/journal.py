@@ -124,11 +124,11 @@ class Journal:
             raise UsageError(
                 f"Journal {display_path(self.path)!r} is closed. Open it again to append."
             )
-        plain = _plain(data, "data")
+        told = plain(data, "data")
         try:
             # After a write that did not fit, or that Ctrl-C cut short, there is a tail again.
             at = self._cut_torn_tail()
-            line = _line({"kind": kind, "at": at, "data": plain})
+            line = _line({"kind": kind, "at": at, "data": told})
             written = os.write(self._fd, line)
         except OSError as error:
             raise storage_error("write", self.path, error) from None
@@ -257,16 +257,28 @@ def _check_torn(tail: bytes, path: Path, line: str) -> None:
         )
 
 
-def _plain(value, where: str):
-    """Return the value in JSON's own types; `where` names it in an error."""
+def plain(value, where: str):
+    """Return a value in JSON's own types, as `Journal.append` takes it.
+
+    Parameters
+    ----------
+    value : object
+    where : str
+        Names it in an error.
+
+    Raises
+    ------
+    DataError
+        If it holds what JSON cannot say.
+    """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, dict):
         if wrong := [key for key in value if not isinstance(key, str)]:
             raise DataError(f"Key {wrong[0]!r} of {where} is no text. Keys must be text.")
-        return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, float):
         if math.isinf(value):
             raise DataError(
@@ -275,10 +287,10 @@ def _plain(value, where: str):
         return None if math.isnan(value) else float(value)
     if type(value).__name__ in ("NAType", "NaTType"):  # pandas', which is not imported for this
         return None
-    plain = value.tolist() if hasattr(value, "tolist") else value  # NumPy's scalars and arrays
-    if type(plain) is type(value):
+    inner = value.tolist() if hasattr(value, "tolist") else value  # NumPy's scalars and arrays
+    if type(inner) is type(value):
         raise DataError(
             f"Value of {where} is of type {type(value).__name__!r}. Must be text, a number, "
             "a boolean, None, or a list or mapping of these."
         )
-    return _plain(plain, where)
+    return plain(inner, where)

@@ -17,11 +17,11 @@ from caveatlib.errors import FAILURES, MeasurementError
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
-from caveatlib.measuring.journal import END, Journal, read
+from caveatlib.measuring.experiment import tables_of
+from caveatlib.measuring.journal import END, Journal, plain, read
 from caveatlib.measuring.orders import order
 from caveatlib.measuring.plan import ended, spent_s
 from caveatlib.places import spec
-from caveatlib.places.base import TrialResult
 from caveatlib.support.privacy import scrub
 
 _TRIED = ("trial", "warmup", "block")
@@ -34,6 +34,7 @@ class Loop:
         self.experiment = experiment
         self.journal = journal
         self.header = header
+        self.tables = tables_of(experiment)
         self.designs = [
             d.with_arms(arms)
             for d in designs
@@ -169,12 +170,12 @@ class Loop:
             row["stolen_share"] = machine.stolen_share(before, machine.cpu_ticks())
             measured = row | {"ok": True, "error": ""} | dict(outcome.measures)
             self._check(measured, outcome.measures)
+            tables = {name: self._checked(name, row, rows) for name, rows in outcome.tables.items()}
             row = measured
         except FAILURES as error:
-            outcome = TrialResult({})
+            tables = {}
             row |= {"ok": False, "error": scrub(error) or type(error).__name__}
-        where = {k: row[k] for k in ("run", "design", "block", "place")}
-        for table, rows in outcome.tables.items():
+        for table, rows in tables.items():
             if kind == "trial" and rows:
                 self.journal.append(
                     "rows",
@@ -183,7 +184,7 @@ class Loop:
                         "session": session,
                         "design": design.name,
                         "block": block,
-                        "rows": [where | r for r in rows],
+                        "rows": rows,
                     },
                 )
         self.journal.append(kind, row)
@@ -204,6 +205,21 @@ class Loop:
         model = self.experiment.Trials
         frames.check_values(measures, model)
         self.experiment.check_row(dict.fromkeys(frames.columns(model)) | row)
+
+    def _checked(self, table: str, row: dict, rows: list[dict]) -> list[dict]:
+        """Return a trial's rows for a further table as the journal holds them.
+
+        All at once: of many rows one after the other takes longer.
+
+        Raises
+        ------
+        DataError
+            If one breaks the table's model, or cannot be written; the trial counts as failed.
+        """
+        where = {k: row[k] for k in ("run", "design", "block", "place")}
+        held = plain([where | each for each in rows], repr(table))
+        frames.from_rows(held, self.tables[table])
+        return held
 
     def _rng(self, design: Design, *where: int) -> np.random.Generator:
         """One stream per place in the run, so that a resumed run goes on as it would have."""

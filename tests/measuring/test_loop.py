@@ -1,15 +1,17 @@
 """The measuring loop, on fake places: orders, lead-ins, failures, and what a row says of them."""
 
 import itertools
+import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from little import experiment, run, steady, table
+from little import Samples, experiment, run, steady, table
 from places import fake
 
+from caveatlib import frames
 from caveatlib.errors import MeasurementError
 from caveatlib.measuring import plan
 from caveatlib.places.base import TrialResult
@@ -202,6 +204,50 @@ def test_a_violated_bound_is_no_number(tmp_path):
     assert not rows["ok"].any()
     assert rows["took_s"].isna().all()
     assert "took_s" in rows["error"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("sample", "named"),
+    [
+        ({"value": -0.5}, "Value -0.5 of column 'value'"),
+        ({"value": math.inf}, "'samples'[1].value is infinite"),
+        ({"value": None}, "of column 'value'"),
+        ({}, "Value nan of column 'value' in row 1"),
+        ({"value": 0.5, "note": ""}, "has ['note']"),
+        ({"value": object()}, "is of type 'object'"),
+    ],
+)
+def test_a_violated_bound_of_a_further_table_is_a_failure(tmp_path, sample, named):
+    """Of the trial, with its reason: it does not end the run, nor keep one from being ended."""
+
+    def trial(place, conditions, *, seed):
+        broken = place.name == "runc" and conditions["size"] == 2
+        return TrialResult({"took_s": 1.0}, {"samples": [{"value": 0.5}, sample][: 1 + broken]})
+
+    model = type("Model", (Samples,), {"__annotations__": {"value": frames.Series[float]},
+                                       "value": frames.field("a sample", "s", ge=0)})  # fmt: skip
+    little = experiment(trial, TABLES={"samples": model})
+    seen = []
+    run(little, tmp_path, sessions=2, watch=seen.append)
+    failed = table(little, tmp_path).query("not ok")
+    assert list(zip(failed["place"], failed["size"], strict=True)) == [("runc", 2)] * 2
+    assert failed["took_s"].isna().all()
+    assert failed["error"].str.contains(named, regex=False).all(), failed["error"].iloc[0]
+    assert list(table(little, tmp_path, "samples")["value"]) == [0.5] * 6
+    assert len(seen[-1]) == 8
+
+
+def test_a_table_that_an_experiment_does_not_have_is_a_bug(tmp_path):
+    """It is told at once, of the first trial, not by what reads the journal in the end."""
+    calls = []
+
+    def trial(place, conditions, *, seed):
+        calls.append(place)
+        return TrialResult({"took_s": 1.0}, {"sample": [{"value": 0.5}]})
+
+    with pytest.raises(KeyError, match="sample"):
+        run(experiment(trial), tmp_path)
+    assert len(calls) == 1
 
 
 def test_a_bug_in_an_experiment_is_not_a_failed_trial(tmp_path):
