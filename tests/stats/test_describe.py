@@ -110,7 +110,7 @@ def test_calm_values_are_not_doubted():
         ([1, 2, 3, 1, 2, 3, 1, 2], {}, "a: x_s is spread out"),
         ([*CALM, 3.0], {}, "a: 1 of 9 values of x_s are far outliers; all are kept"),
         ([*CALM, 0.1], {}, "far outliers"),
-        ([3.0, *CALM], {}, "a: the first sample of x_s was slow, 3 against a median of 1"),
+        ([3.0, *CALM], {}, "a: the first sample of x_s was slow, 3 s against a median of 1 s"),
         (CALM, {"overhead_s": 0.2}, "a: x_s is short"),
     ],
 )

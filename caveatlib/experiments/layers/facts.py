@@ -87,13 +87,13 @@ def tell_published(here: pd.DataFrame) -> str:
     told = []
     for place, sizes in _moved_bytes(here).items():
         shares = {work: guards.ratio(size, sizes[MACHINE]) for work, size in sizes.items()}
-        whole = f" ({shares[WHOLE] * 100:.0f} % with them)" if WHOLE in shares else ""
-        told.append(f"{shares[IMAGE] * 100:.0f} % of those of {SYSTEMS[place]}{whole}")
+        whole = f"; {shares[WHOLE] * 100:.0f} % with them" if WHOLE in shares else ""
+        told.append(f"{shares[IMAGE] * 100:.0f} % ({SYSTEMS[place]}{whole})")
     if not told:
         return ""
     return (
-        "An image of the root file system, without kernel and modules, has of the bytes of the "
-        f"virtual machine that others publish {listed(told)}."
+        "Of the bytes of a virtual machine that others publish, an image of its root file system "
+        f"without kernel and modules has {listed(told)}."
     )
 
 
@@ -117,7 +117,7 @@ def share_opened(here: pd.DataFrame) -> Finding:
         f"less than {MOSTLY * 100:.0f} %. Files count whole. This is one image of our making, "
         "asked for one page."
     )
-    return Finding(HOLDS if most < MOSTLY else FAILS, line, said, len(share))
+    return Finding(HOLDS if most < MOSTLY else FAILS, line, said)
 
 
 SURFACE = tuple(

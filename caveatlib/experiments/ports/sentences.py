@@ -96,7 +96,7 @@ def _algorithm(here: pd.DataFrame, asked: str) -> str:
 
 def case_label(case: Case) -> str:
     """Return a pinned case in a few words: ``"loopback apart, reno, 4 connections"``."""
-    control = "the machine's own algorithm" if case.congestion == "default" else case.congestion
+    control = "default control" if case.congestion == "default" else case.congestion
     return f"{case.path} {case.placement}, {control}, {FLOWS[case.flow].words}"
 
 

@@ -98,10 +98,11 @@ def _say(here: Rows, verdict: Verdict | None = None) -> str:
                 f"{lead} with {row[end]} ({row[f'{end}_ratio']:.2g}x)"
                 for lead, end in zip(ends, ("least", "most"), strict=True)
             )
-            said.append(f"{what} {', '.join(told)}.")
+            base = format_quantity(row["base"], "B" if row["column"].endswith("_bytes") else "s")
+            said.append(f"{what} {', '.join(told)}; with overlay2 on ext4: {base}.")
         elif what:
             said.append(f"{what}: no driver is found to differ from another.")
-    return " ".join([*said, "Ratios are to overlay2 on ext4."] if said else [])
+    return " ".join([*said, "Ratios are to the latter."] if said else [])
 
 
 def _times(what: str, ways: str):

@@ -86,11 +86,13 @@ def extremes(trials: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns `column`, `operation`, `least` and `most` (drivers, with those whose intervals
-        hold their estimates), `least_ratio` and `most_ratio` (to overlay2 on ext4), the `ratio`
-        of the one to the other, and `differ`: whether their intervals are farther apart than
-        that of overlay2 on ext4 against itself reaches.
+        Columns `column`, `operation`, `base` (the median of overlay2 on ext4, in s or B), `least`
+        and `most` (drivers, with those whose intervals hold their estimates), `least_ratio` and
+        `most_ratio` (to overlay2 on ext4), the `ratio` of the one to the other, and `differ`:
+        whether their intervals are farther apart than that of overlay2 on ext4 against itself
+        reaches.
     """
+    medians = trials[stats.match(trials, designs.where(designs.EXT4))].median(numeric_only=True)
     drivers = dict(iter(_over_ext4(trials).groupby("driver")))
     found = []
     for column, words in OPERATIONS.items():
@@ -104,10 +106,11 @@ def extremes(trials: pd.DataFrame) -> pd.DataFrame:
             (lower, _, high), (upper, low, _) = compared[least], compared[most]
             differ = low - high > max(control[2], -control[1])
             alike = (_alike(compared, driver) for driver in (least, most))
-            ends = zip(alike, (math.exp(lower), math.exp(upper)), strict=True)
-            found.append((column, words, *chain(*ends), math.exp(upper - lower), differ))
+            ends = chain(*zip(alike, (math.exp(lower), math.exp(upper)), strict=True))
+            size = math.exp(upper - lower)
+            found.append((column, words, medians[column], *ends, size, differ))
     names = ["least", "least_ratio", "most", "most_ratio", "ratio", "differ"]
-    return pd.DataFrame(found, columns=["column", "operation", *names])
+    return pd.DataFrame(found, columns=["column", "operation", "base", *names])
 
 
 def _alike(effects: dict[str, tuple[float, float, float]], driver: str) -> str:

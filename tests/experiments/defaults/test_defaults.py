@@ -71,7 +71,7 @@ def test_each_mechanism_is_told_from_the_others(measured):
         "seccomp alone": fake.FILTERED,
         "capabilities alone": fake.NEEDS_RIGHTS,
         "seccomp and capabilities, each": fake.BOTH,
-        "masked paths alone": fake.MASKED,
+        "masked or read-only paths alone": fake.MASKED,
         "device list alone": fake.DEVICES,
         "several, each": fake.REST,
         "AppArmor alone": ("read-kcore",),
@@ -111,7 +111,7 @@ def test_the_figure_counts_what_is_allowed(measured):
     for by, off in (
         ("seccomp alone", "seccomp off"),
         ("capabilities alone", "capabilities off"),
-        ("masked paths alone", "paths not masked"),
+        ("masked or read-only paths alone", "paths neither masked nor read-only"),
         ("seccomp and capabilities, each", "both off"),
     ):
         (row,) = (i for i, name in enumerate(rows) if name.startswith(f"{by} ("))

@@ -323,9 +323,9 @@ def test_with_fates_exchanged_every_sentence_turns(measured):
     assert all(before[n].verdict != after[n].verdict for n in set(before) - alike - set(whole))
     assert "0 of" in after["kernel-guests"].sentence
     assert before["kernel-unlimited"].sentence == (
-        "On one kernel without limits, one that sets the clock, fills memory with files, is a fork "
-        "bomb or fills the file system harms its neighbours; one that ends or fills memory does "
-        "not harm them."
+        "On one kernel without limits, one that sets the clock (with CAP_SYS_TIME), fills memory "
+        "with files, is a fork bomb or fills the file system harms its neighbours; one that ends "
+        "or fills memory does not harm them."
     )
     assert after["kernel-limited"].sentence == (
         "On one kernel with limits, one that fills memory with files, is a fork bomb or fills the "

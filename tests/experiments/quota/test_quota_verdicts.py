@@ -150,11 +150,11 @@ def test_answer(runs):
     told = quota.answer(runs)
     assert re.search(r"Under full load, groups used 99\.8 to 100\.1 % of their quotas\.", told)
     assert re.search(r"period that average 20 % of it, 3\d % of the active periods", told)
-    assert re.search(r"bursts are 1\.\d times slower \(p90\)\.", told)
-    assert re.search(r"requests beside a busy thread are \d+\.?\d* times faster \(p90\)\.", told)
+    assert re.search(r"bursts take 1\.\d times as long \(p90\)\.", told)
+    assert re.search(r"requests beside a busy thread take 0\.\d+ times as long \(p90\)\.", told)
     busy = (runs["pattern"] == "beside-busy") & (runs["period_s"] == 0.01)
     both = quota.answer(runs.assign(p90_s=runs["p90_s"].where(~busy, runs["p90_s"] * 100)))
-    assert re.search(r"requests beside a busy thread are \d+ times slower", both)
+    assert re.search(r"requests beside a busy thread take \d+ times as long", both)
 
 
 def test_undecided_sentences_have_a_subject(runs):

@@ -212,7 +212,8 @@ def test_what_would_mislead_is_said_with_the_number(measured):
     assert found["C04/writers"].headline == f"{line} of {count} trials"
     assert f"f{line[1:]}" in found["C04"].sentence
     lost = rows.loc[stats.match(rows, designs.RESTARTED.where()), "lost"].median() / RATE
-    assert f"lost {lost * 1000:.3g} ms worth of requests, nobody 8" in found["C04/requests"].because
+    line = f"{lost * 1000:.3g} ms worth of requests were lost with a restart policy, and 8 s worth"
+    assert line in found["C04/requests"].because
     rows.loc[cut & (rows["session"] == 1), "twice"] = 0.0
     some = {v.claim: v for v in claims.judge(rows, recovery.DECISIONS)}["C04/writers"]
     assert (some.verdict, f"in {count - 1} of {count}" in some.headline) == (claims.OPEN, True)
@@ -238,7 +239,7 @@ def test_all_keepers_are_on_one_clock(measured):
     assert steps["t_s"].min() >= -workloads.BEFORE_S
     assert (steps["answering"] <= steps["replicas"]).all()
     words = plots.describe(recovery.plot_replicas(timeline))
-    assert "process killed: nobody falls to 0 of 1 and stays below" in words
+    assert "process killed: no keeper falls to 0 of 1 and stays below" in words
     assert "process killed: Swarm, 3 replicas falls to 1 of 3, whole again by" in words
     assert "node killed: Swarm, 3 replicas falls to 2 of 3, whole again by" in words
     always = [row for row in words.split(";") if "process killed: restart always" in row]
@@ -255,7 +256,7 @@ def test_prices_come_with_what_one_writes(measured):
     three = (rows["keeper"] == "swarm") & (rows["replicas"] == 3)
     rows.loc[three, "keeper_processes"] = 12.0
     found = recovery.prices(rows)
-    assert list(found.index[:3]) == ["nobody", "nobody, 3 replicas", "runsv"]
+    assert list(found.index[:3]) == ["no keeper", "no keeper, 3 replicas", "runsv"]
     assert list(found.loc[["Swarm", "Swarm, 3 replicas"], "processes"]) == [9, 12]
     assert found["configuration_lines"].is_monotonic_increasing
     assert found.loc["Swarm", "nodes"] == 3
