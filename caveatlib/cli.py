@@ -635,16 +635,22 @@ def clean() -> None:
     from caveatlib.measuring import live
     from caveatlib.places import leases, leftovers
 
-    removed, unanswered = leftovers.sweep()
+    removed, undecided, unanswered = leftovers.sweep()
     removed += live.sweep()
     for line in removed:
         _say(f"Removed {line}")
+    if undecided:
+        _say(
+            f"Left alone: {', '.join(undecided)}. This may be of another machine that uses your "
+            "Docker engine. Remove it with `docker` if it is not."
+        )
     if unanswered:
         _say(f"Your Docker engine was not looked at. {unanswered}")
     if leases.closed():
         _say("What root's runs keep here only root may look at: sudo .venv/bin/caveatlib clean")
     elif not removed:
-        _say("Elsewhere nothing was left behind." if unanswered else "Nothing was left behind.")
+        elsewhere = unanswered or undecided
+        _say("Elsewhere nothing was left behind." if elsewhere else "Nothing was left behind.")
 
 
 def main() -> None:

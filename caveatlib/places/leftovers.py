@@ -11,13 +11,15 @@ from caveatlib.places.engines import belongings, endpoint
 from caveatlib.places.engines.engine import Engine
 
 
-def sweep() -> tuple[list[str], str]:
+def sweep() -> tuple[list[str], list[str], str]:
     """Remove what aborted runs left; touch nothing else.
 
     Returns
     -------
     removed : list of str
         What was removed. An engine that does not run holds nothing up.
+    undecided : list of str
+        What stays on the engine, since it may be of another machine that uses the same one.
     unanswered : str
         Why the reader's engine, which is configured or has a socket, was not looked at; empty
         if it was, or if there is none.
@@ -26,12 +28,12 @@ def sweep() -> tuple[list[str], str]:
     try:
         where = endpoint.resolve()
     except Unavailable:  # there is none
-        return removed, ""
+        return removed, [], ""
     except CaveatError as error:
-        return removed, str(error)
+        return removed, [], str(error)
     try:
         with contextlib.closing(Engine(where)) as own:
             removed += belongings.sweep(own)
+            return removed, belongings.undecided(own), ""
     except CaveatError as error:
-        return removed, str(error)
-    return removed, ""
+        return removed, [], str(error)

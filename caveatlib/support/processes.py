@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +23,7 @@ from caveatlib.errors import DeadlineExceeded
 
 OWNER = "CAVEATLIB_OWNER"
 """Environment variable that carries the owner's token into started programs."""
+MACHINE_ID = Path("/etc/machine-id")
 
 
 def owner_token() -> str:
@@ -54,6 +57,29 @@ def owner_alive(token: str) -> bool:
     import psutil
 
     return psutil.pid_exists(pid) and int(psutil.Process(pid).create_time()) == start
+
+
+def of_this_boot(token: str) -> bool:
+    """Return whether a token was made since this machine started, and on this machine."""
+    # Where the kernel tells none, as on macOS, all machines would have the same.
+    return bool(_boot_id()) and token.count(":") == 3 and token.split(":")[2] == _boot()
+
+
+def machine() -> str:
+    """Return what tells this machine from others; empty where it has no id, as in a container.
+
+    A hash keyed by the machine's id, as systemd's ``sd_id128_get_machine_app_specific`` makes one:
+    nobody learns the id from it. Clones of a machine, and containers of one image, may share an
+    id; so the host name is in it.
+    """
+    try:
+        key = bytes.fromhex(MACHINE_ID.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # missing, or empty, or "uninitialized"
+        return ""
+    if len(key) != 16 or not any(key):
+        return ""
+    about = b"caveatlib " + os.fsencode(socket.gethostname())
+    return hmac.new(key, about, hashlib.sha256).hexdigest()[:16]
 
 
 def mark() -> dict[str, str]:
@@ -216,11 +242,14 @@ def pid_namespace(pid: int | str) -> int | None:
 
 
 def _boot() -> str:
+    return hashlib.sha256(_boot_id().encode()).hexdigest()[:12]
+
+
+def _boot_id() -> str:
     try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        text = ""
-    return hashlib.sha256(text.strip().encode()).hexdigest()[:12]
+        return ""
 
 
 def _stat(pid: int) -> list[str]:

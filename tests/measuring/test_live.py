@@ -69,7 +69,7 @@ def test_clean_removes_them(temp, monkeypatch, capsys):
         killed.kill()
         killed.wait(timeout=60)
     assert len(list(temp.iterdir())) == 2
-    monkeypatch.setattr(leftovers, "sweep", lambda: ([], ""))
+    monkeypatch.setattr(leftovers, "sweep", lambda: ([], [], ""))
     cli.clean()
     assert capsys.readouterr().out.count("Removed run ") == 2
     assert list(temp.iterdir()) == []
@@ -109,7 +109,7 @@ def test_one_that_goes_meanwhile_is_no_error(temp, monkeypatch):
 
 def test_clean_says_what_it_may_not_look_at(temp, monkeypatch, capsys):
     """Not that nothing is left: a killed run of root's may have left something."""
-    monkeypatch.setattr(leftovers, "sweep", lambda: ([], ""))
+    monkeypatch.setattr(leftovers, "sweep", lambda: ([], [], ""))
     monkeypatch.setattr(leases, "closed", lambda: True)
     cli.clean()
     told = capsys.readouterr().out

@@ -123,13 +123,15 @@ STREAMS = {
 
 
 @contextmanager
-def serving(path, behaviour, *, at: str = "/info", first: bool = False):
+def serving(path, behaviour, *, at: str = "/info", first: bool = False, more=None):
     """Serve on a unix socket; requests for paths that end in `at` meet the behaviour.
 
     Parameters
     ----------
     first : bool
         Whether the behaviour comes before any request is read.
+    more : dict, optional
+        Further sensible answers by the ends of paths.
     """
     stop, threads = threading.Event(), []
     server = socket.socket(socket.AF_UNIX)
@@ -156,7 +158,8 @@ def serving(path, behaviour, *, at: str = "/info", first: bool = False):
                 if target.endswith(at):
                     conn.settimeout(5)
                     return behaviour(conn, stop)
-                conn.sendall(_sensible(target))
+                told = (data for end, data in (more or {}).items() if target.endswith(end))
+                conn.sendall(next(told, None) or _sensible(target))
                 if target.endswith("/start"):
                     return
 

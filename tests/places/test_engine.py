@@ -21,7 +21,7 @@ from caveatlib.errors import (
     Unavailable,
     UsageError,
 )
-from caveatlib.places import cache, netns, runc
+from caveatlib.places import cache, leftovers, netns, runc
 from caveatlib.places.base import Workload
 from caveatlib.places.engines import belongings, own_engine, private_engine
 from caveatlib.places.engines.containers import EnginePlace
@@ -446,6 +446,36 @@ def test_sweep_of_own_engine(own, monkeypatch):
         assert {kept, heir} <= left
         assert doomed not in left
         own.remove(heir)
+
+
+def test_an_engine_that_two_machines_share(own, monkeypatch):
+    """What runs for the other one stays when this one opens the engine, and when it cleans."""
+    there = processes.owner_token().split(":")
+    there[2] = "0badcafe0bad"  # its boot
+    other = Engine(own.where)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "owner_token", lambda: ":".join(there))
+        patch.setattr(processes, "machine", lambda: "1f2e3d4c5b6a7988", raising=False)
+        running, network = other.create(["sleep", "100"]), other.create_network()
+        image = own.api.inspect_image(other.image())["Id"]
+    other.start(running)
+    try:
+        with own_engine.own_engine() as mine:
+            assert other.inspect(running)["State"]["Running"]
+            mine.create(["true"])
+        removed, undecided, _ = leftovers.sweep()
+        assert removed == []
+        assert undecided == [
+            f"container {running[:12]}", f"network {network[:12]}", f"image {image[7:19]}"
+        ]  # fmt: skip
+        assert other.inspect(running)["State"]["Running"]
+        # On that machine, after a restart.
+        monkeypatch.setattr(processes, "machine", lambda: "1f2e3d4c5b6a7988", raising=False)
+        removed, _, _ = leftovers.sweep()
+        assert [line.split()[0] for line in removed] == ["container", "network", "image"]
+    finally:
+        other.clear()
+        other.close()
 
 
 def test_probe_of_own_engine(fresh_probes, own, monkeypatch):

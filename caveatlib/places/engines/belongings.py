@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from caveatlib.errors import EngineError, Unavailable
 from caveatlib.places import rootfs
@@ -12,6 +12,7 @@ from caveatlib.places.engines.connection import CALL_S, Connection
 from caveatlib.support import processes
 
 LABEL, RUN_LABEL, OWNER_LABEL = "caveatlib", "caveatlib.run", "caveatlib.owner"
+MACHINE_LABEL = "caveatlib.machine"
 # Containers inherit their image's labels, so an image has labels of its own: a
 # container that somebody else makes from it must not look like ours.
 IMAGE_PREFIX = "caveatlib.image"
@@ -22,7 +23,9 @@ PULL_FIX = "docker pull busybox"
 
 def labels(run: str) -> dict[str, str]:
     """Return the labels of everything that one run makes."""
-    return {LABEL: "1", RUN_LABEL: run, OWNER_LABEL: processes.owner_token()}
+    made = {LABEL: "1", RUN_LABEL: run, OWNER_LABEL: processes.owner_token()}
+    machine = processes.machine()
+    return made | ({MACHINE_LABEL: machine} if machine else {})
 
 
 def image_labels(run: str) -> dict[str, str]:
@@ -31,8 +34,25 @@ def image_labels(run: str) -> dict[str, str]:
 
 
 def is_orphaned(found: Mapping[str, str]) -> bool:
-    """Return whether labels name an owner that is dead."""
-    return OWNER_LABEL in found and not processes.owner_alive(found[OWNER_LABEL])
+    """Return whether labels name an owner of this machine, and it is dead.
+
+    Several machines may share an engine: an owner elsewhere cannot be judged from here.
+    """
+    owner = found.get(OWNER_LABEL)
+    return owner is not None and _is_of_this_machine(found) and not processes.owner_alive(owner)
+
+
+def is_undecided(found: Mapping[str, str]) -> bool:
+    """Return whether labels name an owner that may be another machine's."""
+    return OWNER_LABEL in found and not _is_of_this_machine(found)
+
+
+def _is_of_this_machine(found: Mapping[str, str]) -> bool:
+    made_on, here = found.get(MACHINE_LABEL), processes.machine()
+    if made_on and here:
+        return made_on == here
+    # One of the two has no id, or a version made this that did not tell: a boot is one machine's.
+    return processes.of_this_boot(found[OWNER_LABEL])
 
 
 def labelled(engine: Connection, kind: str, **options) -> list[dict]:
@@ -81,6 +101,19 @@ def sweep(engine: Connection) -> list[str]:
     return remove(engine, is_orphaned)
 
 
+def undecided(engine: Connection) -> list[str]:
+    """Return what a sweep leaves on an engine as it may be another machine's; as `remove` does."""
+    found = [("container", thing) for thing in labelled(engine, "containers", all=True)]
+    found += [("network", thing) for thing in labelled(engine, "networks")]
+    named = [
+        f"{kind} {answers.text(thing, 'Id')[:12]}"
+        for kind, thing in found
+        if is_undecided(_labels(thing))
+    ]
+    images = [thing for thing, labels in _images(engine) if is_undecided(labels)]
+    return named + [f"image {_short(thing)}" for thing in images]
+
+
 def remove_container(engine: Connection, container: str, *, timeout_s: float = CALL_S) -> None:
     """End and remove a container; one that is gone already is no error."""
     remove = engine.api.remove_container
@@ -127,19 +160,13 @@ def _import(engine: Connection) -> str:
 
 def _remove_images(engine: Connection, is_ours: Callable[[Mapping[str, str]], bool]) -> list[str]:
     removed = []
-    label = {"label": f"{IMAGE_PREFIX}=1"}
-    for thing in answers.as_list(engine.call("images", engine.api.images, filters=label)):
-        found = {
-            LABEL + name.removeprefix(IMAGE_PREFIX): value
-            for name, value in _labels(thing).items()
-            if name.startswith(IMAGE_PREFIX)
-        }
+    for thing, found in _images(engine):
         # By the names that were given here: any other name of it stays.
         names = [name for name in thing.get("RepoTags") or [] if name != "<none>:<none>"]
         if not names and is_ours(found):  # one whose name a later build took
             with answers.ignoring(404, 409):
                 engine.call("image", engine.api.remove_image, answers.text(thing, "Id"))
-                removed.append(f"image {thing['Id'][7:19]}")
+                removed.append(f"image {_short(thing)}")
         for name in names:
             ours = name.startswith(REPOSITORIES) and name.endswith(f":{found.get(RUN_LABEL)}")
             if ours and is_ours(found):
@@ -149,6 +176,25 @@ def _remove_images(engine: Connection, is_ours: Callable[[Mapping[str, str]], bo
     return removed
 
 
-def _labels(thing: dict) -> dict:
+def _images(engine: Connection) -> Iterator[tuple[dict, dict[str, str]]]:
+    """Yield an engine's images with our label, and its labels as those of other things."""
+    label = {"label": f"{IMAGE_PREFIX}=1"}
+    for thing in answers.as_list(engine.call("images", engine.api.images, filters=label)):
+        yield (
+            thing,
+            {
+                LABEL + name.removeprefix(IMAGE_PREFIX): value
+                for name, value in _labels(thing).items()
+                if name.startswith(IMAGE_PREFIX)
+            },
+        )
+
+
+def _short(image: dict) -> str:
+    return answers.text(image, "Id").removeprefix("sha256:")[:12]
+
+
+def _labels(thing: dict) -> dict[str, str]:
     found = thing.get("Labels")
-    return found if isinstance(found, dict) else {}
+    labels = found if isinstance(found, dict) else {}
+    return {name: value for name, value in labels.items() if isinstance(value, str)}
