@@ -6,9 +6,9 @@ import signal
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from caveatlib import frames
 from caveatlib.errors import FAILURES, MeasurementError
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring import machine
+from caveatlib.measuring.clock import TimeOfDay
 from caveatlib.measuring.designs import ENOUGH, Arm, Design
 from caveatlib.measuring.experiment import tables_of
-from caveatlib.measuring.journal import END, Journal, plain, read
+from caveatlib.measuring.journal import END, Journal, Record, plain, read
 from caveatlib.measuring.orders import order
 from caveatlib.measuring.plan import ended, spent_s
 from caveatlib.places import spec
@@ -59,6 +60,7 @@ class Loop:
         self.ended = ended(records)
         self.next = 1 + max((r.data["session"] for r in records if r.kind in _TRIED), default=-1)
         self._began = time.monotonic() - spent_s(records)
+        self._day = TimeOfDay(_last(records))
         self._tried = 0
         self._passed_s, self._due_s = 0.0, 0.0
         self._opened = time.monotonic()
@@ -153,7 +155,7 @@ class Loop:
     def _trial(self, kind, design, arm, handles, session, block, position) -> None:
         where = {"session": session, "block": block, "position": position}
         age = {"age_s": round(time.monotonic() - self._opened, 3), "age_trials": self._tried}
-        row = _row(self.header, design, arm, **where, **age)
+        row = _row(self.header, design, arm, self._day.now(), **where, **age)
         seed = int(self._rng(design, block, position).integers(2**31))
         row["busy_per_cpu"], before = machine.busy_per_cpu(), machine.cpu_ticks()
         self.now = f"{design.name}: {arm.place}"
@@ -274,14 +276,24 @@ def _trial_s(design: Design) -> float:
     return design.block_s / len(design.arms)
 
 
-def _row(header: dict, design: Design, arm: Arm, **where) -> dict:
+def _last(records: Sequence[Record]) -> datetime | None:
+    """Return when the last trial of a journal was over; None if it has none."""
+    rows = [record.data for record in records if record.kind in ("trial", "warmup")]
+    over = [
+        datetime.fromisoformat(row["started_at"]) + timedelta(seconds=row.get("lasted_s") or 0.0)
+        for row in rows
+    ]
+    return max(over, default=None)
+
+
+def _row(header: dict, design: Design, arm: Arm, at: datetime, **where) -> dict:
     return {
         "run": header["run"],
         "source": "live",
         "machine": header["machine"],
         "design": design.name,
         "place": arm.place,
-        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "started_at": at.isoformat(timespec="milliseconds"),
         **where,
         **arm.conditions,
     }
@@ -303,11 +315,11 @@ def write_fact(journal: Journal, header: dict, place: str, name: str, value: str
 
 def missing_rows(header: dict, designs, missing: dict[str, str]) -> list[dict]:
     """Return a row per arm that cannot be tried here, so that tables and verdicts can say why."""
-    rows = []
+    rows, at = [], datetime.now(UTC)
     for design in designs:
         for arm in design.arms:
             if arm.place in missing:
-                row = _row(header, design, arm, session=0, block=0, position=0)
+                row = _row(header, design, arm, at, session=0, block=0, position=0)
                 reason = UNAVAILABLE + scrub(missing[arm.place])
                 rows.append(row | {"ok": False, "error": reason})
     return rows

@@ -4,16 +4,17 @@ import itertools
 import math
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from little import Samples, experiment, run, steady, table
 from places import fake
 
 from caveatlib import frames
 from caveatlib.errors import MeasurementError
-from caveatlib.measuring import plan
+from caveatlib.measuring import clock, plan
 from caveatlib.places.base import TrialResult
 
 pytestmark = pytest.mark.beside
@@ -136,6 +137,20 @@ def test_the_age_of_a_session_is_stored(tmp_path):
         assert session["age_s"].is_monotonic_increasing
         assert session["age_s"].between(0, 60).all()
     assert list(kept["age_trials"]) == [0, 1, 2, 3, 4] * 2
+
+
+def test_a_clock_that_is_set_back_changes_no_order(tmp_path, monkeypatch):
+    """The time of day is read once; what a run says of its order comes from another clock."""
+    back = itertools.count()
+    monkeypatch.setattr(
+        clock, "datetime", SimpleNamespace(now=lambda zone: BEGUN - timedelta(seconds=next(back)))
+    )
+    little = experiment(steady)
+    run(little, tmp_path, sessions=4)
+    began = pd.to_datetime(table(little, tmp_path)["started_at"])
+    assert began.is_monotonic_increasing
+    assert (BEGUN - timedelta(seconds=5) < began).all()
+    assert (began < BEGUN + timedelta(seconds=60)).all()
 
 
 def test_how_long_a_trial_lasted_is_stored(tmp_path):

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from types import SimpleNamespace
 
 import left
@@ -18,7 +19,7 @@ import caveatlib
 from caveatlib import __version__, trials
 from caveatlib.errors import UsageError
 from caveatlib.experiments import startup
-from caveatlib.measuring import finish, loop, machine
+from caveatlib.measuring import clock, finish, loop, machine
 from caveatlib.measuring.experiment import complete
 from caveatlib.measuring.journal import Journal, read
 from caveatlib.measuring.plan import Plan, resumed
@@ -203,6 +204,26 @@ def test_what_is_left_is_what_it_costs(tmp_path):
     assert trials.cost(little, budget_s=9, ended=1, spent_s=9.5)[0] == 0
     assert trials.cost(little, budget_s=0.1)[0] == pytest.approx(0.2)
     assert trials.cost(little, sessions=3, budget_s=9, ended=1, spent_s=1)[0] == pytest.approx(0.4)
+
+
+def test_a_clock_that_was_set_back_before_a_run_goes_on(tmp_path, monkeypatch):
+    """What comes later has begun later, though by no more than it must."""
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted(at=15), tmp_path, sessions=3)
+    before = pd.to_datetime(table(experiment(steady), tmp_path)["started_at"]).max()
+
+    class Long(datetime):
+        @classmethod
+        def now(cls, zone):
+            return datetime(2001, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(clock, "datetime", Long)
+    little = experiment(steady)
+    run(little, tmp_path, resume=True)
+    began = pd.to_datetime(table(little, tmp_path)["started_at"])
+    assert len(began) == 12
+    assert began.is_monotonic_increasing
+    assert (began - before).max() < pd.Timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(

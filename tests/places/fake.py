@@ -16,12 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
-from caveatlib.measuring import loop
+from caveatlib.measuring import clock
 from caveatlib.places.base import Workload
 from caveatlib.places.spec import Spec
 
@@ -33,17 +32,18 @@ STUBBORN_S = 0.05
 BUILD_S = {"image": 0.09, "disk": 0.018}
 """What a build is said to take, less up to a thousandth: no clock has such round readings."""
 _UNEVEN = random.Random(1)
+_PASSED_S = clock.passed_s
 
 
 class Clock:
-    """Made-up times pass on it, and its own: `datetime` of the loop, `time` of what it measures."""
+    """Made-up times pass on it, and its own: trials' time of day, `time` of what it measures."""
 
     def __init__(self):
         self._ahead_s, self._lock = 0.0, threading.Lock()
 
-    def now(self, zone) -> datetime:
-        """Return the time of day, later by all that was made up."""
-        return datetime.now(zone) + timedelta(seconds=self._ahead_s)
+    def passed_s(self) -> float:
+        """Return seconds of the trials' clock, later by all that was made up."""
+        return _PASSED_S() + self._ahead_s
 
     def monotonic(self) -> float:
         """Return seconds, later by all that was made up."""
@@ -64,7 +64,7 @@ CLOCK = Clock()
 
 def on_clock():
     """Have trials begin by `CLOCK`."""
-    return patch.object(loop, "datetime", CLOCK)
+    return patch.object(clock, "passed_s", CLOCK.passed_s)
 
 
 class FakePlace:
