@@ -76,7 +76,7 @@ def capabilities() -> list[Capability]:
 
 
 def can_measure() -> pd.DataFrame:
-    """Return `abilities` as a table: ability, available, reason, fix."""
+    """Return `capabilities` as a table: ability, available, reason, fix."""
     rows = [(a.name, a.available, a.reason, a.fix) for a in capabilities()]
     return pd.DataFrame(rows, columns=["ability", "available", "reason", "fix"])
 

@@ -142,9 +142,9 @@ import caveatlibs, os
 REPLAY = """
 import sys
 sys.modules["dask"] = None  # pandera imports it where it is installed, and it imports psutil
-from caveatlib import trials
+from caveatlib import claims, trials
 from caveatlib.experiments import quota
-assert len(quota.verdicts(trials.get(quota, source="recorded")))
+assert len(claims.judge(trials.get(quota, source="recorded"), quota.DECISIONS))
 print(*sorted({"docker", "matplotlib", "psutil", "requests"} & sys.modules.keys()))
 """
 

@@ -40,10 +40,10 @@ from caveatlib.claims.reasons import why_not
 from caveatlib.claims.rules import (
     by_effect,
     by_equality,
-    by_fact,
     by_share,
     counted,
     not_measured,
+    too_imprecise,
 )
 from caveatlib.claims.statements import QUOTED_ON, from_ledger, ledger, predicted, then_and_now
 
@@ -73,7 +73,6 @@ __all__ = [
     "Whole",
     "by_effect",
     "by_equality",
-    "by_fact",
     "by_share",
     "calibration",
     "card",
@@ -86,6 +85,7 @@ __all__ = [
     "not_measured",
     "predicted",
     "then_and_now",
+    "too_imprecise",
     "values_of",
     "why_not",
 ]

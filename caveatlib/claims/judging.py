@@ -167,9 +167,7 @@ class Share(Decision):
     where : mapping
         Filter of the trials.
     column : str
-        A measure that is 0 or 1, or a count out of `of` in each trial.
-    of : int
-        How many could have been counted in each trial.
+        A measure that is 0 or 1.
     at_least : float
         In [0, 1]: holds if the exact interval lies at or above it.
     what : str
@@ -180,7 +178,6 @@ class Share(Decision):
     column: str
     at_least: float
     what: str
-    of: int = 1
 
     def reads(self) -> tuple[Reading, ...]:
         """Return the values that decide."""
@@ -437,7 +434,7 @@ def _read(decision, rows: Rows, where: dict) -> Verdict:
         return rules.by_share(
             decision.claim,
             int(values.sum()),
-            len(values) * decision.of,
+            len(values),
             at_least=decision.at_least,
             what=decision.what,
             **where,

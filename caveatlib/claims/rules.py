@@ -193,14 +193,6 @@ def _percent(end: float, edge: float) -> str:
     return f"{end:.{digits}%}"
 
 
-def by_fact(
-    claim: Claim, fact: bool | None, *, evidence: str, machine: str, source: str, n: int = 1
-) -> Verdict:
-    """Decide by a yes or no with its evidence; None is inconclusive."""
-    verdict = {True: HOLDS, False: FAILS, None: OPEN}[None if fact is None else bool(fact)]
-    return Verdict(**_base(claim, machine, source), verdict=verdict, n=n, because=evidence)
-
-
 def by_finding(claim: Claim, finding, *, machine: str, source: str) -> Verdict:
     """Return the verdict of a `claims.Finding`."""
     return Verdict(**_base(claim, machine, source), **finding._asdict())
@@ -263,6 +255,33 @@ def counted(n: int, unit: str) -> str:
     return f"{n} {unit}" + ("" if n == 1 else "s")
 
 
+def too_imprecise(
+    control: Mapping,
+    plain: tuple[float, float],
+    adjusted: tuple[float, float],
+    threshold: float = 1.0,
+) -> str:
+    """Say that an A/A control which passes is too imprecise for an effect, without a full stop.
+
+    Empty where it vouches for the effect (`stats.vouches`), where the effect lies beyond all
+    that the control shows, and where its adjusted interval holds the threshold.
+
+    Parameters
+    ----------
+    control : mapping
+        Row of `stats.aa_control`.
+    plain, adjusted : tuple of two float
+        Intervals of the effect, a ratio; the adjusted one decides.
+    threshold : float
+    """
+    far = max(control["high"], 1 / control["low"])
+    beyond = adjusted[0] > threshold * far or adjusted[1] < threshold / far
+    inside = adjusted[0] <= threshold <= adjusted[1]
+    if inside or beyond or stats.vouches(control, *plain):
+        return ""
+    return f"The A/A control is too imprecise for effects below {far:.3g}x"
+
+
 def _base(claim: Claim, machine: str, source: str) -> dict:
     return {
         "claim": claim.id,
@@ -296,12 +315,9 @@ def _control(row: dict, null: pd.DataFrame | None) -> tuple[tuple[float, float],
     told = f"{control['name']}, which should be equal, {told}"
     if not control["passes"]:
         return ends, f"The A/A control differs from 1x: {told}."
-    far = max(high, 1 / low)
-    beyond = row["low_adjusted"] > threshold * far or row["high_adjusted"] < threshold / far
-    inside = row["low_adjusted"] <= threshold <= row["high_adjusted"]
-    if inside or beyond or stats.vouches(control, row["low"], row["high"]):
-        return ends, ""
-    return ends, f"The A/A control is too imprecise for effects below {far:.3g}x: {told}."
+    adjusted = row["low_adjusted"], row["high_adjusted"]
+    blunt = too_imprecise(control, (row["low"], row["high"]), adjusted, threshold)
+    return ends, f"{blunt}: {told}." if blunt else ""
 
 
 def _lead(row: dict, words: tuple[str, str], *, margin: bool) -> tuple[str, dict]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from caveatlib.errors import ImageError
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True)

@@ -247,23 +247,3 @@ def _part(data: dict, name: str) -> dict:
 
 def _only(data: dict, names: Sequence[str]) -> dict:
     return {n: data[n] for n in names if n in data}
-
-
-def goodput_bit_per_s(link_bit_per_s: float, *, mtu_bytes: int = 1500) -> float:
-    """Return the application rate that TCP over Ethernet gets out of a shaped link.
-
-    A shaper counts a full segment as the MTU plus 14 bytes of Ethernet header;
-    of the MTU, 20 bytes are IPv4, 20 TCP and 12 TCP timestamps (RFC 7323).
-
-    Parameters
-    ----------
-    link_bit_per_s : float
-        The rate that the shaper lets through.
-    mtu_bytes : int
-
-    Returns
-    -------
-    float
-        ``0.9564 * link_bit_per_s`` at an MTU of 1500.
-    """
-    return link_bit_per_s * (mtu_bytes - 20 - 20 - 12) / (mtu_bytes + 14)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from caveatlib import claims, stats
-from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN, Claim, statements
+from caveatlib.claims import FAILS, HOLDS, MIXED, NOT_MEASURED, OPEN, Claim, rules, statements
 from caveatlib.errors import DataError, StorageError, UsageError
 from caveatlib.support import shipped
 
@@ -404,11 +404,12 @@ def test_the_end_of_a_share_is_never_rounded_to_the_least_share():
     assert "100% [87%, 100%], against 50%" in said.headline
 
 
-@pytest.mark.parametrize(("fact", "verdict"), [(True, HOLDS), (False, FAILS), (None, OPEN)])
-def test_fact_with_evidence(fact, verdict):
-    """Yes holds, no does not, unknown is inconclusive; the evidence is shown."""
-    said = claims.by_fact(FAST, fact, evidence="nproc says 2", machine="m", source="live")
-    assert (said.verdict, said.because) == (verdict, "nproc says 2")
+@pytest.mark.parametrize("word", [HOLDS, FAILS, OPEN])
+def test_finding_with_evidence(word):
+    """A finding's word is the verdict; the evidence is shown."""
+    found = claims.Finding(word, "", "nproc says 2")
+    said = rules.by_finding(FAST, found, machine="m", source="live")
+    assert (said.verdict, said.because) == (word, "nproc says 2")
 
 
 def test_not_measured_may_show_what_was_seen():
@@ -462,9 +463,8 @@ def test_numbers_of_numpy_are_json_too():
     found = pd.DataFrame([row()]).iloc[0]
     stored = decide(found).as_dict()
     assert json.loads(json.dumps(stored))["n"] == 20
-    said = claims.by_fact(
-        FAST, np.bool_(True), evidence="e", machine="m", source="live", n=np.int64(3)
-    )
+    counted = claims.Finding(HOLDS, "", "e", np.int64(3))
+    said = rules.by_finding(FAST, counted, machine="m", source="live")
     assert said.verdict == HOLDS
     assert json.dumps(said.as_dict()["n"]) == "3"
 

@@ -265,7 +265,7 @@ def test_a_fault_is_refused(tmp_path, fault):
 def test_a_fault_that_is_taken_in_is_said(tmp_path, fault):
     """No verdict is another, and the card of what is touched says what is wrong."""
     name, change, claim, words = SAID[fault]
-    before = {v.claim: v for v in by_name(name).verdicts(recorded(name)["trials"])}
+    before = {v.claim: v for v in complete(by_name(name)).verdicts(recorded(name)["trials"])}
     after = {v.claim: v for v in opened(tmp_path, name, change).verdicts()}
     assert {k: v.verdict for k, v in after.items()} == {k: v.verdict for k, v in before.items()}
     assert re.search(words, str(after[claim]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from caveatlib import trials
+from caveatlib import claims, trials
 from caveatlib.experiments import by_name
 from caveatlib.experiments.layers.claims import ON_BASES, PUBLISHED
 from caveatlib.experiments.ports.claims import SIZED
@@ -92,7 +92,8 @@ SPLIT = {"C08": ("quota-100ms", "quota-10ms", "docker", "weights-2", "weights-10
 def test_the_recorded_verdicts_are_kept(name):
     """Word, effect to 3 digits more than shown, interval and n are those of before."""
     experiment = by_name(name)
-    verdicts = experiment.verdicts(trials.get(experiment, source="recorded", version=1))
+    rows = trials.get(experiment, source="recorded", version=1)
+    verdicts = claims.judge(rows, experiment.DECISIONS)
     found: dict[str, list] = {}
     for verdict in verdicts:
         found.setdefault(verdict.claim, []).append(verdict)

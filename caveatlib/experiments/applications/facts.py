@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from caveatlib import stats
+from caveatlib import claims, stats
 from caveatlib.claims import FAILS, HOLDS, OPEN, Finding, Reading, Verdict, values_of
 from caveatlib.experiments.applications.catalogue import ALL, TITLES
 from caveatlib.experiments.applications.claims import (
@@ -239,12 +239,9 @@ def _control_fails(table: pd.DataFrame, link: str, logs: pd.Series) -> str:
     again = stats.aa_control(table, control(link)).iloc[0]
     if not again["passes"]:
         return str(again["note"])
-    low, high = (math.exp(end) for end in stats.hodges_lehmann(logs.to_numpy())[1:])
-    far = max(again["high"], 1 / again["low"])
-    beyond = low > far or high < 1 / far
-    if beyond or low <= 1 <= high or stats.vouches(again, low, high):
-        return ""
-    return f"The A/A control is too imprecise for effects below {far:.3g}x."
+    _, low, high = (math.exp(end) for end in stats.hodges_lehmann(logs.to_numpy()))
+    blunt = claims.too_imprecise(again, (low, high), (low, high))
+    return f"{blunt}." if blunt else ""
 
 
 def _times(ratio: float) -> str:

@@ -45,7 +45,7 @@ from caveatlib.experiments.layers import on_kernels
 from caveatlib.experiments.layers import workloads as work
 from caveatlib.experiments.layers.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.layers.claims import CLAIMS, NAME
-from caveatlib.experiments.layers.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.layers.decisions import DECISIONS, answer
 from caveatlib.experiments.layers.designs import DESIGNS
 from caveatlib.experiments.layers.figures import plot, plot_opened
 from caveatlib.experiments.layers.highlights import highlights
@@ -91,7 +91,6 @@ __all__ = [
     "summarize",
     "systems",
     "trial",
-    "verdicts",
 ]
 
 QUESTION = "What is inside an image, how much of it is used, and what does moving it cost?"

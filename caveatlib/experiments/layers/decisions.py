@@ -184,11 +184,6 @@ DECISIONS = (
 )
 
 
-def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claims, machine by machine; C22 and the size as a whole and part by part."""
-    return claims.judge(trials, DECISIONS)
-
-
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Say in a few sentences what the trials of each machine show."""

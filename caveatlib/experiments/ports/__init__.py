@@ -33,7 +33,7 @@ from __future__ import annotations
 from caveatlib.experiments.ports import workloads
 from caveatlib.experiments.ports.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.ports.claims import NAME
-from caveatlib.experiments.ports.decisions import DECISIONS, LABELS, answer, verdicts
+from caveatlib.experiments.ports.decisions import DECISIONS, LABELS, answer
 from caveatlib.experiments.ports.designs import DESIGNS
 from caveatlib.experiments.ports.figures import plot, plot_effects, plot_sizes
 from caveatlib.experiments.ports.highlights import highlights
@@ -75,12 +75,9 @@ __all__ = [
     "reachability",
     "summarize",
     "trial",
-    "verdicts",
 ]
 
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
-SESSIONS = 15
-"""Twenty effects judged together have no interval below ten sessions."""
 VERDICT_S = 800
 """About how many seconds of measuring its verdicts need; those of pinned cases come later."""
 DISK_BYTES = 500 * 2**20

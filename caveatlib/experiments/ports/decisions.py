@@ -271,16 +271,7 @@ DECISIONS = (
 )
 
 
-def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claim path by path and as a whole, machine by machine, the whole first.
-
-    Intervals are adjusted together: CPU per byte on every paired path and in every pinned
-    case, memory, and throughput where there are cores enough.
-    """
-    return claims.judge(trials, DECISIONS)
-
-
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Return what the trials of each machine show as a whole."""
-    return verdicts(trials)[0].because
+    return claims.judge(trials, DECISIONS)[0].because

@@ -9,7 +9,7 @@ import pandas as pd
 from caveatlib import claims, plots
 from caveatlib.experiments.kit.tables import figure_per_machine, judged_effects
 from caveatlib.experiments.ports.claims import PARTS, SIZED
-from caveatlib.experiments.ports.decisions import LABELS, verdicts
+from caveatlib.experiments.ports.decisions import DECISIONS, LABELS
 from caveatlib.experiments.ports.designs import HAIRPIN, PAIRED, PROXY
 from caveatlib.experiments.ports.sentences import case_label
 from caveatlib.experiments.ports.site import PATHS
@@ -55,7 +55,7 @@ def plot_sizes(trials: pd.DataFrame, ax=None):
 
 def _drawn(trials: pd.DataFrame, rows: Mapping[str, claims.Claim], title: str, ax):
     return plots.effects(
-        judged_effects(verdicts(trials), rows),
+        judged_effects(claims.judge(trials, DECISIONS), rows),
         label="ratio, adjusted intervals",
         sides=("cheaper without the proxy", "dearer"),
         title=title,

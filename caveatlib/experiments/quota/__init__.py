@@ -32,7 +32,7 @@ from __future__ import annotations
 from caveatlib.experiments.quota import workloads
 from caveatlib.experiments.quota.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.quota.claims import NAME
-from caveatlib.experiments.quota.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.quota.decisions import DECISIONS, answer
 from caveatlib.experiments.quota.designs import DESIGNS
 from caveatlib.experiments.quota.figures import plot, plot_burst, plot_sizes
 from caveatlib.experiments.quota.highlights import highlights
@@ -61,15 +61,11 @@ __all__ = [
     "summarize",
     "tools",
     "trial",
-    "verdicts",
 ]
 
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
-SESSIONS = 15
-"""Sessions by default: what has one block in each gets fifteen pairs."""
 VERDICT_S = 180
 """About how many seconds of measuring until its verdicts are possible."""
-DISK_BYTES = 50 * 2**20
 
 
 def trial(place, conditions: dict, *, seed: int) -> TrialResult:

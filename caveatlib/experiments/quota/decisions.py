@@ -310,13 +310,8 @@ DECISIONS = (
 )
 
 
-def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claims, machine by machine."""
-    return claims.judge(trials, DECISIONS)
-
-
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Say in a few sentences what the trials of each machine show."""
-    whole = [v for v in verdicts(trials) if "/" not in v.claim]
+    whole = [v for v in claims.judge(trials, DECISIONS) if "/" not in v.claim]
     return " ".join(v.sentence for v in whole if v.verdict != NOT_MEASURED)

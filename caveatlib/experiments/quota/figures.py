@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from caveatlib import plots, stats
+from caveatlib import claims, plots, stats
 from caveatlib.experiments.kit.tables import figure_per_machine, judged_effects
 from caveatlib.experiments.quota.claims import LONGER, SIZED
-from caveatlib.experiments.quota.decisions import verdicts
+from caveatlib.experiments.quota.decisions import DECISIONS
 from caveatlib.experiments.quota.designs import BUSY, FREE, HALF_LOADED, LIMITED
 
 PAIRS = {
@@ -84,7 +84,7 @@ def plot_sizes(trials: pd.DataFrame, ax=None):
     """
     rows = {f"{size} budgets": claim for size, claim in SIZED.items()}
     return plots.effects(
-        judged_effects(verdicts(trials), rows),
+        judged_effects(claims.judge(trials, DECISIONS), rows),
         label="ratio of the p90, adjusted intervals",
         threshold=LONGER,
         title="Bursts by size: latency with the limit over without",

@@ -53,7 +53,7 @@ from __future__ import annotations
 from caveatlib.experiments.startup import counting, workloads
 from caveatlib.experiments.startup.calibration import CONTROLS, KNOWN
 from caveatlib.experiments.startup.claims import CLAIMS
-from caveatlib.experiments.startup.decisions import DECISIONS, answer, verdicts
+from caveatlib.experiments.startup.decisions import DECISIONS, answer
 from caveatlib.experiments.startup.designs import DESIGNS
 from caveatlib.experiments.startup.figures import (
     plot,
@@ -116,7 +116,6 @@ __all__ = [
     "stubborn",
     "summarize",
     "trial",
-    "verdicts",
     "waits",
     "work",
     "work_parts",

@@ -453,19 +453,6 @@ DECISIONS = (
 )
 
 
-def verdicts(trials: pd.DataFrame) -> claims.Verdicts:
-    """Judge the claims, machine by machine.
-
-    Returns
-    -------
-    Verdicts
-        Those that a virtual machine decides say "not measured here" where it
-        was emulated: with the work, what was measured, the emulator's slowdown, and
-        published figures.
-    """
-    return claims.judge(trials, DECISIONS)
-
-
 @per_machine
 def answer(trials: pd.DataFrame) -> str:
     """Say in a few sentences what the trials of each machine show; of emulated ones the work."""

@@ -109,8 +109,8 @@ def counted(rows: pd.DataFrame, decision) -> Iterator[str]:
     if isinstance(decision, claims.Share):
         if word(0) != FAILS:
             yield f"a share of none is {word(0)!r}"
-        if word(decision.of) == FAILS:
-            yield f"a share of all is {word(decision.of)!r}"
+        if word(1) == FAILS:
+            yield f"a share of all is {word(1)!r}"
         return
     beyond = [v for v in (decision.least - 1, decision.most + 1) if np.isfinite(v)]
     if not beyond:

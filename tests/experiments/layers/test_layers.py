@@ -49,7 +49,7 @@ def trials():
 
 
 def verdicts(trials, claim):
-    return [v for v in layers.verdicts(trials) if v.claim == claim]
+    return [v for v in claims.judge(trials, layers.DECISIONS) if v.claim == claim]
 
 
 def one(trials, claim):
@@ -69,7 +69,7 @@ def test_slopes_are_what_was_put_in(trials):
 
 def parts(trials, claim, spread=""):
     """Return the verdict on each link, of C22 for one way to spread the bytes over layers."""
-    found = {v.claim: v for v in layers.verdicts(trials)}
+    found = {v.claim: v for v in claims.judge(trials, layers.DECISIONS)}
     return [found[f"{claim}/{link}{spread}"] for link in designs.LINKS]
 
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from caveatlib import frames
+from caveatlib import claims, frames
 from caveatlib.experiments import ports
 from caveatlib.experiments.ports import site
 from caveatlib.experiments.ports.designs import AGAIN, HAIRPIN, HAIRPIN_AGAIN, PROXY
@@ -90,7 +90,7 @@ def swapped(frame):
 
 
 def judged(frame) -> dict:
-    return {v.claim: v for v in ports.verdicts(frame)}
+    return {v.claim: v for v in claims.judge(frame, ports.DECISIONS)}
 
 
 def with_own_control(frame, factor=1.0, name="bbr"):

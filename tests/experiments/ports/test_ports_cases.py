@@ -12,6 +12,7 @@ from caveatlib.experiments.ports import pinning, site
 from caveatlib.experiments.ports.claims import SIZED
 from caveatlib.experiments.ports.designs import AGAIN, CASES, HAIRPIN, PAIRED, PROXY
 from caveatlib.experiments.ports.flows import FLOWS, LOADS, PROCESSES_CPU
+from caveatlib.measuring.experiment import complete
 
 pytestmark = pytest.mark.beside
 
@@ -47,7 +48,7 @@ def test_both_arms_of_a_case_are_alike():
 
 def test_fifteen_sessions_take_three_quarters_of_an_hour():
     """By what the designs say of themselves, without the opening of engines."""
-    planned_s = sum(d.lasts_s() * d.blocks_by(ports.SESSIONS - 1) for d in ports.DESIGNS)
+    planned_s = sum(d.lasts_s() * d.blocks_by(complete(ports).SESSIONS - 1) for d in ports.DESIGNS)
     assert planned_s < 45 * 60
     flows = sum(len(LOADS[arm.conditions["load"]]) for arm in PINNED.arms)
     assert PINNED.block_s >= flows * 1.04  # seconds that a test of iperf3 was seen to take

@@ -2,6 +2,7 @@
 
 from experiments.quota.fake import FakeLimitedPlace
 
+from caveatlib import claims
 from caveatlib.experiments import quota
 
 MACHINE = "test, 2 CPUs"
@@ -46,4 +47,4 @@ def measured_rows(name, blocks, *, leak=1.0, pattern=None):
 
 def by_claim(trials):
     """Return the verdicts on trials, by the id of their claim."""
-    return {verdict.claim: verdict for verdict in quota.verdicts(trials)}
+    return {verdict.claim: verdict for verdict in claims.judge(trials, quota.DECISIONS)}

@@ -5,7 +5,7 @@ import re
 import pytest
 from experiments.quota.made_up import by_claim, measured_rows, trial_row
 
-from caveatlib import frames, plots
+from caveatlib import claims, frames, plots
 from caveatlib.experiments import quota
 from caveatlib.experiments.quota import cpu_counts, schema
 
@@ -160,7 +160,7 @@ def test_answer(runs):
 def test_undecided_sentences_have_a_subject(runs):
     """A sentence that is undecided reads as one: never "Throttled in Undecided: 0.37"."""
     few = runs[runs["block"] < 5]
-    for verdict in quota.verdicts(few):
+    for verdict in claims.judge(few, quota.DECISIONS):
         for text in (verdict.headline, verdict.because, verdict.sentence):
             assert not re.search(r"\S Undecided", text), text
     found = by_claim(few)

@@ -65,7 +65,7 @@ def counted_rows(of="work", **changes):
 
 def verdict(rows, claim):
     """Return the one verdict of a claim."""
-    (found,) = [v for v in startup.verdicts(rows) if v.claim == claim]
+    (found,) = [v for v in claims.judge(rows, startup.DECISIONS) if v.claim == claim]
     return found
 
 

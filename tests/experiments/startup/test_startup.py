@@ -66,14 +66,18 @@ def _made_up(accel, build_noise, seconds):
 
 def verdict(rows, claim):
     """Return the one verdict of a claim."""
-    (found,) = [v for v in startup.verdicts(rows) if v.claim == claim]
+    (found,) = [v for v in claims.judge(rows, startup.DECISIONS) if v.claim == claim]
     return found
 
 
 @pytest.mark.beside
 def test_hardware_decides():
     """With hardware virtualisation every claim that times decide gets a verdict."""
-    found = {v.claim: v.verdict for v in startup.verdicts(made_up("kvm")) if "/" not in v.claim}
+    found = {
+        v.claim: v.verdict
+        for v in claims.judge(made_up("kvm"), startup.DECISIONS)
+        if "/" not in v.claim
+    }
     decided = ("C23", "C24", "C25", "startup-packing", "startup-kernel")
     times = {"C21": claims.FAILS, "startup-work": claims.NOT_MEASURED}
     assert found == times | dict.fromkeys(decided, claims.HOLDS)
@@ -127,7 +131,7 @@ def test_a_build_verdict_says_what_was_built():
 def test_building_is_decided_by_disks_that_boot():
     """Part by part: either builder against either disk, from nothing and with the base there."""
     rows = made_up()
-    found = {v.claim: v for v in startup.verdicts(rows) if v.claim.startswith("C21")}
+    found = {v.claim: v for v in claims.judge(rows, startup.DECISIONS) if v.claim.startswith("C21")}
     assert len(found) == 9
     assert {v.verdict for v in found.values()} == {claims.FAILS}
     told = (
@@ -166,7 +170,7 @@ def test_the_session_is_the_unit():
     assert set(startup.like_with_like(twice)["n"]) == {SESSIONS}
     table = complete(startup).calibrate(twice)
     assert set(table.loc[(table["truth"] == 1) & (table["n"] > 0), "n"]) == {SESSIONS}
-    assert {v.n for v in startup.verdicts(twice) if v.n} == {SESSIONS}
+    assert {v.n for v in claims.judge(twice, startup.DECISIONS) if v.n} == {SESSIONS}
     columns = [f"first_output_s_{end}" for end in ("low", "high")]
     assert startup.summarize(twice)[columns].equals(startup.summarize(rows)[columns])
 

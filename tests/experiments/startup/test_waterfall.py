@@ -57,7 +57,7 @@ def made_up(**other):
 
 def kernel(rows):
     """Return the verdict that the steps are told beside."""
-    return next(v for v in startup.verdicts(rows) if v.claim == "startup-kernel")
+    return next(v for v in claims.judge(rows, startup.DECISIONS) if v.claim == "startup-kernel")
 
 
 @pytest.mark.beside
