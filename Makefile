@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PINNED := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info[:2] == (3, 13) else "")')
 # What root makes here under sudo is handed back to whoever called it.
 HAND_BACK = if [ -n "$$SUDO_UID" ]; then find . -xdev -uid 0 -exec chown -h "$$SUDO_UID:$$SUDO_GID" {} +; fi
-# Also where a command fails, a report whose notebook failed, e.g.: each is run by these words.
+# Also where a command fails, e.g. a report whose notebook failed: each is run by these words.
 .SHELLFLAGS = -c 'eval "$$0"; status=$$?; [ $$status = 0 ] || eval "$$HAND_BACK"; exit $$status'
 export HAND_BACK
 # JupyterLab refuses root unless told; in a container there may be nobody else.

@@ -21,6 +21,7 @@ from typing import Annotated
 import typer
 
 from caveatlib.errors import CaveatError, ImageError, MeasurementError, StorageError, UsageError
+from caveatlib.support.quantities import format_span
 from caveatlib.support.text import escape_control_characters
 
 app = typer.Typer(
@@ -257,7 +258,7 @@ def _announce(experiment, folder: Path, plan, seconds: float, disk: int) -> None
     if kind not in ("private", choice.NONE):
         _say_engine(None if kind == "own" else kind)
     _say(
-        f"{experiment.NAME}: about {_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
+        f"{experiment.NAME}: about {format_span(seconds)}, {disk / 2**20:.0f} MiB of disk; "
         f"results in {folder / experiment.NAME}"
     )
 
@@ -292,10 +293,6 @@ def _say_own_engine(source: str) -> None:
 
     if source in ("auto", "live") and choice.checked(None) == "own":
         _say_engine(err=True)
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _results(experiment, folder: Path) -> None:
@@ -670,7 +667,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-    except OSError as error:  # standard output lies on a full disk, say
+    except OSError as error:  # e.g. standard output on a full disk
         _fail(f"The system refused: {error.strerror or error}.", 2)
 
 

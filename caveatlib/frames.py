@@ -41,7 +41,7 @@ def field(meaning: str, unit: str = "", *, later: bool = False, paced: bool = Fa
     later : bool, optional
         Whether recordings exist from before the column was added: there it is empty.
     paced : bool, optional
-        Whether the workload sets the pace, so that readings of the same value are no copies.
+        Whether the workload sets the pace, so that readings of the same value are not copies.
     **checks
         Bounds and nullability, as `pandera.Field` takes them.
 
@@ -317,7 +317,7 @@ def _as_it_is(values: pd.Series, column: pa.Column) -> pd.Series | None:
     whole = pd.api.types.is_integer_dtype(values.dtype) and str(dtype) in ("float64", "Int64")
     try:
         return values.astype(dtype) if nothing or whole else None
-    except (TypeError, ValueError):  # of pandas' own NA, which is no number
+    except (TypeError, ValueError):  # of pandas' own NA, which is not a number
         return None
 
 

@@ -58,7 +58,7 @@ class Figures(Table):
     )
     use: Series[str] = field("whether it may be plotted", isin=("compare", "context_only"))
     not_comparable_because: Series[str] = field(
-        "why it is no yardstick for a measurement here", str_length={"min_value": 1}
+        "why a measurement here cannot be compared with it", str_length={"min_value": 1}
     )
 
 

@@ -308,7 +308,7 @@ def highlights(
     replayed : collection of str
         Claims that a run left undecided: their findings are those of the recorded trials.
     undecided : collection of str
-        Claims that nothing decides: what was estimated of them is no finding.
+        Claims that nothing decides: what was estimated of them is not a finding.
     """
     if sources is None:
         sources = {e.NAME: trials.source_of(e) or "recorded" for e in ALL}

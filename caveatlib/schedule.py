@@ -11,6 +11,7 @@ import pandas as pd
 from caveatlib import claims, host, prepare, scorecard, trials
 from caveatlib.experiments import ALL
 from caveatlib.measuring.experiment import complete
+from caveatlib.support.quantities import format_span
 
 TOTAL_S = 240.0
 """Seconds until the last experiment of a report begins to end: what is prepared is in them."""
@@ -74,7 +75,7 @@ def shares(total_s: float = TOTAL_S) -> list[Share]:
                 places, reason = _first_places(experiment), f"{command} measures all of it"
                 measured.append(Share(experiment, begun_s, places, reason, whole=False))
                 continue
-            reason = f"its verdicts need about {_span(needed_s)} of measuring, {command}"
+            reason = f"its verdicts need about {format_span(needed_s)} of measuring, {command}"
             replayed.append(Share(experiment, 0.0, (), reason))
         else:
             given_s = min(needed_s, left_s)
@@ -132,10 +133,6 @@ def _price(found: tuple) -> float:
 
 def _prepared(share: Share) -> bool:
     return all(step.ready for step in prepare.plan(complete(share.experiment).ARTEFACTS))
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def told(experiment, say: Callable[[str], None], began: float) -> Callable[[pd.DataFrame], None]:

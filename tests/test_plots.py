@@ -12,7 +12,7 @@ import pytest
 
 from caveatlib import plots
 from caveatlib.plots import scales
-from caveatlib.support.quantities import format_quantity, scale
+from caveatlib.support.quantities import format_quantity, format_span, percent, scale
 
 mpl.use("agg")
 pytestmark = pytest.mark.beside
@@ -167,6 +167,14 @@ def test_a_unit_is_chosen_by_size(value, unit, expected):
 def test_a_quantity_has_no_exponent(value, unit, text):
     """Above a thousand, where no larger unit is near, it has more than three digits."""
     assert format_quantity(value, unit) == text
+
+
+def test_a_share_and_a_span_are_read_one_way_everywhere():
+    """A blank before the percent sign; minutes from two of them on."""
+    assert [percent(0.75), percent(0.0123, 1), percent(1)] == ["75 %", "1.2 %", "100 %"]
+    assert [format_span(seconds) for seconds in (5, 119, 120, 1700)] == [
+        "5 s", "119 s", "2 minutes", "28 minutes",
+    ]  # fmt: skip
 
 
 def marked(ax):

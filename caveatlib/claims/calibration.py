@@ -9,6 +9,7 @@ import pandas as pd
 
 from caveatlib import stats
 from caveatlib.claims.judging import Decision, Effect
+from caveatlib.support.quantities import percent
 
 COLUMNS = [
     "check",
@@ -119,7 +120,7 @@ def _known(here: pd.DataFrame, table: pd.DataFrame, case: Known) -> dict:
     if case.within == 0:
         word = "yes" if (read.dropna() == truth).all() else "no"
         return _row(here, case.name, found, truth, f"exactly {truth:g}", word, "")
-    size = f"{case.within:.0%}" if case.relative else f"{case.within:g}"
+    size = percent(case.within) if case.relative else f"{case.within:g}"
     note = found["note"] if found["n"] < stats.MIN_PAIRS else ""
     word = _within(found, truth, reach)
     return _row(here, case.name, found, truth, f"{truth:.3g} ± {size}", word, note)

@@ -21,7 +21,7 @@ from caveatlib.claims.model import (
     Verdict,
 )
 from caveatlib.errors import UsageError
-from caveatlib.support.quantities import MOST_DIGITS, digits_apart, scale
+from caveatlib.support.quantities import MOST_DIGITS, digits_apart, percent, scale
 
 SIGNIFICANT = 4
 """Digits that tell an interval, where they tell its ends apart; and the most after the point."""
@@ -134,7 +134,7 @@ def by_equality(claim: Claim, row: Mapping, *, tolerance: float, what: str) -> V
     else:
         far = row["detectable"] / row["threshold"]
         found = f"Values below {least / far:.3g} or above {most * far:.3g} are found unequal at "
-        found += f"{stats.POWER * 100:.0f} % power."
+        found += f"{percent(stats.POWER)} power."
         said += [found if verdict == OPEN else "", stats.failures(row)]
     base |= {"effect": row["estimate"], "low": low, "high": high}
     base |= {"threshold": row["threshold"], "band_low": least, "band_high": most}
@@ -174,23 +174,26 @@ def by_share(
     effect, low, high = stats.share(found, n, level=level)
     verdict = HOLDS if low >= at_least else FAILS if high < at_least else OPEN
     ends = ", ".join(_percent(end, at_least) for end in (low, high))
-    line = f"{what}: {found} of {n}, {effect:.0%} [{ends}], against {at_least:.0%}"
+    least = percent(at_least)
+    line = f"{what}: {found} of {n}, {percent(effect)} [{ends}], against {least}"
     base |= {"effect": effect, "low": low, "high": high}
-    said, power = "", f"at {stats.POWER:.0%} power."
+    said = ""
     if verdict == OPEN:
         most = stats.detectable_share(n, at_least, level=level)
-        said = f"A share of {most:.0%} or less is found short of it {power}"
+        said = f"A true share of {percent(most)} or less would be detected as below {least}, with "
+        said += f"{percent(stats.POWER)} power."
         if not most > 0:
-            said = f"{counted(n, 'trial')} can find no share short of it {power}"
+            said = f"{counted(n, 'trial')} {'is' if n == 1 else 'are'} too few to detect any share "
+            said += "below it."
     return Verdict(**base, verdict=verdict, headline=line, because=_join([f"{line}.", said]))
 
 
 def _percent(end: float, edge: float) -> str:
     """Return the end of a share's interval with the digits that tell it from the least share."""
     digits = 0
-    while digits < MOST_DIGITS and end != edge and f"{end:.{digits}%}" == f"{edge:.{digits}%}":
+    while digits < MOST_DIGITS and end != edge and percent(end, digits) == percent(edge, digits):
         digits += 1
-    return f"{end:.{digits}%}"
+    return percent(end, digits)
 
 
 def by_finding(claim: Claim, finding, *, machine: str, source: str) -> Verdict:
@@ -362,7 +365,7 @@ def _detectable(row: dict, unit: str, direction: str) -> str:
     size, threshold = row["detectable"], row["threshold"]
     if direction == "less" and not _is_none(row):
         size = threshold**2 / size if row["kind"] == "ratio" else 2 * threshold - size
-    return f"Minimum detectable effect {_value(size, unit)} at {stats.POWER * 100:.0f} % power."
+    return f"Minimum detectable effect {_value(size, unit)} at {percent(stats.POWER)} power."
 
 
 def _none(row: dict) -> float:

@@ -114,14 +114,14 @@ def _read(path: Path, where: str) -> tuple[str, dict[str, str], list[Sample]]:
         found = json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         said = str(error).partition(":")[0] if isinstance(error, ValueError) else "nested too deep"
-        raise DataError(f"File {where!r} is no JSON: {said}.") from None
+        raise DataError(f"File {where!r} is not JSON: {said}.") from None
     if "results" in found:
         return "hyperfine", {}, list(_hyperfine(found))
     return "pyperf", _facts(found), list(_pyperf(found))
 
 
 def _no_number(word: str):
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _hyperfine(found: dict) -> Iterator[Sample]:

@@ -20,7 +20,7 @@ def connect(address: str, *, timeout_s: float = 10.0):
     Unavailable
         If Dask is not installed, or the scheduler does not answer in time.
     UsageError
-        If it is no address.
+        If it is not an address.
     """
     try:
         from distributed import Client

@@ -27,7 +27,7 @@ class Part:
     path, algorithm : str
         Where it lies in its store, and what its digest is made with.
     digest : str
-        What it must be; empty in an archive whose names are no digests.
+        What it must be; empty in an archive whose names are not digests.
     size : int
         Bytes as stored; -1 if nothing states them.
     media_type : str

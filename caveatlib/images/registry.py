@@ -313,7 +313,7 @@ def references(host: str, *, budget: Budget) -> list[str]:
     Unavailable, DeadlineExceeded
         If the registry lists nothing to whoever has no login, or does not answer in time.
     ImageError
-        If what it lists are no names.
+        If what it lists is not names.
     """
     registry = Registry(f"{host}/all", budget=budget)  # no image is asked for by this name
     found = []

@@ -3,7 +3,7 @@
 A deleted file is gone for the container and stays in the image: whoever has the archive reads it.
 A private key is known by how it begins, other secrets by their names. So this is a list of
 places to look at: an empty ``.npmrc`` is on it, and a password in a script is not. What a package
-brings (test keys, e.g.) is left out.
+brings (e.g. test keys) is left out.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def _load(text: str) -> dict:
         data = json.loads(text)
     except ValueError:
         raise MeasurementError(
-            f"iperf3's report of {len(text)} characters is no whole JSON document."
+            f"iperf3's report of {len(text)} characters is not a complete JSON document."
         ) from None
     if not isinstance(data, dict):
         raise MeasurementError(f"iperf3's report is a {type(data).__name__}. Must be an object.")
@@ -217,7 +217,7 @@ def strip(text: str) -> str:
     Raises
     ------
     MeasurementError
-        If it is no JSON document.
+        If it is not a JSON document.
     """
     data = _load(text)
     start, end = _part(data, "start"), _part(data, "end")

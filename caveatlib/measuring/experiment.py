@@ -154,7 +154,7 @@ def complete(experiment: ModuleType | Experiment) -> Experiment:
     Raises
     ------
     UsageError
-        If it is no experiment: the message names what is missing.
+        If it is not an experiment: the message names what is missing.
     """
     if isinstance(experiment, str):
         raise UsageError(

@@ -20,7 +20,7 @@ from caveatlib.frames import UNAVAILABLE
 CHANCE = 1e-9
 """How improbable an order must be by chance for its run to be refused."""
 FINE = 1e-6
-"""Times that are no multiple of this come from a clock so fine that values do not repeat."""
+"""Times that are not a multiple of this come from a clock so fine that values do not repeat."""
 LEAST = 1e-3
 """Values below this have too few nanoseconds not to."""
 REPEATED = 0.1
@@ -115,7 +115,7 @@ def _began(trials: pd.DataFrame) -> pd.Series:
     if untold.any():
         raise DataError(
             f"Value {trials['started_at'][untold].iloc[0]!r} of 'started_at' in row "
-            f"{untold.idxmax()} is no time. Must say when the trial began, in UTC."
+            f"{untold.idxmax()} is not a time. Must say when the trial began, in UTC."
         )
     return began
 
@@ -162,7 +162,7 @@ def _whole_blocks(trials: pd.DataFrame, arm: Sequence[str]) -> None:
                 raise DataError(
                     f"Block {block} of design {design!r} of run {run!r} has {count} trials, the "
                     f"last at position {highest}. Must have one of each of {len(expected)} arms: "
-                    "what was cut short is no block."
+                    "an interrupted block does not count."
                 )
 
 

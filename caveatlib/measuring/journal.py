@@ -104,7 +104,7 @@ class Journal:
         Parameters
         ----------
         kind : str
-            What the record is, ``"trial"`` e.g.
+            What the record is, e.g. ``"trial"``.
         data : dict
             Text, numbers, booleans, None, lists and mappings of these; NumPy's
             and pandas' scalars become Python's. NaN, NaT and NA become null,
@@ -113,7 +113,7 @@ class Journal:
         Raises
         ------
         StorageError
-            If the record cannot be written whole (a full disk, e.g.). What was
+            If the record cannot be written whole (e.g. a full disk). What was
             there before stays readable, and a later append may be tried.
         DataError
             If the data hold what JSON cannot say: infinity, or a foreign type.
@@ -275,7 +275,7 @@ def plain(value, where: str):
         return value
     if isinstance(value, dict):
         if wrong := [key for key in value if not isinstance(key, str)]:
-            raise DataError(f"Key {wrong[0]!r} of {where} is no text. Keys must be text.")
+            raise DataError(f"Key {wrong[0]!r} of {where} is not text. Keys must be text.")
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]

@@ -308,5 +308,5 @@ def _handed_back(made: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # a file system without owners, e.g.
+        with contextlib.suppress(OSError):  # e.g. a file system without owners
             cache.hand_back(made)

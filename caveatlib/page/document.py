@@ -68,7 +68,9 @@ def document(
         + _section("yet", "Statements without an experiment", overview.not_yet(listed))
         + _section("notebooks", "The notebooks behind it", _books(books))
     )
-    said = "A scorecard of the 37 statements of a 2016 post about Docker, each measured or sourced."
+    statements = sum(scorecard.counts(listed).values())
+    said = f"A scorecard of the {statements} statements of a 2016 post about Docker, each measured "
+    said += "or sourced."
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'

@@ -280,7 +280,7 @@ def _told_apart(machines: Set[str]) -> dict[str, str]:
 
 
 def _ratios(entry: Entry) -> list[Verdict]:
-    """Return what an effect decided by a ratio; what should be equal is no such effect."""
+    """Return what an effect decided by a ratio; what should be equal is not such an effect."""
     if not entry.verdicts:
         return []
     effects = {d.claim.id for d in by_name(entry.experiment).DECISIONS if isinstance(d, Effect)}

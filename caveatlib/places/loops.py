@@ -1,7 +1,7 @@
 """Loop devices whose file lies in a folder of ours: found, and detached.
 
-A loop device is no namespace's: it outlives whoever made it, unless it was made to go with its
-last mount. `leases` therefore detaches what is left, before the file goes.
+A loop device does not belong to a namespace: it outlives whoever made it, unless it was made to go
+with its last mount. `leases` therefore detaches what is left, before the file goes.
 """
 
 from __future__ import annotations

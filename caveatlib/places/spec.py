@@ -64,7 +64,7 @@ class Spec:
         The OCI runtime of the session's engine that the place needs; empty for
         a place that is not in that engine.
     better_with : tuple of probes
-        What the place can do without, at a price: an emulated machine, e.g.
+        What the place can do without, at a price, e.g. an emulated machine.
     """
 
     open: Callable[[Session], object]

@@ -55,7 +55,7 @@ def dots(
     hue : str, optional
         Column whose values have a colour each; default the group.
     hollow : collection of str
-        Groups that are no equals of the others: hollow grey dots.
+        Groups that are not equals of the others: hollow grey dots.
     log : bool
         Whether the axis is logarithmic.
     title : str

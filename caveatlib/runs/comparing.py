@@ -12,6 +12,7 @@ from caveatlib.claims import Decision
 from caveatlib.errors import UsageError
 from caveatlib.runs.sides import Side, effects, measured_with, places_of
 from caveatlib.stats import machines
+from caveatlib.support.quantities import percent
 
 EVERY = "every claim"
 UNTOLD = ("seed", "sessions", "budget_s", "complete", "load_1min", "memory_bytes")
@@ -194,7 +195,7 @@ def differences(sides: Sequence[Side]) -> pd.DataFrame:
 def _load(sides: Sequence[Side]) -> dict[str, tuple[str, ...]]:
     """Return how busy each machine was while it was measured, in words that can be compared."""
     busy = tuple(f"{side.trials['busy_per_cpu'].mean():.1f}" for side in sides)
-    stolen = tuple(f"{side.trials['stolen_share'].mean() * 100:.1f} %" for side in sides)
+    stolen = tuple(percent(side.trials["stolen_share"].mean(), 1) for side in sides)
     return {"other running tasks per CPU": busy, "CPU time stolen": stolen}
 
 

@@ -203,7 +203,7 @@ def write(pooled: Pool, folder: str | os.PathLike) -> Path:
 
 
 def _check_together(experiment: Experiment, runs: Sequence[tuple[Run, str]]) -> None:
-    """Guard against trials that are in several packages: a run under another name, e.g.
+    """Guard against trials that are in several packages, e.g. a run under another name.
 
     Two machines may have begun in the same second, and names from before tell no more, so a run
     is named by its machine, too.

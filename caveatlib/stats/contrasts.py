@@ -17,6 +17,7 @@ from caveatlib.errors import DataError, UsageError
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.stats.ranks import hodges_lehmann, holm, holm_levels, signed_rank_p
 from caveatlib.support.arguments import check_number
+from caveatlib.support.quantities import percent
 
 MIN_PAIRS = 6
 """Fewer pairs have no 95 % signed-rank interval: 2 / 2**5 > 0.05."""
@@ -212,7 +213,7 @@ def compare(
     Raises
     ------
     UsageError
-        If the baseline is no value of `by`.
+        If the baseline is not a value of `by`.
     """
     _need(trials, [by])
     arms = sorted(trials[by].unique())
@@ -350,7 +351,7 @@ def _note(row: dict, adjusted: float) -> str:
         and row["low_adjusted"] < row["high_adjusted"]  # readings that are equal tell no size
     ):
         size = f"{row['detectable']:.3g}" + ("x" if row["kind"] == "ratio" else "")
-        said.append(f"Minimum detectable effect {size} at {POWER * 100:.0f} % power.")
+        said.append(f"Minimum detectable effect {size} at {percent(POWER)} power.")
     return " ".join(filter(None, (*said, failures(row))))
 
 

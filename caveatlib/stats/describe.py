@@ -15,7 +15,7 @@ from caveatlib.stats.contrasts import MIN_PAIRS
 from caveatlib.stats.missing import failure_doubts
 from caveatlib.stats.order import order_doubts
 from caveatlib.support.arguments import check_number
-from caveatlib.support.quantities import format_quantity
+from caveatlib.support.quantities import format_quantity, percent
 
 SPREAD = 0.10
 """Coefficient of variation from which a group is called spread out."""
@@ -122,7 +122,7 @@ def quality(
         Column that makes a group; machines are kept apart.
     tick_s : float
         Resolution of the clock (of the measure, in its unit): a median absolute
-        deviation below it is taken as it, so that equal readings are no outliers.
+        deviation below it is taken as it, so that equal readings are not outliers.
     overhead_s : float
         What the harness itself adds to a sample.
 
@@ -178,7 +178,9 @@ def machine_doubts(rows: pd.DataFrame, machine: str) -> list[str]:
     """Say what else the machine did while the trials ran."""
     said = []
     if (stolen := rows["stolen_share"].mean()) >= STOLEN:
-        said.append(f"{machine}: the hypervisor stole {stolen:.1%} of the CPU time meanwhile.")
+        said.append(
+            f"{machine}: the hypervisor stole {percent(stolen, 1)} of the CPU time meanwhile."
+        )
     if (busy := rows["busy_per_cpu"].mean()) >= 1:
         said.append(f"{machine} was busy: {busy:.1f} other running tasks per CPU.")
     return said
@@ -196,7 +198,7 @@ def drift(rows: pd.DataFrame, machine: str, measure: str, by: str) -> list[str]:
         return []
     return [
         f"{machine}: {measure} drifted over {sessions} sessions, the later half reads "
-        f"{abs(change):.0%} {'more' if change > 0 else 'less'} than the earlier half."
+        f"{percent(abs(change))} {'more' if change > 0 else 'less'} than the earlier half."
     ]
 
 
@@ -261,12 +263,12 @@ def value_doubts(
         return said
     mean, median = values.mean(), np.median(values)
     if mean != 0 and (cv := values.std(ddof=1) / abs(mean)) >= SPREAD:
-        text = f"{measure} is spread out, its standard deviation is {cv:.0%} of the mean."
+        text = f"{measure} is spread out, its standard deviation is {percent(cv)} of the mean."
         said.append(Doubt("spread", cv, text))
     if measure.endswith("_s") and (step := clock_step(values)) >= COARSE * abs(median) > 0:
         text = (
-            f"the clock of {measure} has steps of {step * 1e3:g} ms, {step / median:.0%} of its "
-            "median: ratios are pulled towards 1, and a finer clock is needed."
+            f"the clock of {measure} has steps of {step * 1e3:g} ms, {percent(step / median)} of "
+            "its median: ratios are pulled towards 1, and a finer clock is needed."
         )
         said.append(Doubt("clock", step / median, text))
         tick = max(tick, step)

@@ -20,6 +20,7 @@ import pandas as pd
 from caveatlib.errors import DataError, UsageError
 from caveatlib.stats.contrasts import MIN_PAIRS, Contrast, contrasts
 from caveatlib.support.arguments import check_number
+from caveatlib.support.quantities import percent
 
 Row = Mapping[str, object]
 CLOCK_S = 1.0
@@ -83,7 +84,7 @@ def rate_times_time(
     if not abs(found - 1) <= tolerance:
         raise DataError(
             f"Value {values[0]:g} of {rate!r} is {found:.4g} times what {amount!r} over "
-            f"{seconds!r} makes. Must agree to {tolerance:.0%}; was a unit lost?"
+            f"{seconds!r} makes. Must agree to {percent(tolerance)}; was a unit lost?"
         )
 
 
@@ -141,7 +142,7 @@ def increasing(row: Row, marks: Sequence[str]) -> None:
     row : mapping
     marks : sequence of str
         Columns on one clock, each of which causes the next. What has no causal
-        order (Docker's start call and the first output) is no chain.
+        order (Docker's start call and the first output) is not a chain.
 
     Raises
     ------

@@ -16,6 +16,7 @@ import pandas as pd
 
 from caveatlib.stats.contrasts import MIN_PAIRS
 from caveatlib.stats.ranks import hodges_lehmann, signed_rank_p
+from caveatlib.support.quantities import percent
 
 PERMUTATIONS, AT_ONCE = 999, 111
 """How many there are, and how many of them are made before it is looked whether all are needed."""
@@ -241,7 +242,7 @@ def ageing_doubts(
 
 
 def _more(ratio: float) -> str:
-    return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'less'}"
+    return f"{percent(abs(ratio - 1))} {'more' if ratio > 1 else 'less'}"
 
 
 def _in_order(trials: pd.DataFrame, arm: str | Sequence[str]) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def signed_rank_p(differences, null: float = 0.0):
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Return Holm's step-down adjusted p-values; NaN is no test and stays NaN."""
+    """Return Holm's step-down adjusted p-values; NaN is not a test and stays NaN."""
     values = np.asarray(p, dtype=float)
     adjusted = np.full(values.shape, np.nan)
     order = _tested(values)

@@ -142,13 +142,13 @@ def parse(content: bytes, where: str) -> tuple[list[str], Rows]:
     Raises
     ------
     DataError
-        If it is no UTF-8, a quote is out of place, or a row has not as many
+        If it is not UTF-8, a quote is out of place, or a row has not as many
         fields as the header.
     """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"File {where!r} is no UTF-8 at byte {error.start}.") from None
+        raise DataError(f"File {where!r} is not UTF-8 at byte {error.start}.") from None
     lines, line, at = [], [], 0
     for match in _FIELD.finditer(text):
         quoted, plain, end = match.groups()
@@ -160,7 +160,7 @@ def parse(content: bytes, where: str) -> tuple[list[str], Rows]:
             lines.append(line)
             line = []
     if at != len(text) or line or not lines:
-        raise DataError(f"File {where!r} is no CSV at character {at}.")
+        raise DataError(f"File {where!r} is not CSV at character {at}.")
     header, *rows = lines
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):

@@ -31,6 +31,16 @@ def format_quantity(value: float, unit: str) -> str:
     return f"{shown:{digits}} {name}".strip()
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share in percent, with so many digits after the point: ``"75 %"``."""
+    return f"{share * 100:.{digits}f} %"
+
+
+def format_span(seconds: float) -> str:
+    """Return about how long something takes: ``"90 s"``, ``"12 minutes"``."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
 def digits_apart(one: float, other: float, digits: int) -> int:
     """Return so many digits after the point, or more where two numbers would print alike.
 

@@ -104,7 +104,7 @@ def live(name: str) -> Item:
 
 
 def nothing_to_pull(plan: Callable[..., Sequence[prepare.Step]] = prepare.plan) -> Item:
-    """Whether what the acts need is in the cache; a hall's network is no place to pull from."""
+    """Whether what the acts need is in the cache; a hall's network is not to be relied on."""
     wanted = [a for act in acts.ACTS.values() for a in complete(act.experiment).ARTEFACTS]
     lacking = [step.meaning for step in plan(list(dict.fromkeys(wanted))) if not step.ready]
     if not lacking:

@@ -384,13 +384,13 @@ def test_share_of_trials(found, n, verdict):
     )
     assert said.verdict == verdict
     assert said.n == n
-    assert ("A share of 73% or less is found short of it" in said.because) == (verdict == OPEN)
+    assert ("A true share of 73 % or less would be detected" in said.because) == (verdict == OPEN)
 
 
 def test_so_few_trials_that_no_share_is_found_short():
     """A single trial, even if it fails, does not show that fewer than half survive."""
     said = claims.by_share(FAST, 1, 1, at_least=0.5, what="S", machine="m", source="live")
-    assert said.because.endswith("1 trial can find no share short of it at 80% power.")
+    assert said.because.endswith("1 trial is too few to detect any share below it.")
 
 
 def test_the_end_of_a_share_is_never_rounded_to_the_least_share():
@@ -398,10 +398,10 @@ def test_the_end_of_a_share_is_never_rounded_to_the_least_share():
     for found, n, verdict in ((19, 27, OPEN), (8, 27, OPEN), (27, 27, HOLDS)):
         said = claims.by_share(FAST, found, n, at_least=0.5, what="S", machine="m", source="live")
         assert said.verdict == verdict
-        assert " [50%, " not in said.headline
-        assert ", 50%], " not in said.headline
-        assert said.headline.endswith("], against 50%")
-    assert "100% [87%, 100%], against 50%" in said.headline
+        assert " [50 %, " not in said.headline
+        assert ", 50 %], " not in said.headline
+        assert said.headline.endswith("], against 50 %")
+    assert "100 % [87 %, 100 %], against 50 %" in said.headline
 
 
 @pytest.mark.parametrize("word", [HOLDS, FAILS, OPEN])

@@ -133,7 +133,7 @@ PLANTED = {
         "In 4 of 12 arms values are spread out, most in copy, size",
     ),
     "busy": (lambda rows: rows.assign(busy_per_cpu=2.0), "The machine was busy: 2.0 other"),
-    "stolen": (lambda rows: rows.assign(stolen_share=0.05), "stole 5.0% of the CPU time"),
+    "stolen": (lambda rows: rows.assign(stolen_share=0.05), "stole 5.0 % of the CPU time"),
     "failed": (failing, "trials of what is compared failed: 3 of 12 of pull, size 4 B"),
     "missing": (failing, "those that failed lasted longer than those that succeeded"),
     "runs": (

@@ -235,9 +235,9 @@ PYPERF = {
     "benchmarks": [{"metadata": {"name": "a"}, "runs": [{"values": [0.1]}]}],
 }
 BAD = {
-    "no JSON": ("{", "is no JSON"),
-    "not a number": ('{"results": [{"command": "a", "times": [NaN]}]}', "NaN is no number"),
-    "nested": ("[" * 100_000, "is no JSON"),
+    "no JSON": ("{", "is not JSON"),
+    "not a number": ('{"results": [{"command": "a", "times": [NaN]}]}', "NaN is not a number"),
+    "nested": ("[" * 100_000, "is not JSON"),
     "a list": ("[]", "is not what hyperfine or pyperf writes"),
     "a number": ("7", "is not what hyperfine or pyperf writes"),
     "null": ("null", "is not what hyperfine or pyperf writes"),
@@ -279,7 +279,7 @@ BAD = {
         json.dumps(PYPERF).replace('"values"', '"warmups": [[1, 0.1, 7]], "values"'),
         "is not what hyperfine or pyperf writes",
     ),
-    "no UTF-8": (b"\xff\xfe\x00", "is no JSON"),
+    "no UTF-8": (b"\xff\xfe\x00", "is not JSON"),
 }
 
 

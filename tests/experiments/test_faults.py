@@ -190,7 +190,7 @@ STARTUP = {
     "control copied, some marks": (on_trials(copied_control(OUTPUTS)), "repeat itself"),
     "ok without a value": (on_trials(without_values), "missing from a trial that succeeded"),
     "two sources": (on_trials(one_arm_simulated), r"sources \['recorded', 'simulated'\]"),
-    "no start": (on_trials(lambda rows: rows.assign(started_at="")), "is no time"),
+    "no start": (on_trials(lambda rows: rows.assign(started_at="")), "is not a time"),
     "infinite": (scaled(SPACED, ["first_output_s"], np.inf), "is infinite"),
 }
 PORTS = {

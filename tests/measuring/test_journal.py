@@ -130,7 +130,7 @@ def test_values_of_numpy_and_pandas(path):
         (np.float64("-inf"), "of data.x[1].y is infinite"),
         (object(), "Value of data.x[1].y is of type 'object'"),
         (np.longdouble(1), "Value of data.x[1].y is of type 'longdouble'"),
-        ({1: 2}, "Key 1 of data.x[1].y is no text"),
+        ({1: 2}, "Key 1 of data.x[1].y is not text"),
     ],
 )
 def test_values_that_json_cannot_say(path, value, named):

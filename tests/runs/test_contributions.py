@@ -169,7 +169,7 @@ FAULTS = {
     ),
     "quotes without end": (
         lambda f: rewrite(f, "trials.csv", lambda t: '"' * 500_000),
-        "is no CSV at character 0",
+        "is not CSV at character 0",
     ),
     "a link to what never ends": (
         lambda f: (

@@ -243,8 +243,8 @@ def test_drift_is_rarely_seen_where_there_is_none():
     ("conditions", "words"),
     [
         ({"stolen_share": 0.009}, []),
-        ({"stolen_share": 0.011}, ["The machine: the hypervisor stole 1.1% of the CPU time"]),
-        ({"stolen_share": 0.01}, ["The machine: the hypervisor stole 1.0% of the CPU time"]),
+        ({"stolen_share": 0.011}, ["The machine: the hypervisor stole 1.1 % of the CPU time"]),
+        ({"stolen_share": 0.01}, ["The machine: the hypervisor stole 1.0 % of the CPU time"]),
         ({"busy_per_cpu": 1.0}, ["The machine was busy: 1.0 other running tasks per CPU"]),
         ({"stolen_share": 0.0099, "busy_per_cpu": 0.95}, []),
         ({"stolen_share": np.nan, "busy_per_cpu": np.nan}, []),

@@ -14,6 +14,7 @@ from caveatlib import stats
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.measuring.orders import order
 from caveatlib.stats.order import AGEING_P, CARRY_P, _after_whom, _share
+from caveatlib.support.quantities import percent
 
 pytestmark = pytest.mark.beside
 
@@ -66,7 +67,7 @@ def test_carry_over_is_named_with_its_size():
     (said,) = (s for s in stats.quality(rows, "x_s") if "carry-over" in s)
     assert said.startswith("Trials after b: x_s is ")
     assert said.endswith("(permutation p = 0.001): carry-over; more sessions do not remove it.")
-    assert f"{found.ratio - 1:.0%} more than after the others" in said
+    assert f"{percent(found.ratio - 1)} more than after the others" in said
 
 
 def test_carry_over_follows_the_data():

@@ -255,7 +255,7 @@ class Containers:
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             file = tar.extractfile(tar.getmembers()[0])
             if file is None:
-                raise MeasurementError(f"{path} of a container is no file.")
+                raise MeasurementError(f"{path} of a container is not a file.")
             return file.read(4096).decode(errors="replace")
 
 

@@ -127,4 +127,4 @@ DESIGNS = (
     ),
 )  # fmt: skip
 """Containers are started afresh for each trial, so a block is the unit of replication; what two
-engines differ in is replicated by session. Answers that are no times are asked for three times."""
+engines differ in is replicated by session. Answers that are not times are asked for three times."""

@@ -140,7 +140,7 @@ def two_modes(here: Rows, verdict: Verdict) -> str:
 
 
 def crossover(here: Rows, verdict: Verdict) -> str:
-    """Say up to which length of a line its log is dearer, and that its bytes are no sample."""
+    """Say up to which length of a line its log is dearer, and that its bytes are not a sample."""
     price = PRICES["log-disk"]
     by_default, other = _values(here, price)
     adds, other_adds = (v.median() / price.lines - LINE_BYTES for v in (by_default, other))

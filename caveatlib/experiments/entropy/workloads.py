@@ -14,6 +14,7 @@ from pandera.typing.pandas import Series
 
 from caveatlib import frames
 from caveatlib.errors import MeasurementError
+from caveatlib.experiments.kit.workloads import created
 from caveatlib.measuring.designs import Arm, Design
 from caveatlib.places import cache, compiled, runc, standard
 from caveatlib.places.base import TrialResult, Workload
@@ -114,14 +115,14 @@ def trial(place, conditions: Mapping, *, seed: int) -> TrialResult:
         if conditions["haveged"]:
             _run_haveged(stack.enter_context(process_place()))
         script = f"echo on; {SCRIPTS.get(conditions['neighbours'], '')}"
-        made = [_created(stack, place, Workload(script)) for _ in range(conditions["count"])]
+        made = [created(stack, place, Workload(script)) for _ in range(conditions["count"])]
         for neighbour in made:
             neighbour.start()
             await_lines(neighbour.output, ["on"], STARTED_S)
         stack.callback(lambda: [neighbour.signal("KILL") for neighbour in made])
         time.sleep(SETTLED_S if made else 0)
         begun, before = time.monotonic(), _read_bytes(made)
-        victim = _created(stack, place, Workload(DRAWING, programs=(DRAW,)))
+        victim = created(stack, place, Workload(DRAWING, programs=(DRAW,)))
         victim.start()
         said = text_before(victim.output, "drawn", DRAWN_S)
         rate = 8 * (_read_bytes(made) - before) / (time.monotonic() - begun)
@@ -130,12 +131,6 @@ def trial(place, conditions: Mapping, *, seed: int) -> TrialResult:
     found |= {n: found[f"call_{n}"] + found[f"device_{n}"] for n in ("waits", "waited_s")}
     found |= {"drained_bit_per_s": rate} if conditions["neighbours"] == "drain" else {}
     return TrialResult({n: v for n, v in found.items() if n in frames.measures(Trials)})
-
-
-def _created(stack: ExitStack, place, workload: Workload):
-    instance = place.create(workload)
-    stack.callback(instance.remove)
-    return instance
 
 
 def _run_haveged(host) -> None:

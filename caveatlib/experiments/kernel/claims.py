@@ -5,6 +5,7 @@ from __future__ import annotations
 from caveatlib.claims import Claim, from_ledger
 from caveatlib.experiments.kernel.designs import EXHAUSTED, OTHERS
 from caveatlib.experiments.kernel.schema import FAULTS
+from caveatlib.support.quantities import percent
 
 NAME = "kernel"
 LEAST = 0.5
@@ -24,7 +25,7 @@ assert set(HAPPENS) == set(FAULTS)
 
 
 def _ours(name: str, text: str, counted: str, least: float = LEAST) -> Claim:
-    share = f"share of trials in which {counted}, at least {least:.0%}".replace("%", " %")
+    share = f"share of trials in which {counted}, at least {percent(least)}"
     return Claim(name, text, "derived" if name.startswith("C") else "ours", share, NAME)
 
 

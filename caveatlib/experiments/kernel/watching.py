@@ -6,15 +6,14 @@ import itertools
 import os
 import re
 import select
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from caveatlib.errors import DeadlineExceeded, MeasurementError
 from caveatlib.experiments.kernel.tenants import NAMES
+from caveatlib.instruments import heartbeat
 
 START_S = 240.0
 """Until all tenants beat; on a busy machine emulated guests take minutes."""
@@ -114,7 +113,7 @@ def watch(
     """
     lines = _Lines(outputs)
     found = Watched(time.monotonic())
-    with _heart() as gaps:
+    with heartbeat.gaps(HOST_BEAT_S) as gaps:
         _settled(lines, found)
         found.ready_s = max(beats[0].at_s for beats in found.beats.values())
         usual_s = max(max(between(beats)) for beats in found.beats.values())
@@ -124,7 +123,7 @@ def watch(
         found.ended_s = found.struck_s + (WATCHED + longer) * found.silent_s
         while lines.open and (left := found.ended_s - time.monotonic()) > 0:
             _take(lines, found, left)
-        found.host_gap_s = max(gaps)
+        found.host_gap_s = max(gaps, default=0.0)
     return found
 
 
@@ -201,25 +200,6 @@ class _Lines:
         """Return what a guest said last that is not a heartbeat, or why its kernel panicked."""
         panics = [line for line in self._other if "Kernel panic" in line]
         return (panics or self._other or ["none"])[-1][-200:]
-
-
-@contextmanager
-def _heart() -> Iterator[list[float]]:
-    """Let the host beat, too, and collect the times between its heartbeats."""
-    gaps, stop, beats = [0.0], threading.Event(), [time.monotonic()]
-
-    def beat() -> None:
-        while not stop.wait(HOST_BEAT_S):
-            beats.append(time.monotonic())
-            gaps.append(beats[-1] - beats[-2])
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield gaps
-    finally:
-        stop.set()
-        thread.join()
 
 
 def between(beats: Sequence[Beat]) -> list[float]:

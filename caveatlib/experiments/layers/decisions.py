@@ -14,7 +14,7 @@ from caveatlib.experiments.layers import facts
 from caveatlib.experiments.layers.claims import AGAINST_DISK, GROWS, MOSTLY, ON_BASES, PULLED
 from caveatlib.experiments.layers.designs import LINKS, REGISTRY, on_link
 from caveatlib.experiments.layers.tables import MOVED, moves, opened, prices, slopes, way
-from caveatlib.support.quantities import format_quantity
+from caveatlib.support.quantities import format_quantity, percent
 
 PULLS = {"even": "pull-even", "one": "pull", "base": "pull-base-there"}
 """What is pulled, and the work that does it."""
@@ -143,11 +143,11 @@ def _tell_growth(here: pd.DataFrame, parts: dict[str, claims.Verdict]) -> str:
     """Tell which share of a pull grows with its bytes, and what a gigabyte costs."""
     found = {link: parts[claim.id] for link, claim in GROWS.items()}
     shares = {link: v.effect for link, v in found.items() if v.verdict != NOT_MEASURED}
-    each = [f"{share * 100:.1f} % {on_link(link)}" for link, share in shares.items()]
+    each = [f"{percent(share, 1)} {on_link(link)}" for link, share in shares.items()]
     mb = here.loc[here["content_bytes"] > 0, "content_bytes"] / 1e6
     return (
         f"Of the time of the largest pull {listed(each)} grow with its bytes; the claim needs more "
-        f"than {MOSTLY * 100:.0f} %, and of a smaller pull it is less. Per GB of files, measured "
+        f"than {percent(MOSTLY)}, and of a smaller pull it is less. Per GB of files, measured "
         f"over {mb.min():.0f} to {mb.max():.0f} MB, an image with most of its bytes in one layer "
         f"takes {_priced(prices(here))}."
     )
@@ -194,7 +194,7 @@ def answer(trials: pd.DataFrame) -> str:
 def _answer_opened(here: pd.DataFrame) -> str:
     table = opened(here)
     parts = [
-        f"{row.opened_byte_share * 100:.1f} % of the "
+        f"{percent(row.opened_byte_share, 1)} of the "
         f"{format_quantity(row.opened_bytes / row.opened_byte_share, 'B')} on {row.Index}"
         for row in table[table["opened_byte_share"] > 0].itertuples()
     ]

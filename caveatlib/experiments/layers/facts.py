@@ -13,7 +13,7 @@ from caveatlib.experiments.layers.designs import FULL, MINIMAL, SCRATCH, SYSTEMS
 from caveatlib.experiments.layers.tables import IMAGES
 from caveatlib.frames import UNAVAILABLE
 from caveatlib.stats import guards
-from caveatlib.support.quantities import format_quantity
+from caveatlib.support.quantities import format_quantity, percent
 
 
 def inside(work: str, place: str) -> dict:
@@ -87,8 +87,8 @@ def tell_published(here: pd.DataFrame) -> str:
     told = []
     for place, sizes in _moved_bytes(here).items():
         shares = {work: guards.ratio(size, sizes[MACHINE]) for work, size in sizes.items()}
-        whole = f"; {shares[WHOLE] * 100:.0f} % with them" if WHOLE in shares else ""
-        told.append(f"{shares[IMAGE] * 100:.0f} % ({SYSTEMS[place]}{whole})")
+        whole = f"; {percent(shares[WHOLE])} with them" if WHOLE in shares else ""
+        told.append(f"{percent(shares[IMAGE])} ({SYSTEMS[place]}{whole})")
     if not told:
         return ""
     return (
@@ -108,13 +108,13 @@ def share_opened(here: pd.DataFrame) -> Finding:
         return Finding(OPEN, "", "The web server on full Debian never answered with its page.")
     files = values_of(here, served, "opened_file_share").median()
     line = (
-        f"A web server on full Debian opens {files * 100:.2f} % of the files, which hold "
-        f"{share.median() * 100:.1f} % of the bytes"
+        f"A web server on full Debian opens {percent(files, 2)} of the files, which hold "
+        f"{percent(share.median(), 1)} of the bytes"
     )
     most, sessions = share.max(), counted(len(share), "session")
     said = (
-        f"{line}. In {sessions} it was at most {most * 100:.1f} % of the bytes; the claim needs "
-        f"less than {MOSTLY * 100:.0f} %. Files count whole. This is one image of our making, "
+        f"{line}. In {sessions} it was at most {percent(most, 1)} of the bytes; the claim needs "
+        f"less than {percent(MOSTLY)}. Files count whole. This is one image of our making, "
         "asked for one page."
     )
     return Finding(HOLDS if most < MOSTLY else FAILS, line, said)
@@ -154,7 +154,7 @@ def owned(here: pd.DataFrame) -> Finding:
     """Find whether packages own most of the bytes of both Debians."""
     shares = _medians(here, "owned_share")
     line = "Share of the bytes that packages own: " + listed(
-        [f"{share * 100:.1f} % on {IMAGES[place]}" for place, share in shares.items()]
+        [f"{percent(share, 1)} on {IMAGES[place]}" for place, share in shares.items()]
     )
     said = f"{line}. Nothing names the rest. The Debians were made of packages, and a page added."
     return Finding(HOLDS if min(shares[FULL], shares[MINIMAL]) > MOSTLY else FAILS, line, said)

@@ -110,7 +110,7 @@ def failing(here: pd.DataFrame) -> list[str]:
     """Return the places of one machine in which the program does not run.
 
     A kernel runs it or does not. So a session that failed beside others in which the page came is
-    one that failed for another reason (a guest that hung while it booted, e.g.); an answer that
+    one that failed for another reason (e.g. a guest that hung while it booted); an answer that
     is not the page is none.
     """
     found = []

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
 
 from caveatlib.errors import FAILURES, MeasurementError
+from caveatlib.experiments.kit.workloads import created
 from caveatlib.experiments.limits.neighbours import BEAT, HOG, beats
+from caveatlib.instruments import heartbeat
 from caveatlib.places.base import TrialResult, Workload
 from caveatlib.places.output import await_lines, text_to_end
 from caveatlib.support.processes import readable
@@ -35,9 +36,9 @@ def beside(place, conditions: Mapping) -> TrialResult:
     hog, limited = conditions["hog"], bool(conditions["limited"])
     place.require_cap()
     with ExitStack() as stack:
-        gaps = stack.enter_context(_heartbeat())
+        gaps = stack.enter_context(heartbeat.gaps(TICK_S))
         seconds = BEFORE_S + BESIDE_S + AFTER_S
-        victim = _created(stack, place, Workload(f"exec beat {RATE} {seconds:g}", programs=(BEAT,)))
+        victim = created(stack, place, Workload(f"exec beat {RATE} {seconds:g}", programs=(BEAT,)))
         victim.start()
         began = time.monotonic()
         time.sleep(BEFORE_S)
@@ -51,12 +52,6 @@ def beside(place, conditions: Mapping) -> TrialResult:
     return TrialResult(found, {"beats": [key | row for row in rows.to_dict("records")]})
 
 
-def _created(stack: ExitStack, place, workload: Workload, **options):
-    instance = place.create(workload, **options)
-    stack.callback(instance.remove)
-    return instance
-
-
 def _hog_runs(stack: ExitStack, place, hog: str, *, limited: bool) -> tuple[dict, tuple]:
     """Let a hog run and end; return what it had and told, and when it began and ended."""
     begun, found = time.monotonic(), {}
@@ -64,7 +59,7 @@ def _hog_runs(stack: ExitStack, place, hog: str, *, limited: bool) -> tuple[dict
         time.sleep(BESIDE_S)
         return found, (begun, time.monotonic())
     workload = Workload(SCRIPTS[hog], programs=(HOG,))
-    neighbour = _created(stack, place, workload, limit=hog if limited else "")
+    neighbour = created(stack, place, workload, limit=hog if limited else "")
     neighbour.start()
     begun = time.monotonic()
     if limited:  # a hog pauses before it begins
@@ -125,31 +120,9 @@ def _newcomer_starts(place) -> bool:
     """Return whether one more container can be started."""
     try:
         with ExitStack() as stack:
-            newcomer = _created(stack, place, Workload("echo on"))
+            newcomer = created(stack, place, Workload("echo on"))
             newcomer.start()
             await_lines(newcomer.output, ["on"], NEWCOMER_S)
     except FAILURES:
         return False
     return True
-
-
-@contextmanager
-def _heartbeat() -> Iterator[list[float]]:
-    """Yield the gaps, in seconds, between the beats of this process, in a list that grows."""
-    gaps: list[float] = []
-    over = threading.Event()
-
-    def beat():
-        last = time.monotonic()
-        while not over.wait(TICK_S):
-            now = time.monotonic()
-            gaps.append(now - last)
-            last = now
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield gaps
-    finally:
-        over.set()
-        thread.join()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
+from caveatlib.support.quantities import percent
 
 NAME = "platform"
 COVERED, RARE, COSTLY = 0.95, 0.9, 2.0
 COMMON = from_ledger(
     "C37",
-    decides=f"whether gVisor, a system-call layer of today, has at least {COVERED:.0%} of the "
-    f"calls that everyday programs make and at most {RARE:.0%} of all others (ours); what gets "
-    "ENOSYS, with rights or without, it does not have. The post spoke of the first Windows "
+    decides=f"whether gVisor, a system-call layer of today, has at least {percent(COVERED)} of the "
+    f"calls that everyday programs make and at most {percent(RARE)} of all others (ours); what "
+    "gets ENOSYS, with rights or without, it does not have. The post spoke of the first Windows "
     "Subsystem for Linux, which cannot be measured on Linux",
 )
 CHEAP = Claim(

@@ -32,7 +32,7 @@ from caveatlib.experiments.platform.tables import (
     made,
 )
 from caveatlib.experiments.platform.workloads import UNTRIED, names
-from caveatlib.support.quantities import format_quantity
+from caveatlib.support.quantities import format_quantity, percent
 
 OF_BEFORE = "gVisor 20240729, platform systrap"
 EPERM_SAYS = (
@@ -138,10 +138,10 @@ def _said(here: pd.DataFrame, verdict: Verdict) -> str:
     found = _common(here)
     others = found.others
     has = "gVisor has" if found.with_rights else "Without rights, gVisor answers"
+    common = percent(found.present / max(found.calls, 1))
     said = (
-        f"{has} {found.present / max(found.calls, 1):.0%} of the {found.calls} system calls that "
-        f"everyday programs made and {others['share']:.0%} of the {others['calls']} that none of "
-        "them made"
+        f"{has} {common} of the {found.calls} system calls that everyday programs made and "
+        f"{percent(others['share'])} of the {others['calls']} that none of them made"
     )
     lacking = sentences.listed(found.lacking)
     return f"{said}; of the former its platform systrap lacks {lacking}." if lacking else f"{said}."

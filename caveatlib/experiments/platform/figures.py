@@ -9,6 +9,7 @@ from caveatlib.experiments.kit.highlights import Bar, Highlight
 from caveatlib.experiments.kit.tables import figure_per_machine
 from caveatlib.experiments.platform.claims import COMMON
 from caveatlib.experiments.platform.tables import OTHERS, coverage
+from caveatlib.support.quantities import percent
 
 
 @figure_per_machine
@@ -27,7 +28,7 @@ def highlights(here: pd.DataFrame) -> list[Highlight]:
     if len(table) < 2:
         return []
     rest = table.loc[OTHERS]
-    bars = [Bar(str(who), row["share"], f"{row['share']:.0%}") for who, row in table.iterrows()]
+    bars = [Bar(str(who), row["share"], percent(row["share"])) for who, row in table.iterrows()]
     bars[-1] = bars[-1]._replace(marked=True)
     number = f"{table.drop(OTHERS)['lacking'].max()}"
     sentence = (

@@ -237,7 +237,7 @@ def check_tables(tables: Mapping[str, pd.DataFrame]) -> None:
     ------
     DataError
         A report that is there twice; a rate is another than in its report, or has none; CPU
-        time of the machine per byte that, times the bytes of its report, is no whole number of
+        time of the machine per byte that, times the bytes of its report, is not a whole number of
         ticks; CPU time of the processes that is not what client and server reported, and
         docker-proxy's.
     """

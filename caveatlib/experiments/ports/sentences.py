@@ -25,7 +25,7 @@ from caveatlib.experiments.ports.designs import (
 from caveatlib.experiments.ports.flows import FLOWS, MACHINE_CPU, RATE
 from caveatlib.experiments.ports.tables import joined
 from caveatlib.instruments.iperf3 import CPU_BOUND_SHARE
-from caveatlib.support.quantities import format_quantity
+from caveatlib.support.quantities import format_quantity, percent
 
 FEW_CORES = 4
 """Below so many the proxy competes with client and server for the CPU."""
@@ -121,7 +121,9 @@ def cpu_bound(here: pd.DataFrame, path: str) -> str:
     ]
     if not found:
         return ""
-    return f"Client and server alone used {CPU_BOUND_SHARE:.0%} of the cores in {listed(found)}."
+    return (
+        f"Client and server alone used {percent(CPU_BOUND_SHARE)} of the cores in {listed(found)}."
+    )
 
 
 def less_cpu(here: pd.DataFrame, parts: Mapping[str, Verdict]) -> dict[str | tuple, float]:

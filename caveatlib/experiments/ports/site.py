@@ -253,7 +253,7 @@ def congest(here: Site, wanted: str) -> str:
     Parameters
     ----------
     wanted : str
-        ``"reno"``, e.g., or ``"default"``: what this machine itself uses.
+        E.g. ``"reno"``, or ``"default"``: what this machine itself uses.
 
     Returns
     -------

@@ -25,6 +25,7 @@ from caveatlib.instruments import cpu, echo, iperf3, published
 from caveatlib.places import netns
 from caveatlib.support import programs
 from caveatlib.support.processes import readable
+from caveatlib.support.quantities import percent
 
 STREAM_S = 1
 RATE_TOLERANCE = 0.05
@@ -157,7 +158,7 @@ def throughput(
     if bit_per_s and abs(report.rate_bit_per_s / bit_per_s - 1) > RATE_TOLERANCE:
         raise MeasurementError(
             f"iperf3 sent {report.rate_bit_per_s:.4g} bit/s. Must be {bit_per_s:.4g} within "
-            f"{RATE_TOLERANCE:.0%}: the path carries no more, or other work took the CPU."
+            f"{percent(RATE_TOLERANCE)}: the path carries no more, or other work took the CPU."
         )
     gigabytes = report.received_bytes / GB
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from caveatlib.claims import Claim, from_ledger
 from caveatlib.experiments.quota.cpu_counts import TOOLS
 from caveatlib.experiments.quota.schema import BURSTS
+from caveatlib.support.quantities import percent
 
 NAME = "quota"
 NEARLY_ALL = 0.8
@@ -90,7 +91,7 @@ LATENCY = Claim(
     f"a CPU limit that is not used up on average makes bursts of {TWICE} wait, {WORKERS} workers",
     "ours",
     "p90 of latency of the same bursts with the limit over without, ratio above 1, where at "
-    f"most {NEARLY_ALL * 100:.0f} % of the limit was used",
+    f"most {percent(NEARLY_ALL)} of the limit was used",
     NAME,
 )
 SIZES = Claim(

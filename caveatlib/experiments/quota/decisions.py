@@ -48,6 +48,7 @@ from caveatlib.experiments.quota.designs import (
 from caveatlib.experiments.quota.schema import UNLIMITED
 from caveatlib.experiments.quota.tool_facts import FACTS
 from caveatlib.experiments.quota.workloads import COST_S, burst_of
+from caveatlib.support.quantities import percent
 
 WORDS = ("Slower", "Faster")
 UNDECIDED, NOT_JUDGED = ", undecided", "; not judged, since two equal arms differ as well"
@@ -90,7 +91,7 @@ def _used(claim: claims.Claim, where: dict, quota: str) -> Equality:
         contrast=stats.Contrast(claim.id, "used_ratio", where, None),
         tolerance=0.05,
         what=f"Share of {quota} used under full load",
-        say=_aloud(lambda _, ratio: f"Under full load a group used {ratio * 100:.1f} % of {quota}"),
+        say=_aloud(lambda _, ratio: f"Under full load a group used {percent(ratio, 1)} of {quota}"),
         label=f"used of {quota}",
     )
 
@@ -143,8 +144,8 @@ def _median(here: pd.DataFrame, where: dict, measure: str) -> float:
 
 def _of_throttling(here: pd.DataFrame, share: float) -> str:
     return (
-        f"With bursts of twice the quota of a period that average {LITTLE_LOAD * 100:.0f} % of it, "
-        f"{share * 100:.0f} % of the active periods were throttled"
+        f"With bursts of twice the quota of a period that average {percent(LITTLE_LOAD)} of it, "
+        f"{percent(share)} of the active periods were throttled"
     )
 
 
@@ -167,7 +168,7 @@ def _of_period(who: str) -> Callable[[pd.DataFrame, float], str]:
 
 def _not_far_below(here: pd.DataFrame) -> str:
     used = _median(here, IDLE, "used_ratio")
-    return f"{used * 100:.0f} % of the quota was used: not far below it." if used > LITTLE else ""
+    return f"{percent(used)} of the quota was used: not far below it." if used > LITTLE else ""
 
 
 def _nearly_used_up(where: Mapping[str, object]) -> Callable[[pd.DataFrame], str]:
@@ -176,7 +177,7 @@ def _nearly_used_up(where: Mapping[str, object]) -> Callable[[pd.DataFrame], str
     def unfair(here: pd.DataFrame) -> str:
         used = _median(here, where, "used_ratio")
         if used > NEARLY_ALL:
-            return f"{used * 100:.0f} % of the limit was used: nearly all of it."
+            return f"{percent(used)} of the limit was used: nearly all of it."
         return ""
 
     return unfair
@@ -233,7 +234,7 @@ def _of_sizes(here: pd.DataFrame, parts: dict[str, Verdict]) -> str:
     effects = [parts[SIZED[size].id].effect for size in sides[HOLDS]]
     words = {
         HOLDS: f"wait {ranged(effects, '.2g')} times as long",
-        FAILS: f"do not wait {(LONGER - 1) * 100:.0f} % longer",
+        FAILS: f"do not wait {percent(LONGER - 1)} longer",
         OPEN: "are undecided",
     }
     bursts = "bursts of {} times what it allows in a period {}"

@@ -11,6 +11,7 @@ from caveatlib.experiments.quota.claims import MAGIC, THROTTLING
 from caveatlib.experiments.quota.decisions import DECISIONS
 from caveatlib.experiments.quota.designs import IDLE
 from caveatlib.experiments.quota.tool_facts import telling
+from caveatlib.support.quantities import percent
 
 
 def highlights(here: pd.DataFrame) -> list[Highlight]:
@@ -47,15 +48,15 @@ def _throttled(here: pd.DataFrame) -> list[Highlight]:
         return []
     used = claims.values_of(here, IDLE, "used_ratio").median()
     bars = (
-        Bar("quota used", used, f"{used:.0%}"),
-        Bar("throttled", found.effect, f"{found.effect:.0%}", True),
+        Bar("quota used", used, percent(used)),
+        Bar("throttled", found.effect, percent(found.effect), True),
     )
     return [
         Highlight(
             THROTTLING.id,
-            f"{found.effect * 100:.0f} %",
-            f"of the periods with work were throttled in a service that used {used:.0%} of its CPU "
-            "limit, in bursts of twice what it allows in a period.",
+            percent(found.effect),
+            f"of the periods with work were throttled in a service that used {percent(used)} of "
+            "its CPU limit, in bursts of twice what it allows in a period.",
             bars,
         )
     ]

@@ -22,6 +22,7 @@ from caveatlib.experiments.quota.crew import Crew, ahead, started
 from caveatlib.instruments import cpu
 from caveatlib.places.cgroups.cgroup import Group, Stat
 from caveatlib.support.arguments import check_number
+from caveatlib.support.quantities import percent
 
 COST_TOLERANCE = 0.05
 """A request whose burnt CPU time is further off than this is off cost."""
@@ -171,7 +172,7 @@ class LimitedGroup:
         off = float(np.mean(np.abs(spent / cost_s - 1) > COST_TOLERANCE))
         if off > OFF_COST_SHARE:
             raise MeasurementError(
-                f"{off * 100:.0f} % of requests burnt other than {cost_s:g} s of CPU time."
+                f"{percent(off)} of requests burnt other than {cost_s:g} s of CPU time."
             )
         starts, ends = (table[:, 1] / 1e9 - watch.zero), (table[:, 2] / 1e9 - watch.zero)
         return Load(due, starts, ends, spent, generator_lag_s=lag, **came_to)

@@ -8,6 +8,7 @@ import pandas as pd
 from caveatlib import stats
 from caveatlib.experiments.kit.tables import per_machine
 from caveatlib.experiments.quota.schema import CONDITIONS, UNLIMITED
+from caveatlib.support.quantities import percent
 
 
 def loads(trials: pd.DataFrame) -> pd.DataFrame:
@@ -21,7 +22,7 @@ def loads(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _label(row: dict) -> str:
-    load = "" if row["pattern"] == "full" else f" at {row['load'] * 100:.0f} %"
+    load = "" if row["pattern"] == "full" else f" at {percent(row['load'])}"
     limit = f"{row['quota_cpus']:g} CPU per {row['period_s'] * 1e3:g} ms"
     if row["pattern"] == UNLIMITED:
         load, limit = f"{load} of {row['quota_cpus']:g} CPU", "no limit"

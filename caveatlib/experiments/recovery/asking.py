@@ -3,7 +3,7 @@
 Each request goes to every address where a replica may be, so who answers decides what is lost, and
 no balancer's choice does. A thread sends and receives; its sockets live in the network namespace
 that it asks from, one for each node: what waits for a node that is gone fills a socket. What comes
-from elsewhere, or has another length, is no answer.
+from elsewhere, or has another length, is not an answer.
 """
 
 from __future__ import annotations

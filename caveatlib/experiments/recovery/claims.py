@@ -5,6 +5,7 @@ from __future__ import annotations
 from caveatlib.claims import Claim, from_ledger
 from caveatlib.experiments.recovery.asking import RATE
 from caveatlib.experiments.recovery.striking import WATCH_S
+from caveatlib.support.quantities import percent
 
 NAME = "recovery"
 LEAST = 0.5
@@ -19,9 +20,8 @@ def _part(part: str, text: str, decides: str) -> Claim:
 
 
 def _back(part: str, fault: str, text: str) -> Claim:
-    share = f"{LEAST:.0%}".replace("%", " %")
     decides = f"share of trials in which all replicas came back within {WATCH_S[fault]:g} s"
-    return _part(part, text, f"{decides}, at least {share}")
+    return _part(part, text, f"{decides}, at least {percent(LEAST)}")
 
 
 REDUNDANCY = from_ledger(

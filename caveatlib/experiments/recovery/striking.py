@@ -212,7 +212,7 @@ def _struck(running: dict[int, int], fault: str, hit: set[int]) -> float:
 
 
 def _require_stopped(handles: Sequence[processes.Handle]) -> None:
-    """Require that processes are stopped: one that only was to be is no fault."""
+    """Require that processes are stopped: one that only was to be is not a fault."""
 
     def stopped() -> bool:
         # "4242 (serve) T 1 ..."

@@ -81,7 +81,7 @@ def fit(law: str, replicas: np.ndarray, per_s: np.ndarray) -> Fit:
 
 def _queue(replicas: np.ndarray, per_s: np.ndarray) -> Fit:
     fits = [Fit(_middle(per_s / replicas))]
-    for knee in range(1, len(replicas) - 1):  # one number alone is no ceiling
+    for knee in range(1, len(replicas) - 1):  # one number alone is not a ceiling
         rising, flat = per_s[:knee] / replicas[:knee], per_s[knee:]
         fits.append(Fit(_middle(rising), ceiling_per_s=_middle(flat)))
     return min(fits, key=lambda one: np.sum(np.log(one.at(replicas) / per_s) ** 2))

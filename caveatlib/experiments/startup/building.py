@@ -7,7 +7,7 @@ or downloaded: that would take as long for either.
 
 The clock runs while a tool makes its product from a folder of files. Then the product is started,
 with nothing but what is in it, until the application says that it has all of its files. One that
-does not is a failed trial: what boots nothing is no virtual machine.
+does not is a failed trial: what boots nothing is not a virtual machine.
 """
 
 from __future__ import annotations

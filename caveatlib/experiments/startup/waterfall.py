@@ -9,7 +9,7 @@ import pandas as pd
 from caveatlib import plots, stats
 from caveatlib.experiments.kit.tables import figure_per_machine, per_machine
 from caveatlib.experiments.startup.designs import STEPS
-from caveatlib.support.quantities import format_quantity
+from caveatlib.support.quantities import format_quantity, percent
 
 WHOLE = "all of it, measured again"
 """Row of the start that is measured twice: its second measurement, which no step is read from."""
@@ -106,7 +106,7 @@ def largest(here: pd.DataFrame) -> str:
     ]
     return (
         f"Step by step from a process to docker run: {', '.join(each)}. The largest is the "
-        f"{most.name}: {most['share'] * 100:.0f} % of their sum."
+        f"{most.name}: {percent(most['share'])} of their sum."
     )
 
 

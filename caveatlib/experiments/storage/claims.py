@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caveatlib.claims import Claim, from_ledger
 from caveatlib.experiments.kit.sentences import CLASSIC_STORE
+from caveatlib.support.quantities import percent
 
 NAME = "storage"
 NEW_FILE = 1.25
@@ -49,7 +50,7 @@ REFLINKS = _ours(
     "on XFS the first write into a file of 100 MB copies it without reflinks, and none of it with "
     "them",
     "bytes that overlay2 on XFS writes to the disk for it: with reflinks at most "
-    f"{SHARED_BYTES} (ours), without them at least the file, to {SHORT:.0%}",
+    f"{SHARED_BYTES} (ours), without them at least the file, to {percent(SHORT)}",
 )
 COPY = _ours(
     "volume-first-write",

@@ -122,7 +122,8 @@ OLIVES = from_ledger(
     "C12",
     decides="published images within reach that hold a list of packages: how many have a file that "
     "differs from it, or a script as /bin/sh; holds if the exact interval of their share begins "
-    f"above {FEW:g} (ours), does not hold if it ends below; one image, or a few, are no population",
+    f"above {FEW:g} (ours), does not hold if it ends below; one image, or a few, are not a "
+    "population",
 )
 CLAIMS = (
     TRUST,

@@ -13,6 +13,7 @@ from caveatlib.experiments.trust import claims as stated
 from caveatlib.experiments.trust import facts
 from caveatlib.experiments.trust.designs import FETCHERS
 from caveatlib.experiments.trust.tables import outcomes
+from caveatlib.support.quantities import percent
 
 Rows = pd.DataFrame
 WORDS = {
@@ -170,7 +171,7 @@ def _answer_tampered(here: Rows) -> str:
     for words, form in forms.items():
         rows = table[(table["form"] == form) & table["place"].isin(FETCHERS)]
         if len(rows):
-            parts.append(f"{rows['refused'].mean() * 100:.0f} % {words}")
+            parts.append(f"{percent(rows['refused'].mean())} {words}")
     if not parts:
         return ""
     return f"Of the attempts with a changed image, tools that fetch it refused {listed(parts)}."

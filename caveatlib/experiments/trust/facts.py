@@ -54,6 +54,7 @@ from caveatlib.experiments.trust.tampering import (
     TAG,
     UNCHANGED,
 )
+from caveatlib.support.quantities import percent
 
 TOOLS = {
     DOCKER: "Docker",
@@ -247,14 +248,14 @@ def lacking(here: pd.DataFrame) -> Finding:
     """Find on how many days an image of three months lacks an update."""
     shares = {age: values_of(here, aged(age), "lacking_share") for age in AGES_S if age}
     told = [
-        f"{values.max() * 100:.0f} % at {age / DAY_S:.0f} days"
+        f"{percent(values.max())} at {age / DAY_S:.0f} days"
         for age, values in shares.items()
         if len(values)
     ]
     share = shares[QUARTER_DAYS * DAY_S]
     line = (
         f"A minimal Debian that is {QUARTER_DAYS} days old lacked a security update on "
-        f"{share.max() * 100:.0f} % of the days since the release"
+        f"{percent(share.max())} of the days since the release"
     )
     said = (
         f"{line}. By age: {listed(told)}. By the changelogs in it; the day is that of the upload."

@@ -9,6 +9,7 @@ from caveatlib.experiments.kit.tables import figure_per_machine
 from caveatlib.experiments.trust.facts import TOOLS
 from caveatlib.experiments.trust.tables import ACCEPTED, CHANGED, ages, matrix
 from caveatlib.experiments.trust.tampering import CONTROLS
+from caveatlib.support.quantities import percent
 
 REFUSED, VARIES = "refused", "varies"
 _BLUE, _VERMILLION, _, _ORANGE, _PINK, *_ = plots.PALETTE
@@ -73,6 +74,6 @@ def plot_ages(trials: pd.DataFrame, ax=None):
     ax.set_ylabel("% of the days")
     ax.set_ylim(0, 105)
     plots.finish(ax, title="Days on which an image lacks a security update", grid="both")
-    told = [f"{age:.0f} days {share * 100:.0f} %" for age, share in table["lacking_share"].items()]
+    told = [f"{age:.0f} days {percent(share)}" for age, share in table["lacking_share"].items()]
     said = ", ".join(told) or "nothing was measured"
     return plots.say(ax, f"Days on which an image lacks a security update, by its age: {said}.")

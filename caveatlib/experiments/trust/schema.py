@@ -110,7 +110,7 @@ class Published(frames.OfTrial):
     size_bytes: Series[float] = frames.measure("Files of all layers", "B")
     packages: Series[float] = frames.measure("Number of installed packages")
     differing_files: Series[float] = frames.measure("Files that differ from what packages say")
-    shell_scripts: Series[float] = frames.measure("1 if /bin/sh is no program, else 0")
+    shell_scripts: Series[float] = frames.measure("1 if /bin/sh is not a binary program, else 0")
     secrets: Series[float] = frames.measure("Files that look like secrets")
     setuid_files: Series[float] = frames.measure("Files with the setuid bit")
 

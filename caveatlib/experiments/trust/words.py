@@ -1,6 +1,6 @@
 """Which check refused an image, by the words of the tool that refused it.
 
-Words that are none of these are no refusal of the image: the trial has failed.
+Words that are none of these do not refuse the image: the trial has failed.
 """
 
 from __future__ import annotations

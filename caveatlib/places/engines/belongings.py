@@ -115,7 +115,7 @@ def undecided(engine: Connection) -> list[str]:
 
 
 def remove_container(engine: Connection, container: str, *, timeout_s: float = CALL_S) -> None:
-    """End and remove a container; one that is gone already is no error."""
+    """End and remove a container; one that is gone already is not an error."""
     remove = engine.api.remove_container
     with answers.ignoring(404, 409):  # 409: its removal is under way
         engine.call("remove", remove, container, force=True, v=True, timeout_s=timeout_s)

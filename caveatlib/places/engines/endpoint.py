@@ -56,7 +56,7 @@ class Endpoint:
                 return parts.path
             if parts.scheme in ("tcp", "http") and parts.hostname:
                 return parts.hostname, parts.port or 2375
-        except ValueError:  # a port that is no number, half of a bracket
+        except ValueError:  # a port that is not a number, half of a bracket
             pass
         raise UsageError(
             f"Engine address {self.url!r}. Must be unix:///PATH or tcp://HOST:PORT; "
@@ -137,9 +137,9 @@ def _json(path: Path) -> dict | None:
     except OSError as error:
         raise UsageError(f"Docker's {path.name}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"Docker's {path.name} is no valid JSON. Mend or remove it.") from None
+        raise UsageError(f"Docker's {path.name} is not valid JSON. Mend or remove it.") from None
     if not isinstance(value, dict):
-        raise UsageError(f"Docker's {path.name} is no JSON object. Mend or remove it.")
+        raise UsageError(f"Docker's {path.name} is not a JSON object. Mend or remove it.")
     return value
 
 

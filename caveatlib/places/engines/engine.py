@@ -151,7 +151,7 @@ class Engine(Connection):
         return answers.number(answer, "StatusCode")
 
     def remove(self, container: str, *, timeout_s: float = CALL_S) -> None:
-        """End and remove a container; one that is gone already is no error."""
+        """End and remove a container; one that is gone already is not an error."""
         belongings.remove_container(self, container, timeout_s=timeout_s)
 
     def inspect(self, container: str, *, timeout_s: float = CALL_S) -> dict:

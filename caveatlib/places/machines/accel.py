@@ -1,6 +1,6 @@
 """What runs a guest's instructions here, hardware or emulator, and how fast.
 
-``/dev/kvm`` is no proof: a host that is itself a virtual machine may offer it
+``/dev/kvm`` is not proof: a host that is itself a virtual machine may offer it
 and yet not get a guest through its boot, and PVM offers it to guests only that
 were built for PVM. So hardware counts only after a guest has booted with it
 within `PROBE_S`, at the second try at the latest; the result is kept until the

@@ -155,7 +155,7 @@ def test_the_whole_says_what_decides_it():
 def test_cpu_bound_throughput_is_said(cores):
     """Where client and server used up the cores, the throughput card says so, and no other."""
     frame = trials(cores=cores).assign(cpu_bound=0.0)
-    words = "Client and server alone used 95% of the cores in"
+    words = "Client and server alone used 95 % of the cores in"
     assert not any(words in v.because for v in judged(frame).values())
     on = (frame["path"] == "loopback") & (frame["place"] == PROXY) & (frame["design"] == "paths")
     frame.loc[on & (frame["session"] < 3), "cpu_bound"] = 1.0
