@@ -202,7 +202,7 @@ PORTS = {
     "kB for B, PSS": (scaled(MEMORY, ["pss_bytes"], 1 / 1024), "pss_bytes per process"),
     "zeros for PSS": (scaled(MEMORY, ["pss_bytes"], 0), "Value 0 of 'pss_bytes per process'"),
     "run copied under another id": (run_again, "repeat itself"),
-    "tail cut off in a block": (on_trials(lambda rows: rows.iloc[:-3]), "cut short"),
+    "tail cut off in a block": (on_trials(lambda rows: rows.iloc[:-3]), "interrupted block"),
     "one session picked out": (on_trials(without_a_session), "Block 4 .* is missing"),
     "one session, renumbered": (on_trials(without_a_session_renumbered), "Session 4 .* is missing"),
     "empty reports": (without_reports, "Report of 'rate_bit_per_s'"),

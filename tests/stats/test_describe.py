@@ -189,12 +189,12 @@ def test_drift_between_sessions_is_said():
     """Later sessions that are slower than earlier ones, in every arm, make one sentence."""
     (said,) = stats.quality(_sessions(np.linspace(1, 1.25, 10)), "x_s")
     assert re.fullmatch(
-        r"The machine: x_s drifted over 10 sessions, the later half reads 1\d% more than the "
+        r"The machine: x_s drifted over 10 sessions, the later half reads 1\d % more than the "
         r"earlier half\.",
         said,
     )
     (turned,) = stats.quality(_sessions(np.linspace(1.25, 1, 10)), "x_s")
-    assert re.search(r"the later half reads \d+% less than", turned)
+    assert re.search(r"the later half reads \d+ % less than", turned)
 
 
 @pytest.mark.parametrize(

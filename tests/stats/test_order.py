@@ -73,7 +73,7 @@ def test_carry_over_is_named_with_its_size():
 def test_carry_over_follows_the_data():
     """Names exchanged, the other arm is named; the arm that makes it faster is called less."""
     rows = carried(np.random.default_rng(1), 40, 1 / 1.3, names="abcd")
-    assert re.search(r"x_s is 2\d% less than after the others", _carry(rows))
+    assert re.search(r"x_s is 2\d % less than after the others", _carry(rows))
     swapped = rows.assign(place=rows["place"].map({"a": "b", "b": "a", "c": "c", "d": "d"}))
     assert _carry(rows).startswith("Trials after b:")
     assert _carry(swapped).startswith("Trials after a:")
