@@ -62,7 +62,7 @@ def test_format_does_not_change_the_unit():
         ("error-refused.json", "unable to connect"),
         ("error-busy.json", "busy"),
         ("zero-bytes.json", "0 bytes"),
-        ("text-mbytes.txt", "no whole JSON"),
+        ("text-mbytes.txt", "not a complete JSON"),
     ],
 )
 def test_no_number(name, reason):
