@@ -25,6 +25,8 @@ from caveatlib.measuring.plan import ended, spent_s
 from caveatlib.places import spec
 from caveatlib.support.privacy import scrub
 
+ORDERS, TRIALS, WARMUPS = 1, 2, 3
+"""What a stream of random numbers is for."""
 _TRIED = ("trial", "warmup", "block")
 
 
@@ -101,8 +103,9 @@ class Loop:
         self._due_s = sum(_trial_s(d) * d.trials_in(d.blocks_per_session) for d in due)
         for design in due:
             if design.warmup:
-                for arm in design.arms:
-                    self._trial("warmup", design, arm, handles, session, 0, 0)
+                for number, arm in enumerate(design.arms):
+                    drawn = WARMUPS, session, number
+                    self._trial("warmup", design, arm, handles, session, 0, 0, drawn)
         for design in due:
             for _ in range(design.blocks_per_session):
                 now = time.monotonic()
@@ -141,7 +144,9 @@ class Loop:
         block = self.done[design.name]
         arms = [
             design.arms[i]
-            for i in order(len(design.arms), block, lambda square: self._rng(design, square))
+            for i in order(
+                len(design.arms), block, lambda square: self._rng(design, ORDERS, square)
+            )
         ]
         if design.lead_in:
             self._trial("warmup", design, arms[0], handles, session, block, len(arms))
@@ -152,11 +157,12 @@ class Loop:
         self.done[design.name] += 1
         self.on_block()
 
-    def _trial(self, kind, design, arm, handles, session, block, position) -> None:
+    def _trial(self, kind, design, arm, handles, session, block, position, drawn=None) -> None:
         where = {"session": session, "block": block, "position": position}
         age = {"age_s": round(time.monotonic() - self._opened, 3), "age_trials": self._tried}
         row = _row(self.header, design, arm, self._day.now(), **where, **age)
-        seed = int(self._rng(design, block, position).integers(2**31))
+        drawn = drawn or (TRIALS, block, position)
+        seed = int(self._rng(design, *drawn).integers(2**31))
         row["busy_per_cpu"], before = machine.busy_per_cpu(), machine.cpu_ticks()
         self.now = f"{design.name}: {arm.place}"
         self.on_trial()
@@ -223,11 +229,15 @@ class Loop:
         frames.from_rows(held, self.tables[table])
         return held
 
-    def _rng(self, design: Design, *where: int) -> np.random.Generator:
-        """One stream per place in the run, so that a resumed run goes on as it would have."""
-        return np.random.default_rng(
-            [self.header["seed"], zlib.crc32(design.name.encode()), *where]
-        )
+    def _rng(self, design: Design, kind: int, *where: int) -> np.random.Generator:
+        """One stream per place in the run, so that a resumed run goes on as it would have.
+
+        Orders, trials and warm-ups have streams of their own. NumPy takes ``[7, 1]`` and
+        ``[7, 1, 0]`` for one seed: without their kind, which is never 0, the order of a square
+        and the first trial of the block of its number would draw the same.
+        """
+        name = zlib.crc32(design.name.encode())
+        return np.random.default_rng([self.header["seed"], name, kind, *where])
 
     def _state(self, handles: dict) -> None:
         """Write down each opened place's facts, once per run.

@@ -14,7 +14,7 @@ from places import fake
 
 from caveatlib import frames
 from caveatlib.errors import MeasurementError
-from caveatlib.measuring import clock, plan
+from caveatlib.measuring import clock, loop, plan
 from caveatlib.places.base import TrialResult
 
 pytestmark = pytest.mark.beside
@@ -67,6 +67,32 @@ def test_names_of_runs_from_before():
     assert plan.RUN.fullmatch("2027-01-01T10:00:00Z-0af3c1")
     for name in ("mine", "2027-01-01T10:00:00Z-", "2027-01-01T10:00:00Z-0AF3C1", "2027-01-01"):
         assert not plan.RUN.fullmatch(name)
+
+
+def test_no_two_streams_begin_alike(tmp_path, monkeypatch):
+    """Orders, seeds of trials, of lead-ins and of warm-ups: what one draws says nothing of another.
+
+    NumPy pads a seed with zeros: [7, 0] and [7, 0, 0] are one stream.
+    """
+    begin, seeds = {}, []
+    rng = loop.Loop._rng
+
+    def spied(self, *key):
+        begin[key[0].name, *key[1:]] = tuple(rng(self, *key).integers(2**63, size=2))
+        return rng(self, *key)
+
+    def trial(place, conditions, *, seed):
+        seeds.append(seed)
+        return TrialResult({"took_s": 1.0})
+
+    monkeypatch.setattr(loop.Loop, "_rng", spied)
+    first = led_in(trial, blocks=3).DESIGNS[0]
+    second = replace(first, name="other", arms=first.arms[:2])
+    run(experiment(trial, DESIGNS=(first, second)), tmp_path, sessions=4, seed=0)
+    assert len(seeds) == 4 * (4 + 2 + 3 * (5 + 3))
+    assert len(set(seeds)) == len(seeds)
+    assert len(begin) > len(seeds)  # the orders have theirs, too
+    assert len(set(begin.values())) == len(begin)
 
 
 def test_places_are_opened_afresh_for_every_session(tmp_path):
