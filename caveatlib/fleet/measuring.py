@@ -7,11 +7,14 @@ worker again, so that each leaves a mark on its host, and refuses to begin a sec
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import asdict
@@ -31,6 +34,9 @@ from caveatlib.trials import Run
 
 COLUMNS = ["host", "experiment", "machine", "ok", "error", "folder"]
 LONGEST_S = 48 * 3600.0
+KEPT_S = LONGEST_S + 24 * 3600.0
+"""How long a mark stays, whether its host booted meanwhile or not: its task may be run again."""
+LOCK = "lock"
 FETCH_S = 600.0
 """How long a package may take from its host; one that was lost with its worker never comes."""
 LOOK_S = 1.0
@@ -203,10 +209,10 @@ def measure_here(name: str, plan: dict, token: str) -> dict[str, bytes]:
     MeasurementError
         If it failed, has begun before, or something else is being measured on this host.
     """
-    temporary = Path(tempfile.gettempdir())
-    with _alone(temporary / "caveatlib-fleet.lock"):
+    with _alone(Path(tempfile.gettempdir())) as marks:
+        _drop_old(marks)
         try:
-            (temporary / f"caveatlib-fleet-{token}").mkdir()
+            (marks / token).touch(mode=0o600, exist_ok=False)
         except FileExistsError:
             raise MeasurementError(
                 f"Measurement of {name!r} had begun when its worker ended. "
@@ -229,11 +235,37 @@ def _options(plan: dict) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock of this host, which the kernel lets go when this process ends."""
-    with path.open("a") as lock:  # not "w": whoever put a link there would have a file emptied
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MeasurementError("Something else is being measured on this host.") from None
-        yield
+def _alone(temporary: Path) -> Iterator[Path]:
+    """Hold this user's lock of this host, which the kernel lets go when this process ends.
+
+    Yields the user's folder in that of temporary files, where anybody may have put a link or a
+    folder of that name: only one's own is used.
+    """
+    folder = temporary / f"caveatlib-fleet-{os.geteuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it is not a folder of this user")
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(folder / LOCK, flags, 0o600)
+    except OSError as error:
+        raise MeasurementError(
+            f"Folder {display_path(folder)!r} cannot be used: {error.strerror}."
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise MeasurementError("Something else is being measured on this host.") from None
+    try:
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def _drop_old(marks: Path) -> None:
+    """Remove the marks of measurements that have ended, and whose tasks have, too."""
+    for mark in marks.iterdir():
+        if mark.name != LOCK and mark.lstat().st_mtime < time.time() - KEPT_S:
+            mark.unlink()

@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -202,21 +203,79 @@ def _still(path: Path) -> bool:
     return path.stat().st_size == size
 
 
-def test_nothing_begins_twice(tmp_path, monkeypatch):
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Return an empty folder that stands for /tmp, in which the command measures nothing."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+
+    def ran(words, **_):
+        folder = Path(words[words.index("--out") + 1])
+        (folder / "startup").mkdir()
+
+    monkeypatch.setattr(measuring.programs, "run", ran)
+    return tmp_path / "tmp"
+
+
+OWN = f"caveatlib-fleet-{os.geteuid()}"
+
+
+def test_nothing_begins_twice(temporary):
     """A task that Dask runs again after its worker was lost refuses, with the reason."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "caveatlib-fleet-abc").mkdir()
+    measuring.measure_here("startup", {}, "abc")
+    measuring.measure_here("startup", {}, "def")
     with pytest.raises(MeasurementError, match="had begun when its worker ended"):
         measuring.measure_here("startup", {}, "abc")
 
 
-def test_one_measurement_per_host(tmp_path, monkeypatch):
+def test_marks_do_not_pile_up(temporary):
+    """All lie in one folder, of its user alone; those of tasks that can no longer run are dropped.
+
+    One of a measurement that may still run, or be asked for again when it has ended, is kept.
+    """
+    measuring.measure_here("startup", {}, "kept")
+    measuring.measure_here("startup", {}, "gone")
+    assert [path.name for path in temporary.iterdir()] == [OWN]
+    assert stat.S_IMODE((temporary / OWN).stat().st_mode) == 0o700
+    ago = time.time() - measuring.LONGEST_S
+    os.utime(temporary / OWN / "kept", (ago, ago))
+    ago -= 2 * 86400
+    os.utime(temporary / OWN / "gone", (ago, ago))
+    os.utime(temporary / OWN / "lock", (ago, ago))
+    measuring.measure_here("startup", {}, "next")
+    assert {path.name for path in (temporary / OWN).iterdir()} == {"lock", "kept", "next"}
+
+
+def test_one_measurement_per_host(temporary):
     """A second one, of whichever client, is refused while the first runs."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with measuring._alone(tmp_path / "caveatlib-fleet.lock"):
+    with measuring._alone(temporary) as folder:
         with pytest.raises(MeasurementError, match="Something else is being measured"):
             measuring.measure_here("startup", {}, "abc")
-    assert not (tmp_path / "caveatlib-fleet-abc").exists()
+        assert not (folder / "abc").exists()
+    measuring.measure_here("startup", {}, "abc")
+
+
+@pytest.mark.parametrize("what", ["link", "file", "of another", "lock"])
+def test_a_folder_that_is_not_ones_own_is_not_used(temporary, monkeypatch, tmp_path, what):
+    """The folder of temporary files is anybody's: one line, and nothing of others is touched."""
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    (tmp_path / "theirs" / "kept").write_text("kept")
+    before = set((tmp_path / "theirs").iterdir())
+    if what == "link":
+        (temporary / OWN).symlink_to(tmp_path / "theirs")
+    elif what == "file":
+        (temporary / OWN).write_text("kept")
+    elif what == "of another":
+        (temporary / OWN).mkdir(mode=0o700)
+        monkeypatch.setattr(measuring.os, "geteuid", lambda: 12345)
+        (temporary / OWN).rename(temporary / "caveatlib-fleet-12345")
+    else:
+        (temporary / OWN).mkdir(mode=0o700)
+        (temporary / OWN / "lock").symlink_to(tmp_path / "theirs" / "new")
+    with pytest.raises(MeasurementError, match=r"^Folder '.*caveatlib-fleet-\d+' cannot be used"):
+        measuring.measure_here("startup", {}, "abc")
+    assert set((tmp_path / "theirs").iterdir()) == before
+    assert (tmp_path / "theirs" / "kept").read_text() == "kept"
 
 
 def test_a_failed_measurement_is_a_row(client, tmp_path):
@@ -463,15 +522,6 @@ def test_what_has_no_room_is_not_measured(package, monkeypatch, tmp_path):
     assert rows["ok"].to_dict() == {"host-0": False, "host-1": True}
     assert "holds something that is not a package" in rows.loc["host-0", "error"]
     assert any("holds something" in line for line in said)
-
-
-def test_the_lock_of_a_host_empties_no_file(tmp_path):
-    """Its name is known, and its folder anybody's."""
-    (tmp_path / "kept").write_text("kept")
-    (tmp_path / "lock").symlink_to(tmp_path / "kept")
-    with measuring._alone(tmp_path / "lock"):
-        pass
-    assert (tmp_path / "kept").read_text() == "kept"
 
 
 def test_the_scheduler_is_asked_once_for_all_hosts(package, monkeypatch, tmp_path):
