@@ -282,7 +282,7 @@ def _measure(folder, module, *words) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", module, *command],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
         capture_output=True,
         text=True,
         timeout=300,
