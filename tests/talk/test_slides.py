@@ -4,6 +4,7 @@ Seen to fail: with the badge left out of a figure, and with letters of 20 px.
 """
 
 import browser as browsers
+import left
 import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
@@ -156,7 +157,7 @@ def test_nothing_is_cut_off_at_1280_by_720(require, tmp_path, bars):
         page.goto(path.as_uri())
         sizes, screens = page.evaluate(SIZES), page.evaluate(CUT)
         page.keyboard.press("PageDown")
-        page.wait_for_function("scrollY === 720")
+        assert left.until(lambda: page.evaluate("scrollY") == 720, 30)
     assert (asked.requests, asked.messages) == ([], [])
     assert screens == [[720]] * len(screens)
     smallest = min(sizes)

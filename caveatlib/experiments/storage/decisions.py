@@ -94,15 +94,15 @@ def _say(here: Rows, verdict: Verdict | None = None) -> str:
     for row in extremes(here).to_dict("records"):
         what, *ends = IN_WORDS.get(row["column"], ("",))
         if what and row["differ"]:
-            told = (
-                f"{lead} with {row[end]} ({row[f'{end}_ratio']:.2g}x)"
-                for lead, end in zip(ends, ("least", "most"), strict=True)
-            )
             base = format_quantity(row["base"], "B" if row["column"].endswith("_bytes") else "s")
-            said.append(f"{what} {', '.join(told)}; with overlay2 on ext4: {base}.")
+            least, most = ends
+            said.append(
+                f"{what} {least} with {row['least']} ({row['least_ratio']:.2g}x the {base} of "
+                f"overlay2 on ext4), {most} with {row['most']} ({row['most_ratio']:.2g}x)."
+            )
         elif what:
             said.append(f"{what}: no driver is found to differ from another.")
-    return " ".join([*said, "Ratios are to the latter."] if said else [])
+    return " ".join(said)
 
 
 def _times(what: str, ways: str):
