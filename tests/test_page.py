@@ -450,3 +450,10 @@ def test_an_interval_has_the_digits_that_it_is_worth(effect, low, high, shown):
     """A small ratio is not written as nothing."""
     rated = claims.not_measured(claims.Claim("C99", "t", "derived", "it", "startup"), "")
     assert cards.interval(replace(rated, effect=effect, low=low, high=high, unit="x")) == shown
+
+
+def test_an_end_that_is_not_the_threshold_does_not_read_like_it():
+    """With one digit an inconclusive 0.7x [0.6, 1.1] would end on its threshold of 1.1."""
+    verdict = claims.Verdict("C19", "defaults", claims.OPEN, 0.71, 0.58, 1.09, "x", threshold=1.1)
+    assert cards.interval(verdict) == "0.71× [0.58, 1.09]"
+    assert cards.interval(replace(verdict, threshold=1.5)) == "0.7× [0.6, 1.1]"
