@@ -35,7 +35,7 @@ WORDS = {
     "all-capabilities": "capabilities off",
     "cap-add-all": "--cap-add ALL",
     "neither-filter-nor-capabilities": "both off",
-    "unmasked": "paths neither masked nor read-only",
+    "unmasked": "systempaths=unconfined",
     "all-devices": "device list off",
     "all-off": "all of these off",
     "no-new-privileges": "no-new-privileges",

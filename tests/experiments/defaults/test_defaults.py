@@ -111,7 +111,7 @@ def test_the_figure_counts_what_is_allowed(measured):
     for by, off in (
         ("seccomp alone", "seccomp off"),
         ("capabilities alone", "capabilities off"),
-        ("masked or read-only paths alone", "paths neither masked nor read-only"),
+        ("masked or read-only paths alone", "systempaths=unconfined"),
         ("seccomp and capabilities, each", "both off"),
     ):
         (row,) = (i for i, name in enumerate(rows) if name.startswith(f"{by} ("))
