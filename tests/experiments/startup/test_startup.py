@@ -546,7 +546,7 @@ def test_known_answer_in_docker(require, tmp_path, bars):
     design = known[0].__class__(**known[0].__dict__ | {"optional": False, "blocks_per_session": 16})
     experiment = type(
         "Known", (), {n: getattr(startup, n) for n in
-                      ("NAME", "QUESTION", "Trials", "trial", "summarize", "verdicts")}
+                      ("NAME", "QUESTION", "Trials", "trial", "summarize")}
         | {"PLACES": {"docker-runc": standard.docker("runc")}, "DESIGNS": (design,), "SESSIONS": 1}
     )  # fmt: skip
     experiment.trial = staticmethod(startup.trial)
