@@ -138,8 +138,9 @@ def test_every_command_has_help(run, name):
     assert "--help" in out.splitlines()[-2 if not out.splitlines()[-1].strip() else -1]
 
 
-def test_no_folder_is_found_in_the_way_after_an_hour(run, tmp_path):
+def test_no_folder_is_found_in_the_way_after_an_hour(run, monkeypatch, tmp_path):
     """What stands in the way of the last experiment is said before the first is measured."""
+    monkeypatch.setattr(trials, "cost", lambda *asked, **of: (1.0, 0))  # wherever it runs
     (tmp_path / "r" / "quota").mkdir(parents=True)
     status, out, err = run("measure", "startup", "quota", "--out", "r")
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -247,6 +248,7 @@ def test_ctrl_c_says_how_to_go_on(run, monkeypatch):
         raise KeyboardInterrupt
 
     begun = False
+    monkeypatch.setattr(trials, "cost", lambda *asked, **of: (1.0, 0))  # wherever it runs
     monkeypatch.setattr(trials, "measure", interrupt)
     words = ["measure", "startup", "quota", "--sessions", "1", "--out", "r"]
     assert run(*words)[::2] == (130, "\nInterrupted before anything was measured.\n")

@@ -116,6 +116,8 @@ def test_a_runtime_that_fails_once_is_tried_again(failures, available, monkeypat
     monkeypatch.setattr(runc.cgroupfs, "hierarchies", lambda: ["told"])
     monkeypatch.setattr(runc, "_try", start)
     monkeypatch.setattr(runc, "version", lambda program: "1")
+    # whatever this process lacks
+    monkeypatch.setattr(privileges, "lacking", lambda *needs: [])
     found = runc.probe.__wrapped__("runc")
     assert found.available == available
     assert available or "connection reset" in found.reason

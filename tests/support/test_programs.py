@@ -52,7 +52,7 @@ def test_missing_program():
     with pytest.raises(Unavailable, match=r"'no-such-thing' is missing. Run `make system`"):
         programs.run(["no-such-thing"])
     with pytest.raises(Unavailable, match="no-such-thing"):
-        programs.run(["env", "no-such-thing"])
+        programs.run(["env", "no-such-thing"], env={"PATH": os.defpath})
     with pytest.raises(Unavailable, match="apt-get install its-package"):
         programs.need("no-such-thing", "its-package")
 
