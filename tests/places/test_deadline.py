@@ -47,6 +47,16 @@ def path():
         yield Path(folder) / "s"
 
 
+@contextlib.contextmanager
+def talking(path, behaviour, **where):
+    """Yield an engine that behaves so; it is closed afterwards."""
+    with (
+        serving(path, behaviour, **where) as url,
+        contextlib.closing(Engine(Endpoint(url, "test"))) as engine,
+    ):
+        yield engine
+
+
 def _fails_in_time(call):
     """Assert that a call ends in a typed one-line error within its deadline."""
     start = time.monotonic()
@@ -61,12 +71,8 @@ def _fails_in_time(call):
 @pytest.mark.parametrize("name", JSON_CALLS)
 def test_json_call(path, name):
     """A call for JSON ends in a typed error within the deadline, whatever the engine does."""
-    with serving(path, JSON_CALLS[name]) as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            _fails_in_time(lambda: engine.info(timeout_s=DEADLINE_S))
-        finally:
-            engine.close()
+    with talking(path, JSON_CALLS[name]) as engine:
+        _fails_in_time(lambda: engine.info(timeout_s=DEADLINE_S))
 
 
 @pytest.mark.parametrize("name", ["silence", "drip in head", "endless header", "endless chunks"])
@@ -91,23 +97,15 @@ def test_a_first_answer_that_makes_no_sense(path, name):
 @pytest.mark.parametrize("name", STREAMS)
 def test_stream(path, name):
     """A command in a container ends in a typed error within one deadline for all its calls."""
-    with serving(path, STREAMS[name], at="/start") as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            _fails_in_time(lambda: engine.exec(CONTAINER, ["true"], timeout_s=DEADLINE_S))
-        finally:
-            engine.close()
+    with talking(path, STREAMS[name], at="/start") as engine:
+        _fails_in_time(lambda: engine.exec(CONTAINER, ["true"], timeout_s=DEADLINE_S))
 
 
 @pytest.mark.parametrize("name", ["refused", "endless head", "close", "garbage"])
 def test_attach(path, name):
     """Attaching to a container ends in a typed error when no stream comes of it."""
-    with serving(path, STREAMS[name], at="/attach") as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            _fails_in_time(lambda: engine.attach(CONTAINER, timeout_s=DEADLINE_S))
-        finally:
-            engine.close()
+    with talking(path, STREAMS[name], at="/attach") as engine:
+        _fails_in_time(lambda: engine.attach(CONTAINER, timeout_s=DEADLINE_S))
 
 
 @pytest.mark.parametrize(
@@ -124,13 +122,9 @@ def test_attach(path, name):
 )
 def test_wrong_shape(path, at, body, call):
     """Valid JSON of the wrong shape is an error and never a value."""
-    with serving(path, fake_engine.says(fake_engine.answer(body)), at=at) as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            with pytest.raises(EngineError, match=r"^(inspect: t|T)he engine"):
-                call(engine)
-        finally:
-            engine.close()
+    with talking(path, fake_engine.says(fake_engine.answer(body)), at=at) as engine:
+        with pytest.raises(EngineError, match=r"^(inspect: t|T)he engine"):
+            call(engine)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +138,9 @@ def test_wrong_shape(path, at, body, call):
 )
 def test_size_ends_it_too(path, behaviour, at, call):
     """What is too long is given up for its size, long before a generous deadline."""
-    with serving(path, behaviour, at=at) as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            with pytest.raises(EngineError):
-                call(engine)
-        finally:
-            engine.close()
+    with talking(path, behaviour, at=at) as engine:
+        with pytest.raises(EngineError):
+            call(engine)
 
 
 @pytest.mark.parametrize(
@@ -167,13 +157,9 @@ def test_size_ends_it_too(path, behaviour, at, call):
 )
 def test_an_error_of_ours_is_not_its_own_cause(path, behaviour, at, call, status):
     """It keeps docker-py's error, if it came from one, with the status that the engine gave."""
-    with serving(path, behaviour, at=at) as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            with pytest.raises(EngineError) as caught:
-                call(engine)
-        finally:
-            engine.close()
+    with talking(path, behaviour, at=at) as engine:
+        with pytest.raises(EngineError) as caught:
+            call(engine)
     cause = caught.value.__cause__
     assert cause is not caught.value
     assert getattr(getattr(cause, "response", None), "status_code", None) == status
@@ -199,13 +185,9 @@ def test_what_an_engine_reports_on_its_way_keeps_its_words(path, at, call):
         ({"odd": 1}, "{'odd': 1}"),
     ]:
         body = b'{"status": "begun"}\r\n' + json.dumps({"error": said}).encode() + b"\r\n"
-        with serving(path, fake_engine.says(fake_engine.chunked(body)), at=at) as url:
-            engine = Engine(Endpoint(url, "test"))
-            try:
-                with pytest.raises(EngineError) as caught:
-                    call(engine)
-            finally:
-                engine.close()
+        with talking(path, fake_engine.says(fake_engine.chunked(body)), at=at) as engine:
+            with pytest.raises(EngineError) as caught:
+                call(engine)
         assert str(caught.value).partition(": ")[2] == kept
         path.unlink()
         assert "registry.invalid" not in scrub(caught.value)  # as it is kept in a row
@@ -221,12 +203,8 @@ def test_a_circle_of_causes_ends():
 def test_unlabelled_is_never_ours(path):
     """An engine that ignores the label asked for loses nothing by it."""
     body = b'[{"Id": "x", "Labels": {}}, {"Id": "y", "Labels": null}, {"Id": "z"}]'
-    with serving(path, fake_engine.says(fake_engine.answer(body)), at="/containers/json") as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            assert engine.containers() == []
-        finally:
-            engine.close()
+    with talking(path, fake_engine.says(fake_engine.answer(body)), at="/containers/json") as engine:
+        assert engine.containers() == []
 
 
 def test_a_container_that_is_not_removed_keeps_no_stream_open(path):
@@ -237,46 +215,34 @@ def test_a_container_that_is_not_removed_keeps_no_stream_open(path):
         tried.append(conn)
         JSON_CALLS["500"](conn, stop)
 
-    with serving(path, refuse, at=f"/containers/{CONTAINER}") as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            instance = EngineInstance(engine, CONTAINER, 0)
-            stream = instance.output
-            for times in (1, 2):
-                with pytest.raises(EngineError, match="something broke"):
-                    instance.remove()
-                assert len(tried) == times
-                assert instance.output == -1
-                with pytest.raises(OSError, match="Bad file"):
-                    os.fstat(stream)
-        finally:
-            engine.close()
+    with talking(path, refuse, at=f"/containers/{CONTAINER}") as engine:
+        instance = EngineInstance(engine, CONTAINER, 0)
+        stream = instance.output
+        for times in (1, 2):
+            with pytest.raises(EngineError, match="something broke"):
+                instance.remove()
+            assert len(tried) == times
+            assert instance.output == -1
+            with pytest.raises(OSError, match="Bad file"):
+                os.fstat(stream)
 
 
 def test_a_mistake_of_ours_is_no_answer_of_the_engine(path):
     """An argument that docker-py does not know, or not of this type, ends a run as a bug."""
-    with serving(path, JSON_CALLS["500"], at="/create") as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            for host in ({"cpu_qouta": 1}, {"cpu_quota": "1"}):
-                with pytest.raises(TypeError):
-                    engine.create(["true"], image="busybox", host=host)
-            with pytest.raises(EngineError, match="something broke"):
-                engine.create(["true"], image="busybox", host={"cpu_quota": 1})
-        finally:
-            engine.close()
+    with talking(path, JSON_CALLS["500"], at="/create") as engine:
+        for host in ({"cpu_qouta": 1}, {"cpu_quota": "1"}):
+            with pytest.raises(TypeError):
+                engine.create(["true"], image="busybox", host=host)
+        with pytest.raises(EngineError, match="something broke"):
+            engine.create(["true"], image="busybox", host={"cpu_quota": 1})
 
 
 def test_an_engine_too_old_for_a_setting_is_an_engines_error(path):
     """Which docker-py finds out before it asks."""
     old = json.dumps(fake_engine.VERSION | {"ApiVersion": "1.24"}).encode()
-    with serving(path, fake_engine.says(fake_engine.answer(old)), at="/version") as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            with pytest.raises(EngineError, match=r"create: init .* version"):
-                engine.create(["true"], image="busybox", host={"init": True})
-        finally:
-            engine.close()
+    with talking(path, fake_engine.says(fake_engine.answer(old)), at="/version") as engine:
+        with pytest.raises(EngineError, match=r"create: init .* version"):
+            engine.create(["true"], image="busybox", host={"init": True})
 
 
 def test_no_api_version(path):
@@ -327,12 +293,8 @@ def test_an_engine_that_ends_idle_connections(path):
 
 def test_engine_explains_itself(path):
     """What the engine says about its failure is in the message."""
-    with serving(path, JSON_CALLS["500"]) as url:
-        engine = Engine(Endpoint(url, "test"))
-        try:
-            assert "something broke" in str(_fails_in_time(engine.info))
-        finally:
-            engine.close()
+    with talking(path, JSON_CALLS["500"]) as engine:
+        assert "something broke" in str(_fails_in_time(engine.info))
 
 
 @pytest.mark.slow
