@@ -39,32 +39,6 @@ from caveatlib.experiments.applications.schema import Trials, check, check_row
 from caveatlib.experiments.applications.tables import beside, contents, deployed, opened, spread
 from caveatlib.experiments.applications.workloads import trial
 
-__all__ = [
-    "ARTEFACTS",
-    "CLAIMS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "ON_REQUEST",
-    "PLACES",
-    "Trials",
-    "answer",
-    "beside",
-    "check",
-    "check_row",
-    "contents",
-    "deployed",
-    "highlights",
-    "opened",
-    "plot",
-    "plot_deployed",
-    "plot_executables",
-    "spread",
-    "trial",
-]
-
 QUESTION = "How much of an image does an application use, and what else is in it?"
 SESSIONS = 2
 """The application is the unit; the second session shows that what is opened repeats."""

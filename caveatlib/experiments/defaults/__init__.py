@@ -54,33 +54,3 @@ DISK_BYTES = 800 * 2**20
 """Two engines, and 100 MB logged as JSON."""
 FIRST_S = 35
 """A session, which says what the defaults refuse."""
-
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "DISK_BYTES",
-    "FIRST_S",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "QUESTION",
-    "VERDICT_S",
-    "Trials",
-    "answer",
-    "beside",
-    "check",
-    "check_row",
-    "costs",
-    "guest_kernels",
-    "highlights",
-    "logs",
-    "matrix",
-    "plot",
-    "plot_matrix",
-    "seen",
-    "stops",
-    "summarize",
-    "trial",
-]

@@ -29,23 +29,6 @@ from caveatlib.experiments.entropy.workloads import (
 )
 from caveatlib.experiments.kit import sentences, tables
 
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "QUESTION",
-    "Trials",
-    "answer",
-    "calls",
-    "check_row",
-    "plot",
-    "trial",
-]
-
 QUESTION = "Can a neighbour take away my randomness?"
 SHOWN = (
     *("call_p50_s", "call_p99_s", "call_max_s", "device_p99_s", "waits", "first_refused"),

@@ -35,25 +35,6 @@ from caveatlib.experiments.kernel.schema import Trials, check, check_row
 from caveatlib.experiments.kernel.tables import crossed, details
 from caveatlib.experiments.kernel.workloads import trial
 
-__all__ = [
-    "ARTEFACTS",
-    "CLAIMS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "PLACES",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "crossed",
-    "details",
-    "highlights",
-    "plot",
-    "trial",
-]
-
 NAME = "kernel"
 QUESTION = "What do containers on one kernel lose when one of them goes wrong?"
 SESSIONS = 8

@@ -64,35 +64,6 @@ from caveatlib.experiments.layers.tables import (
 from caveatlib.instruments.contents import counts
 from caveatlib.places.base import TrialResult
 
-__all__ = [
-    "ARTEFACTS",
-    "CLAIMS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "MOVED",
-    "NAME",
-    "ON_REQUEST",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "contents",
-    "highlights",
-    "kernels",
-    "moves",
-    "opened",
-    "plot",
-    "plot_opened",
-    "prices",
-    "summarize",
-    "systems",
-    "trial",
-]
-
 QUESTION = "What is inside an image, how much of it is used, and what does moving it cost?"
 SESSIONS = 12
 """Fifteen effects judged together need at least ten; a session in which one move fails is lost."""

@@ -28,28 +28,6 @@ from caveatlib.experiments.limits.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.limits.tables import harm, timeline
 from caveatlib.places.base import TrialResult
 
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "harm",
-    "highlights",
-    "plot",
-    "plot_latency",
-    "plot_timeline",
-    "timeline",
-    "trial",
-]
-
 QUESTION = "What does a neighbour that takes everything leave to the others?"
 VERDICT_S = 150
 FIRST_S = 30

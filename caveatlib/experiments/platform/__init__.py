@@ -44,23 +44,3 @@ QUESTION = "Which system calls does gVisor have, and what does one cost?"
 SESSIONS = 6
 VERDICT_S = 240
 ARTEFACTS = (SYSCALLS, CALLS)
-
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "QUESTION",
-    "SESSIONS",
-    "VERDICT_S",
-    "Trials",
-    "answer",
-    "check_row",
-    "coverage",
-    "highlights",
-    "plot",
-    "trial",
-]

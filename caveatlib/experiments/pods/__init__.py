@@ -32,25 +32,3 @@ from caveatlib.experiments.pods.workloads import trial
 QUESTION = "What do the containers of one component share, and what does keeping them apart cost?"
 VERDICT_S = 60
 ARTEFACTS = (PAIR,)
-
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "QUESTION",
-    "VERDICT_S",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "costs",
-    "highlights",
-    "matrix",
-    "plot",
-    "plot_trips",
-    "trial",
-]

@@ -50,33 +50,6 @@ from caveatlib.experiments.ports.tables import (
 )
 from caveatlib.places.base import TrialResult
 
-__all__ = [
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "LABELS",
-    "NAME",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "check_tables",
-    "congestion",
-    "effects",
-    "highlights",
-    "paths",
-    "plot",
-    "plot_effects",
-    "plot_sizes",
-    "prices",
-    "reachability",
-    "summarize",
-    "trial",
-]
-
 QUESTION = "What does the userland proxy cost, path by path, and what breaks without it?"
 VERDICT_S = 800
 """About how many seconds of measuring its verdicts need; those of pinned cases come later."""

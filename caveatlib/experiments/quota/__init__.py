@@ -41,28 +41,6 @@ from caveatlib.experiments.quota.schema import TABLES, Trials, check, check_row
 from caveatlib.experiments.quota.tables import arms, summarize, tools
 from caveatlib.places.base import TrialResult
 
-__all__ = [
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "answer",
-    "arms",
-    "check",
-    "check_row",
-    "highlights",
-    "plot",
-    "plot_burst",
-    "plot_sizes",
-    "summarize",
-    "tools",
-    "trial",
-]
-
 QUESTION = "What does a CPU limit do to latency, and what do programs know of it?"
 VERDICT_S = 180
 """About how many seconds of measuring until its verdicts are possible."""

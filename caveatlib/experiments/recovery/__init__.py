@@ -44,29 +44,6 @@ from caveatlib.experiments.recovery.schema import TABLES, Trials, check, check_r
 from caveatlib.experiments.recovery.tables import configuration, phases, prices, volume
 from caveatlib.experiments.recovery.workloads import trial
 
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "configuration",
-    "highlights",
-    "phases",
-    "plot",
-    "plot_replicas",
-    "prices",
-    "trial",
-    "volume",
-]
-
 QUESTION = "What brings a service back, from what, how soon, and at which price?"
 SESSIONS = 9
 VERDICT_S = 290

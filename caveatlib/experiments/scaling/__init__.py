@@ -48,29 +48,3 @@ VERDICT_S = 120
 DISK_BYTES = 400 * 2**20
 """etcd reserves 64 MiB for its log, and as much for the next one."""
 ARTEFACTS = (REPLICA, LOAD)
-
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "DISK_BYTES",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "QUESTION",
-    "VERDICT_S",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "explains",
-    "highlights",
-    "known",
-    "laws",
-    "plot",
-    "plot_lost",
-    "plot_served",
-    "throughput",
-    "trial",
-]

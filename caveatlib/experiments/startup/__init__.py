@@ -83,44 +83,6 @@ from caveatlib.experiments.startup.tables import (
 from caveatlib.experiments.startup.waterfall import plot_steps, steps
 from caveatlib.places.base import Place, TrialResult
 
-__all__ = [
-    "ARTEFACTS",
-    "CLAIMS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "ON_REQUEST",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "answer",
-    "answers",
-    "beside_others",
-    "bootable",
-    "builds",
-    "check",
-    "check_row",
-    "highlights",
-    "idle",
-    "like_with_like",
-    "phases",
-    "plot",
-    "plot_at_once",
-    "plot_beside_others",
-    "plot_phases",
-    "plot_steps",
-    "plot_work",
-    "slowdown",
-    "steps",
-    "stubborn",
-    "summarize",
-    "trial",
-    "waits",
-    "work",
-    "work_parts",
-]
-
 NAME = "startup"
 QUESTION = "How fast do containers start and stop, and what of that is the container?"
 SESSIONS = 20

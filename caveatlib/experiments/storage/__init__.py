@@ -38,32 +38,6 @@ from caveatlib.experiments.storage.schema import TABLES, Trials, check, check_ro
 from caveatlib.experiments.storage.tables import extremes, relative, steps
 from caveatlib.experiments.storage.workloads import trial
 
-__all__ = [
-    "ARTEFACTS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "DISK_BYTES",
-    "KNOWN",
-    "NAME",
-    "PLACES",
-    "QUESTION",
-    "TABLES",
-    "VERDICT_S",
-    "Trials",
-    "answer",
-    "check",
-    "check_row",
-    "check_tables",
-    "extremes",
-    "highlights",
-    "plot",
-    "plot_steps",
-    "relative",
-    "steps",
-    "trial",
-]
-
 QUESTION = "Which storage driver for what?"
 VERDICT_S = 240
 """About how many seconds of measuring its verdicts need."""

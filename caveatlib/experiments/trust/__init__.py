@@ -38,32 +38,6 @@ from caveatlib.experiments.trust.schema import TABLES, Trials, check_row
 from caveatlib.experiments.trust.tables import ages, answers, hidden, left, matrix, summarize
 from caveatlib.experiments.trust.workloads import trial
 
-__all__ = [
-    "ARTEFACTS",
-    "CLAIMS",
-    "CONTROLS",
-    "DECISIONS",
-    "DESIGNS",
-    "KNOWN",
-    "NAME",
-    "ON_REQUEST",
-    "PLACES",
-    "TABLES",
-    "Trials",
-    "ages",
-    "answer",
-    "answers",
-    "check_row",
-    "hidden",
-    "highlights",
-    "left",
-    "matrix",
-    "plot",
-    "plot_ages",
-    "summarize",
-    "trial",
-]
-
 QUESTION = "What does a digest protect, and what does a signature add?"
 SESSIONS = 6
 """Answers and not times: they are the same each time, and six sessions show it."""
