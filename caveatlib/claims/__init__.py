@@ -5,7 +5,7 @@ does not hold if the whole interval lies short of it, and is inconclusive
 otherwise, or if its A/A control fails.
 """
 
-from caveatlib.claims import calibration, doubts
+from caveatlib.claims import calibration, doubts, readings
 from caveatlib.claims.judging import (
     Count,
     Decision,
@@ -36,6 +36,7 @@ from caveatlib.claims.model import (
     Verdicts,
     card,
 )
+from caveatlib.claims.readings import Sentence, Text, fact
 from caveatlib.claims.reasons import why_not
 from caveatlib.claims.rules import (
     by_effect,
@@ -66,7 +67,9 @@ __all__ = [
     "Finding",
     "Prediction",
     "Reading",
+    "Sentence",
     "Share",
+    "Text",
     "ThenAndNow",
     "Verdict",
     "Verdicts",
@@ -79,11 +82,13 @@ __all__ = [
     "counted",
     "doubts",
     "evidence",
+    "fact",
     "from_ledger",
     "judge",
     "ledger",
     "not_measured",
     "predicted",
+    "readings",
     "then_and_now",
     "too_imprecise",
     "values_of",

@@ -45,6 +45,10 @@ class Claim:
         if self.kind not in KINDS:
             raise UsageError(f"Unknown kind {self.kind!r} of claim {self.id}. Must be {KINDS}.")
 
+    def part(self, name: str, text: str, decides: str) -> Claim:
+        """Return the claim that is a part of this one, ``"C09/harm"``."""
+        return Claim(f"{self.id}/{name}", text, "derived", decides, self.experiment)
+
 
 @dataclass(frozen=True, repr=False)
 class Verdict:

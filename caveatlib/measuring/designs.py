@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from caveatlib.stats import MIN_PAIRS
+from caveatlib.stats import MIN_PAIRS, Contrast
 from caveatlib.support.arguments import check_number
 
 ENOUGH = MIN_PAIRS
@@ -22,6 +22,19 @@ class Arm:
     def where(self) -> dict[str, object]:
         """Return the filter of its trials."""
         return {"place": self.place, **self.conditions}
+
+    def over(self, baseline: Arm | None, measure: str, name: str = "", **options) -> Contrast:
+        """Return the contrast of a measure in this arm over another, or over none.
+
+        It is called `name`, default the measure; options are those of `stats.Contrast`.
+        """
+        return Contrast(
+            name or measure,
+            measure,
+            self.where(),
+            baseline.where() if baseline else None,
+            **options,
+        )
 
 
 @dataclass(frozen=True, repr=False)

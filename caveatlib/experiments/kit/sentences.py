@@ -7,7 +7,7 @@ from functools import wraps
 
 import pandas as pd
 
-from caveatlib import stats
+from caveatlib import claims, stats
 
 CLASSIC_STORE = (
     "engines are private ones with Docker's classic image store (recorded: Docker 26.1.5); new "
@@ -48,3 +48,21 @@ def per_machine(answer: Callable[[pd.DataFrame], str]) -> Callable[[pd.DataFrame
         return next(iter(said.values()), "Nothing was measured.")
 
     return whole
+
+
+def answer_of(
+    decisions: Sequence[claims.Decision], *, last: Collection[str] = ()
+) -> Callable[[pd.DataFrame], str]:
+    """Return an experiment's `answer`: the sentences of its claims that are decided, not of parts.
+
+    Where none is decided, those that were measured; claims in `last` only if there is no other.
+    """
+
+    def answer(trials: pd.DataFrame) -> str:
+        """Answer the question from the trials of each machine."""
+        found = [v for v in claims.judge(trials, decisions) if "/" not in v.claim and v.n]
+        decided = [v for v in found if v.verdict in claims.DECIDED] or found
+        others = [v for v in decided if v.claim not in last]
+        return " ".join(v.sentence for v in others or decided)
+
+    return per_machine(answer)

@@ -17,11 +17,16 @@ and an outer cap larger than the machine, which would be no cap.
 from __future__ import annotations
 
 from caveatlib.experiments.limits import workloads
-from caveatlib.experiments.limits.claims import NAME
-from caveatlib.experiments.limits.decisions import CONTROLS, DECISIONS, KNOWN, answer
+from caveatlib.experiments.limits.claims import (
+    CONTROLS,
+    DECISIONS,
+    KNOWN,
+    NAME,
+    answer,
+    highlights,
+)
 from caveatlib.experiments.limits.designs import DESIGNS
 from caveatlib.experiments.limits.figures import plot, plot_latency, plot_timeline
-from caveatlib.experiments.limits.highlights import highlights
 from caveatlib.experiments.limits.neighbours import BEAT, HOG
 from caveatlib.experiments.limits.places import PLACES
 from caveatlib.experiments.limits.schema import TABLES, Trials, check, check_row
